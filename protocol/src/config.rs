@@ -1,0 +1,152 @@
+//! The agent's measured configuration: one TOML file whose SHA-256 is in PCR 12 (EV_IPL).
+//! It names the owner; the quote makes that a proven claim (DESIGN section 5).
+
+use crate::ids::{Address, HyperNodeId, NetworkId};
+use crate::limits::{AGENT_CONFIG_BYTES_MAX, ROSTER_MAX};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The configuration of an agent. Unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// The network the node serves.
+    pub network: NetworkId,
+    /// The provider's ledger account.
+    pub provider: Address,
+    /// HyperNodes of the genesis roster: everybody else is closed without an answer.
+    pub roster: Vec<HyperNodeId>,
+    /// Address and port to listen on.
+    pub listen: String,
+    /// Where regions and the AK blob are kept.
+    pub state_dir: PathBuf,
+    /// How to reach the TPM and where the measured boot log is.
+    pub tpm: TpmSection,
+    /// Bounds the provider sets.
+    #[serde(default)]
+    pub limits: LimitSection,
+}
+
+/// The `[tpm]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TpmSection {
+    /// `swtpm:host=127.0.0.1,port=2321` or `device:/dev/tpmrm0`.
+    pub tcti: String,
+    /// The binary TCG event log of this boot.
+    pub event_log: PathBuf,
+    /// Longest wait for one TPM operation, in milliseconds.
+    #[serde(default = "default_deadline_ms")]
+    pub deadline_ms: u64,
+}
+
+fn default_deadline_ms() -> u64 {
+    10_000
+}
+
+/// The `[limits]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSection {
+    /// Connections open at once.
+    pub connections_max: u32,
+    /// Largest region of one HyperNode, in blocks of 4 KiB.
+    pub region_blocks_max: u32,
+    /// A connection silent for so long is closed, in milliseconds.
+    pub idle_ms_max: u64,
+}
+
+impl Default for LimitSection {
+    fn default() -> Self {
+        Self {
+            connections_max: 64,
+            region_blocks_max: 65_536,
+            idle_ms_max: 300_000,
+        }
+    }
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Longer than the cap.
+    #[error("agent configuration: {actual} bytes, at most {AGENT_CONFIG_BYTES_MAX} allowed")]
+    Oversize {
+        /// Its length.
+        actual: usize,
+    },
+    /// Not UTF-8 text.
+    #[error("agent configuration is not UTF-8 text")]
+    NotText,
+    /// Not the TOML expected.
+    #[error("agent configuration: {0}")]
+    Toml(String),
+    /// A roster that is empty or too long.
+    #[error("agent configuration: roster: expected 1 to {ROSTER_MAX} HyperNodes, got {0}")]
+    Roster(usize),
+}
+
+impl AgentConfig {
+    /// Parses the bytes of the file, exactly as they are measured.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+        if bytes.len() > AGENT_CONFIG_BYTES_MAX {
+            return Err(ConfigError::Oversize {
+                actual: bytes.len(),
+            });
+        }
+        let text = core::str::from_utf8(bytes).map_err(|_| ConfigError::NotText)?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| ConfigError::Toml(error.to_string()))?;
+        match config.roster.len() {
+            1..=ROSTER_MAX => Ok(config),
+            count => Err(ConfigError::Roster(count)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> String {
+        format!(
+            "network = \"{}\"\nprovider = \"{}\"\nroster = [\"{}\"]\nlisten = \"127.0.0.1:0\"\n\
+             state_dir = \"/var/lib/assay\"\n[tpm]\ntcti = \"device:/dev/tpmrm0\"\nevent_log = \"/log\"\n",
+            "11".repeat(32),
+            "22".repeat(20),
+            "33".repeat(32)
+        )
+    }
+
+    #[test]
+    fn parses_and_fills_defaults() {
+        let config = AgentConfig::parse(text().as_bytes()).unwrap();
+        assert_eq!(config.provider, Address([0x22; 20]));
+        assert_eq!(config.limits, LimitSection::default());
+    }
+
+    #[test]
+    fn refuses_unknown_keys_bad_ids_empty_rosters_and_oversize() {
+        let unknown = text() + "surprise = 1\n";
+        let error = AgentConfig::parse(unknown.as_bytes())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("surprise"), "{error}");
+        let short = text().replace(&"22".repeat(20), "22");
+        let error = AgentConfig::parse(short.as_bytes())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("Address"), "{error}");
+        let empty = text().replace(&format!("\"{}\"", "33".repeat(32)), "");
+        assert_eq!(
+            AgentConfig::parse(empty.as_bytes()),
+            Err(ConfigError::Roster(0))
+        );
+        let long = vec![b'#'; AGENT_CONFIG_BYTES_MAX + 1];
+        assert!(matches!(
+            AgentConfig::parse(&long),
+            Err(ConfigError::Oversize { .. })
+        ));
+        assert_eq!(AgentConfig::parse(&[0xff]), Err(ConfigError::NotText));
+    }
+}

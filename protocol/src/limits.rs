@@ -1,0 +1,54 @@
+//! Every bound on what comes from outside, in one place. Checked before anything is allocated.
+
+/// Longest transport frame between HyperNode and agent, in bytes.
+pub const AGENT_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Longest transport frame between HyperNodes and the bridge, in bytes.
+pub const BOARD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest request an agent reads from a HyperNode, in bytes.
+pub const AGENT_REQUEST_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes of region data in one `FillData` frame.
+pub const FILL_CHUNK_BYTES_MAX: usize = 128 * 1024;
+/// Most nonces (waiting HyperNodes) one quote may serve (DESIGN section 6).
+pub const NONCE_BATCH_MAX: usize = 64;
+/// Longest signed evidence, in bytes.
+pub const EVIDENCE_BYTES_MAX: usize = 1536 * 1024;
+/// Longest event log inside evidence, in bytes.
+pub const EVENT_LOG_BYTES_MAX: usize = 1024 * 1024;
+/// Longest agent configuration file, in bytes.
+pub const AGENT_CONFIG_BYTES_MAX: usize = 64 * 1024;
+/// Longest EK certificate, NV padding included, in bytes.
+pub const EK_CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
+/// Longest marshalled TPM structure, in bytes.
+pub const TPM_STRUCTURE_BYTES_MAX: usize = 4 * 1024;
+/// Longest small signed object (probe answer, receipt, vote, commit), in bytes.
+pub const SMALL_OBJECT_BYTES_MAX: usize = 64 * 1024;
+/// Longest chase answer, in bytes.
+pub const CHASE_ANSWER_BYTES_MAX: usize = 512 * 1024;
+/// Longest outcome, in bytes.
+pub const OUTCOME_BYTES_MAX: usize = 64 * 1024;
+/// Longest report, in bytes.
+pub const REPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most nodes in one report.
+pub const REPORT_NODES_MAX: usize = 20_000;
+/// Most slots in one epoch.
+pub const EPOCH_SLOTS_MAX: u32 = 4_096;
+/// Most HyperNodes on a roster.
+pub const ROSTER_MAX: usize = 1_024;
+/// Most lanes of one chase.
+pub const CHASE_LANES_MAX: u32 = 64;
+/// Most steps of one lane.
+pub const CHASE_STEPS_MAX: u32 = 1 << 20;
+/// Most checkpoints of one chase answer, all lanes together.
+pub const CHASE_CHECKPOINTS_MAX: u32 = 8_192;
+/// Most blocks of one region.
+pub const REGION_BLOCKS_MAX: u32 = 1 << 22;
+/// Most counters in one answer.
+pub const COUNTERS_MAX: usize = 64;
+/// Most entries an unknown CBOR array or map may announce per byte of input left: one.
+pub const CBOR_DEPTH_MAX: usize = 12;
+/// Longest chain of seeds a registered end may commit to.
+pub const SEED_CHAIN_MAX: u64 = 1 << 24;
+/// Longest text of an error sent to a peer, in bytes.
+pub const ERROR_TEXT_BYTES_MAX: usize = 512;
+/// Most objects in one answer of the bridge's board.
+pub const BOARD_OBJECTS_MAX: usize = 512;
