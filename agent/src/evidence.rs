@@ -1,0 +1,266 @@
+//! Evidence: one quote for all HyperNodes that wait at that moment (DESIGN section 6).
+
+use crate::counters;
+use crate::node::{Node, now};
+use crate::tpm::{Clock, Quote, TpmError};
+use assay_protocol::evidence::{
+    Claims, TpmClock, VendorEvidence, claims_bytes, qualifying_data, seal,
+};
+use assay_protocol::hash::digest;
+use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, Nonce};
+use assay_protocol::item::Blob;
+use assay_protocol::limits::{EVENT_LOG_BYTES_MAX, NONCE_BATCH_MAX};
+use std::collections::VecDeque;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+/// How long the first of a batch waits for company.
+const GATHER: Duration = Duration::from_millis(20);
+/// Waiting requests; more are refused.
+const WAITING_MAX: usize = 4 * NONCE_BATCH_MAX;
+
+/// Why no evidence could be given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// The TPM failed or took too long.
+    #[error("{0}")]
+    Tpm(String),
+    /// The event log cannot be read.
+    #[error("event log: {0}")]
+    EventLog(String),
+    /// More HyperNodes wait than can be served.
+    #[error("{WAITING_MAX} requests wait for the TPM already")]
+    Busy,
+    /// No answer from the TPM thread in time.
+    #[error("no quote within {0:?}")]
+    Timeout(Duration),
+}
+
+/// One HyperNode's request.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// Who asks.
+    pub hypernode: HyperNodeId,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// Epoch and beacon it names: a batch has one of each.
+    pub freshness: (Epoch, Beacon),
+}
+
+type Answer = Result<Arc<[u8]>, EvidenceError>;
+type Waiting = (Request, SyncSender<Answer>);
+
+/// Makes evidence in a thread of its own, one batch after the other.
+#[derive(Debug, Clone)]
+pub struct Attestor {
+    requests: SyncSender<Waiting>,
+    patience: Duration,
+}
+
+impl Attestor {
+    /// Starts the thread. A TPM call may take `deadline`; one failed call is retried.
+    pub fn start(node: Arc<Node>, deadline: Duration) -> std::io::Result<Self> {
+        let (requests, queue) = sync_channel(WAITING_MAX);
+        std::thread::Builder::new()
+            .name("attest".into())
+            .spawn(move || serve(&node, &queue))?;
+        Ok(Self {
+            requests,
+            patience: deadline.saturating_mul(4),
+        })
+    }
+
+    /// Evidence with `request`'s nonce; waits for the TPM.
+    pub fn attest(&self, request: Request) -> Answer {
+        let (reply, answer) = sync_channel(1);
+        self.requests
+            .try_send((request, reply))
+            .map_err(|_| EvidenceError::Busy)?;
+        answer
+            .recv_timeout(self.patience)
+            .map_err(|_| EvidenceError::Timeout(self.patience))?
+    }
+}
+
+fn serve(node: &Node, queue: &Receiver<Waiting>) {
+    let mut waiting = VecDeque::new();
+    while let Some(batch) = next_batch(queue, &mut waiting) {
+        let requests: Vec<Request> = batch.iter().map(|(request, _)| *request).collect();
+        let evidence = node.evidence(&requests);
+        for (_, reply) in batch {
+            let _ = reply.send(evidence.clone());
+        }
+    }
+}
+
+/// Waits for the first request, then [`GATHER`] for more of the same epoch and beacon; the others
+/// stay in `waiting`. `None` when nobody can ask any more.
+fn next_batch(queue: &Receiver<Waiting>, waiting: &mut VecDeque<Waiting>) -> Option<Vec<Waiting>> {
+    if waiting.is_empty() {
+        waiting.push_back(queue.recv().ok()?);
+    }
+    let closes = Instant::now() + GATHER;
+    while waiting.len() < WAITING_MAX {
+        match queue.recv_timeout(closes.saturating_duration_since(Instant::now())) {
+            Ok(request) => waiting.push_back(request),
+            Err(_) => break,
+        }
+    }
+    let freshness = waiting.front()?.0.freshness;
+    let (mut batch, mut others) = (Vec::new(), VecDeque::new());
+    for request in waiting.drain(..) {
+        let fits = batch.len() < NONCE_BATCH_MAX && request.0.freshness == freshness;
+        if fits {
+            batch.push(request)
+        } else {
+            others.push_back(request)
+        }
+    }
+    *waiting = others;
+    Some(batch)
+}
+
+impl Node {
+    /// Claims, then the quote over them, sealed by the session key.
+    fn evidence(&self, requests: &[Request]) -> Answer {
+        let event_log = read_event_log(&self.config.tpm.event_log)?;
+        let clock = retried(|| self.tpm.clock())?;
+        let claims = self.claims(requests, clock, digest(&[&event_log]))?;
+        let qualifying = qualifying_data(&claims_bytes(&claims));
+        let quote = retried(|| self.tpm.quote(qualifying))?;
+        let vendor = self.vendor(quote, event_log);
+        Ok(seal(claims, &vendor, self.session.identity()).into())
+    }
+
+    fn claims(
+        &self,
+        requests: &[Request],
+        clock: Clock,
+        event_log: Digest,
+    ) -> Result<Claims, EvidenceError> {
+        let freshness = requests.first().ok_or(EvidenceError::Busy)?.freshness;
+        Ok(Claims {
+            nonces: requests
+                .iter()
+                .map(|request| (request.hypernode, request.nonce))
+                .collect(),
+            node: self.id,
+            uptime_s: counters::uptime_s(),
+            software: (
+                env!("CARGO_PKG_NAME").into(),
+                env!("CARGO_PKG_VERSION").into(),
+            ),
+            freshness,
+            link: self.session.head(),
+            counters: self.counters(),
+            clock: tpm_clock(clock),
+            session_key: self.session.id(),
+            ak_name: self.tpm.identity().ak_name,
+            owner: (self.config.network, self.config.provider),
+            event_log,
+            at: now(),
+        })
+    }
+
+    fn vendor(&self, quote: Quote, event_log: Vec<u8>) -> VendorEvidence {
+        VendorEvidence {
+            attest: Blob(quote.attest),
+            signature: Blob(quote.signature),
+            ak_public: Blob(self.tpm.identity().ak_public.clone()),
+            pcrs: quote
+                .pcrs
+                .into_iter()
+                .map(|(pcr, value)| (pcr, Digest(value)))
+                .collect(),
+            event_log: Blob(event_log),
+        }
+    }
+}
+
+/// Once more after a failure: the TPM thread reopens a TPM that was reset. Not after a timeout.
+fn retried<T>(mut call: impl FnMut() -> Result<T, TpmError>) -> Result<T, EvidenceError> {
+    let outcome = match call() {
+        Err(TpmError::Command { .. }) => call(),
+        other => other,
+    };
+    outcome.map_err(|error| EvidenceError::Tpm(error.to_string()))
+}
+
+/// Read anew each time: the kernel may append to it until ExitBootServices' events are in.
+pub fn read_event_log(path: &Path) -> Result<Vec<u8>, EvidenceError> {
+    let failed = |why: String| EvidenceError::EventLog(format!("{}: {why}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let mut log = Vec::new();
+    let capped = (EVENT_LOG_BYTES_MAX as u64).saturating_add(1);
+    file.take(capped)
+        .read_to_end(&mut log)
+        .map_err(|error| failed(error.to_string()))?;
+    if log.len() > EVENT_LOG_BYTES_MAX {
+        return Err(failed(format!("longer than {EVENT_LOG_BYTES_MAX} bytes")));
+    }
+    Ok(log)
+}
+
+fn tpm_clock(clock: Clock) -> TpmClock {
+    let Clock {
+        clock_ms,
+        reset_count,
+        restart_count,
+        safe,
+    } = clock;
+    TpmClock {
+        clock_ms,
+        reset_count,
+        restart_count,
+        safe,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(hypernode: u8, epoch: u64) -> (Waiting, Receiver<Answer>) {
+        let (reply, answer) = sync_channel(1);
+        let request = Request {
+            hypernode: HyperNodeId([hypernode; 32]),
+            nonce: Nonce([hypernode; 32]),
+            freshness: (Epoch(epoch), Beacon([0; 32])),
+        };
+        ((request, reply), answer)
+    }
+
+    #[test]
+    fn a_batch_takes_at_most_64_of_one_epoch_and_leaves_the_rest_waiting() {
+        let (sender, queue) = sync_channel(WAITING_MAX);
+        for n in 0..70 {
+            sender.send(request(n, 1).0).unwrap();
+        }
+        sender.send(request(99, 2).0).unwrap();
+        let mut waiting = VecDeque::new();
+        assert_eq!(next_batch(&queue, &mut waiting).unwrap().len(), 64);
+        assert_eq!(next_batch(&queue, &mut waiting).unwrap().len(), 6);
+        let last = next_batch(&queue, &mut waiting).unwrap();
+        assert_eq!(last[0].0.freshness.0, Epoch(2));
+        drop(sender);
+        assert!(next_batch(&queue, &mut waiting).is_none());
+    }
+
+    #[test]
+    fn a_missing_and_an_oversized_log_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let error = read_event_log(&path).unwrap_err().to_string();
+        assert!(error.contains("log: No such file"), "{error}");
+        std::fs::write(&path, vec![0; EVENT_LOG_BYTES_MAX + 1]).unwrap();
+        assert!(
+            read_event_log(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("longer")
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! `assay-agent`: the small privileged daemon on a ScalerNode. It carries evidence, it does not
+//! decode it, and it holds no key that could be read from disk.
+//!
+//! A connection is a thread ([`server`]); what is asked is answered in [`conversation`]; the TPM
+//! has a thread of its own ([`tpm`]), and so has the making of evidence ([`evidence`]).
+#![forbid(unsafe_code)]
+
+pub mod chase;
+pub mod conversation;
+pub mod counters;
+pub mod durable;
+pub mod evidence;
+pub mod node;
+pub mod region;
+pub mod server;
+pub mod session;
+pub mod tpm;

@@ -1,0 +1,102 @@
+//! The agent's command line.
+//!
+//! Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 TPM, 4 network, 5 storage.
+#![forbid(unsafe_code)]
+
+use assay_agent::node::{Node, StartError, node_id, open_tpm, read_config};
+use assay_agent::server::Server;
+use clap::{Parser, Subcommand};
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Proves that this server delivers what its owner promised.
+#[derive(Parser)]
+#[command(name = "assay-agent", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the HyperNodes of the roster
+    Run {
+        /// The measured configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Show what HyperNodes enrol: node id, endorsement key and attestation key
+    Enroll {
+        /// The measured configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// Print it as JSON on stdout
+        #[arg(long, required = true)]
+        print: bool,
+    },
+}
+
+/// The TSS writes each refusal of the TPM to stderr by itself, where a peer could flood it; our own
+/// errors say the same and more. It listens to nothing but the environment, and changing that of a
+/// running process is unsafe: start over with it set.
+fn silence_tss() {
+    const SETTING: &str = "TSS2_LOG";
+    if std::env::var_os(SETTING).is_none() {
+        let mut again = std::process::Command::new("/proc/self/exe");
+        again
+            .args(std::env::args_os().skip(1))
+            .env(SETTING, "all+NONE");
+        // Returns only when it failed; then we go on, louder.
+        let _ = again.exec();
+    }
+}
+
+fn main() -> ExitCode {
+    silence_tss();
+    let outcome = match Cli::parse().command {
+        Command::Run { config } => run(config),
+        Command::Enroll { config, .. } => enroll(config),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!(
+                "error: {}\nhint: {}",
+                error.to_string().trim_end(),
+                error.hint()
+            );
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(config: PathBuf) -> Result<(), StartError> {
+    let server = Server::bind(Node::open(read_config(&config)?)?)?;
+    let address = server
+        .address()
+        .map_err(|error| StartError::Serve(error.to_string()))?;
+    let node = server.node();
+    let (id, session) = (node.id, node.session.id());
+    let mut stdout = std::io::stdout();
+    // Whoever started the agent reads this line; nobody reading it is no reason to stop.
+    let _ = writeln!(stdout, "listening on {address} node {id} session {session}");
+    let _ = stdout.flush();
+    server.run()
+}
+
+fn enroll(config: PathBuf) -> Result<(), StartError> {
+    let tpm = open_tpm(&read_config(&config)?)?;
+    let identity = tpm.identity();
+    let node = node_id(&identity.ek_public).ok_or(StartError::EkType)?;
+    let material = serde_json::json!({
+        "node": node,
+        "ek_certificate": hex::encode(&identity.ek_certificate),
+        "ek_public": hex::encode(&identity.ek_public),
+        "ak_public": hex::encode(&identity.ak_public),
+        "ak_name": identity.ak_name,
+    });
+    let _ = writeln!(std::io::stdout(), "{material:#}");
+    Ok(())
+}

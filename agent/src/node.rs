@@ -1,0 +1,255 @@
+//! The ScalerNode as the agent holds it: configuration, TPM, session and regions.
+
+use crate::counters;
+use crate::region::{RegionError, RegionStore};
+use crate::session::Session;
+use crate::tpm::{Tpm, TpmConfig, TpmError};
+use assay_protocol::answers::Counter;
+use assay_protocol::config::{AgentConfig, ConfigError};
+use assay_protocol::hash::sha256;
+use assay_protocol::ids::{HyperNodeId, NodeId, UnixMs};
+use assay_protocol::limits::AGENT_CONFIG_BYTES_MAX;
+use assay_protocol::region::BLOCK_BYTES;
+use assay_transport::IdentityError;
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A HyperNode's region of this period, of the last one, and the one it is filling.
+const REGIONS_PER_HYPERNODE: u64 = 3;
+/// TPM_ALG_RSA, the key type of the default EK.
+const ALG_RSA: [u8; 2] = [0x00, 0x01];
+const RSA_2048_BYTES: usize = 256;
+
+/// Why the agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration file cannot be read.
+    #[error("configuration {path}: {source}", path = path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The configuration file is not valid.
+    #[error("{path}: {source}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+    /// The event log cannot be read.
+    #[error(transparent)]
+    EventLog(crate::evidence::EvidenceError),
+    /// The TPM cannot be used.
+    #[error(transparent)]
+    Tpm(#[from] TpmError),
+    /// Regions cannot be kept.
+    #[error(transparent)]
+    Regions(#[from] RegionError),
+    /// The state directory cannot be made.
+    #[error("state directory {path}: {source}", path = path.display())]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// No session key.
+    #[error(transparent)]
+    Session(#[from] IdentityError),
+    /// The endorsement key is not the one every node id is made of.
+    #[error("the TPM's endorsement key is not RSA-2048")]
+    EkType,
+    /// Nothing can listen there.
+    #[error("cannot listen on {listen}: {source}")]
+    Listen {
+        /// Configured address.
+        listen: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// TLS refused its configuration, or there are no threads.
+    #[error("cannot serve: {0}")]
+    Serve(String),
+}
+
+impl StartError {
+    /// Exit code of the process: 2 configuration, 3 TPM, 4 network, 5 storage, 1 the rest.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::ConfigFile { .. } | Self::Config { .. } | Self::EventLog(_) => 2,
+            Self::Tpm(_) | Self::EkType => 3,
+            Self::Listen { .. } => 4,
+            Self::Regions(_) | Self::State { .. } => 5,
+            Self::Session(_) | Self::Serve(_) => 1,
+        }
+    }
+
+    /// What the operator can do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::ConfigFile { .. } => "name the measured configuration with --config FILE".into(),
+            Self::Config { .. } => {
+                "the file is measured into PCR 12: correct it, then reboot so that it is measured \
+                 again"
+                    .into()
+            }
+            Self::EventLog(_) => "set tpm.event_log, usually \
+                 \"/sys/kernel/security/tpm0/binary_bios_measurements\" (needs root)"
+                .into(),
+            Self::Tpm(error) => error.hint().into(),
+            Self::Regions(error) => error.hint().into(),
+            Self::State { .. } => "check state_dir, its permissions and free space".into(),
+            Self::EkType => "only TPMs with an RSA-2048 endorsement key have a node id".into(),
+            Self::Listen { source, .. } => match source.kind() {
+                std::io::ErrorKind::AddrInUse => {
+                    "another program listens there (`ss -ltnp` names it): stop it or change listen"
+                        .into()
+                }
+                _ => "set listen to an address of this machine and a port, \"0.0.0.0:7143\"".into(),
+            },
+            Self::Session(_) | Self::Serve(_) => "see the message; this is not expected".into(),
+        }
+    }
+}
+
+/// Everything the answers are made of.
+#[derive(Debug)]
+pub struct Node {
+    /// Its id, from the endorsement key.
+    pub id: NodeId,
+    /// The measured configuration.
+    pub config: AgentConfig,
+    /// The TPM.
+    pub tpm: Tpm,
+    /// This run's session key and its chain of answers.
+    pub session: Session,
+    /// The regions.
+    pub regions: RegionStore,
+    region_reads: AtomicU64,
+    attested: Mutex<BTreeSet<HyperNodeId>>,
+}
+
+impl Node {
+    /// Opens everything `config` names.
+    pub fn open(config: AgentConfig) -> Result<Self, StartError> {
+        crate::evidence::read_event_log(&config.tpm.event_log).map_err(StartError::EventLog)?;
+        let tpm = open_tpm(&config)?;
+        let id = node_id(&tpm.identity().ek_public).ok_or(StartError::EkType)?;
+        let blocks = u64::from(config.limits.region_blocks_max);
+        let share = blocks
+            .saturating_mul(BLOCK_BYTES as u64)
+            .saturating_mul(REGIONS_PER_HYPERNODE);
+        let regions = RegionStore::open(&config.state_dir.join("regions"), share)?;
+        Ok(Self {
+            id,
+            config,
+            tpm,
+            session: Session::generate()?,
+            regions,
+            region_reads: AtomicU64::new(0),
+            attested: Mutex::default(),
+        })
+    }
+
+    /// Longest wait for one TPM call.
+    pub fn tpm_deadline(&self) -> Duration {
+        Duration::from_millis(self.config.tpm.deadline_ms)
+    }
+
+    /// Agent-claimed counters of this moment.
+    pub fn counters(&self) -> Vec<Counter> {
+        counters::read(
+            self.regions.dir(),
+            self.region_reads.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Counts reads of regions done.
+    pub fn count_reads(&self, reads: u64) {
+        self.region_reads.fetch_add(reads, Ordering::Relaxed);
+    }
+
+    /// Remembers that `hypernode` got evidence for this session key.
+    pub fn bind(&self, hypernode: HyperNodeId) {
+        self.attested
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(hypernode);
+    }
+
+    /// Whether `hypernode` got evidence for this session key.
+    pub fn is_bound(&self, hypernode: &HyperNodeId) -> bool {
+        self.attested
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(hypernode)
+    }
+}
+
+/// Reads and parses the configuration at `path`.
+pub fn read_config(path: &Path) -> Result<AgentConfig, StartError> {
+    let io = |source| StartError::ConfigFile {
+        path: path.into(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(io)?;
+    let mut bytes = Vec::new();
+    let capped = (AGENT_CONFIG_BYTES_MAX as u64).saturating_add(1);
+    file.take(capped).read_to_end(&mut bytes).map_err(io)?;
+    AgentConfig::parse(&bytes).map_err(|source| StartError::Config {
+        path: path.into(),
+        source,
+    })
+}
+
+/// Opens the TPM `config` names; its AK blob is in the state directory.
+pub fn open_tpm(config: &AgentConfig) -> Result<Tpm, StartError> {
+    let state = &config.state_dir;
+    std::fs::create_dir_all(state).map_err(|source| StartError::State {
+        path: state.clone(),
+        source,
+    })?;
+    let mut tpm = TpmConfig::new(&config.tpm.tcti, state.join("ak.blob"));
+    tpm.deadline = Duration::from_millis(config.tpm.deadline_ms);
+    Ok(Tpm::open(tpm)?)
+}
+
+/// SHA-256(`"assay/node/1"` ‖ key type ‖ modulus) of the default RSA-2048 EK, whose TPMT_PUBLIC
+/// ends in the sized modulus. The HyperNode takes the key from the EK certificate instead.
+pub fn node_id(ek_public: &[u8]) -> Option<NodeId> {
+    let (rest, modulus) = ek_public.split_last_chunk::<RSA_2048_BYTES>()?;
+    let is_rsa = ek_public.starts_with(&ALG_RSA) && rest.ends_with(&[0x01, 0x00]);
+    is_rsa.then(|| NodeId(sha256(&[b"assay/node/1", &ALG_RSA, modulus])))
+}
+
+/// The agent's clock.
+pub fn now() -> UnixMs {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_rsa_2048_key_makes_a_node_id() {
+        let mut public = vec![0x00, 0x01, 0x00, 0x0b, 0x01, 0x00];
+        public.extend([7; 256]);
+        let mut preimage = b"assay/node/1\x00\x01".to_vec();
+        preimage.extend([7; 256]);
+        assert_eq!(node_id(&public), Some(NodeId(sha256(&[&preimage]))));
+        public[1] = 0x23;
+        assert_eq!(node_id(&public), None);
+        assert_eq!(node_id(&[0; 100]), None);
+    }
+}

@@ -1,0 +1,32 @@
+//! Authenticates and appraises a ScalerNode's evidence, and verifies its challenge answers.
+//!
+//! This crate has no IO, no clock and no randomness: time, nonces, roots and reference values are
+//! arguments, so that an auditor re-runs years later exactly what a HyperNode ran. Unverified data
+//! is another type than authenticated data, and the constructors of the latter are private.
+//!
+//! What is refused by name for now: SEV-SNP reports, IMA lists and semantic event-log claims
+//! (tiers 2 and 3), ECC endorsement keys in [`tpm::make_credential`], legacy SHA-1 event logs.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod appraise;
+pub mod chase;
+pub mod checks;
+pub mod clock;
+pub mod ek;
+pub mod eventlog;
+pub mod quote;
+pub mod summary;
+pub mod tpm;
+
+#[cfg(test)]
+mod testing;

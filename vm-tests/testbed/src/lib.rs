@@ -1,0 +1,16 @@
+//! Pieces of a ScalerNode made of software, for tests and the demo: a test EK certification
+//! authority, a real software TPM and a measured boot with the log that replays to it.
+//!
+//! Nothing here is a substitute for product code: whatever these pieces produce has to pass the
+//! same checks as real hardware, under trust roots of kind `test`.
+#![forbid(unsafe_code)]
+
+pub mod boot_log;
+pub mod ca;
+mod raw_tpm;
+pub mod swtpm;
+
+pub use boot_log::{Banks, MeasuredBoot, Variant};
+pub use ca::TestCa;
+pub use raw_tpm::RawTpm;
+pub use swtpm::Swtpm;
