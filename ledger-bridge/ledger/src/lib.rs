@@ -1,0 +1,28 @@
+//! The ledger as Assay sees it: one low-level [`Chain`] trait, an embedded EVM chain on disk
+//! ([`embedded::EmbeddedChain`]), any EVM node by URL ([`rpc::RpcChain`]), and the typed client
+//! [`AssayLedger`] for the one contract (DESIGN sections 5 and 9).
+//!
+//! The API is synchronous: asynchronous callers use `spawn_blocking`.
+//!
+//! The embedded chain is an auditable record of one operator, not consensus: it gives durability, real
+//! contract semantics and exact replay, and nothing against its own operator.
+#![forbid(unsafe_code)]
+
+pub mod abi;
+mod action;
+mod chain;
+mod client;
+mod convert;
+pub mod embedded;
+mod key;
+pub mod rpc;
+mod types;
+
+pub use action::{Action, SignedTx};
+pub use chain::{Block, Chain, ChainError, Receipt, TxRefused};
+pub use client::{AssayLedger, LedgerError};
+pub use key::{KeyError, LedgerKey};
+pub use types::{
+    EpochRecord, GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NodeRecord, NodeStatus,
+    Resolution, Rewards,
+};

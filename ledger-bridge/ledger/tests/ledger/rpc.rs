@@ -1,0 +1,247 @@
+//! The same answers through JSON-RPC as from the chain itself, and limits on both sides.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+use assay_ledger::rpc::{MAX_BODY_BYTES, RpcChain, serve};
+use assay_ledger::{AssayLedger, Chain, ChainError, TxRefused};
+use assay_protocol::ids::{Epoch, Keccak};
+
+use super::embedded::{sign, transfer};
+use super::network::*;
+
+/// Serves `chain` from a thread that lives as long as the test process.
+fn served(chain: Arc<dyn Chain>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async { serve(chain, tokio::net::TcpListener::from_std(listener)?).await })
+    });
+    url
+}
+
+fn remote(net: &Network) -> (String, Arc<RpcChain>) {
+    let url = served(net.chain.clone());
+    let chain = RpcChain::connect(&url).unwrap();
+    (url, Arc::new(chain))
+}
+
+#[test]
+fn reads_are_the_same_from_both_sides() {
+    let net = Network::ready();
+    let receipt = net.conclude(&leaf(0)).unwrap();
+    let (_, remote) = remote(&net);
+    let local = &net.chain;
+    assert_eq!(remote.chain_id().unwrap(), CHAIN_ID);
+    assert_eq!(remote.latest().unwrap(), local.latest().unwrap());
+    assert_eq!(remote.height().unwrap(), local.height().unwrap());
+    assert_eq!(
+        remote.timestamp_ms().unwrap(),
+        local.timestamp_ms().unwrap()
+    );
+    for account in [
+        deployer().address(),
+        provider().address(),
+        net.ledger.contract(),
+    ] {
+        let account = Address::from(account.0);
+        assert_eq!(
+            remote.nonce(account).unwrap(),
+            local.nonce(account).unwrap()
+        );
+        assert_eq!(
+            remote.balance(account).unwrap(),
+            local.balance(account).unwrap()
+        );
+        assert_eq!(remote.code(account).unwrap(), local.code(account).unwrap());
+    }
+    assert!(!receipt.logs.is_empty());
+    assert_eq!(remote.receipt(receipt.tx_hash).unwrap(), Some(receipt));
+    assert_eq!(remote.receipt(B256::ZERO).unwrap(), None);
+    let ledger = AssayLedger::at(remote, net.ledger.contract()).unwrap();
+    assert_eq!(
+        ledger.hypernodes().unwrap(),
+        net.ledger.hypernodes().unwrap()
+    );
+    assert_eq!(ledger.nodes().unwrap(), net.ledger.nodes().unwrap());
+    assert_eq!(ledger.committee().unwrap(), net.ledger.committee().unwrap());
+    assert_eq!(
+        ledger.epoch_record(Epoch(0)).unwrap(),
+        net.ledger.epoch_record(Epoch(0)).unwrap()
+    );
+}
+
+#[test]
+fn transactions_and_refusals_pass_through() {
+    let net = Network::ready();
+    let (_, remote) = remote(&net);
+    let ledger = AssayLedger::at(remote.clone(), net.ledger.contract()).unwrap();
+    let root = net.root(0, Keccak([9; 32]));
+    let post = |signers: &[usize]| {
+        ledger.post_root(
+            &deployer(),
+            &root,
+            &net.committee(),
+            &net.signatures(&root, signers),
+        )
+    };
+    refused(post(&[0]), "QuorumNotReached");
+    post(&[0, 1, 2]).unwrap();
+    assert_eq!(net.ledger.next_epoch().unwrap(), Epoch(1));
+    let error = remote.send_raw(&sign(transfer(7), &key(2))).unwrap_err();
+    let ChainError::Refused(TxRefused::Remote(message)) = error else {
+        panic!("{error}")
+    };
+    assert!(message.contains("nonce 7"), "{message}");
+    let error = remote
+        .call(Address::from(net.ledger.contract().0), &[1, 2, 3, 4])
+        .unwrap_err();
+    assert!(matches!(error, ChainError::Reverted(_)), "{error}");
+}
+
+fn post(url: &str, body: &[u8]) -> (u16, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let mut response = agent
+        .post(url)
+        .content_type("application/json")
+        .send(body)
+        .unwrap();
+    (
+        response.status().as_u16(),
+        response.body_mut().read_to_string().unwrap(),
+    )
+}
+
+/// Only the head is sent: the server must not wait for a body it will not read.
+#[test]
+fn an_oversize_request_is_refused_by_both_sides() {
+    let net = Network::ready();
+    let (url, remote) = remote(&net);
+    let mut stream = std::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        MAX_BODY_BYTES + 1
+    )
+    .unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
+    let error = remote.send_raw(&vec![2; MAX_BODY_BYTES]).unwrap_err();
+    assert!(matches!(error, ChainError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn bad_requests_get_standard_errors() {
+    let net = Network::ready();
+    let (url, _) = remote(&net);
+    for (body, code) in [
+        ("{", "-32700"),
+        ("[]", "-32600"),
+        (
+            r#"{"jsonrpc":"1.0","id":1,"method":"eth_chainId"}"#,
+            "-32600",
+        ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_sign"}"#, "-32601"),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12"]}"#,
+            "-32602",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0x1",false]}"#,
+            "-32602",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{},"latest"]}"#,
+            "-32602",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0xzz"]}"#,
+            "-32602",
+        ),
+    ] {
+        let (status, answer) = post(&url, body.as_bytes());
+        assert!(status == 200 && answer.contains(code), "{body}: {answer}");
+    }
+}
+
+#[test]
+fn only_loopback_is_served() {
+    let net = Network::deployed();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let error = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+        serve(net.chain.clone(), listener).await.unwrap_err()
+    });
+    assert!(error.to_string().contains("only loopback"), "{error}");
+}
+
+#[test]
+fn an_unreachable_or_tls_node_is_named() {
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let error = RpcChain::connect(&format!("http://{gone}"))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains(&gone.to_string()) && error.contains("hint:"),
+        "{error}"
+    );
+    let error = RpcChain::connect("https://example.org")
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("http://"), "{error}");
+}
+
+/// A node that answers every request with these bytes.
+fn hostile(answer: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                answer.len()
+            );
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_hostile_node_is_bounded_and_checked() {
+    let chain_id = r#"{"jsonrpc":"2.0","id":1,"result":"0x7a69"}"#;
+    assert!(RpcChain::connect(&hostile(chain_id.into())).is_ok());
+    for answer in [
+        " ".repeat(MAX_BODY_BYTES) + chain_id,
+        chain_id.replace("\"id\":1", "\"id\":2"),
+        chain_id.replace("0x7a69", "7a69"),
+        chain_id.replace("0x7a69", "0x1ffffffffffffffff"),
+        r#"{"jsonrpc":"2.0","id":1}"#.into(),
+        "nonsense".into(),
+    ] {
+        let shown: String = answer.trim_start().chars().take(60).collect();
+        assert!(RpcChain::connect(&hostile(answer)).is_err(), "{shown}");
+    }
+}
