@@ -24,6 +24,7 @@ pub mod evidence;
 pub mod hash;
 pub mod ids;
 pub mod item;
+pub mod layout;
 pub mod limits;
 pub mod merkle;
 pub mod outcome;

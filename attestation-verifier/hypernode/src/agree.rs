@@ -1,0 +1,327 @@
+//! An epoch from its end to its resolution on the ledger: commit, reveal, vote, sign. The rules are in
+//! `assay_aggregate::agreement`; here they meet the board, the clock and the disk.
+
+use crate::board::{Board, Posted};
+use crate::clock;
+use crate::context::Context;
+use crate::store::KeptReport;
+use anyhow::{Context as _, Result, bail};
+use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input_set_hash};
+use assay_aggregate::draw::proposer;
+use assay_aggregate::epoch::{EpochOutcome, Included, Registration};
+use assay_aggregate::inputs::{self, Gathered, Opened, ROUND};
+use assay_ledger::Resolution;
+use assay_protocol::cose;
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
+use assay_protocol::report::{
+    Commit, Proposal, Reveal, RootSignature, Vote, commitment,
+};
+use assay_protocol::wire::BoardObject;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Pause between two looks at the board.
+const POLL: Duration = Duration::from_millis(200);
+
+/// One epoch's agreement in progress.
+pub struct Round<'a> {
+    context: &'a Context,
+    board: &'a mut Board,
+    epoch: Epoch,
+    report: KeptReport,
+    machine: Agreement,
+    gathered: Gathered,
+    seen: u64,
+    outbox: VecDeque<BoardObject>,
+    phase: Phase,
+}
+
+/// How far the clock has driven the round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Commits,
+    CommitsDue,
+    Reveals,
+    RevealsDue,
+    Votes,
+    Over,
+}
+
+impl<'a> Round<'a> {
+    /// Starts the round of an epoch, or goes on with it after a restart.
+    pub fn start(
+        context: &'a Context,
+        board: &'a mut Board,
+        epoch: Epoch,
+        report: KeptReport,
+    ) -> Result<Self> {
+        let weights: BTreeMap<HyperNodeId, u128> =
+            context.seats.iter().map(|seat| (seat.hypernode, seat.weight)).collect();
+        let beacon = context.beacon(epoch).with_context(|| format!("no beacon for epoch {epoch}"))?;
+        let members: Vec<_> = weights.keys().copied().collect();
+        let proposer = proposer(&beacon, &members, ROUND).context("the committee is empty")?;
+        let (network, own) = (context.network, context.own);
+        let setting = Setting { network, epoch, round: ROUND, own, proposer, weights };
+        let (machine, again) = match context.agreement_memory(epoch)? {
+            Some(memory) => Agreement::restore(setting, memory)?,
+            None => (Agreement::start(setting), Vec::new()),
+        };
+        let mut round = Self {
+            context,
+            board,
+            epoch,
+            report,
+            machine,
+            gathered: Gathered::default(),
+            seen: 0,
+            outbox: VecDeque::new(),
+            phase: Phase::Commits,
+        };
+        for (hypernode, commit) in context.commits_in_time(epoch)? {
+            round.machine.handle(Event::Commit(Entry { hypernode, commit }));
+        }
+        round.send_commit();
+        for action in again {
+            round.carry_out_sending(action)?;
+        }
+        Ok(round)
+    }
+
+    /// Drives the round until the root is signed and posted to the board, or its time is over.
+    pub async fn run(mut self) -> Result<()> {
+        while self.phase < Phase::Over {
+            self.advance().await?;
+            if let Err(error) = self.exchange().await {
+                eprintln!("note: epoch {}: {error:#}", self.epoch);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    async fn advance(&mut self) -> Result<()> {
+        let due = |from: u64, to: u64| from.saturating_add(to.saturating_sub(from).saturating_mul(3) / 4);
+        let params = &self.context.params;
+        let end = params.epoch_end(self.epoch).0;
+        let steps = [
+            (Phase::CommitsDue, due(0, params.commit_ms)),
+            (Phase::Reveals, params.commit_ms),
+            (Phase::RevealsDue, due(params.commit_ms, params.reveal_ms)),
+            (Phase::Votes, params.reveal_ms),
+            (Phase::Over, params.void_after_ms),
+        ];
+        let now = clock::now();
+        for (phase, after_ms) in steps {
+            if self.phase < phase && now >= UnixMs(end.saturating_add(after_ms)) {
+                self.phase = phase;
+                self.enter(phase).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn enter(&mut self, phase: Phase) -> Result<()> {
+        let event = match phase {
+            Phase::Commits => return Ok(()),
+            Phase::CommitsDue => Event::CommitsDue,
+            Phase::Reveals => {
+                self.handle(Event::CommitsClosed).await?;
+                self.send_reveal();
+                return Ok(());
+            }
+            Phase::RevealsDue => Event::RevealsDue,
+            Phase::Votes => Event::ProposalDue,
+            Phase::Over => Event::Timeout,
+        };
+        self.handle(event).await
+    }
+
+    async fn exchange(&mut self) -> Result<()> {
+        while let Some(object) = self.outbox.front() {
+            let kind = object.kind();
+            match self.board.post(self.epoch, object.clone()).await? {
+                Posted::Stored => {}
+                Posted::TooEarly => break,
+                Posted::Refused(why) => eprintln!("note: epoch {}: {kind}: {why}", self.epoch),
+            }
+            self.outbox.pop_front();
+        }
+        for (number, object) in self.board.read(self.epoch, self.seen).await? {
+            self.seen = self.seen.max(number);
+            self.take(&object).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, object: &BoardObject) -> Result<()> {
+        let context = self.context;
+        let opened = match inputs::open(&context.params, &context.network, self.epoch, object) {
+            Ok(opened) => opened,
+            Err(error) => {
+                eprintln!("note: epoch {}: the board shows a bad object: {error}", self.epoch);
+                return Ok(());
+            }
+        };
+        let event = match &opened {
+            Opened::Commit { from, commitment } => {
+                if self.phase < Phase::Reveals {
+                    context.keep_commit_in_time(self.epoch, from, commitment)?;
+                }
+                Some(Event::Commit(Entry { hypernode: *from, commit: *commitment }))
+            }
+            Opened::Reveal(revealed) => {
+                Some(Event::Reveal(Entry { hypernode: revealed.from, commit: revealed.commitment }))
+            }
+            Opened::Proposal { from, list } => {
+                Some(Event::Proposal { from: *from, list: list.clone() })
+            }
+            Opened::Vote { from, input_set } => {
+                Some(Event::Vote { from: *from, input_set: *input_set })
+            }
+            Opened::RootSignature { .. } => None,
+        };
+        self.gathered.add(&context.network, self.epoch, opened);
+        match event {
+            Some(event) => self.handle(event).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<()> {
+        let mut actions: VecDeque<Action> = self.machine.handle(event).into();
+        while let Some(action) = actions.pop_front() {
+            match action {
+                Action::ComputeRoot(list) => {
+                    let input_set = input_set_hash(&self.context.network, self.epoch, &list);
+                    match self.compute(&list).await {
+                        Ok(outcome) => {
+                            let params = &self.context.params;
+                            let digest = outcome.root.digest(params.chain_id, &params.contract);
+                            let event = Event::RootComputed { input_set, digest };
+                            actions.extend(self.machine.handle(event));
+                        }
+                        Err(error) => eprintln!("error: epoch {}: no root: {error:#}", self.epoch),
+                    }
+                }
+                Action::Persist(memory) => self.context.keep_agreement_memory(self.epoch, &memory)?,
+                sending => self.carry_out_sending(sending)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn compute(&self, list: &[Entry]) -> Result<EpochOutcome> {
+        let reports = self.gathered.included(list)?;
+        aggregate(self.context, self.epoch, &reports).await
+    }
+
+    fn carry_out_sending(&mut self, action: Action) -> Result<()> {
+        let (network, epoch, hypernode) = (self.context.network, self.epoch, self.context.own);
+        let (round, at) = (ROUND, clock::now());
+        let identity = &self.context.identity;
+        let object = match action {
+            Action::SendProposal(list) => {
+                let entries = list.iter().map(|entry| (entry.hypernode, entry.commit)).collect();
+                let proposal = Proposal { network, epoch, round, hypernode, entries, at };
+                BoardObject::Proposal(cose::seal(proposal, identity).bytes().to_vec())
+            }
+            Action::SendVote(input_set) => {
+                let vote = Vote { network, epoch, round, hypernode, input_set, at };
+                BoardObject::Vote(cose::seal(vote, identity).bytes().to_vec())
+            }
+            Action::SignRoot(digest) => {
+                let signature = self.context.ledger_key.sign_digest(&digest)?;
+                let signed =
+                    RootSignature { network, epoch, round, hypernode, digest, signature, at };
+                BoardObject::RootSignature(cose::seal(signed, identity).bytes().to_vec())
+            }
+            Action::Fail(failure) => {
+                eprintln!("note: epoch {epoch}: {failure}");
+                return Ok(());
+            }
+            Action::Persist(_) | Action::ComputeRoot(_) => return Ok(()),
+        };
+        self.post_once(object);
+        Ok(())
+    }
+
+    /// Commit and reveal carry the report's own time, so that a restart sends the same bytes again.
+    fn send_commit(&mut self) {
+        let (network, epoch, hypernode) = (self.context.network, self.epoch, self.context.own);
+        let commitment = self.own_commitment();
+        let at = self.context.params.epoch_end(epoch);
+        let commit = Commit { network, epoch, hypernode, commitment, at };
+        let bytes = cose::seal(commit, &self.context.identity).bytes().to_vec();
+        self.post_once(BoardObject::Commit(bytes));
+    }
+
+    fn send_reveal(&mut self) {
+        let (network, epoch, hypernode) = (self.context.network, self.epoch, self.context.own);
+        let at = self.context.params.epoch_end(epoch);
+        let KeptReport { salt, signed: report } = self.report.clone();
+        let reveal = Reveal { network, epoch, hypernode, salt, report, at };
+        let bytes = cose::seal(reveal, &self.context.identity).bytes().to_vec();
+        self.post_once(BoardObject::Reveal(bytes));
+    }
+
+    fn own_commitment(&self) -> Digest {
+        let report = &self.report;
+        commitment(&self.context.network, self.epoch, &report.salt, &report.signed.0)
+    }
+
+    fn post_once(&mut self, object: BoardObject) {
+        let kind = object.kind();
+        if !self.outbox.iter().any(|waiting| waiting.kind() == kind) {
+            self.outbox.push_back(object);
+        }
+    }
+}
+
+/// The root of the next unresolved epoch from these reports and the ledger's registrations.
+async fn aggregate(
+    context: &Context,
+    epoch: Epoch,
+    reports: &BTreeMap<HyperNodeId, Included>,
+) -> Result<EpochOutcome> {
+    let records = context.ledger.registrations().await?;
+    let known = records.into_iter().map(|record| Registration {
+        node: record.node,
+        provider: record.provider,
+        class: record.class_digest,
+    });
+    context.history(|history| {
+        if history.next() != epoch {
+            bail!("epoch {epoch} cannot be aggregated: the next unresolved one is {}", history.next());
+        }
+        Ok(history.aggregate(known, reports)?)
+    })
+}
+
+/// Follows the ledger: takes over each epoch it resolved, recomputing its root from the board.
+pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
+    loop {
+        let next = context.history(|history| history.next());
+        let record = context.ledger.epoch_record(next).await?;
+        match record.resolution {
+            Resolution::Open => return Ok(()),
+            Resolution::Void => context.history(|history| history.void()),
+            Resolution::Posted => {
+                let mut gathered = Gathered::default();
+                for object in board.read_all(next).await? {
+                    if let Ok(opened) = inputs::open(&context.params, &context.network, next, &object) {
+                        gathered.add(&context.network, next, opened);
+                    }
+                }
+                let list = gathered
+                    .list(&record.input_set)
+                    .with_context(|| format!("epoch {next}: the board does not show the agreed list"))?;
+                let reports = gathered.included(list)?;
+                let outcome = aggregate(context, next, &reports).await?;
+                if outcome.root.root != record.root {
+                    bail!("epoch {next}: ledger root {}, recomputed {}", record.root, outcome.root.root);
+                }
+                context.history(|history| history.posted(&outcome, &reports));
+            }
+        }
+    }
+}

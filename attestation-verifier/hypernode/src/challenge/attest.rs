@@ -1,0 +1,127 @@
+//! Attestation: fresh evidence, authenticated and appraised; genuine evidence binds the session key.
+
+use super::{Asking, CONNECT_WAIT, TPM_WAIT};
+use crate::agent_link::{AgentLink, LinkError};
+use crate::clock;
+use crate::record::Draft;
+use crate::store::Binding;
+use anyhow::{Context as _, Result};
+use assay_appraisal::appraise::{self, Appraisal, Attest, Expectation, Policy};
+use assay_appraisal::checks::{Mode, Outcome as CheckOutcome};
+use assay_appraisal::ek;
+use assay_appraisal::tpm::ak::AttestationKey;
+use assay_protocol::answers::EnrolRecord;
+use assay_protocol::cose;
+use assay_protocol::ids::SessionKey;
+use assay_protocol::limits::EVIDENCE_BYTES_MAX;
+use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, media, metric};
+use assay_protocol::schedule::Challenge;
+use assay_protocol::wire::{AgentReply, AgentRequest};
+
+/// Attests the node; returns how it ended.
+pub async fn run(asking: &Asking<'_>, record: &EnrolRecord) -> Result<OutcomeClass> {
+    let context = asking.context;
+    let (evidence, peer) = match fetch(asking).await {
+        Ok(fetched) => fetched,
+        Err(error) => {
+            context.record(asking.unanswered(OutcomeKind::Attest, &error))?;
+            return Ok(OutcomeClass::Inconclusive);
+        }
+    };
+    let (draft, appraisal) = judge(asking, record, evidence, peer)?;
+    let counted = context.record(draft)?;
+    let outcome = counted.payload();
+    if outcome.r != asking.r {
+        return Ok(OutcomeClass::Inconclusive);
+    }
+    if let Some(appraisal) = appraisal {
+        accept(asking, &appraisal, outcome)?;
+    }
+    Ok(outcome.class)
+}
+
+async fn fetch(asking: &Asking<'_>) -> Result<(Vec<u8>, SessionKey), LinkError> {
+    let context = asking.context;
+    let endpoint = &asking.node.endpoint;
+    let mut link = AgentLink::connect(&context.identity, endpoint, None, CONNECT_WAIT).await?;
+    let request = AgentRequest::Attest {
+        nonce: asking.nonce(Challenge::Attest),
+        epoch: asking.place.0,
+        beacon: context.beacon(asking.place.0).unwrap_or(assay_protocol::ids::Beacon([0; 32])),
+    };
+    match link.ask(&request, TPM_WAIT).await? {
+        AgentReply::Evidence { bytes } => Ok((bytes, link.peer())),
+        _ => Err(link.unexpected("evidence")),
+    }
+}
+
+fn judge(
+    asking: &Asking<'_>,
+    record: &EnrolRecord,
+    evidence: Vec<u8>,
+    peer: SessionKey,
+) -> Result<(Draft, Option<Appraisal>)> {
+    let context = asking.context;
+    let relayed = cose::claimed_signer(&evidence, EVIDENCE_BYTES_MAX).ok() != Some(peer.0);
+    if relayed || context.is_dead(&record.node, &peer)? {
+        // Nothing an auditor could recompute: TLS peer and dead keys are only seen here.
+        let mut draft = asking.draft(OutcomeKind::Attest, OutcomeClass::Inconclusive);
+        draft.detail = "the evidence is not signed by the living key of the TLS peer".into();
+        return Ok((draft, None));
+    }
+    let ak = AttestationKey::from_bytes(&record.ak_public.0)?;
+    let last = context.clock_of(&record.node)?;
+    let expectation = Expectation {
+        node: record.node,
+        hypernode: context.own,
+        nonce: asking.nonce(Challenge::Attest),
+        session_key: peer,
+        ak: &ak,
+        last_clock: last.as_ref(),
+    };
+    let certified = ek::certify(&record.ek_certificate.0, &context.roots, clock::now())?;
+    let policy = Policy {
+        network: context.network,
+        class: asking.class,
+        root_kind: certified.root_kind(),
+        trust: &context.vendors,
+    };
+    let verified = appraise::verify(&evidence, &expectation, &policy, Mode::Verify);
+    let (class, tier, detail, appraisal) = match verified {
+        Ok(appraisal) if appraisal.attest == Attest::Pass => {
+            (OutcomeClass::Pass, appraisal.tier, String::new(), Some(appraisal))
+        }
+        Ok(appraisal) => (OutcomeClass::Fail, 0, failures(&appraisal), Some(appraisal)),
+        Err(refused) => (OutcomeClass::Fail, 0, refused.to_string(), None),
+    };
+    let mut draft = asking.draft(OutcomeKind::Attest, class);
+    draft.metrics.push((metric::TIER, tier.into()));
+    draft.raw.push((evidence, media::EVIDENCE));
+    draft.detail = detail;
+    Ok((draft, appraisal))
+}
+
+fn failures(appraisal: &Appraisal) -> String {
+    let failed = appraisal.checks.iter().filter(|check| check.outcome != CheckOutcome::Pass);
+    failed.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Genuine evidence counts for identity even when its values are not allowed.
+fn accept(asking: &Asking<'_>, appraisal: &Appraisal, outcome: &Outcome) -> Result<()> {
+    let context = asking.context;
+    let node = &asking.node.node;
+    context.keep_clock(node, &appraisal.clock)?;
+    let binding = Binding {
+        session_key: appraisal.session_key,
+        ak_name: appraisal.ak_name,
+        epoch: asking.place.0,
+        reset_count: appraisal.clock.reset_count,
+        restart_count: appraisal.clock.restart_count,
+    };
+    context.bind(node, &binding)?;
+    if let Some(owner) = appraisal.owner {
+        let evidence = outcome.evidence.first().context("an attestation without evidence")?;
+        context.keep_owner(&evidence.salted_digest, &owner.provider)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! The chase: dependent random reads of the filled region, recomputed in full from the key.
+
+use super::{ANSWER_WAIT, Asking, CONNECT_WAIT};
+use crate::agent_link::{AgentLink, LinkError};
+use anyhow::Result;
+use assay_appraisal::chase::{ExpectedChase, verify};
+use assay_appraisal::summary;
+use assay_protocol::answers::ChaseAnswer;
+use assay_protocol::chase::ChasePlan;
+use assay_protocol::cose;
+use assay_protocol::ids::{Nonce, SessionKey};
+use assay_protocol::outcome::{OutcomeClass, OutcomeKind, media, metric};
+use assay_protocol::region::{BLOCK_BYTES, RegionId};
+use assay_protocol::schedule::Challenge;
+use assay_protocol::wire::{AgentReply, AgentRequest};
+use std::time::Instant;
+
+/// Chases through a region that has a receipt.
+pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Result<OutcomeClass> {
+    let context = asking.context;
+    let plan = asking.class.chase_plan(id);
+    let nonce = asking.nonce(Challenge::Chase);
+    let walked = match walk(asking, session, nonce, plan).await {
+        Ok(walked) => walked,
+        Err(error) => {
+            let draft = asking.unanswered(OutcomeKind::Chase, &error);
+            return Ok(context.record(draft)?.payload().class);
+        }
+    };
+    let expected = ExpectedChase { node: asking.node.node, session_key: session, nonce, plan };
+    let key = context.region_key(&asking.node.node, id);
+    let judged = cose::open::<ChaseAnswer>(&walked.bytes, &session.0)
+        .map_err(|error| error.to_string())
+        .and_then(|answer| verify(&answer, &expected, &key).map_err(|error| error.to_string()));
+    let class = if judged.is_ok() { OutcomeClass::Pass } else { OutcomeClass::Fail };
+    let mut draft = asking.draft(OutcomeKind::Chase, class);
+    let reads = plan.reads();
+    let per_second = reads.saturating_mul(1_000_000).checked_div(walked.micros).unwrap_or(0);
+    let kind = kind(plan);
+    draft.metrics = vec![
+        (metric::CHASE_READS, reads),
+        (metric::CHASE_US, walked.micros),
+        (metric::CHASE_READS_PER_S, per_second),
+        (metric::CHASE_IS_IOPS, kind as u64),
+    ];
+    draft.raw.push((walked.bytes, media::CHASE_ANSWER));
+    draft.detail = judged.err().unwrap_or_default();
+    Ok(context.record(draft)?.payload().class)
+}
+
+struct Walked {
+    bytes: Vec<u8>,
+    micros: u64,
+}
+
+/// Time is the HyperNode's: from the request to the last checkpoint.
+async fn walk(
+    asking: &Asking<'_>,
+    session: SessionKey,
+    nonce: Nonce,
+    plan: ChasePlan,
+) -> Result<Walked, LinkError> {
+    let context = asking.context;
+    let endpoint = &asking.node.endpoint;
+    let mut link =
+        AgentLink::connect(&context.identity, endpoint, Some(session), CONNECT_WAIT).await?;
+    let begun = Instant::now();
+    link.send(&AgentRequest::Chase { nonce, plan }).await?;
+    let mut micros = 0;
+    let checkpoints = plan.checkpoints_per_lane().saturating_mul(plan.lanes);
+    for _ in 0..=checkpoints {
+        match link.reply(ANSWER_WAIT).await? {
+            AgentReply::Checkpoint { .. } => {
+                micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            }
+            AgentReply::Answer { bytes } => return Ok(Walked { bytes, micros: micros.max(1) }),
+            _ => break,
+        }
+    }
+    Err(link.unexpected("checkpoints and a signed answer"))
+}
+
+/// The node's memory is not measured, so the smallest one its class allows would be its best case;
+/// with the region of one HyperNode far below that, a chase here counts as liveness.
+fn kind(plan: ChasePlan) -> assay_protocol::report::ChaseKind {
+    let live = u64::from(plan.blocks).saturating_mul(BLOCK_BYTES as u64);
+    summary::chase_kind(u64::MAX, live)
+}

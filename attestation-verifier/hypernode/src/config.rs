@@ -1,0 +1,149 @@
+//! Configuration, keys and secrets of a HyperNode.
+
+use anyhow::{Context as _, Result, bail};
+use assay_protocol::class::HardwareClass;
+use assay_protocol::ids::{Digest, Seed};
+use assay_protocol::params::NetworkParams;
+use assay_protocol::trust::TrustBundle;
+use aws_lc_rs::rand;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The configuration file. Unknown keys are refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Ed25519 key file: TLS, reports, log.
+    pub key: PathBuf,
+    /// secp256k1 key file: signs roots.
+    pub ledger_key: PathBuf,
+    /// Region master secret and start of the seed chain, 64 bytes.
+    pub secrets: PathBuf,
+    /// Network parameters, JSON.
+    pub network: PathBuf,
+    /// TPM vendor roots, JSON.
+    pub vendors: PathBuf,
+    /// Hardware class files.
+    pub classes: Vec<PathBuf>,
+    /// Journal, log and evidence.
+    pub state_dir: PathBuf,
+    /// Where other HyperNodes send control probes.
+    pub listen: SocketAddr,
+    /// JSON-RPC URL of the ledger.
+    pub ledger_url: String,
+    /// The board.
+    pub bridge: BridgeSection,
+}
+
+/// The `[bridge]` section.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BridgeSection {
+    /// Address of the board.
+    pub address: SocketAddr,
+    /// Its Ed25519 key.
+    pub key: assay_protocol::ids::Digest,
+}
+
+/// What only this HyperNode knows. No `Debug`: it is never shown.
+pub struct Secrets {
+    /// Master of all region keys.
+    pub master: [u8; 32],
+    /// Start of the seed chain.
+    pub seed: Seed,
+}
+
+/// Everything loaded and checked.
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The network.
+    pub params: NetworkParams,
+    /// Vendor roots.
+    pub vendors: TrustBundle,
+    /// Classes by digest.
+    pub classes: BTreeMap<Digest, HardwareClass>,
+    /// Secrets.
+    pub secrets: Secrets,
+}
+
+impl Secrets {
+    /// Makes a new secrets file, mode 0600; refuses to replace one.
+    pub fn create(path: &Path) -> Result<Self> {
+        let mut bytes = [0u8; 64];
+        rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gave no randomness"))?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(|| format!("secrets file {}", path.display()))?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        Ok(Self::from_bytes(&bytes))
+    }
+
+    /// Loads a secrets file that nobody else may read.
+    pub fn load(path: &Path) -> Result<Self> {
+        let name = path.display();
+        let mode = fs::metadata(path)
+            .with_context(|| format!("secrets file {name}\nhint: make one with `assay-hypernode init`"))?
+            .permissions()
+            .mode()
+            & 0o777;
+        if mode & 0o077 != 0 {
+            bail!("secrets file {name}: mode is {mode:04o}, expected 0600\nhint: chmod 600 {name}");
+        }
+        let bytes = fs::read(path).with_context(|| format!("secrets file {name}"))?;
+        let Ok(bytes) = <[u8; 64]>::try_from(bytes.as_slice()) else {
+            bail!("secrets file {name}: expected 64 bytes, got {}", bytes.len());
+        };
+        Ok(Self::from_bytes(&bytes))
+    }
+
+    fn from_bytes(bytes: &[u8; 64]) -> Self {
+        let (master, seed) = bytes.split_at(32);
+        let half = |half: &[u8]| <[u8; 32]>::try_from(half).unwrap_or_default();
+        Self { master: half(master), seed: Seed(half(seed)) }
+    }
+}
+
+/// Loads the configuration and all it names.
+pub fn load(path: &Path) -> Result<Loaded> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("configuration {}", path.display()))?;
+    let config: Config =
+        toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))?;
+    let params: NetworkParams = json(&config.network, "network parameters")?;
+    params.validate().with_context(|| config.network.display().to_string())?;
+    let vendors: TrustBundle = json(&config.vendors, "vendor roots")?;
+    let mut classes = BTreeMap::new();
+    for file in &config.classes {
+        let class = assay_hw_profiles::load(file)?;
+        let digest = class.digest();
+        if !params.classes.contains(&digest) {
+            bail!(
+                "hardware class {}: digest {digest} is not among the network's classes\n\
+                 hint: the network's parameters fix the classes; use the file they were made from",
+                file.display()
+            );
+        }
+        classes.insert(digest, class);
+    }
+    if let Some(missing) = params.classes.iter().find(|digest| !classes.contains_key(digest)) {
+        bail!("hardware class {missing}: the network uses it, but no file in `classes` has this digest");
+    }
+    let secrets = Secrets::load(&config.secrets)?;
+    Ok(Loaded { config, params, vendors, classes, secrets })
+}
+
+fn json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("{what} {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{what} {}", path.display()))
+}

@@ -1,0 +1,151 @@
+//! What every task of the daemon shares.
+
+use crate::config::{Loaded, Secrets};
+use crate::ledger_view::LedgerView;
+use anyhow::{Context as _, Result, bail};
+use assay_appraisal::ek::Roots;
+use assay_aggregate::draw::{Candidate, PanelOf, panel};
+use assay_aggregate::epoch::Seat;
+use assay_aggregate::inputs::History;
+use assay_ledger::LedgerKey;
+use assay_protocol::class::HardwareClass;
+use assay_protocol::cose::Signer as _;
+use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, NetworkId, NodeId, RegionKey, Seed, Slot};
+use assay_protocol::params::NetworkParams;
+use assay_protocol::region::{RegionId, region_key};
+use assay_protocol::schedule;
+use assay_protocol::trust::TrustBundle;
+use assay_store::{Journal, ObjectStore, StoreError};
+use assay_transport::Identity;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Keys, parameters and stores of one HyperNode.
+pub struct Context {
+    /// The network.
+    pub params: NetworkParams,
+    /// Its id.
+    pub network: NetworkId,
+    /// This HyperNode.
+    pub own: HyperNodeId,
+    /// Its Ed25519 key.
+    pub identity: Identity,
+    /// Its secp256k1 key.
+    pub ledger_key: LedgerKey,
+    /// TPM vendor roots.
+    pub roots: Roots,
+    /// The same as a bundle, with the kinds that may earn a tier.
+    pub vendors: TrustBundle,
+    /// Classes by digest.
+    pub classes: BTreeMap<Digest, HardwareClass>,
+    /// The ledger.
+    pub ledger: LedgerView,
+    /// Raw evidence.
+    pub objects: ObjectStore,
+    /// The committee.
+    pub seats: Vec<Seat>,
+    journal: Mutex<Journal>,
+    secrets: Secrets,
+    history: Mutex<History>,
+}
+
+impl Context {
+    /// Opens stores and keys.
+    pub fn open(loaded: Loaded) -> Result<(Self, crate::config::Config)> {
+        let Loaded { config, params, vendors, classes, secrets } = loaded;
+        let identity = Identity::load(&config.key)?;
+        let own = HyperNodeId(identity.public_key());
+        let network = params.network_id();
+        let Some(entry) = params.member(&own) else {
+            bail!(
+                "key {}: HyperNode {own} is not on the roster of network {network}\n\
+                 hint: the roster is fixed at genesis; use the key that was registered",
+                config.key.display()
+            );
+        };
+        let ledger_key = LedgerKey::from_file(&config.ledger_key)?;
+        if ledger_key.address() != entry.ledger {
+            bail!(
+                "ledger key {}: expected account {}, got {}",
+                config.ledger_key.display(),
+                entry.ledger,
+                ledger_key.address()
+            );
+        }
+        if schedule::seed_end(&secrets.seed, params.seed_chain_links) != entry.seed_end {
+            bail!(
+                "secrets file {}: its seed chain does not end in the registered {}",
+                config.secrets.display(),
+                entry.seed_end
+            );
+        }
+        std::fs::create_dir_all(&config.state_dir)
+            .with_context(|| format!("state directory {}", config.state_dir.display()))?;
+        let origin = assay_log::checkpoint::origin(&network, &own);
+        let journal = Journal::open(config.state_dir.join("journal.sqlite"), &origin)?;
+        let objects = ObjectStore::open(config.state_dir.join("objects"))?;
+        let history = History::new(&params, classes.values().cloned())?;
+        let ledger = LedgerView::new(&config.ledger_url, params.contract);
+        let context = Self {
+            network,
+            own,
+            ledger_key,
+            roots: Roots::new(&vendors)?,
+            ledger,
+            objects,
+            seats: history.seats().to_vec(),
+            journal: Mutex::new(journal),
+            secrets,
+            history: Mutex::new(history),
+            params,
+            identity,
+            vendors,
+            classes,
+        };
+        Ok((context, config))
+    }
+
+    /// Works on the journal; blocks this thread, not the runtime.
+    pub fn journal<T>(&self, work: impl FnOnce(&mut Journal) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        tokio::task::block_in_place(|| {
+            let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut journal)
+        })
+    }
+
+    /// The key of an own region.
+    pub fn region_key(&self, node: &NodeId, id: RegionId) -> RegionKey {
+        region_key(&self.secrets.master, &self.network, node, id)
+    }
+
+    /// This epoch's link of the own seed chain.
+    pub fn seed(&self, epoch: Epoch) -> Result<Seed> {
+        schedule::seed_of_epoch(&self.secrets.seed, self.params.seed_chain_links, epoch)
+            .with_context(|| format!("the seed chain has no link left for epoch {epoch}"))
+    }
+
+    /// The beacon of an epoch, once it is known: of the first unresolved one and the one after.
+    pub fn beacon(&self, epoch: Epoch) -> Option<Beacon> {
+        self.history(|history| history.beacon(epoch))
+    }
+
+    /// Works on what the ledger's epochs come to.
+    pub fn history<T>(&self, work: impl FnOnce(&mut History) -> T) -> T {
+        work(&mut self.history.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether this HyperNode must probe `node` in a slot.
+    pub fn on_panel(&self, beacon: Beacon, epoch: Epoch, node: NodeId, slot: Slot) -> bool {
+        let of = PanelOf { network: self.network, beacon, epoch, node, slot };
+        panel(&of, &self.candidates(), self.params.panel_min as usize).contains(&self.own)
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |seat: &Seat| Candidate {
+            hypernode: seat.hypernode,
+            operator: seat.operator,
+            weight: seat.weight,
+        };
+        self.seats.iter().map(candidate).collect()
+    }
+}

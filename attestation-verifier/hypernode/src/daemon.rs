@@ -1,0 +1,122 @@
+//! The running HyperNode: who is started when, and what happens after each epoch.
+
+use crate::agree::{Round, follow};
+use crate::board::Board;
+use crate::config::Config;
+use crate::context::Context;
+use crate::ledger_view::Registered;
+use crate::{clock, control, node, report};
+use anyhow::{Context as _, Result};
+use assay_protocol::ids::{Digest, Epoch, NodeId, Slot};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Pause between two looks at the ledger.
+const LEDGER_POLL: Duration = Duration::from_millis(500);
+
+/// Nodes that are being challenged, with the epoch they were first seen in.
+type Watched = Arc<Mutex<BTreeMap<NodeId, Digest>>>;
+
+/// Runs until a task fails or the process is told to end.
+pub async fn run(context: Context, config: Config) -> Result<()> {
+    let context = Arc::new(context);
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listen on {}\nhint: another program may use the port", config.listen))?;
+    println!("hypernode {} listening on {}", context.own, listener.local_addr()?);
+    let watched = Watched::default();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(control::serve(Arc::clone(&context), listener));
+    tasks.spawn(watch_nodes(Arc::clone(&context), Arc::clone(&watched)));
+    tasks.spawn(report::close_slots(Arc::clone(&context)));
+    let board = Board::new(context.identity.clone(), config.bridge);
+    tasks.spawn(epochs(Arc::clone(&context), board, watched));
+    tokio::select! {
+        ended = tasks.join_next() => match ended {
+            Some(Ok(result)) => result,
+            Some(Err(error)) => Err(error.into()),
+            None => Ok(()),
+        },
+        signal = tokio::signal::ctrl_c() => Ok(signal?),
+    }
+}
+
+/// Starts the tasks of each registered node once.
+async fn watch_nodes(context: Arc<Context>, watched: Watched) -> Result<()> {
+    loop {
+        match refresh(&context).await {
+            Ok(nodes) => nodes.into_iter().for_each(|node| adopt(&context, &watched, node)),
+            Err(error) => eprintln!("note: {error:#}"),
+        }
+        tokio::time::sleep(LEDGER_POLL).await;
+    }
+}
+
+async fn refresh(context: &Context) -> Result<Vec<Registered>> {
+    context.ledger.refresh_peers().await?;
+    context.ledger.nodes().await
+}
+
+fn adopt(context: &Arc<Context>, watched: &Watched, registered: Registered) {
+    if !context.classes.contains_key(&registered.class) {
+        return;
+    }
+    let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+    if watched.insert(registered.node, registered.class).is_none() {
+        eprintln!("node {} at {}: watched", registered.node, registered.endpoint);
+        node::start(Arc::clone(context), registered);
+    }
+}
+
+/// One epoch after the other: close, report, agree, follow the ledger.
+async fn epochs(context: Arc<Context>, mut board: Board, watched: Watched) -> Result<()> {
+    catch_up(&context, &mut board).await;
+    let mut epoch = first_epoch(&context);
+    loop {
+        let last = Slot(context.params.slots().saturating_sub(1));
+        clock::sleep_until(report::closing_time(&context, epoch, last)).await;
+        catch_up(&context, &mut board).await;
+        let nodes = watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = report::close_epoch(&context, epoch, &nodes)?;
+        let round = Round::start(&context, &mut board, epoch, kept)?;
+        let resolved = resolution(&context, epoch);
+        tokio::select! {
+            ended = round.run() => ended?,
+            () = resolved => {}
+        }
+        while context.history(|history| history.next()) <= epoch {
+            catch_up(&context, &mut board).await;
+            tokio::time::sleep(LEDGER_POLL).await;
+        }
+        eprintln!("epoch {epoch}: resolved on the ledger");
+        epoch = epoch.next();
+    }
+}
+
+/// The epoch whose report is still to be made: the one before now when its commits are still taken.
+fn first_epoch(context: &Context) -> Epoch {
+    let now = clock::now();
+    let (current, _) = context.params.at(now).unwrap_or_default();
+    let before = Epoch(current.0.saturating_sub(1));
+    let void_at = context.params.epoch_end(before).0.saturating_add(context.params.void_after_ms);
+    let unresolved = context.history(|history| history.next()) <= before;
+    if before < current && unresolved && now.0 < void_at { before } else { current }
+}
+
+async fn catch_up(context: &Context, board: &mut Board) {
+    if let Err(error) = follow(context, board).await {
+        eprintln!("note: following the ledger: {error:#}");
+    }
+}
+
+/// Ends when the ledger has resolved the epoch.
+async fn resolution(context: &Context, epoch: Epoch) {
+    loop {
+        match context.ledger.next_epoch().await {
+            Ok(next) if next > epoch => return,
+            _ => tokio::time::sleep(LEDGER_POLL).await,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a HyperNode reads from the ledger. Every call blocks, so it runs on the blocking pool.
+
+use anyhow::{Context as _, Result};
+use assay_ledger::rpc::RpcChain;
+use assay_ledger::{AssayLedger, NodeRecord, NodeStatus};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A registered node as the challenges need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The node.
+    pub node: NodeId,
+    /// Where its agent is reached.
+    pub endpoint: String,
+    /// Digest of its class.
+    pub class: Digest,
+}
+
+/// The ledger through its client, with what was read last.
+pub struct LedgerView {
+    url: String,
+    contract: Address,
+    client: Mutex<Option<Arc<AssayLedger>>>,
+    endpoints: Mutex<BTreeMap<HyperNodeId, String>>,
+}
+
+impl LedgerView {
+    /// A view of the contract behind a JSON-RPC URL; connects when first used.
+    pub fn new(url: &str, contract: Address) -> Self {
+        let (client, endpoints) = (Mutex::new(None), Mutex::default());
+        Self { url: url.to_owned(), contract, client, endpoints }
+    }
+
+    fn client(&self) -> Result<Arc<AssayLedger>> {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = client.as_ref() {
+            return Ok(Arc::clone(client));
+        }
+        let chain = RpcChain::connect(&self.url)
+            .with_context(|| format!("ledger {}\nhint: is the bridge running?", self.url))?;
+        let made = Arc::new(AssayLedger::at(Arc::new(chain), self.contract)?);
+        *client = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&AssayLedger) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let client = tokio::task::block_in_place(|| self.client())?;
+        tokio::task::spawn_blocking(move || work(&client)).await?
+    }
+
+    /// Registrations of nodes that are not out of the network.
+    pub async fn registrations(&self) -> Result<Vec<NodeRecord>> {
+        self.read(|ledger| {
+            let live = |record: &NodeRecord| {
+                !matches!(record.status, NodeStatus::None | NodeStatus::Removed)
+            };
+            Ok(ledger.nodes()?.into_iter().filter(live).collect())
+        })
+        .await
+    }
+
+    /// Nodes to challenge, one entry each.
+    pub async fn nodes(&self) -> Result<Vec<Registered>> {
+        let mut nodes = BTreeMap::new();
+        for record in self.registrations().await? {
+            let owner = record.confirmed_owner;
+            if owner.is_none_or(|owner| owner == record.provider) {
+                nodes.entry(record.node).or_insert(Registered {
+                    node: record.node,
+                    endpoint: record.endpoint,
+                    class: record.class_digest,
+                });
+            }
+        }
+        Ok(nodes.into_values().collect())
+    }
+
+    /// The next epoch to be resolved.
+    pub async fn next_epoch(&self) -> Result<Epoch> {
+        self.read(|ledger| Ok(ledger.next_epoch()?)).await
+    }
+
+    /// What the ledger keeps of an epoch.
+    pub async fn epoch_record(&self, epoch: Epoch) -> Result<assay_ledger::EpochRecord> {
+        self.read(move |ledger| Ok(ledger.epoch_record(epoch)?)).await
+    }
+
+    /// Reads where the other HyperNodes are reached.
+    pub async fn refresh_peers(&self) -> Result<()> {
+        let records = self.read(|ledger| Ok(ledger.hypernodes()?)).await?;
+        let found = records.into_iter().map(|record| (record.ed25519, record.endpoint)).collect();
+        *self.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(())
+    }
+
+    /// The other HyperNodes.
+    pub fn peers(&self, own: &HyperNodeId) -> Vec<(HyperNodeId, String)> {
+        let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = endpoints.iter().filter(|(id, _)| *id != own);
+        others.map(|(id, endpoint)| (*id, endpoint.clone())).collect()
+    }
+}

@@ -1,0 +1,110 @@
+//! assay-hypernode: the verifier's daemon.
+
+use anyhow::Result;
+use assay_hypernode::config::{self, Secrets};
+use assay_hypernode::context::Context;
+use assay_hypernode::{daemon, export};
+use assay_protocol::cose::Signer as _;
+use assay_protocol::ids::{Epoch, HyperNodeId, NodeId};
+use assay_protocol::schedule;
+use assay_transport::Identity;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Verifies ScalerNodes: challenges, appraisal, archive, agreement.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 the journal could not be written.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes the Ed25519 key and the secrets of a new HyperNode; prints what is registered on the ledger, as JSON.
+    Init {
+        /// Ed25519 key file to create.
+        #[arg(long)]
+        key: PathBuf,
+        /// Secrets file to create.
+        #[arg(long)]
+        secrets: PathBuf,
+        /// Links of the seed chain, a network parameter.
+        #[arg(long)]
+        seed_chain_links: u64,
+    },
+    /// Runs the daemon.
+    Run {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Writes this HyperNode's part of an audit bundle.
+    Export {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The node.
+        #[arg(long)]
+        node: NodeId,
+        /// First epoch.
+        #[arg(long)]
+        first: u64,
+        /// Last epoch, included.
+        #[arg(long)]
+        last: u64,
+        /// Folder to create.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let (result, code) = match cli.command {
+        Command::Init { key, secrets, seed_chain_links } => {
+            (init(&key, &secrets, seed_chain_links), 1)
+        }
+        Command::Run { config } => match open(&config) {
+            Ok((context, config)) => (block_on(daemon::run(context, config)), 1),
+            Err(error) => (Err(error), 2),
+        },
+        Command::Export { config, node, first, last, out } => match open(&config) {
+            Ok((context, _)) => {
+                let written =
+                    block_on(async { export::write(&context, node, Epoch(first), Epoch(last), &out) });
+                (written.map(|count| println!("{count} files")), 1)
+            }
+            Err(error) => (Err(error), 2),
+        },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn open(path: &std::path::Path) -> Result<(Context, config::Config)> {
+    Context::open(config::load(path)?)
+}
+
+fn init(key: &std::path::Path, secrets: &std::path::Path, links: u64) -> Result<()> {
+    let identity = Identity::create(key)?;
+    let secrets = Secrets::create(secrets)?;
+    let material = serde_json::json!({
+        "ed25519": HyperNodeId(identity.public_key()),
+        "seed_end": schedule::seed_end(&secrets.seed, links),
+    });
+    println!("{material}");
+    Ok(())
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

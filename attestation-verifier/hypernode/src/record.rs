@@ -1,0 +1,117 @@
+//! From a challenge's result to a durable, signed outcome.
+
+use crate::clock;
+use crate::context::Context;
+use anyhow::{Context as _, Result};
+use assay_protocol::cose::{self, Authenticated};
+use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
+use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind};
+use assay_protocol::limits::OUTCOME_BYTES_MAX;
+use assay_store::{Acknowledged, Record};
+use aws_lc_rs::rand;
+
+/// A result that is not signed yet.
+pub struct Draft {
+    /// What it speaks of.
+    pub kind: OutcomeKind,
+    /// The node.
+    pub node: NodeId,
+    /// Digest of the node's class.
+    pub policy: Digest,
+    /// Epoch and slot of the challenge.
+    pub place: (Epoch, Slot),
+    /// When it began.
+    pub started: UnixMs,
+    /// Randomness of the nonce.
+    pub r: [u8; 32],
+    /// How it ended.
+    pub class: OutcomeClass,
+    /// Metrics by registry id.
+    pub metrics: Vec<(u16, u64)>,
+    /// Raw evidence with its media type.
+    pub raw: Vec<(Vec<u8>, &'static str)>,
+    /// Why, for people.
+    pub detail: String,
+}
+
+impl Context {
+    /// 32 fresh random bytes.
+    pub fn random(&self) -> Result<[u8; 32]> {
+        let mut bytes = [0; 32];
+        rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gave no randomness"))?;
+        Ok(bytes)
+    }
+
+    /// Stores the evidence, signs the outcome and acknowledges it: durable when this returns.
+    /// Returns the outcome that counts, which is an earlier one when the slot already had one of its kind.
+    pub fn record(&self, draft: Draft) -> Result<Authenticated<Outcome>> {
+        let evidence = draft
+            .raw
+            .iter()
+            .map(|(raw, media)| self.store_raw(&draft.r, raw, media))
+            .collect::<Result<Vec<_>>>()?;
+        let mut metrics = draft.metrics;
+        metrics.sort_unstable();
+        let outcome = Outcome {
+            schema: 1,
+            kind: draft.kind,
+            network: self.network,
+            node: draft.node,
+            hypernode: self.own,
+            place: draft.place,
+            window: (draft.started, clock::now()),
+            class: draft.class,
+            metrics,
+            evidence,
+            policy: draft.policy,
+            r: draft.r,
+            detail: draft.detail.chars().take(400).collect(),
+        };
+        let sealed = cose::seal(outcome, &self.identity);
+        let record = Record {
+            epoch: draft.place.0,
+            slot: self.recording_slot(draft.place),
+            node: draft.node,
+            kind: draft.kind as u8,
+            salt: self.random()?,
+            signed: sealed.bytes().to_vec(),
+        };
+        let acknowledged = self
+            .journal(|journal| journal.acknowledge(&record))
+            .context("the outcome could not be recorded")?;
+        match acknowledged {
+            Acknowledged::Recorded => Ok(sealed),
+            Acknowledged::Already(earlier) => Ok(self.own_outcome(&earlier.signed)?),
+        }
+    }
+
+    /// Opens an outcome this HyperNode signed.
+    pub fn own_outcome(&self, signed: &[u8]) -> Result<Authenticated<Outcome>> {
+        debug_assert!(signed.len() <= OUTCOME_BYTES_MAX);
+        Ok(cose::open(signed, &self.own.0)?)
+    }
+
+    fn store_raw(
+        &self,
+        r: &[u8; 32],
+        raw: &[u8],
+        media: &str,
+    ) -> Result<assay_protocol::outcome::EvidenceRef> {
+        let sha256 = tokio::task::block_in_place(|| self.objects.put(raw))?;
+        let reference = Outcome::reference(r, raw, media);
+        self.keep_raw(&reference.salted_digest, &sha256)?;
+        Ok(reference)
+    }
+
+    /// The slot an outcome is recorded in: its own while that is open, else the one of now, within its epoch.
+    fn recording_slot(&self, place: (Epoch, Slot)) -> Slot {
+        let last = Slot(self.params.slots().saturating_sub(1));
+        match self.params.at(clock::now()) {
+            Some((epoch, slot)) if epoch == place.0 => {
+                if slot.0 <= place.1.0.saturating_add(1) { place.1 } else { slot }
+            }
+            _ if place.1.0 >= last.0.saturating_sub(1) => place.1,
+            _ => last,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What a HyperNode keeps besides its journal's outcomes: small facts under the journal's `meta` keys.
+
+use crate::context::Context;
+use anyhow::{Context as _, Result};
+use assay_aggregate::agreement::Memory;
+use assay_appraisal::tpm::attest::ClockInfo;
+use assay_protocol::answers::EnrolRecord;
+use assay_protocol::cbor_map;
+use assay_protocol::ids::{AkName, Digest, Epoch, HyperNodeId, NodeId, SessionKey};
+use assay_protocol::item::{Blob, Item};
+use assay_protocol::limits::SMALL_OBJECT_BYTES_MAX;
+use assay_protocol::region::RegionId;
+
+cbor_map! {
+    /// A session key bound to a node's TPM by an accepted quote (DESIGN section 5).
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Binding {
+        /// The session key.
+        1 => session_key: SessionKey,
+        /// The AK that vouched for it.
+        2 => ak_name: AkName,
+        /// Epoch of the nonce.
+        3 => epoch: Epoch,
+        /// resetCount of the quote.
+        4 => reset_count: u32,
+        /// restartCount of the quote.
+        5 => restart_count: u32,
+    }
+}
+
+impl Binding {
+    /// A binding ends two epochs after its nonce.
+    pub fn holds_in(&self, epoch: Epoch) -> bool {
+        epoch.0 < self.epoch.0.saturating_add(2)
+    }
+}
+
+cbor_map! {
+    /// The last accepted clock of a node's TPM.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct KeptClock {
+        /// Milliseconds.
+        1 => clock_ms: u64,
+        /// resetCount.
+        2 => reset_count: u32,
+        /// restartCount.
+        3 => restart_count: u32,
+        /// Safe flag.
+        4 => safe: bool,
+    }
+}
+
+cbor_map! {
+    /// An own report and the salt that hides it until the reveal.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct KeptReport {
+        /// Salt of the commit.
+        1 => salt: [u8; 32],
+        /// The signed report.
+        2 => signed: Blob,
+    }
+}
+
+impl Context {
+    fn get<T: Item>(&self, key: &str) -> Result<Option<T>> {
+        let bytes = self.journal(|journal| journal.meta(key))?;
+        let max = assay_protocol::limits::REPORT_BYTES_MAX.saturating_add(SMALL_OBJECT_BYTES_MAX);
+        bytes
+            .map(|bytes| T::decode("stored record", max, &bytes))
+            .transpose()
+            .with_context(|| format!("stored record {key}"))
+    }
+
+    fn put<T: Item>(&self, key: &str, value: &T) -> Result<()> {
+        Ok(self.journal(|journal| journal.put_meta(key, &value.encode()))?)
+    }
+
+    /// The enrolment of a node.
+    pub fn enrolment(&self, node: &NodeId) -> Result<Option<EnrolRecord>> {
+        self.get(&format!("enrol/{node}"))
+    }
+
+    /// Keeps an enrolment; another EK for the same id cannot exist, as the id is the EK's hash.
+    pub fn keep_enrolment(&self, record: &EnrolRecord) -> Result<()> {
+        self.put(&format!("enrol/{}", record.node), record)
+    }
+
+    /// The current binding of a node.
+    pub fn binding(&self, node: &NodeId) -> Result<Option<Binding>> {
+        self.get(&format!("binding/{node}"))
+    }
+
+    /// Replaces the binding; the session key replaced is dead for ever.
+    pub fn bind(&self, node: &NodeId, binding: &Binding) -> Result<()> {
+        if let Some(old) = self.binding(node)?.filter(|old| old.session_key != binding.session_key) {
+            self.put(&format!("dead/{node}/{}", old.session_key), &true)?;
+        }
+        self.put(&format!("binding/{node}"), binding)
+    }
+
+    /// Whether a session key was replaced by another one before.
+    pub fn is_dead(&self, node: &NodeId, key: &SessionKey) -> Result<bool> {
+        Ok(self.get::<bool>(&format!("dead/{node}/{key}"))?.is_some())
+    }
+
+    /// Last accepted TPM clock of a node.
+    pub fn clock_of(&self, node: &NodeId) -> Result<Option<ClockInfo>> {
+        let kept: Option<KeptClock> = self.get(&format!("clock/{node}"))?;
+        Ok(kept.map(|kept| ClockInfo {
+            clock_ms: kept.clock_ms,
+            reset_count: kept.reset_count,
+            restart_count: kept.restart_count,
+            safe: kept.safe,
+        }))
+    }
+
+    /// Keeps a TPM clock.
+    pub fn keep_clock(&self, node: &NodeId, clock: &ClockInfo) -> Result<()> {
+        let kept = KeptClock {
+            clock_ms: clock.clock_ms,
+            reset_count: clock.reset_count,
+            restart_count: clock.restart_count,
+            safe: clock.safe,
+        };
+        self.put(&format!("clock/{node}"), &kept)
+    }
+
+    /// The countersigned receipt of a region.
+    pub fn receipt(&self, node: &NodeId, id: RegionId) -> Result<Option<Blob>> {
+        self.get(&format!("receipt/{node}/{}/{}", id.region, id.generation))
+    }
+
+    /// Keeps a countersigned receipt.
+    pub fn keep_receipt(&self, node: &NodeId, id: RegionId, receipt: &[u8]) -> Result<()> {
+        let key = format!("receipt/{node}/{}/{}", id.region, id.generation);
+        self.put(&key, &Blob(receipt.to_vec()))
+    }
+
+    /// The own report of an epoch.
+    pub fn own_report(&self, epoch: Epoch) -> Result<Option<KeptReport>> {
+        self.get(&format!("report/{epoch}"))
+    }
+
+    /// Keeps the own report before anything about it is sent.
+    pub fn keep_report(&self, epoch: Epoch, report: &KeptReport) -> Result<()> {
+        self.put(&format!("report/{epoch}"), report)
+    }
+
+    /// What the agreement of an epoch must remember over a crash.
+    pub fn agreement_memory(&self, epoch: Epoch) -> Result<Option<Memory>> {
+        let key = format!("agreement/{epoch}");
+        let bytes = self.journal(|journal| journal.meta(&key))?;
+        Ok(bytes.map(|bytes| Memory::decode(&bytes)).transpose()?)
+    }
+
+    /// Keeps the agreement's memory.
+    pub fn keep_agreement_memory(&self, epoch: Epoch, memory: &Memory) -> Result<()> {
+        let key = format!("agreement/{epoch}");
+        Ok(self.journal(|journal| journal.put_meta(&key, &memory.encode()))?)
+    }
+
+    /// Commits of others that were seen before commits closed.
+    pub fn commits_in_time(&self, epoch: Epoch) -> Result<Vec<(HyperNodeId, Digest)>> {
+        let prefix = format!("seen/{epoch}/");
+        let found = self.journal(|journal| journal.meta_with_prefix(&prefix))?;
+        found
+            .into_iter()
+            .map(|(key, _)| {
+                let (id, commit) = key
+                    .strip_prefix(&prefix)
+                    .and_then(|rest| rest.split_once('/'))
+                    .with_context(|| format!("stored record {key}"))?;
+                Ok((id.parse()?, commit.parse()?))
+            })
+            .collect()
+    }
+
+    /// Remembers a commit seen in time.
+    pub fn keep_commit_in_time(&self, epoch: Epoch, id: &HyperNodeId, commit: &Digest) -> Result<()> {
+        self.put(&format!("seen/{epoch}/{id}/{commit}"), &true)
+    }
+
+    /// Remembers which object holds the raw evidence behind a salted digest.
+    pub fn keep_raw(&self, salted: &Digest, sha256: &Digest) -> Result<()> {
+        self.put(&format!("raw/{salted}"), sha256)
+    }
+
+    /// The object that holds the raw evidence behind a salted digest.
+    pub fn raw_of(&self, salted: &Digest) -> Result<Option<Digest>> {
+        self.get(&format!("raw/{salted}"))
+    }
+
+    /// The owner that authentic evidence of this epoch proved, by the salted digest of that evidence.
+    pub fn keep_owner(&self, salted: &Digest, owner: &assay_protocol::ids::Address) -> Result<()> {
+        self.put(&format!("owner/{salted}"), owner)
+    }
+
+    /// See [`Context::keep_owner`].
+    pub fn owner_of(&self, salted: &Digest) -> Result<Option<assay_protocol::ids::Address>> {
+        self.get(&format!("owner/{salted}"))
+    }
+}
