@@ -217,7 +217,8 @@ impl<'a> Round<'a> {
 
     fn carry_out_sending(&mut self, action: Action) -> Result<()> {
         let (network, epoch, hypernode) = (self.context.network, self.epoch, self.context.own);
-        let (round, at) = (ROUND, clock::now());
+        // Times are fixed by the epoch, so that a restart sends the same bytes again.
+        let (round, at) = (ROUND, self.context.params.epoch_end(epoch));
         let identity = &self.context.identity;
         let object = match action {
             Action::SendProposal(list) => {
@@ -245,7 +246,6 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Commit and reveal carry the report's own time, so that a restart sends the same bytes again.
     fn send_commit(&mut self) {
         let (network, epoch, hypernode) = (self.context.network, self.epoch, self.context.own);
         let commitment = self.own_commitment();

@@ -1,0 +1,1180 @@
+//! Agreement on the input set of an epoch before anything is aggregated: one HyperNode's part, as a state machine.
+//!
+//! ```text
+//! commits ──CommitsDue──CommitsClosed── reveals ──RevealsDue──ProposalDue── votes ── lock ── sign
+//! H(L) = SHA-256("assay/inputs/1" ‖ network ‖ epoch u64 ‖ (HyperNode id ‖ commit)*)   ascending by id
+//! ```
+//!
+//! - The round's proposer sends the list L of what it can open.
+//! - A HyperNode votes for L only if it saw every commit of L before commits closed, can open every entry, and L omits
+//!   nobody whose commit and reveal it had before each was *due*. One vote per (epoch, round), ever.
+//! - With votes for one H(L) by strictly more than two thirds of the weight it locks on L, computes the root and signs.
+//!   As honest HyperNodes vote once, two input sets cannot both get there while less than a third of the weight lies.
+//! - Due comes before closed (and reveals are accepted until the end) so that an entry that arrives at the edge is
+//!   allowed by everybody though required by nobody. Whoever can delay messages can still make the round fail:
+//!   then the epoch is void and loses nothing.
+//!
+//! One round only; there are no lock rules across rounds yet.
+//!
+//! Everything that must survive a crash is in [`Memory`]. It is handed out as [`Action::Persist`] *before* the action
+//! that depends on it: carry out actions in order, and a crash never makes this HyperNode sign two different things.
+
+use crate::more_than_two_thirds;
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, NetworkId};
+use assay_protocol::limits::ROSTER_MAX;
+use assay_protocol::report;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most different proposals of the one proposer remembered.
+const PROPOSALS_MAX: usize = 8;
+/// Most commits of one HyperNode remembered; two already prove that it equivocates.
+const COMMITS_MAX: usize = 2;
+const MEMORY_LABEL: &[u8] = b"assay/agreement/1";
+
+/// One agreed input: whose report, and the commit it was promised by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The HyperNode that reports.
+    pub hypernode: HyperNodeId,
+    /// Its commit.
+    pub commit: Digest,
+}
+
+/// What is fixed for one HyperNode and round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Network.
+    pub network: NetworkId,
+    /// Epoch agreed upon.
+    pub epoch: Epoch,
+    /// Round, from 0.
+    pub round: u32,
+    /// This HyperNode.
+    pub own: HyperNodeId,
+    /// Whose turn it is: [`crate::draw::proposer`].
+    pub proposer: HyperNodeId,
+    /// Capped weights of the committee.
+    pub weights: BTreeMap<HyperNodeId, u128>,
+}
+
+/// What must survive a crash. Serialise with [`Memory::encode`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    network: NetworkId,
+    epoch: Epoch,
+    round: u32,
+    proposal: Option<Vec<Entry>>,
+    vote: Option<Digest>,
+    lock: Option<Digest>,
+    signed: Option<Keccak>,
+}
+
+/// What happens to a HyperNode. The caller has checked signatures, and that a revealed report opens its commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A commit was seen.
+    Commit(Entry),
+    /// From now on commits are not required.
+    CommitsDue,
+    /// From now on commits are not even allowed. Must precede the own reveal.
+    CommitsClosed,
+    /// A report was seen that opens this commit.
+    Reveal(Entry),
+    /// From now on reveals are not required.
+    RevealsDue,
+    /// Time to propose; ignored by everybody but the proposer.
+    ProposalDue,
+    /// A list signed by `from`.
+    Proposal {
+        /// Who proposes.
+        from: HyperNodeId,
+        /// The list.
+        list: Vec<Entry>,
+    },
+    /// A vote signed by `from`.
+    Vote {
+        /// Who votes.
+        from: HyperNodeId,
+        /// H(L).
+        input_set: Digest,
+    },
+    /// The caller aggregated the list of [`Action::ComputeRoot`].
+    RootComputed {
+        /// H(L) it was computed from.
+        input_set: Digest,
+        /// EIP-712 digest of the root.
+        digest: Keccak,
+    },
+    /// The round's time is over.
+    Timeout,
+}
+
+/// What a HyperNode must do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Write this durably before the next action.
+    Persist(Memory),
+    /// Sign and send the proposal.
+    SendProposal(Vec<Entry>),
+    /// Sign and send a vote for H(L).
+    SendVote(Digest),
+    /// Locked: aggregate these inputs and come back with [`Event::RootComputed`].
+    ComputeRoot(Vec<Entry>),
+    /// Sign and send the root with this digest.
+    SignRoot(Keccak),
+    /// This round ends without a signature of this HyperNode.
+    Fail(Failure),
+}
+
+/// Why a round failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nothing was agreed in time: the epoch will be void.
+    #[error("agreement: no list got votes of more than 2/3 of the weight in time")]
+    Timeout,
+    /// The root differs from the one signed before.
+    #[error("agreement: already signed root digest {signed}, refusing {refused}")]
+    OtherRoot {
+        /// Signed before.
+        signed: Keccak,
+        /// Refused now.
+        refused: Keccak,
+    },
+}
+
+/// Why a memory cannot be restored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MemoryError {
+    /// The bytes are not what [`Memory::encode`] writes.
+    #[error("agreement memory: malformed")]
+    Malformed,
+    /// It belongs to another network, epoch or round.
+    #[error("agreement memory: expected epoch {expected} of this network, got epoch {actual}")]
+    Elsewhere {
+        /// Epoch being agreed upon.
+        expected: Epoch,
+        /// Epoch of the memory.
+        actual: Epoch,
+    },
+}
+
+impl From<(HyperNodeId, Digest)> for Entry {
+    fn from((hypernode, commit): (HyperNodeId, Digest)) -> Self {
+        Self { hypernode, commit }
+    }
+}
+
+impl From<Entry> for (HyperNodeId, Digest) {
+    fn from(entry: Entry) -> Self {
+        (entry.hypernode, entry.commit)
+    }
+}
+
+/// H(L) of a list, see [`report::input_set`].
+pub fn input_set_hash(network: &NetworkId, epoch: Epoch, list: &[Entry]) -> Digest {
+    let pairs: Vec<_> = list.iter().copied().map(Into::into).collect();
+    report::input_set(network, epoch, &pairs)
+}
+
+/// One HyperNode in one round.
+#[derive(Debug, Clone)]
+pub struct Agreement {
+    setting: Setting,
+    memory: Memory,
+    commits_due: bool,
+    commits_closed: bool,
+    reveals_due: bool,
+    failed: bool,
+    root_asked: bool,
+    seen: BTreeMap<HyperNodeId, Vec<Seen>>,
+    proposals: Vec<Proposal>,
+    votes: BTreeMap<HyperNodeId, Digest>,
+    equivocators: BTreeSet<HyperNodeId>,
+}
+
+/// A commit and when it and its reveal arrived.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    commit: Digest,
+    commit_in_time: bool,
+    commit_allowed: bool,
+    revealed: bool,
+    reveal_in_time: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Proposal {
+    input_set: Digest,
+    list: Vec<Entry>,
+}
+
+impl Agreement {
+    /// Starts a round that this HyperNode has no memory of.
+    pub fn start(setting: Setting) -> Self {
+        let memory = Memory {
+            network: setting.network,
+            epoch: setting.epoch,
+            round: setting.round,
+            proposal: None,
+            vote: None,
+            lock: None,
+            signed: None,
+        };
+        Self::with(setting, memory)
+    }
+
+    /// Continues after a restart; the actions repeat, unchanged, what may not have been sent.
+    pub fn restore(setting: Setting, memory: Memory) -> Result<(Self, Vec<Action>), MemoryError> {
+        let same = memory.network == setting.network && memory.round == setting.round;
+        if !same || memory.epoch != setting.epoch {
+            let (expected, actual) = (setting.epoch, memory.epoch);
+            return Err(MemoryError::Elsewhere { expected, actual });
+        }
+        let again = memory
+            .proposal
+            .clone()
+            .map(Action::SendProposal)
+            .into_iter()
+            .chain(memory.vote.map(Action::SendVote))
+            .chain(memory.signed.map(Action::SignRoot))
+            .collect();
+        let mut restored = Self::with(setting, memory);
+        if let Some(vote) = restored.memory.vote {
+            restored.votes.insert(restored.setting.own, vote);
+        }
+        if let Some(list) = restored.memory.proposal.clone() {
+            restored.note_proposal(restored.setting.own, list);
+        }
+        Ok((restored, again))
+    }
+
+    /// Takes one event and returns what to do, in order.
+    pub fn handle(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Commit(entry) => self.note_commit(entry),
+            Event::CommitsDue => self.commits_due = true,
+            Event::CommitsClosed => (self.commits_due, self.commits_closed) = (true, true),
+            Event::Reveal(entry) => self.note_reveal(entry),
+            Event::RevealsDue => self.reveals_due = true,
+            Event::ProposalDue => self.propose(&mut actions),
+            Event::Proposal { from, list } => self.note_proposal(from, list),
+            Event::Vote { from, input_set } => self.note_vote(from, input_set),
+            Event::RootComputed { input_set, digest } => {
+                self.sign(input_set, digest, &mut actions);
+            }
+            Event::Timeout => self.time_out(&mut actions),
+        }
+        self.try_vote(&mut actions);
+        self.try_lock(&mut actions);
+        actions
+    }
+
+    /// H(L) this HyperNode is locked on.
+    pub fn locked(&self) -> Option<Digest> {
+        self.memory.lock
+    }
+
+    /// What must survive a crash, as of now.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// HyperNodes that were seen to commit or vote twice.
+    pub fn equivocators(&self) -> &BTreeSet<HyperNodeId> {
+        &self.equivocators
+    }
+
+    fn with(setting: Setting, memory: Memory) -> Self {
+        Self {
+            setting,
+            memory,
+            commits_due: false,
+            commits_closed: false,
+            reveals_due: false,
+            failed: false,
+            root_asked: false,
+            seen: BTreeMap::new(),
+            proposals: Vec::new(),
+            votes: BTreeMap::new(),
+            equivocators: BTreeSet::new(),
+        }
+    }
+
+    fn note_commit(&mut self, entry: Entry) {
+        if !self.setting.weights.contains_key(&entry.hypernode) {
+            return;
+        }
+        let commits = self.seen.entry(entry.hypernode).or_default();
+        if commits.len() >= COMMITS_MAX || commits.iter().any(|seen| seen.commit == entry.commit) {
+            return;
+        }
+        if !commits.is_empty() {
+            self.equivocators.insert(entry.hypernode);
+        }
+        commits.push(Seen {
+            commit: entry.commit,
+            commit_in_time: !self.commits_due,
+            commit_allowed: !self.commits_closed,
+            revealed: false,
+            reveal_in_time: false,
+        });
+    }
+
+    fn note_reveal(&mut self, entry: Entry) {
+        self.note_commit(entry);
+        let in_time = !self.reveals_due;
+        let commits = self.seen.get_mut(&entry.hypernode).into_iter().flatten();
+        for seen in commits.filter(|seen| seen.commit == entry.commit && !seen.revealed) {
+            seen.revealed = true;
+            seen.reveal_in_time = in_time;
+        }
+    }
+
+    fn note_proposal(&mut self, from: HyperNodeId, list: Vec<Entry>) {
+        let ascending = list.is_sorted_by(|a, b| a.hypernode < b.hypernode);
+        let sized = !list.is_empty() && list.len() <= ROSTER_MAX;
+        let turn = from == self.setting.proposer && self.proposals.len() < PROPOSALS_MAX;
+        if !ascending || !sized || !turn {
+            return;
+        }
+        let input_set = input_set_hash(&self.setting.network, self.setting.epoch, &list);
+        if !self.proposals.iter().any(|p| p.input_set == input_set) {
+            self.proposals.push(Proposal { input_set, list });
+        }
+    }
+
+    fn note_vote(&mut self, from: HyperNodeId, input_set: Digest) {
+        if !self.setting.weights.contains_key(&from) {
+            return;
+        }
+        // Only the first vote counts; the own one comes from memory.
+        let counted = *self.votes.entry(from).or_insert(input_set);
+        if counted != input_set {
+            self.equivocators.insert(from);
+        }
+    }
+
+    fn propose(&mut self, actions: &mut Vec<Action>) {
+        let mine = self.setting.proposer == self.setting.own;
+        if !mine || self.failed || self.memory.proposal.is_some() {
+            return;
+        }
+        let list: Vec<Entry> = self.allowed().collect();
+        if list.is_empty() {
+            return;
+        }
+        self.memory.proposal = Some(list.clone());
+        actions.push(Action::Persist(self.memory.clone()));
+        actions.push(Action::SendProposal(list.clone()));
+        self.note_proposal(self.setting.own, list);
+    }
+
+    fn try_vote(&mut self, actions: &mut Vec<Action>) {
+        let member = self.setting.weights.contains_key(&self.setting.own);
+        if self.memory.vote.is_some() || self.failed || !self.reveals_due || !member {
+            return;
+        }
+        let votable = |p: &&Proposal| self.acceptable(&p.list);
+        let Some(input_set) = self.proposals.iter().find(votable).map(|p| p.input_set) else {
+            return;
+        };
+        self.memory.vote = Some(input_set);
+        self.votes.insert(self.setting.own, input_set);
+        actions.push(Action::Persist(self.memory.clone()));
+        actions.push(Action::SendVote(input_set));
+    }
+
+    fn try_lock(&mut self, actions: &mut Vec<Action>) {
+        if self.failed || self.root_asked || self.memory.signed.is_some() {
+            return;
+        }
+        let Some(input_set) = self.memory.lock.or_else(|| self.agreed()) else {
+            return;
+        };
+        let Some(list) = self.opened_list(&input_set) else {
+            return;
+        };
+        self.root_asked = true;
+        if self.memory.lock.is_none() {
+            self.memory.lock = Some(input_set);
+            actions.push(Action::Persist(self.memory.clone()));
+        }
+        actions.push(Action::ComputeRoot(list));
+    }
+
+    fn sign(&mut self, input_set: Digest, digest: Keccak, actions: &mut Vec<Action>) {
+        if self.failed || self.memory.lock != Some(input_set) {
+            return;
+        }
+        match self.memory.signed {
+            Some(signed) if signed != digest => {
+                let refused = digest;
+                actions.push(Action::Fail(Failure::OtherRoot { signed, refused }));
+            }
+            Some(_) => actions.push(Action::SignRoot(digest)),
+            None => {
+                self.memory.signed = Some(digest);
+                actions.push(Action::Persist(self.memory.clone()));
+                actions.push(Action::SignRoot(digest));
+            }
+        }
+    }
+
+    fn time_out(&mut self, actions: &mut Vec<Action>) {
+        if !self.failed && self.memory.signed.is_none() {
+            self.failed = true;
+            actions.push(Action::Fail(Failure::Timeout));
+        }
+    }
+
+    /// The input set with votes of more than two thirds of the weight.
+    fn agreed(&self) -> Option<Digest> {
+        let mut sums: BTreeMap<Digest, u128> = BTreeMap::new();
+        for (from, input_set) in &self.votes {
+            let weight = self.setting.weights.get(from).copied().unwrap_or(0);
+            let sum = sums.entry(*input_set).or_default();
+            *sum = sum.saturating_add(weight);
+        }
+        let total = self
+            .setting
+            .weights
+            .values()
+            .fold(0u128, |sum, w| sum.saturating_add(*w));
+        sums.into_iter()
+            .find(|(_, sum)| more_than_two_thirds(*sum, total))
+            .map(|(set, _)| set)
+    }
+
+    /// The list behind H(L), once it is known and every entry can be opened.
+    fn opened_list(&self, input_set: &Digest) -> Option<Vec<Entry>> {
+        let proposal = self.proposals.iter().find(|p| p.input_set == *input_set)?;
+        let opened = |entry: &Entry| self.find(entry).is_some_and(|seen| seen.revealed);
+        proposal
+            .list
+            .iter()
+            .all(opened)
+            .then(|| proposal.list.clone())
+    }
+
+    fn acceptable(&self, list: &[Entry]) -> bool {
+        let allowed = |seen: &Seen| seen.commit_allowed && seen.revealed;
+        let opens_all = list
+            .iter()
+            .all(|entry| self.find(entry).is_some_and(allowed));
+        opens_all && self.required().all(|entry| list.contains(&entry))
+    }
+
+    /// Entries that were in time and must not be omitted. Who committed twice is required by nobody.
+    fn required(&self) -> impl Iterator<Item = Entry> {
+        self.seen
+            .iter()
+            .filter_map(|(id, commits)| match commits[..] {
+                [only] if only.commit_in_time && only.revealed && only.reveal_in_time => {
+                    Some(Entry {
+                        hypernode: *id,
+                        commit: only.commit,
+                    })
+                }
+                _ => None,
+            })
+    }
+
+    /// One entry of everybody whose report may be included.
+    fn allowed(&self) -> impl Iterator<Item = Entry> {
+        self.seen.iter().filter_map(|(id, commits)| {
+            let seen = commits
+                .iter()
+                .find(|seen| seen.commit_allowed && seen.revealed)?;
+            Some(Entry {
+                hypernode: *id,
+                commit: seen.commit,
+            })
+        })
+    }
+
+    fn find(&self, entry: &Entry) -> Option<&Seen> {
+        self.seen
+            .get(&entry.hypernode)?
+            .iter()
+            .find(|seen| seen.commit == entry.commit)
+    }
+}
+
+impl Memory {
+    /// `"assay/agreement/1" ‖ network ‖ epoch u64 ‖ round u32 ‖ vote ‖ lock ‖ signed ‖ proposal`; each of the last four is
+    /// a byte 0 (absent), or 1 and the value; a proposal is a count u32 and its entries.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = MEMORY_LABEL.to_vec();
+        out.extend(self.network.0);
+        out.extend(self.epoch.0.to_be_bytes());
+        out.extend(self.round.to_be_bytes());
+        let fields = [
+            self.vote.map(|d| d.0),
+            self.lock.map(|d| d.0),
+            self.signed.map(|d| d.0),
+        ];
+        for field in fields {
+            out.push(u8::from(field.is_some()));
+            out.extend(field.into_iter().flatten());
+        }
+        out.push(u8::from(self.proposal.is_some()));
+        if let Some(list) = &self.proposal {
+            out.extend(u32::try_from(list.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend(
+                list.iter()
+                    .flat_map(|e| [e.hypernode.0, e.commit.0])
+                    .flatten(),
+            );
+        }
+        out
+    }
+
+    /// Reads what [`Memory::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MemoryError> {
+        let mut rest = bytes
+            .strip_prefix(MEMORY_LABEL)
+            .ok_or(MemoryError::Malformed)?;
+        let decoded = Self::fields(&mut rest).ok_or(MemoryError::Malformed)?;
+        if rest.is_empty() {
+            Ok(decoded)
+        } else {
+            Err(MemoryError::Malformed)
+        }
+    }
+
+    fn fields(rest: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            network: NetworkId(take(rest)?),
+            epoch: Epoch(u64::from_be_bytes(take(rest)?)),
+            round: u32::from_be_bytes(take(rest)?),
+            vote: optional(rest, |rest| take(rest).map(Digest))?,
+            lock: optional(rest, |rest| take(rest).map(Digest))?,
+            signed: optional(rest, |rest| take(rest).map(Keccak))?,
+            proposal: optional(rest, entries)?,
+        })
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(*head)
+}
+
+/// `None` for malformed, `Some(None)` for absent.
+fn optional<T>(rest: &mut &[u8], read: impl Fn(&mut &[u8]) -> Option<T>) -> Option<Option<T>> {
+    match take(rest)? {
+        [0] => Some(None),
+        [1] => read(rest).map(Some),
+        _ => None,
+    }
+}
+
+fn entries(rest: &mut &[u8]) -> Option<Vec<Entry>> {
+    let count = usize::try_from(u32::from_be_bytes(take(rest)?)).ok()?;
+    if count > ROSTER_MAX {
+        return None;
+    }
+    let entry = |rest: &mut &[u8]| {
+        Some(Entry {
+            hypernode: HyperNodeId(take(rest)?),
+            commit: Digest(take(rest)?),
+        })
+    };
+    (0..count).map(|_| entry(rest)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WEIGHTS: [u128; 4] = [40, 25, 20, 15];
+
+    fn id(n: usize) -> HyperNodeId {
+        HyperNodeId([n as u8 + 1; 32])
+    }
+
+    fn entry(n: usize) -> Entry {
+        Entry {
+            hypernode: id(n),
+            commit: Digest([n as u8 + 100; 32]),
+        }
+    }
+
+    fn other_entry(n: usize) -> Entry {
+        Entry {
+            hypernode: id(n),
+            commit: Digest([n as u8 + 200; 32]),
+        }
+    }
+
+    fn setting(own: usize, proposer: usize) -> Setting {
+        Setting {
+            network: NetworkId([9; 32]),
+            epoch: Epoch(5),
+            round: 0,
+            own: id(own),
+            proposer: id(proposer),
+            weights: (0..4).map(|n| (id(n), WEIGHTS[n])).collect(),
+        }
+    }
+
+    fn hash_of(list: &[Entry]) -> Digest {
+        input_set_hash(&NetworkId([9; 32]), Epoch(5), list)
+    }
+
+    /// A HyperNode that had everything of `in_time` in time.
+    fn ready(own: usize, proposer: usize, in_time: &[Entry]) -> Agreement {
+        let mut machine = Agreement::start(setting(own, proposer));
+        for entry in in_time {
+            assert_eq!(machine.handle(Event::Commit(*entry)), []);
+        }
+        machine.handle(Event::CommitsClosed);
+        for entry in in_time {
+            assert_eq!(machine.handle(Event::Reveal(*entry)), []);
+        }
+        assert_eq!(machine.handle(Event::RevealsDue), []);
+        machine
+    }
+
+    fn proposal(from: usize, list: &[Entry]) -> Event {
+        Event::Proposal {
+            from: id(from),
+            list: list.to_vec(),
+        }
+    }
+
+    fn vote(from: usize, list: &[Entry]) -> Event {
+        Event::Vote {
+            from: id(from),
+            input_set: hash_of(list),
+        }
+    }
+
+    fn votes_for(actions: &[Action]) -> Vec<Digest> {
+        let vote = |action: &Action| match action {
+            Action::SendVote(input_set) => Some(*input_set),
+            _ => None,
+        };
+        actions.iter().filter_map(vote).collect()
+    }
+
+    fn all() -> Vec<Entry> {
+        (0..4).map(entry).collect()
+    }
+
+    #[test]
+    fn votes_locks_and_signs_with_persistence_before_each_step() {
+        let mut machine = ready(1, 0, &all());
+        let actions = machine.handle(proposal(0, &all()));
+        assert!(
+            matches!(actions[..], [Action::Persist(_), Action::SendVote(_)]),
+            "{actions:?}"
+        );
+        assert_eq!(machine.handle(vote(2, &all())), []);
+        let actions = machine.handle(vote(0, &all()));
+        let [Action::Persist(memory), Action::ComputeRoot(list)] = &actions[..] else {
+            panic!("{actions:?}")
+        };
+        assert_eq!((memory.lock, list), (Some(hash_of(&all())), &all()));
+        let digest = Keccak([1; 32]);
+        let actions = machine.handle(Event::RootComputed {
+            input_set: hash_of(&all()),
+            digest,
+        });
+        let [Action::Persist(memory), Action::SignRoot(signed)] = &actions[..] else {
+            panic!("{actions:?}")
+        };
+        assert_eq!((memory.signed, *signed), (Some(digest), digest));
+        assert_eq!(machine.handle(Event::Timeout), []);
+    }
+
+    #[test]
+    fn exactly_two_thirds_do_not_lock() {
+        let mut setting = setting(0, 0);
+        setting.weights = (0..3).map(|n| (id(n), 1)).collect();
+        let mut machine = Agreement::start(setting);
+        let list = vec![entry(0)];
+        machine.handle(Event::Commit(entry(0)));
+        machine.handle(Event::Reveal(entry(0)));
+        machine.handle(Event::RevealsDue);
+        machine.handle(Event::ProposalDue);
+        assert_eq!(machine.handle(vote(1, &list)), []);
+        assert_eq!(machine.locked(), None);
+        assert!(!machine.handle(vote(2, &list)).is_empty());
+    }
+
+    #[test]
+    fn an_omitted_punctual_entry_gets_no_vote() {
+        let mut machine = ready(1, 0, &all());
+        assert_eq!(machine.handle(proposal(0, &all()[..3])), []);
+        assert_eq!(
+            votes_for(&machine.handle(proposal(0, &all()))),
+            [hash_of(&all())]
+        );
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_opened_waits_for_its_reveal() {
+        let mut machine = ready(1, 0, &all()[..3]);
+        machine.handle(proposal(0, &all()));
+        assert_eq!(machine.memory().vote, None);
+        // Its commit came after commits closed: never allowed.
+        assert_eq!(machine.handle(Event::Reveal(entry(3))), []);
+
+        let mut machine = Agreement::start(setting(1, 0));
+        for entry in all() {
+            machine.handle(Event::Commit(entry));
+        }
+        machine.handle(Event::CommitsClosed);
+        for entry in &all()[..3] {
+            machine.handle(Event::Reveal(*entry));
+        }
+        machine.handle(Event::RevealsDue);
+        assert_eq!(machine.handle(proposal(0, &all())), []);
+        assert_eq!(
+            votes_for(&machine.handle(Event::Reveal(entry(3)))),
+            [hash_of(&all())]
+        );
+    }
+
+    #[test]
+    fn late_entries_are_allowed_but_not_required() {
+        for with_late in [false, true] {
+            let mut machine = Agreement::start(setting(1, 0));
+            for entry in &all()[..3] {
+                machine.handle(Event::Commit(*entry));
+            }
+            machine.handle(Event::CommitsDue);
+            machine.handle(Event::Commit(entry(3)));
+            machine.handle(Event::CommitsClosed);
+            for entry in all() {
+                machine.handle(Event::Reveal(entry));
+            }
+            machine.handle(Event::RevealsDue);
+            let list = all()[..if with_late { 4 } else { 3 }].to_vec();
+            assert_eq!(
+                votes_for(&machine.handle(proposal(0, &list))),
+                [hash_of(&list)]
+            );
+        }
+    }
+
+    #[test]
+    fn a_late_reveal_is_allowed_but_not_required() {
+        for with_late in [false, true] {
+            let mut machine = Agreement::start(setting(1, 0));
+            for entry in all() {
+                machine.handle(Event::Commit(entry));
+            }
+            machine.handle(Event::CommitsClosed);
+            for entry in &all()[..3] {
+                machine.handle(Event::Reveal(*entry));
+            }
+            machine.handle(Event::RevealsDue);
+            machine.handle(Event::Reveal(entry(3)));
+            let list = all()[..if with_late { 4 } else { 3 }].to_vec();
+            assert_eq!(
+                votes_for(&machine.handle(proposal(0, &list))),
+                [hash_of(&list)]
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_proposer_is_voted_for_and_only_once() {
+        let mut entries = all()[..2].to_vec();
+        entries.push(other_entry(1));
+        let mut machine = ready(1, 0, &entries);
+        let (first, second) = (vec![entry(0), entry(1)], vec![entry(0), other_entry(1)]);
+        assert_eq!(votes_for(&machine.handle(proposal(2, &first))), []);
+        assert_eq!(
+            votes_for(&machine.handle(proposal(0, &first))),
+            [hash_of(&first)]
+        );
+        // Just as good, but too late.
+        assert_eq!(votes_for(&machine.handle(proposal(0, &second))), []);
+    }
+
+    #[test]
+    fn nothing_is_voted_before_reveals_are_due() {
+        let mut machine = Agreement::start(setting(1, 0));
+        machine.handle(Event::Commit(entry(0)));
+        machine.handle(Event::Reveal(entry(0)));
+        assert_eq!(machine.handle(proposal(0, &all()[..1])), []);
+        assert_eq!(votes_for(&machine.handle(Event::RevealsDue)).len(), 1);
+    }
+
+    #[test]
+    fn malformed_lists_and_strangers_are_ignored() {
+        let mut machine = ready(1, 0, &[]);
+        let mut reversed = all();
+        reversed.reverse();
+        assert_eq!(machine.handle(proposal(0, &reversed)), []);
+        assert_eq!(machine.handle(proposal(0, &[])), []);
+        let twice = vec![entry(0), entry(0)];
+        assert_eq!(machine.handle(proposal(0, &twice)), []);
+        let stranger = HyperNodeId([0xee; 32]);
+        machine.handle(Event::Vote {
+            from: stranger,
+            input_set: Digest([0; 32]),
+        });
+        machine.handle(Event::Commit(Entry {
+            hypernode: stranger,
+            commit: Digest([0; 32]),
+        }));
+        assert!(machine.votes.is_empty() && machine.seen.is_empty());
+    }
+
+    #[test]
+    fn a_second_vote_does_not_count_and_is_named() {
+        let mut machine = ready(3, 0, &all());
+        machine.handle(proposal(0, &all()));
+        machine.handle(Event::Vote {
+            from: id(0),
+            input_set: Digest([1; 32]),
+        });
+        machine.handle(vote(1, &all()));
+        machine.handle(vote(2, &all()));
+        assert_eq!(machine.handle(vote(0, &all())), []);
+        assert_eq!(machine.locked(), None);
+        assert!(machine.equivocators().contains(&id(0)));
+    }
+
+    #[test]
+    fn who_commits_twice_is_required_by_nobody_but_may_be_included_once() {
+        let mut entries = all();
+        entries.push(other_entry(3));
+        let mut without = ready(1, 0, &entries);
+        assert_eq!(
+            votes_for(&without.handle(proposal(0, &all()[..3]))).len(),
+            1
+        );
+        let mut with = ready(1, 0, &entries);
+        assert_eq!(votes_for(&with.handle(proposal(0, &all()))).len(), 1);
+        assert!(with.equivocators().contains(&id(3)));
+    }
+
+    #[test]
+    fn a_timeout_ends_the_round_for_good() {
+        let mut machine = ready(1, 0, &all());
+        assert_eq!(
+            machine.handle(Event::Timeout),
+            [Action::Fail(Failure::Timeout)]
+        );
+        machine.handle(proposal(0, &all()));
+        for n in 0..4 {
+            assert_eq!(machine.handle(vote(n, &all())), []);
+        }
+    }
+
+    #[test]
+    fn a_root_for_another_list_or_a_second_root_is_not_signed() {
+        let mut machine = ready(0, 0, &all());
+        machine.handle(Event::ProposalDue);
+        machine.handle(vote(1, &all()));
+        machine.handle(vote(2, &all()));
+        let input_set = hash_of(&all());
+        let digest = Keccak([1; 32]);
+        let foreign = Event::RootComputed {
+            input_set: Digest([0; 32]),
+            digest,
+        };
+        assert_eq!(machine.handle(foreign), []);
+        machine.handle(Event::RootComputed { input_set, digest });
+        let refused = Keccak([2; 32]);
+        let actions = machine.handle(Event::RootComputed {
+            input_set,
+            digest: refused,
+        });
+        assert_eq!(
+            actions,
+            [Action::Fail(Failure::OtherRoot {
+                signed: digest,
+                refused
+            })]
+        );
+    }
+
+    #[test]
+    fn a_restart_repeats_the_same_words() {
+        let mut machine = ready(0, 0, &all());
+        machine.handle(Event::ProposalDue);
+        let memory = Memory::decode(&machine.memory().encode()).unwrap();
+        assert_eq!(&memory, machine.memory());
+        let (mut restored, again) = Agreement::restore(setting(0, 0), memory.clone()).unwrap();
+        assert_eq!(
+            again,
+            [
+                Action::SendProposal(all()),
+                Action::SendVote(hash_of(&all()))
+            ]
+        );
+        // It knows nothing but its memory, yet votes for nothing else and proposes nothing else.
+        restored.handle(Event::RevealsDue);
+        assert_eq!(restored.handle(Event::ProposalDue), []);
+        assert_eq!(restored.handle(proposal(0, &all()[..2])), []);
+        // Others' votes let it lock once it can open the list again.
+        restored.handle(vote(1, &all()));
+        assert_eq!(restored.handle(vote(2, &all())), []);
+        let mut actions = Vec::new();
+        for entry in all() {
+            actions = restored.handle(Event::Reveal(entry));
+        }
+        assert!(matches!(
+            actions[..],
+            [Action::Persist(_), Action::ComputeRoot(_)]
+        ));
+
+        let elsewhere = Setting {
+            epoch: Epoch(6),
+            ..setting(0, 0)
+        };
+        assert!(matches!(
+            Agreement::restore(elsewhere, memory),
+            Err(MemoryError::Elsewhere { .. })
+        ));
+    }
+
+    #[test]
+    fn malformed_memory_is_refused() {
+        let mut machine = ready(0, 0, &all());
+        machine.handle(Event::ProposalDue);
+        let bytes = machine.memory().encode();
+        for cut in 0..bytes.len() {
+            assert_eq!(Memory::decode(&bytes[..cut]), Err(MemoryError::Malformed));
+        }
+        let long = [&bytes[..], &[0]].concat();
+        assert_eq!(Memory::decode(&long), Err(MemoryError::Malformed));
+        let mut flag = bytes;
+        flag[MEMORY_LABEL.len() + 44] = 2;
+        assert_eq!(Memory::decode(&flag), Err(MemoryError::Malformed));
+    }
+
+    /// A cluster in one process. The root stands for H(L): any function of the agreed list would do.
+    struct Cluster {
+        machines: Vec<Agreement>,
+        /// What an honest HyperNode ever sent: at most one value each.
+        voted: Vec<BTreeSet<Digest>>,
+        signed: Vec<BTreeSet<Keccak>>,
+        proposed: Vec<BTreeSet<Vec<Entry>>>,
+        /// The last memory each HyperNode wrote: all that a crash leaves.
+        disks: Vec<Option<Vec<u8>>>,
+        mail: Vec<(usize, Event)>,
+        random: u64,
+    }
+
+    impl Cluster {
+        fn new(proposer: usize, random: u64) -> Self {
+            Self {
+                machines: (0..4)
+                    .map(|n| Agreement::start(setting(n, proposer)))
+                    .collect(),
+                voted: vec![BTreeSet::new(); 4],
+                signed: vec![BTreeSet::new(); 4],
+                proposed: vec![BTreeSet::new(); 4],
+                disks: vec![None; 4],
+                mail: Vec::new(),
+                random: random | 1,
+            }
+        }
+
+        fn pick(&mut self, below: usize) -> usize {
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            (self.random % below as u64) as usize
+        }
+
+        fn tell(&mut self, to: usize, event: Event) {
+            let actions = self.machines[to].handle(event);
+            self.act(to, actions);
+        }
+
+        fn tell_all(&mut self, event: &Event) {
+            for to in 0..4 {
+                self.tell(to, event.clone());
+            }
+        }
+
+        fn act(&mut self, own: usize, actions: Vec<Action>) {
+            for action in actions {
+                match action {
+                    Action::Persist(memory) => self.disks[own] = Some(memory.encode()),
+                    Action::SendProposal(list) => {
+                        assert_eq!(self.disk(own).proposal.as_ref(), Some(&list));
+                        self.proposed[own].insert(list.clone());
+                        self.post(&Event::Proposal {
+                            from: id(own),
+                            list,
+                        });
+                    }
+                    Action::SendVote(input_set) => {
+                        assert_eq!(self.disk(own).vote, Some(input_set));
+                        self.voted[own].insert(input_set);
+                        self.post(&Event::Vote {
+                            from: id(own),
+                            input_set,
+                        });
+                    }
+                    Action::ComputeRoot(list) => {
+                        let input_set = hash_of(&list);
+                        assert_eq!(self.disk(own).lock, Some(input_set));
+                        let digest = Keccak(input_set.0);
+                        self.tell(own, Event::RootComputed { input_set, digest });
+                    }
+                    Action::SignRoot(digest) => {
+                        assert_eq!(self.disk(own).signed, Some(digest));
+                        self.signed[own].insert(digest);
+                    }
+                    Action::Fail(_) => {}
+                }
+            }
+        }
+
+        /// What a crash right now would leave.
+        fn disk(&self, who: usize) -> Memory {
+            Memory::decode(self.disks[who].as_ref().unwrap()).unwrap()
+        }
+
+        fn post(&mut self, event: &Event) {
+            for to in 0..4 {
+                self.mail.push((to, event.clone()));
+            }
+        }
+
+        /// Delivers everything, in random order; a misbehaving board drops and repeats, and HyperNodes crash.
+        fn deliver(&mut self, misbehaving: bool) {
+            for _ in 0..2_000 {
+                if self.mail.is_empty() {
+                    return;
+                }
+                let at = self.pick(self.mail.len());
+                let (to, event) = self.mail.swap_remove(at);
+                if misbehaving {
+                    match self.pick(12) {
+                        0 => continue,
+                        1 => self.mail.push((to, event.clone())),
+                        2 => self.crash(to),
+                        _ => {}
+                    }
+                }
+                self.tell(to, event);
+            }
+        }
+
+        fn crash(&mut self, who: usize) {
+            let before = self.machines[who].clone();
+            let (mut after, again) = match &self.disks[who] {
+                None => (Agreement::start(before.setting), Vec::new()),
+                Some(bytes) => {
+                    let memory = Memory::decode(bytes).unwrap();
+                    Agreement::restore(before.setting, memory).unwrap()
+                }
+            };
+            // The clock and the board are still there.
+            after.commits_due = before.commits_due;
+            after.commits_closed = before.commits_closed;
+            after.reveals_due = before.reveals_due;
+            after.seen = before.seen;
+            self.machines[who] = after;
+            self.act(who, again);
+        }
+    }
+
+    fn distinct<T: Ord + Clone>(sets: &[BTreeSet<T>], honest: &[usize]) -> BTreeSet<T> {
+        honest
+            .iter()
+            .flat_map(|n| sets[*n].iter().cloned())
+            .collect()
+    }
+
+    #[test]
+    fn honest_board_everybody_signs_the_same() {
+        for proposer in 0..4 {
+            let mut cluster = Cluster::new(proposer, 7);
+            for entry in all() {
+                cluster.tell_all(&Event::Commit(entry));
+            }
+            cluster.tell_all(&Event::CommitsClosed);
+            for entry in all() {
+                cluster.tell_all(&Event::Reveal(entry));
+            }
+            cluster.tell_all(&Event::RevealsDue);
+            cluster.tell_all(&Event::ProposalDue);
+            cluster.deliver(false);
+            assert!(cluster.signed.iter().all(|signed| signed.len() == 1));
+            assert_eq!(distinct(&cluster.signed, &[0, 1, 2, 3]).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_board_that_shows_two_hypernodes_another_set_gets_no_root_or_one() {
+        for proposer in 0..4 {
+            let mut cluster = Cluster::new(proposer, 11);
+            let shown = |to: usize| if to < 2 { all() } else { all()[..3].to_vec() };
+            for to in 0..4 {
+                for entry in shown(to) {
+                    cluster.tell(to, Event::Commit(entry));
+                }
+                cluster.tell(to, Event::CommitsClosed);
+                for entry in shown(to) {
+                    cluster.tell(to, Event::Reveal(entry));
+                }
+                cluster.tell(to, Event::RevealsDue);
+            }
+            cluster.tell_all(&Event::ProposalDue);
+            cluster.deliver(false);
+            cluster.tell_all(&Event::Timeout);
+            assert!(
+                distinct(&cluster.signed, &[0, 1, 2, 3]).is_empty(),
+                "proposer {proposer}"
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn never_two_roots_whatever_the_board_and_a_third_of_the_weight_do(
+            random: u64, proposer in 0usize..4, liar in 1usize..4,
+        ) {
+            // The liar has at most 25 of 100.
+            let honest: Vec<usize> = (0..4).filter(|n| *n != liar).collect();
+            let mut cluster = Cluster::new(proposer, random);
+            for to in 0..4 {
+                for n in 0..4 {
+                    let shown = if n == liar && cluster.pick(2) == 0 { other_entry(n) } else { entry(n) };
+                    if cluster.pick(8) > 0 {
+                        cluster.tell(to, Event::Commit(shown));
+                    }
+                    if cluster.pick(8) > 0 {
+                        cluster.mail.push((to, Event::Reveal(shown)));
+                    }
+                }
+            }
+            cluster.deliver(true);
+            for event in [Event::CommitsClosed, Event::RevealsDue, Event::ProposalDue] {
+                cluster.tell_all(&event);
+            }
+            let lists: Vec<Vec<Entry>> = vec![all(), all()[..3].to_vec(), vec![entry(0), entry(1), other_entry(2)]];
+            for to in 0..4 {
+                for list in &lists {
+                    cluster.mail.push((to, Event::Proposal { from: id(liar), list: list.clone() }));
+                    if cluster.pick(2) == 0 {
+                        cluster.mail.push((to, Event::Vote { from: id(liar), input_set: hash_of(list) }));
+                    }
+                }
+            }
+            cluster.deliver(true);
+            for n in &honest {
+                prop_assert!(cluster.voted[*n].len() <= 1);
+                prop_assert!(cluster.signed[*n].len() <= 1);
+                prop_assert!(cluster.proposed[*n].len() <= 1);
+            }
+            prop_assert!(distinct(&cluster.signed, &honest).len() <= 1);
+        }
+    }
+}

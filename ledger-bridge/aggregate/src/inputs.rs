@@ -1,0 +1,616 @@
+//! From signed bytes on the board to an epoch's inputs, and from epoch to epoch.
+//!
+//! HyperNodes, the bridge and whoever replays a network use the same three steps:
+//! [`open`] verifies one object, [`Gathered`] holds what an epoch's board shows, [`History`] carries beacons and node
+//! states from one resolved epoch to the next.
+
+use crate::agreement::{Entry, input_set_hash};
+use crate::epoch::{
+    Aggregator, EpochError, EpochInput, EpochOutcome, Included, Registration, Seat, States,
+    committee_of,
+};
+use crate::more_than_two_thirds;
+use crate::root::{Committee, RootError, recover};
+use crate::weights::{Staked, WeightError, capped_weights};
+use assay_protocol::class::HardwareClass;
+use assay_protocol::cose::{self, Authenticated, CoseError, Payload, PublicKey};
+use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, Seed};
+use assay_protocol::params::{NetworkParams, RosterEntry};
+use assay_protocol::report::{Commit, Proposal, Report, Reveal, RootSignature, Vote, commitment};
+use assay_protocol::schedule::{genesis_beacon, later_beacon, seed_belongs};
+use assay_protocol::wire::BoardObject;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Rounds this version runs: one; a failed round ends in a void epoch.
+pub const ROUND: u32 = 0;
+
+/// A report with the commit it opens, everything verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revealed {
+    /// Who reveals.
+    pub from: HyperNodeId,
+    /// The commitment this report and salt open.
+    pub commitment: Digest,
+    /// The salt.
+    pub salt: [u8; 32],
+    /// The report with its signed bytes.
+    pub report: Authenticated<Report>,
+}
+
+/// An object of the board: signed by a HyperNode of the roster, of this network, epoch and round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// A commit.
+    Commit {
+        /// Who commits.
+        from: HyperNodeId,
+        /// To what.
+        commitment: Digest,
+    },
+    /// The report behind a commit.
+    Reveal(Box<Revealed>),
+    /// A list put to the vote.
+    Proposal {
+        /// Who proposes; whether it is its turn is not checked here.
+        from: HyperNodeId,
+        /// The list, ascending.
+        list: Vec<Entry>,
+    },
+    /// A vote.
+    Vote {
+        /// Who votes.
+        from: HyperNodeId,
+        /// H(L).
+        input_set: Digest,
+    },
+    /// A signature for the ledger; it was recovered to its author's account.
+    RootSignature {
+        /// Who signs.
+        from: HyperNodeId,
+        /// EIP-712 digest.
+        digest: Keccak,
+        /// r ‖ s ‖ v.
+        signature: [u8; 65],
+    },
+}
+
+impl Opened {
+    /// Who signed the object.
+    pub fn from(&self) -> HyperNodeId {
+        match self {
+            Self::Reveal(revealed) => revealed.from,
+            Self::Commit { from, .. }
+            | Self::Proposal { from, .. }
+            | Self::Vote { from, .. }
+            | Self::RootSignature { from, .. } => *from,
+        }
+    }
+}
+
+/// Why an object or an input set does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// Not a signed object, or not signed by whom it says.
+    #[error(transparent)]
+    Cose(#[from] CoseError),
+    /// Signed by nobody on the roster.
+    #[error("{kind} by {from}, who is not on the roster")]
+    Stranger {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Its signer.
+        from: HyperNodeId,
+    },
+    /// A part of the object says something else than its place.
+    #[error("{kind} by {from}: {part}: expected {expected}, got {actual}")]
+    Differs {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Its signer.
+        from: HyperNodeId,
+        /// Which part.
+        part: &'static str,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        actual: String,
+    },
+    /// The signature for the ledger is none.
+    #[error("root-signature by {from}")]
+    Root {
+        /// Who posted it.
+        from: HyperNodeId,
+        /// What is wrong.
+        source: RootError,
+    },
+    /// An entry of the list cannot be opened.
+    #[error("input set: no revealed report opens the commit {commit} of {hypernode}")]
+    NotRevealed {
+        /// Whose report.
+        hypernode: HyperNodeId,
+        /// The commit in the list.
+        commit: Digest,
+    },
+}
+
+/// Verifies one object of an epoch's board.
+pub fn open(
+    params: &NetworkParams,
+    network: &NetworkId,
+    epoch: Epoch,
+    object: &BoardObject,
+) -> Result<Opened, InputError> {
+    let kind = object.kind();
+    match object {
+        BoardObject::Commit(bytes) => {
+            let (place, p) = opened::<Commit>(params, network, epoch, kind, bytes)?;
+            place.check(p.network, p.epoch, p.hypernode, ROUND)?;
+            Ok(Opened::Commit {
+                from: p.hypernode,
+                commitment: p.commitment,
+            })
+        }
+        BoardObject::Reveal(bytes) => {
+            let (place, p) = opened::<Reveal>(params, network, epoch, kind, bytes)?;
+            place.check(p.network, p.epoch, p.hypernode, ROUND)?;
+            Ok(Opened::Reveal(Box::new(place.revealed(&p)?)))
+        }
+        BoardObject::Proposal(bytes) => {
+            let (place, p) = opened::<Proposal>(params, network, epoch, kind, bytes)?;
+            place.check(p.network, p.epoch, p.hypernode, p.round)?;
+            let ascending = p.entries.is_sorted_by(|a, b| a.0 < b.0);
+            place.expect(
+                "entries",
+                ascending,
+                "ascending by HyperNode",
+                "another order",
+            )?;
+            let entry = |(hypernode, commit)| Entry { hypernode, commit };
+            Ok(Opened::Proposal {
+                from: p.hypernode,
+                list: p.entries.into_iter().map(entry).collect(),
+            })
+        }
+        BoardObject::Vote(bytes) => {
+            let (place, p) = opened::<Vote>(params, network, epoch, kind, bytes)?;
+            place.check(p.network, p.epoch, p.hypernode, p.round)?;
+            Ok(Opened::Vote {
+                from: p.hypernode,
+                input_set: p.input_set,
+            })
+        }
+        BoardObject::RootSignature(bytes) => {
+            let (place, p) = opened::<RootSignature>(params, network, epoch, kind, bytes)?;
+            place.check(p.network, p.epoch, p.hypernode, p.round)?;
+            place.signed_by_member(&p)?;
+            let (digest, signature) = (p.digest, p.signature);
+            Ok(Opened::RootSignature {
+                from: p.hypernode,
+                digest,
+                signature,
+            })
+        }
+    }
+}
+
+/// Where an object must belong to.
+struct Place<'a> {
+    params: &'a NetworkParams,
+    network: &'a NetworkId,
+    epoch: Epoch,
+    kind: &'static str,
+    member: &'a RosterEntry,
+}
+
+fn opened<'a, T: Payload>(
+    params: &'a NetworkParams,
+    network: &'a NetworkId,
+    epoch: Epoch,
+    kind: &'static str,
+    bytes: &[u8],
+) -> Result<(Place<'a>, T), InputError> {
+    let key: PublicKey = cose::claimed_signer(bytes, T::MAX_BYTES)?;
+    let from = HyperNodeId(key);
+    let member = params
+        .member(&from)
+        .ok_or(InputError::Stranger { kind, from })?;
+    let payload = cose::open::<T>(bytes, &key)?.into_payload();
+    Ok((
+        Place {
+            params,
+            network,
+            epoch,
+            kind,
+            member,
+        },
+        payload,
+    ))
+}
+
+impl Place<'_> {
+    fn check(
+        &self,
+        network: NetworkId,
+        epoch: Epoch,
+        hypernode: HyperNodeId,
+        round: u32,
+    ) -> Result<(), InputError> {
+        self.equal("network", *self.network, network)?;
+        self.equal("epoch", self.epoch, epoch)?;
+        self.equal("hypernode", self.member.id, hypernode)?;
+        self.equal("round", ROUND, round)
+    }
+
+    fn revealed(&self, reveal: &Reveal) -> Result<Revealed, InputError> {
+        let signed = &reveal.report.0;
+        let report = cose::open::<Report>(signed, &self.member.id.0)?;
+        let body = report.payload();
+        self.equal("report's network", *self.network, body.network)?;
+        self.equal("report's epoch", self.epoch, body.epoch)?;
+        self.equal("report's hypernode", self.member.id, body.hypernode)?;
+        let (end, links) = (&self.member.seed_end, self.params.seed_chain_links);
+        let belongs = seed_belongs(&body.seed, self.epoch, end, links);
+        self.expect(
+            "seed",
+            belongs,
+            "this epoch's link of its seed chain",
+            "another value",
+        )?;
+        let commitment = commitment(self.network, self.epoch, &reveal.salt, signed);
+        Ok(Revealed {
+            from: self.member.id,
+            commitment,
+            salt: reveal.salt,
+            report,
+        })
+    }
+
+    fn signed_by_member(&self, root: &RootSignature) -> Result<(), InputError> {
+        let from = self.member.id;
+        let account = recover(&root.digest, &root.signature)
+            .map_err(|source| InputError::Root { from, source })?;
+        self.equal("ledger account", self.member.ledger, account)
+    }
+
+    fn equal<T: PartialEq + ToString>(
+        &self,
+        part: &'static str,
+        expected: T,
+        actual: T,
+    ) -> Result<(), InputError> {
+        self.expect(part, expected == actual, expected, actual)
+    }
+
+    fn expect(
+        &self,
+        part: &'static str,
+        holds: bool,
+        expected: impl ToString,
+        actual: impl ToString,
+    ) -> Result<(), InputError> {
+        let (kind, from) = (self.kind, self.member.id);
+        let (expected, actual) = (expected.to_string(), actual.to_string());
+        match holds {
+            true => Ok(()),
+            false => Err(InputError::Differs {
+                kind,
+                from,
+                part,
+                expected,
+                actual,
+            }),
+        }
+    }
+}
+
+/// What the board of one epoch shows. Of several objects of one kind by one HyperNode the first counts.
+#[derive(Debug, Clone, Default)]
+pub struct Gathered {
+    commits: BTreeMap<HyperNodeId, Digest>,
+    reveals: BTreeMap<HyperNodeId, Revealed>,
+    lists: BTreeMap<Digest, Vec<Entry>>,
+    votes: BTreeMap<HyperNodeId, Digest>,
+    signatures: BTreeMap<HyperNodeId, (Keccak, [u8; 65])>,
+}
+
+impl Gathered {
+    /// Adds an object; `network` and `epoch` are the ones it was opened for.
+    pub fn add(&mut self, network: &NetworkId, epoch: Epoch, opened: Opened) {
+        match opened {
+            Opened::Commit { from, commitment } => {
+                self.commits.entry(from).or_insert(commitment);
+            }
+            Opened::Reveal(revealed) => {
+                self.reveals.entry(revealed.from).or_insert(*revealed);
+            }
+            Opened::Proposal { list, .. } => {
+                self.lists
+                    .insert(input_set_hash(network, epoch, &list), list);
+            }
+            Opened::Vote { from, input_set } => {
+                self.votes.entry(from).or_insert(input_set);
+            }
+            Opened::RootSignature {
+                from,
+                digest,
+                signature,
+            } => {
+                self.signatures.entry(from).or_insert((digest, signature));
+            }
+        }
+    }
+
+    /// The commit of a HyperNode.
+    pub fn commit(&self, from: &HyperNodeId) -> Option<&Digest> {
+        self.commits.get(from)
+    }
+
+    /// The revealed report of a HyperNode.
+    pub fn reveal(&self, from: &HyperNodeId) -> Option<&Revealed> {
+        self.reveals.get(from)
+    }
+
+    /// All signatures for the ledger.
+    pub fn signatures(&self) -> &BTreeMap<HyperNodeId, (Keccak, [u8; 65])> {
+        &self.signatures
+    }
+
+    /// The proposed list with this hash.
+    pub fn list(&self, input_set: &Digest) -> Option<&[Entry]> {
+        self.lists.get(input_set).map(Vec::as_slice)
+    }
+
+    /// The input set with votes by strictly more than two thirds of the weight.
+    pub fn agreed(&self, weights: &BTreeMap<HyperNodeId, u128>) -> Option<Digest> {
+        let total = weights
+            .values()
+            .fold(0u128, |sum, weight| sum.saturating_add(*weight));
+        let candidates: BTreeSet<&Digest> = self.votes.values().collect();
+        let weight = |input_set: &Digest| {
+            let voters = self.votes.iter().filter(|(_, vote)| *vote == input_set);
+            voters
+                .filter_map(|(from, _)| weights.get(from))
+                .fold(0u128, |sum, weight| sum.saturating_add(*weight))
+        };
+        let wins = |input_set: &&&Digest| more_than_two_thirds(weight(input_set), total);
+        candidates.iter().find(wins).map(|input_set| **input_set)
+    }
+
+    /// Opens every entry of a list.
+    pub fn included(&self, list: &[Entry]) -> Result<BTreeMap<HyperNodeId, Included>, InputError> {
+        let open = |entry: &Entry| {
+            let Entry { hypernode, commit } = *entry;
+            let revealed = self
+                .reveals
+                .get(&hypernode)
+                .filter(|r| r.commitment == commit);
+            let revealed = revealed.ok_or(InputError::NotRevealed { hypernode, commit })?;
+            let report = revealed.report.payload().clone();
+            Ok((hypernode, Included { commit, report }))
+        };
+        list.iter().map(open).collect()
+    }
+}
+
+/// The registrations that take part in an epoch: those of nodes that an agreed report speaks of.
+/// Nodes that an earlier root knows take part anyway.
+pub fn registrations(
+    all: impl IntoIterator<Item = Registration>,
+    reports: &BTreeMap<HyperNodeId, Included>,
+) -> Vec<Registration> {
+    let spoken: BTreeSet<_> = reports
+        .values()
+        .flat_map(|included| included.report.nodes.iter().map(|node| node.node))
+        .collect();
+    let mut chosen: Vec<_> = all
+        .into_iter()
+        .filter(|r| spoken.contains(&r.node))
+        .collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
+}
+
+/// Why a network's history cannot be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// The roster has no weights.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// The roster is no committee.
+    #[error(transparent)]
+    Committee(#[from] RootError),
+    /// Other classes than the network's.
+    #[error("hardware classes: expected {expected}, got {actual}")]
+    Classes {
+        /// Digests in the parameters.
+        expected: String,
+        /// Digests of the classes given.
+        actual: String,
+    },
+}
+
+/// A network from genesis to its next unresolved epoch.
+#[derive(Debug, Clone)]
+pub struct History {
+    params: NetworkParams,
+    network: NetworkId,
+    classes: BTreeMap<Digest, HardwareClass>,
+    seats: Vec<Seat>,
+    committee: Committee,
+    next: Epoch,
+    /// Beacons of the next epoch and the one after.
+    beacons: (Beacon, Beacon),
+    states: States,
+}
+
+impl History {
+    /// The network at genesis. `classes` must be exactly the ones in the parameters.
+    pub fn new(
+        params: &NetworkParams,
+        classes: impl IntoIterator<Item = HardwareClass>,
+    ) -> Result<Self, HistoryError> {
+        let classes: BTreeMap<_, _> = classes.into_iter().map(|c| (c.digest(), c)).collect();
+        if !classes.keys().eq(params.classes.iter()) {
+            let names = |digests: Vec<&Digest>| {
+                digests
+                    .iter()
+                    .map(|d| d.to_string())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            return Err(HistoryError::Classes {
+                expected: names(params.classes.iter().collect()),
+                actual: names(classes.keys().collect()),
+            });
+        }
+        let seats = seats(params)?;
+        let committee = committee_of(&seats)?;
+        let network = params.network_id();
+        let beacon = |epoch| genesis_beacon(params, &network, Epoch(epoch));
+        Ok(Self {
+            params: params.clone(),
+            network,
+            classes,
+            seats,
+            committee,
+            next: Epoch(0),
+            beacons: (beacon(0), beacon(1)),
+            states: States::new(),
+        })
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> &NetworkParams {
+        &self.params
+    }
+
+    /// The network id.
+    pub fn network(&self) -> NetworkId {
+        self.network
+    }
+
+    /// The classes in force.
+    pub fn classes(&self) -> &BTreeMap<Digest, HardwareClass> {
+        &self.classes
+    }
+
+    /// The members with their capped weights; in this version every epoch's.
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// Capped weights by HyperNode.
+    pub fn weights(&self) -> BTreeMap<HyperNodeId, u128> {
+        self.seats
+            .iter()
+            .map(|seat| (seat.hypernode, seat.weight))
+            .collect()
+    }
+
+    /// The committee as the ledger knows it.
+    pub fn committee(&self) -> &Committee {
+        &self.committee
+    }
+
+    /// The first epoch that is not resolved here.
+    pub fn next(&self) -> Epoch {
+        self.next
+    }
+
+    /// Node states after the last resolved epoch.
+    pub fn states(&self) -> &States {
+        &self.states
+    }
+
+    /// Public randomness of the next epoch or the one after; of others `None`.
+    pub fn beacon(&self, epoch: Epoch) -> Option<Beacon> {
+        match epoch.0.checked_sub(self.next.0) {
+            Some(0) => Some(self.beacons.0),
+            Some(1) => Some(self.beacons.1),
+            _ => None,
+        }
+    }
+
+    /// The root of the next epoch from these inputs. `registrations` are all known ones; see [`registrations`].
+    pub fn aggregate(
+        &self,
+        known: impl IntoIterator<Item = Registration>,
+        reports: &BTreeMap<HyperNodeId, Included>,
+    ) -> Result<EpochOutcome, EpochError> {
+        let registrations = registrations(known, reports);
+        let input = EpochInput {
+            params: &self.params,
+            epoch: self.next,
+            beacon: self.beacons.0,
+            round: ROUND,
+            committee: &self.seats,
+            next_committee: self.committee.hash(),
+            classes: &self.classes,
+            registrations: &registrations,
+            prior: &self.states,
+            reports,
+        };
+        Aggregator::new(input)?.epoch()
+    }
+
+    /// The next epoch was resolved by the root of this outcome, computed from these reports.
+    pub fn posted(&mut self, outcome: &EpochOutcome, reports: &BTreeMap<HyperNodeId, Included>) {
+        let seeds: Vec<_> = reports.iter().map(|(id, i)| (*id, i.report.seed)).collect();
+        self.states.clone_from(&outcome.states);
+        self.advance(&seeds);
+    }
+
+    /// The next epoch was voided: states stay, the beacon moves on without seeds.
+    pub fn void(&mut self) {
+        self.advance(&[]);
+    }
+
+    fn advance(&mut self, seeds: &[(HyperNodeId, Seed)]) {
+        let (resolved, following) = self.beacons;
+        let later = self.next.next().next();
+        let beacon = later_beacon(&self.network, later, &resolved, seeds);
+        self.beacons = (following, beacon);
+        self.next = self.next.next();
+    }
+}
+
+/// The roster with capped weights.
+pub fn seats(params: &NetworkParams) -> Result<Vec<Seat>, WeightError> {
+    let staked: Vec<_> = params
+        .roster
+        .iter()
+        .map(|e| Staked {
+            hypernode: e.id,
+            operator: e.operator,
+            stake: e.stake,
+        })
+        .collect();
+    let weights = capped_weights(&staked, params.operator_cap_bps)?;
+    let seat = |entry: &RosterEntry| Seat {
+        hypernode: entry.id,
+        operator: entry.operator,
+        ledger: entry.ledger,
+        weight: weights.get(&entry.id).copied().unwrap_or(0),
+    };
+    Ok(params.roster.iter().map(seat).collect())
+}
+
+/// The signatures under `digest`, parallel to the committee's members.
+pub fn signatures_for(
+    committee: &Committee,
+    digest: &Keccak,
+    seats: &[Seat],
+    signatures: &BTreeMap<HyperNodeId, (Keccak, [u8; 65])>,
+) -> Vec<Option<[u8; 65]>> {
+    let of = |address: &Address| {
+        let seat = seats.iter().find(|seat| seat.ledger == *address)?;
+        let (signed, signature) = signatures.get(&seat.hypernode)?;
+        (signed == digest).then_some(*signature)
+    };
+    committee
+        .members()
+        .iter()
+        .map(|member| of(&member.address))
+        .collect()
+}

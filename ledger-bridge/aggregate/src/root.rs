@@ -1,0 +1,791 @@
+//! What the ledger checks: the committee's hash, the signed epoch root, the outcome tree, signatures and their quorum.
+//!
+//! ```text
+//! committee hash = keccak256(abi.encode(Member[]))           Member = (address, uint96 weight), ascending by address
+//! digest         = keccak256(0x1901 ‖ domain ‖ struct hash)  EIP-712, name "Assay", version "1"
+//! leaf hash      = keccak256(keccak256(abi.encode(NodeLeaf fields)))
+//! node           = keccak256(min ‖ max)                       OpenZeppelin MerkleProof; an odd node is promoted
+//! ```
+//!
+//! Leaves are sorted by hash, so the tree does not depend on the order in which nodes were computed.
+
+use crate::more_than_two_thirds;
+use crate::weights::WEIGHT_MAX;
+use alloy_primitives::keccak256;
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm};
+use assay_protocol::limits::ROSTER_MAX;
+use assay_protocol::merkle;
+use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
+use std::collections::BTreeMap;
+
+/// Length of an outcome signature: r ‖ s ‖ v, v = 27 or 28.
+pub const SIGNATURE_LEN: usize = 65;
+
+const DOMAIN_TYPE: &[u8] =
+    b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
+const ROOT_TYPE: &[u8] = b"EpochRoot(bytes32 networkId,uint64 epoch,uint32 round,bytes32 inputSet,\
+bytes32 committee,bytes32 root,uint32 leafCount,bytes32 evidenceRoot,bytes32 policyDigest,\
+bytes32 nextCommittee)";
+const LEAF_TYPE_NODE: u64 = 1;
+
+type Word = [u8; 32];
+
+/// A member of a committee as the ledger knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// Account whose signatures count.
+    pub address: Address,
+    /// Capped stake, at most 2⁹⁶ − 1.
+    pub weight: u128,
+}
+
+/// Why signatures, members or a proof were refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RootError {
+    /// Too many members.
+    #[error("committee: expected at most {ROSTER_MAX} members, got {0}")]
+    TooManyMembers(usize),
+    /// An address occurs twice.
+    #[error("committee: member {0} occurs twice")]
+    MemberTwice(Address),
+    /// A weight is zero or does not fit 96 bits.
+    #[error("committee: weight of {address}: expected 1 to 2^96 - 1, got {weight}")]
+    MemberWeight {
+        /// Member.
+        address: Address,
+        /// Its weight.
+        weight: u128,
+    },
+    /// Not a recoverable secp256k1 signature.
+    #[error("signature: {0}")]
+    Signature(&'static str),
+    /// Signed by somebody who is not in the committee.
+    #[error("signature by {0}, who is not in the committee")]
+    Stranger(Address),
+    /// One member signed twice.
+    #[error("two signatures by {0}")]
+    SignedTwice(Address),
+    /// Not more than two thirds of the weight.
+    #[error("quorum: expected more than 2/3 of weight {total}, got {signed}")]
+    NoQuorum {
+        /// Weight that signed.
+        signed: u128,
+        /// Weight of the committee.
+        total: u128,
+    },
+    /// The leaf is not in the tree.
+    #[error("outcome tree: leaf {0} is not in it")]
+    NotInTree(Keccak),
+}
+
+/// A committee: distinct members with weight, ascending by address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committee {
+    members: Vec<Member>,
+}
+
+impl Committee {
+    /// Sorts and checks members.
+    pub fn new(mut members: Vec<Member>) -> Result<Self, RootError> {
+        if members.len() > ROSTER_MAX {
+            return Err(RootError::TooManyMembers(members.len()));
+        }
+        members.sort_unstable();
+        for pair in members.windows(2) {
+            if let [a, b] = pair
+                && a.address == b.address
+            {
+                return Err(RootError::MemberTwice(a.address));
+            }
+        }
+        for Member { address, weight } in &members {
+            if !(1..=WEIGHT_MAX).contains(weight) {
+                return Err(RootError::MemberWeight {
+                    address: *address,
+                    weight: *weight,
+                });
+            }
+        }
+        Ok(Self { members })
+    }
+
+    /// The members, ascending by address.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Sum of all weights.
+    pub fn total(&self) -> u128 {
+        self.members
+            .iter()
+            .fold(0, |sum, member| sum.saturating_add(member.weight))
+    }
+
+    /// Weight of an account; `None` for strangers.
+    pub fn weight(&self, address: &Address) -> Option<u128> {
+        let at = self
+            .members
+            .binary_search_by_key(address, |member| member.address)
+            .ok()?;
+        self.members.get(at).map(|member| member.weight)
+    }
+
+    /// See [`committee_hash`].
+    pub fn hash(&self) -> Keccak {
+        committee_hash(&self.members)
+    }
+}
+
+/// keccak256 of `abi.encode(Member[])`: the words 0x20, n, then address and weight of each member, ascending by address.
+pub fn committee_hash(members: &[Member]) -> Keccak {
+    let mut sorted = members.to_vec();
+    sorted.sort_unstable();
+    let mut words = vec![number(0x20), number(sorted.len() as u128)];
+    for member in sorted {
+        words.push(address_word(&member.address));
+        words.push(number(member.weight));
+    }
+    keccak(&words.concat())
+}
+
+/// What a committee signs once per epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochRoot {
+    /// Network.
+    pub network: NetworkId,
+    /// Epoch the outcomes belong to.
+    pub epoch: Epoch,
+    /// Round of the agreement.
+    pub round: u32,
+    /// H(L), see [`crate::agreement::input_set_hash`].
+    pub input_set: Digest,
+    /// Hash of the committee that signs.
+    pub committee: Keccak,
+    /// Root of the outcome tree; zero when there is no node.
+    pub root: Keccak,
+    /// Number of leaves.
+    pub leaf_count: u32,
+    /// Root over the reports' log heads.
+    pub evidence_root: Digest,
+    /// Digest of the classes and parameters verdicts were judged by.
+    pub policy_digest: Digest,
+    /// Hash of the committee that signs the next epoch.
+    pub next_committee: Keccak,
+}
+
+impl EpochRoot {
+    /// The EIP-712 digest to sign, bound to one chain and one contract.
+    pub fn digest(&self, chain_id: u64, contract: &Address) -> Keccak {
+        let domain = domain_separator(chain_id, contract);
+        keccak(&[&[0x19, 0x01][..], &domain.0, &self.struct_hash().0].concat())
+    }
+
+    /// EIP-712 `hashStruct`.
+    pub fn struct_hash(&self) -> Keccak {
+        let words = [
+            keccak(ROOT_TYPE).0,
+            self.network.0,
+            number(self.epoch.0.into()),
+            number(self.round.into()),
+            self.input_set.0,
+            self.committee.0,
+            self.root.0,
+            number(self.leaf_count.into()),
+            self.evidence_root.0,
+            self.policy_digest.0,
+            self.next_committee.0,
+        ];
+        keccak(&words.concat())
+    }
+}
+
+/// EIP-712 domain separator of name "Assay", version "1".
+pub fn domain_separator(chain_id: u64, contract: &Address) -> Keccak {
+    let words = [
+        keccak(DOMAIN_TYPE).0,
+        keccak(b"Assay").0,
+        keccak(b"1").0,
+        number(chain_id.into()),
+        address_word(contract),
+    ];
+    keccak(&words.concat())
+}
+
+/// One node's outcome of an epoch, as settled on the ledger. Sums are cumulative, so one claim covers all earlier epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeLeaf {
+    /// Epoch.
+    pub epoch: Epoch,
+    /// Node.
+    pub node: NodeId,
+    /// Confirmed owner, or the registered one while provisional.
+    pub owner: Address,
+    /// Whether a root (this or an earlier one) confirmed the owner.
+    pub confirmed: bool,
+    /// [`crate::verdict::Verdict`] code.
+    pub verdict: u8,
+    /// [`crate::verdict::reason`] bits.
+    pub reasons: u8,
+    /// Attestation tier.
+    pub tier: u8,
+    /// Point availability.
+    pub availability: Ppm,
+    /// Lower 95 % bound.
+    pub lower: Ppm,
+    /// Upper 95 % bound.
+    pub upper: Ppm,
+    /// Share of slots decided.
+    pub coverage: Ppm,
+    /// Median chase rate, reads per second.
+    pub chase_rate: u64,
+    /// Kind of the chase rate.
+    pub chase_kind: u8,
+    /// Rewards of all epochs up to this one, in the token's smallest unit.
+    pub cumulative_reward: u128,
+    /// Slashes of all epochs up to this one, in the token's smallest unit.
+    pub cumulative_slash: u128,
+}
+
+impl NodeLeaf {
+    /// `abi.encode` of all fields, leaf type 1 first: 16 words.
+    pub fn abi(&self) -> Vec<u8> {
+        [
+            number(LEAF_TYPE_NODE.into()),
+            number(self.epoch.0.into()),
+            self.node.0,
+            address_word(&self.owner),
+            number(self.confirmed.into()),
+            number(self.verdict.into()),
+            number(self.reasons.into()),
+            number(self.tier.into()),
+            number(self.availability.0.into()),
+            number(self.lower.0.into()),
+            number(self.upper.0.into()),
+            number(self.coverage.0.into()),
+            number(self.chase_rate.into()),
+            number(self.chase_kind.into()),
+            number(self.cumulative_reward),
+            number(self.cumulative_slash),
+        ]
+        .concat()
+    }
+
+    /// Hashed twice, so that no inner node can be shown as a leaf.
+    pub fn hash(&self) -> Keccak {
+        keccak(&keccak(&self.abi()).0)
+    }
+}
+
+/// The outcome tree with all its levels, leaves first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutcomeTree {
+    levels: Vec<Vec<Keccak>>,
+}
+
+impl OutcomeTree {
+    /// The tree over these leaf hashes, in any order.
+    pub fn new(mut leaves: Vec<Keccak>) -> Self {
+        leaves.sort_unstable();
+        let mut levels = vec![leaves];
+        while let Some(row) = levels.last().filter(|row| row.len() > 1) {
+            let above = row.chunks(2).map(parent).collect();
+            levels.push(above);
+        }
+        Self { levels }
+    }
+
+    /// The root; zero for no leaves.
+    pub fn root(&self) -> Keccak {
+        self.levels
+            .last()
+            .and_then(|row| row.first())
+            .copied()
+            .unwrap_or(Keccak([0; 32]))
+    }
+
+    /// Siblings of a leaf, bottom up, as OpenZeppelin's `MerkleProof.verify` takes them.
+    pub fn proof(&self, leaf: &Keccak) -> Result<Vec<Keccak>, RootError> {
+        let missing = RootError::NotInTree(*leaf);
+        let leaves = self.levels.first().ok_or(missing.clone())?;
+        let mut at = leaves.binary_search(leaf).map_err(|_| missing)?;
+        let mut proof = Vec::new();
+        for row in &self.levels {
+            proof.extend(row.get(at ^ 1));
+            at /= 2;
+        }
+        Ok(proof)
+    }
+}
+
+/// Whether the siblings lead from `leaf` to `root`.
+pub fn verify_proof(leaf: &Keccak, proof: &[Keccak], root: &Keccak) -> bool {
+    proof
+        .iter()
+        .fold(*leaf, |hash, sibling| pair_hash(&hash, sibling))
+        == *root
+}
+
+/// The account that signed `digest`. Only the low-s form with v = 27 or 28 counts, so each signature has one spelling.
+pub fn recover(digest: &Keccak, signature: &[u8]) -> Result<Address, RootError> {
+    use RootError::Signature as Refused;
+    let bytes: &[u8; SIGNATURE_LEN] = signature
+        .try_into()
+        .map_err(|_| Refused("expected 65 bytes"))?;
+    let (scalars, v) = bytes.split_at(64);
+    let id = match v {
+        [27] => RecoveryId::new(false, false),
+        [28] => RecoveryId::new(true, false),
+        _ => return Err(Refused("expected v to be 27 or 28")),
+    };
+    let parsed = Signature::from_slice(scalars).map_err(|_| Refused("r or s out of range"))?;
+    if parsed.normalize_s().is_some() {
+        return Err(Refused("expected s in the lower half of the group order"));
+    }
+    VerifyingKey::recover_from_prehash(&digest.0, &parsed, id)
+        .map(|key| address_of(&key))
+        .map_err(|_| Refused("no key leads to it"))
+}
+
+/// Signs a digest with a raw secp256k1 key, deterministically (RFC 6979).
+pub fn sign(digest: &Keccak, key: &[u8; 32]) -> Result<[u8; SIGNATURE_LEN], RootError> {
+    let key = SigningKey::from_slice(key).map_err(|_| RootError::Signature("unusable key"))?;
+    let (signature, id) = key
+        .sign_prehash_recoverable(&digest.0)
+        .map_err(|_| RootError::Signature("signing failed"))?;
+    let mut out = [0; SIGNATURE_LEN];
+    let v = if id.is_y_odd() { 28 } else { 27 };
+    for (to, from) in out
+        .iter_mut()
+        .zip(signature.to_bytes().into_iter().chain([v]))
+    {
+        *to = from;
+    }
+    Ok(out)
+}
+
+/// The account of a public key: the last 20 bytes of keccak256(x ‖ y).
+pub fn address_of(key: &VerifyingKey) -> Address {
+    let point = key.to_encoded_point(false);
+    let hash = keccak(point.as_bytes().get(1..).unwrap_or_default());
+    Address(hash.0.last_chunk().copied().unwrap_or_default())
+}
+
+/// The weight that signed, when it is strictly more than two thirds and every signature is by another member.
+pub fn quorum(
+    digest: &Keccak,
+    signatures: &[impl AsRef<[u8]>],
+    committee: &Committee,
+) -> Result<u128, RootError> {
+    let mut signed = BTreeMap::new();
+    for signature in signatures.iter().take(ROSTER_MAX) {
+        let address = recover(digest, signature.as_ref())?;
+        let weight = committee
+            .weight(&address)
+            .ok_or(RootError::Stranger(address))?;
+        if signed.insert(address, weight).is_some() {
+            return Err(RootError::SignedTwice(address));
+        }
+    }
+    let (sum, total) = (signed.values().sum(), committee.total());
+    if more_than_two_thirds(sum, total) {
+        return Ok(sum);
+    }
+    Err(RootError::NoQuorum { signed: sum, total })
+}
+
+/// RFC 9162 root over `HyperNode id ‖ tree size u64 ‖ root` of every included report's log, ascending by id.
+pub fn evidence_root(heads: &BTreeMap<HyperNodeId, LogHead>) -> Digest {
+    let leaf = |(id, head): (&HyperNodeId, &LogHead)| {
+        let bytes = [&id.0[..], &head.size.to_be_bytes(), &head.root.0].concat();
+        merkle::leaf_hash(&bytes)
+    };
+    merkle::root(&heads.iter().map(leaf).collect::<Vec<_>>())
+}
+
+/// Size and root of a HyperNode's log when it reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogHead {
+    /// Number of leaves.
+    pub size: u64,
+    /// RFC 9162 root.
+    pub root: Digest,
+}
+
+/// keccak256 of bytes.
+pub fn keccak(bytes: &[u8]) -> Keccak {
+    Keccak(keccak256(bytes).0)
+}
+
+fn parent(children: &[Keccak]) -> Keccak {
+    match children {
+        [left, right] => pair_hash(left, right),
+        [promoted] => *promoted,
+        _ => Keccak([0; 32]),
+    }
+}
+
+fn pair_hash(a: &Keccak, b: &Keccak) -> Keccak {
+    keccak(&[a.min(b).0, a.max(b).0].concat())
+}
+
+fn number(value: u128) -> Word {
+    let mut word = [0; 32];
+    for (to, from) in word.iter_mut().rev().zip(value.to_le_bytes()) {
+        *to = from;
+    }
+    word
+}
+
+fn address_word(address: &Address) -> Word {
+    let mut word = [0; 32];
+    for (to, from) in word.iter_mut().rev().zip(address.0.iter().rev()) {
+        *to = *from;
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Account 0 of the well-known development mnemonic.
+    const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+    fn key(n: u8) -> [u8; 32] {
+        [n; 32]
+    }
+
+    fn account(n: u8) -> Address {
+        address_of(SigningKey::from_slice(&key(n)).unwrap().verifying_key())
+    }
+
+    fn committee(weights: &[(u8, u128)]) -> Committee {
+        let member = |&(n, weight): &(u8, u128)| Member {
+            address: account(n),
+            weight,
+        };
+        Committee::new(weights.iter().map(member).collect()).unwrap()
+    }
+
+    fn epoch_root() -> EpochRoot {
+        EpochRoot {
+            network: NetworkId([1; 32]),
+            epoch: Epoch(2),
+            round: 0,
+            input_set: Digest([3; 32]),
+            committee: Keccak([4; 32]),
+            root: Keccak([5; 32]),
+            leaf_count: 6,
+            evidence_root: Digest([7; 32]),
+            policy_digest: Digest([8; 32]),
+            next_committee: Keccak([9; 32]),
+        }
+    }
+
+    fn node_leaf() -> NodeLeaf {
+        NodeLeaf {
+            epoch: Epoch(1),
+            node: NodeId([2; 32]),
+            owner: Address([3; 20]),
+            confirmed: true,
+            verdict: 1,
+            reasons: 0,
+            tier: 1,
+            availability: Ppm(1_000_000),
+            lower: Ppm(956_853),
+            upper: Ppm(1_000_000),
+            coverage: Ppm(1_000_000),
+            chase_rate: 8_000,
+            chase_kind: 2,
+            cumulative_reward: 10,
+            cumulative_slash: 0,
+        }
+    }
+
+    #[test]
+    fn address_of_a_known_key() {
+        let key: [u8; 32] = hex::decode(KEY).unwrap().try_into().unwrap();
+        let address = address_of(SigningKey::from_slice(&key).unwrap().verifying_key());
+        assert_eq!(
+            address.to_string(),
+            "f39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+        );
+        let digest = keccak(b"hello");
+        assert_eq!(recover(&digest, &sign(&digest, &key).unwrap()), Ok(address));
+    }
+
+    #[test]
+    fn abi_words_stand_right_aligned() {
+        assert_eq!(
+            hex::encode(number(0x1234)),
+            format!("{}1234", "0".repeat(60))
+        );
+        assert_eq!(
+            hex::encode(address_word(&Address([0xab; 20]))),
+            format!("{}{}", "0".repeat(24), "ab".repeat(20))
+        );
+        let abi = node_leaf().abi();
+        assert_eq!(abi.len(), 16 * 32);
+        assert_eq!(abi[31], 1);
+        assert_eq!(abi[14 * 32 + 31], 10);
+    }
+
+    #[test]
+    fn empty_committee_hash_is_two_words() {
+        let words = [number(0x20), number(0)].concat();
+        assert_eq!(committee_hash(&[]), keccak(&words));
+    }
+
+    #[test]
+    fn committee_hash_does_not_depend_on_order_but_on_everything_else() {
+        let a = Member {
+            address: Address([1; 20]),
+            weight: 40,
+        };
+        let b = Member {
+            address: Address([2; 20]),
+            weight: 25,
+        };
+        assert_eq!(committee_hash(&[a, b]), committee_hash(&[b, a]));
+        assert_ne!(committee_hash(&[a, b]), committee_hash(&[a]));
+        let heavier = Member { weight: 26, ..b };
+        assert_ne!(committee_hash(&[a, b]), committee_hash(&[a, heavier]));
+    }
+
+    #[test]
+    fn bad_committees_are_named() {
+        let member = |n, weight| Member {
+            address: Address([n; 20]),
+            weight,
+        };
+        assert_eq!(
+            Committee::new(vec![member(1, 1), member(1, 2)]),
+            Err(RootError::MemberTwice(Address([1; 20])))
+        );
+        for weight in [0, WEIGHT_MAX + 1] {
+            let refused = Committee::new(vec![member(1, weight)]);
+            assert!(matches!(refused, Err(RootError::MemberWeight { .. })));
+        }
+        let many = vec![member(1, 1); ROSTER_MAX + 1];
+        assert_eq!(Committee::new(many), Err(RootError::TooManyMembers(1025)));
+    }
+
+    #[test]
+    fn digest_binds_chain_contract_and_every_field() {
+        let here = Address([7; 20]);
+        let base = epoch_root().digest(31_337, &here);
+        let root = epoch_root();
+        let changed = [
+            EpochRoot {
+                network: NetworkId([0; 32]),
+                ..root
+            },
+            EpochRoot {
+                epoch: Epoch(0),
+                ..root
+            },
+            EpochRoot { round: 1, ..root },
+            EpochRoot {
+                input_set: Digest([0; 32]),
+                ..root
+            },
+            EpochRoot {
+                committee: Keccak([0; 32]),
+                ..root
+            },
+            EpochRoot {
+                root: Keccak([0; 32]),
+                ..root
+            },
+            EpochRoot {
+                leaf_count: 0,
+                ..root
+            },
+            EpochRoot {
+                evidence_root: Digest([0; 32]),
+                ..root
+            },
+            EpochRoot {
+                policy_digest: Digest([0; 32]),
+                ..root
+            },
+            EpochRoot {
+                next_committee: Keccak([0; 32]),
+                ..root
+            },
+        ];
+        for other in changed {
+            assert_ne!(other.digest(31_337, &here), base, "{other:?}");
+        }
+        assert_ne!(root.digest(1, &here), base);
+        assert_ne!(root.digest(31_337, &Address([8; 20])), base);
+    }
+
+    #[test]
+    fn malleable_and_malformed_signatures_are_refused() {
+        let digest = keccak(b"x");
+        let good = sign(&digest, &key(1)).unwrap();
+        assert_eq!(recover(&digest, &good), Ok(account(1)));
+        assert!(recover(&digest, &good[..64]).is_err());
+        let mut bad_v = good;
+        bad_v[64] = 0;
+        assert!(
+            matches!(recover(&digest, &bad_v), Err(RootError::Signature(m)) if m.contains("27"))
+        );
+        assert!(recover(&digest, &[0; 65]).is_err());
+        assert!(matches!(
+            recover(&digest, &high_s(&good)),
+            Err(RootError::Signature(message)) if message.contains("lower half")
+        ));
+        assert_ne!(recover(&keccak(b"y"), &good), Ok(account(1)));
+        assert!(sign(&digest, &[0; 32]).is_err());
+    }
+
+    /// The other valid spelling of a signature: n − s and the other v.
+    fn high_s(good: &[u8; 65]) -> [u8; 65] {
+        let signature = Signature::from_slice(&good[..64]).unwrap();
+        let s = -*signature.s();
+        let other = Signature::from_scalars(*signature.r(), s).unwrap();
+        let mut out = *good;
+        out[..64].copy_from_slice(&other.to_bytes());
+        out[64] = 55 - good[64];
+        out
+    }
+
+    #[test]
+    fn quorum_is_strict_and_counts_each_member_once() {
+        let committee = committee(&[(1, 40), (2, 25), (3, 20), (4, 15)]);
+        let digest = keccak(b"root");
+        let signed = |keys: &[u8]| {
+            let signatures: Vec<_> = keys
+                .iter()
+                .map(|n| sign(&digest, &key(*n)).unwrap())
+                .collect();
+            quorum(&digest, &signatures, &committee)
+        };
+        assert_eq!(signed(&[1, 2, 3]), Ok(85));
+        assert_eq!(
+            signed(&[1, 2]),
+            Err(RootError::NoQuorum {
+                signed: 65,
+                total: 100
+            })
+        );
+        assert_eq!(signed(&[1, 2, 1]), Err(RootError::SignedTwice(account(1))));
+        assert_eq!(signed(&[1, 2, 9]), Err(RootError::Stranger(account(9))));
+        let thirds = super::tests::committee(&[(1, 1), (2, 1), (3, 1)]);
+        let two = [
+            sign(&digest, &key(1)).unwrap(),
+            sign(&digest, &key(2)).unwrap(),
+        ];
+        assert!(matches!(
+            quorum(&digest, &two, &thirds),
+            Err(RootError::NoQuorum { .. })
+        ));
+        let none: [[u8; 65]; 0] = [];
+        assert!(quorum(&digest, &none, &thirds).is_err());
+    }
+
+    #[test]
+    fn every_leaf_field_is_in_the_hash() {
+        let leaf = node_leaf();
+        let base = leaf.hash();
+        let changed = [
+            NodeLeaf {
+                epoch: Epoch(9),
+                ..leaf
+            },
+            NodeLeaf {
+                node: NodeId([9; 32]),
+                ..leaf
+            },
+            NodeLeaf {
+                owner: Address([9; 20]),
+                ..leaf
+            },
+            NodeLeaf {
+                confirmed: false,
+                ..leaf
+            },
+            NodeLeaf { verdict: 9, ..leaf },
+            NodeLeaf { reasons: 9, ..leaf },
+            NodeLeaf { tier: 9, ..leaf },
+            NodeLeaf {
+                availability: Ppm(9),
+                ..leaf
+            },
+            NodeLeaf {
+                lower: Ppm(9),
+                ..leaf
+            },
+            NodeLeaf {
+                upper: Ppm(9),
+                ..leaf
+            },
+            NodeLeaf {
+                coverage: Ppm(9),
+                ..leaf
+            },
+            NodeLeaf {
+                chase_rate: 9,
+                ..leaf
+            },
+            NodeLeaf {
+                chase_kind: 9,
+                ..leaf
+            },
+            NodeLeaf {
+                cumulative_reward: 9,
+                ..leaf
+            },
+            NodeLeaf {
+                cumulative_slash: 9,
+                ..leaf
+            },
+        ];
+        for other in changed {
+            assert_ne!(other.hash(), base, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn evidence_root_covers_id_size_and_root() {
+        let head = |size, root| LogHead {
+            size,
+            root: Digest([root; 32]),
+        };
+        let of = |id, head| evidence_root(&BTreeMap::from([(HyperNodeId([id; 32]), head)]));
+        let base = of(1, head(1, 1));
+        for other in [of(2, head(1, 1)), of(1, head(2, 1)), of(1, head(1, 2))] {
+            assert_ne!(other, base);
+        }
+    }
+
+    #[test]
+    fn empty_tree_has_the_zero_root() {
+        let tree = OutcomeTree::new(vec![]);
+        assert_eq!(tree.root(), Keccak([0; 32]));
+        assert!(tree.proof(&Keccak([1; 32])).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_leaf_is_proved_and_no_other(n in 1usize..50, seed: u8) {
+            let leaves: Vec<_> = (0..n).map(|i| keccak(&[seed, i as u8])).collect();
+            let tree = OutcomeTree::new(leaves.clone());
+            let mut reversed = leaves.clone();
+            reversed.reverse();
+            prop_assert_eq!(OutcomeTree::new(reversed).root(), tree.root());
+            for leaf in &leaves {
+                let proof = tree.proof(leaf).unwrap();
+                prop_assert!(verify_proof(leaf, &proof, &tree.root()));
+                let stranger = keccak(b"stranger");
+                prop_assert!(!verify_proof(&stranger, &proof, &tree.root()));
+                if !proof.is_empty() {
+                    prop_assert!(!verify_proof(leaf, &proof[1..], &tree.root()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Our hand-written ABI and EIP-712 encodings against alloy's generated ones.
+
+use alloy_primitives::{B256, U256, aliases::U96};
+use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, sol};
+use assay_aggregate::root::{self, EpochRoot, Member};
+use assay_protocol::ids::{Address, Digest, Epoch, Keccak, NetworkId, NodeId, Ppm};
+
+mod theirs {
+    use super::sol;
+    sol! {
+        struct Member { address account; uint96 weight; }
+
+        struct EpochRoot {
+            bytes32 networkId;
+            uint64 epoch;
+            uint32 round;
+            bytes32 inputSet;
+            bytes32 committee;
+            bytes32 root;
+            uint32 leafCount;
+            bytes32 evidenceRoot;
+            bytes32 policyDigest;
+            bytes32 nextCommittee;
+        }
+
+        struct NodeLeaf {
+            uint8 leafType;
+            uint64 epoch;
+            bytes32 node;
+            address owner;
+            bool confirmed;
+            uint8 verdict;
+            uint8 reasons;
+            uint8 tier;
+            uint32 availabilityPpm;
+            uint32 lowerPpm;
+            uint32 upperPpm;
+            uint32 coveragePpm;
+            uint64 chaseRate;
+            uint8 chaseKind;
+            uint128 cumulativeReward;
+            uint128 cumulativeSlash;
+        }
+    }
+}
+
+#[test]
+fn committee_hash() {
+    let ours = [
+        Member {
+            address: Address([2; 20]),
+            weight: 25,
+        },
+        Member {
+            address: Address([1; 20]),
+            weight: (1 << 96) - 1,
+        },
+    ];
+    let member = |m: &Member| theirs::Member {
+        account: m.address.0.into(),
+        weight: U96::from(m.weight),
+    };
+    let sorted = vec![member(&ours[1]), member(&ours[0])];
+    assert_eq!(
+        root::committee_hash(&ours),
+        root::keccak(&sorted.abi_encode())
+    );
+}
+
+#[test]
+fn epoch_root_digest() {
+    let ours = EpochRoot {
+        network: NetworkId([1; 32]),
+        epoch: Epoch(0x0102_0304_0506),
+        round: 7,
+        input_set: Digest([3; 32]),
+        committee: Keccak([4; 32]),
+        root: Keccak([5; 32]),
+        leaf_count: 600_000,
+        evidence_root: Digest([7; 32]),
+        policy_digest: Digest([8; 32]),
+        next_committee: Keccak([9; 32]),
+    };
+    let theirs = theirs::EpochRoot {
+        networkId: B256::repeat_byte(1),
+        epoch: 0x0102_0304_0506,
+        round: 7,
+        inputSet: B256::repeat_byte(3),
+        committee: B256::repeat_byte(4),
+        root: B256::repeat_byte(5),
+        leafCount: 600_000,
+        evidenceRoot: B256::repeat_byte(7),
+        policyDigest: B256::repeat_byte(8),
+        nextCommittee: B256::repeat_byte(9),
+    };
+    let domain = Eip712Domain::new(
+        Some("Assay".into()),
+        Some("1".into()),
+        Some(U256::from(31_337)),
+        Some([6; 20].into()),
+        None,
+    );
+    let digest = ours.digest(31_337, &Address([6; 20]));
+    assert_eq!(digest.0, theirs.eip712_signing_hash(&domain).0);
+}
+
+#[test]
+fn node_leaf_words() {
+    let ours = root::NodeLeaf {
+        epoch: Epoch(1),
+        node: NodeId([2; 32]),
+        owner: Address([3; 20]),
+        confirmed: true,
+        verdict: 4,
+        reasons: 5,
+        tier: 6,
+        availability: Ppm(7),
+        lower: Ppm(8),
+        upper: Ppm(9),
+        coverage: Ppm(10),
+        chase_rate: 11,
+        chase_kind: 12,
+        cumulative_reward: u128::MAX,
+        cumulative_slash: 14,
+    };
+    let theirs = theirs::NodeLeaf {
+        leafType: 1,
+        epoch: 1,
+        node: B256::repeat_byte(2),
+        owner: [3; 20].into(),
+        confirmed: true,
+        verdict: 4,
+        reasons: 5,
+        tier: 6,
+        availabilityPpm: 7,
+        lowerPpm: 8,
+        upperPpm: 9,
+        coveragePpm: 10,
+        chaseRate: 11,
+        chaseKind: 12,
+        cumulativeReward: u128::MAX,
+        cumulativeSlash: 14,
+    };
+    assert_eq!(ours.abi(), theirs.abi_encode());
+    assert_eq!(
+        ours.hash(),
+        root::keccak(&root::keccak(&theirs.abi_encode()).0)
+    );
+}
