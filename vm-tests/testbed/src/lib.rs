@@ -7,6 +7,8 @@
 
 pub mod boot_log;
 pub mod ca;
+pub mod demo;
+pub mod net;
 mod raw_tpm;
 pub mod swtpm;
 
