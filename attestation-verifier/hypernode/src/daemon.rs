@@ -7,17 +7,14 @@ use crate::context::Context;
 use crate::ledger_view::Registered;
 use crate::{clock, control, node, report};
 use anyhow::{Context as _, Result};
-use assay_protocol::ids::{Digest, Epoch, NodeId, Slot};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use assay_protocol::ids::{Epoch, Slot, UnixMs};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// Pause between two looks at the ledger.
 const LEDGER_POLL: Duration = Duration::from_millis(500);
-
-/// Nodes that are being challenged, with the epoch they were first seen in.
-type Watched = Arc<Mutex<BTreeMap<NodeId, Digest>>>;
 
 /// Runs until a task fails or the process is told to end.
 pub async fn run(context: Context, config: Config) -> Result<()> {
@@ -26,13 +23,12 @@ pub async fn run(context: Context, config: Config) -> Result<()> {
         .await
         .with_context(|| format!("listen on {}\nhint: another program may use the port", config.listen))?;
     println!("hypernode {} listening on {}", context.own, listener.local_addr()?);
-    let watched = Watched::default();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(control::serve(Arc::clone(&context), listener));
-    tasks.spawn(watch_nodes(Arc::clone(&context), Arc::clone(&watched)));
+    tasks.spawn(watch_nodes(Arc::clone(&context)));
     tasks.spawn(report::close_slots(Arc::clone(&context)));
     let board = Board::new(context.identity.clone(), config.bridge);
-    tasks.spawn(epochs(Arc::clone(&context), board, watched));
+    tasks.spawn(epochs(Arc::clone(&context), board));
     tokio::select! {
         ended = tasks.join_next() => match ended {
             Some(Ok(result)) => result,
@@ -44,11 +40,41 @@ pub async fn run(context: Context, config: Config) -> Result<()> {
 }
 
 /// Starts the tasks of each registered node once.
-async fn watch_nodes(context: Arc<Context>, watched: Watched) -> Result<()> {
+async fn watch_nodes(context: Arc<Context>) -> Result<()> {
+    let mut watched = BTreeSet::new();
     loop {
-        match refresh(&context).await {
-            Ok(nodes) => nodes.into_iter().for_each(|node| adopt(&context, &watched, node)),
-            Err(error) => eprintln!("note: {error:#}"),
+        for node in known_nodes(&context).await {
+            if watched.insert(node.node) {
+                eprintln!("node {} at {}: watched", node.node, node.endpoint);
+                node::start(Arc::clone(&context), node);
+            }
+        }
+        tokio::time::sleep(LEDGER_POLL).await;
+    }
+}
+
+/// The registered nodes of classes this network has; none while the ledger does not answer.
+async fn known_nodes(context: &Context) -> Vec<Registered> {
+    match refresh(context).await {
+        Ok(mut nodes) => {
+            nodes.retain(|node| context.classes.contains_key(&node.class));
+            nodes
+        }
+        Err(error) => {
+            eprintln!("note: {error:#}");
+            Vec::new()
+        }
+    }
+}
+
+/// The same, waiting for the ledger as long as commits are taken.
+async fn nodes_to_report(context: &Context, epoch: Epoch) -> Vec<Registered> {
+    let end = context.params.epoch_end(epoch).0;
+    let deadline = UnixMs(end.saturating_add(context.params.commit_ms));
+    loop {
+        let nodes = known_nodes(context).await;
+        if !nodes.is_empty() || clock::now() >= deadline {
+            return nodes;
         }
         tokio::time::sleep(LEDGER_POLL).await;
     }
@@ -59,26 +85,16 @@ async fn refresh(context: &Context) -> Result<Vec<Registered>> {
     context.ledger.nodes().await
 }
 
-fn adopt(context: &Arc<Context>, watched: &Watched, registered: Registered) {
-    if !context.classes.contains_key(&registered.class) {
-        return;
-    }
-    let mut watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-    if watched.insert(registered.node, registered.class).is_none() {
-        eprintln!("node {} at {}: watched", registered.node, registered.endpoint);
-        node::start(Arc::clone(context), registered);
-    }
-}
-
 /// One epoch after the other: close, report, agree, follow the ledger.
-async fn epochs(context: Arc<Context>, mut board: Board, watched: Watched) -> Result<()> {
+async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
     catch_up(&context, &mut board).await;
     let mut epoch = first_epoch(&context);
     loop {
         let last = Slot(context.params.slots().saturating_sub(1));
         clock::sleep_until(report::closing_time(&context, epoch, last)).await;
         catch_up(&context, &mut board).await;
-        let nodes = watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let nodes = nodes_to_report(&context, epoch).await;
+        let nodes = nodes.into_iter().map(|node| (node.node, node.class)).collect();
         let kept = report::close_epoch(&context, epoch, &nodes)?;
         let round = Round::start(&context, &mut board, epoch, kept)?;
         let resolved = resolution(&context, epoch);

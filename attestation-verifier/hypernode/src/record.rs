@@ -7,7 +7,7 @@ use assay_protocol::cose::{self, Authenticated};
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind};
 use assay_protocol::limits::OUTCOME_BYTES_MAX;
-use assay_store::{Acknowledged, Record};
+use assay_store::{Acknowledged, Record, StoreError};
 use aws_lc_rs::rand;
 
 /// A result that is not signed yet.
@@ -43,8 +43,9 @@ impl Context {
     }
 
     /// Stores the evidence, signs the outcome and acknowledges it: durable when this returns.
-    /// Returns the outcome that counts, which is an earlier one when the slot already had one of its kind.
-    pub fn record(&self, draft: Draft) -> Result<Authenticated<Outcome>> {
+    /// Returns the outcome when it counts; `None` when the slot already had one of its kind (a restart within the
+    /// slot) or when the epoch is closed: then nothing may be concluded from it.
+    pub fn record(&self, draft: Draft) -> Result<Option<Outcome>> {
         let evidence = draft
             .raw
             .iter()
@@ -70,18 +71,20 @@ impl Context {
         let sealed = cose::seal(outcome, &self.identity);
         let record = Record {
             epoch: draft.place.0,
-            slot: self.recording_slot(draft.place),
+            slot: self.recording_slot(draft.kind, draft.place),
             node: draft.node,
             kind: draft.kind as u8,
             salt: self.random()?,
             signed: sealed.bytes().to_vec(),
         };
-        let acknowledged = self
-            .journal(|journal| journal.acknowledge(&record))
-            .context("the outcome could not be recorded")?;
-        match acknowledged {
-            Acknowledged::Recorded => Ok(sealed),
-            Acknowledged::Already(earlier) => Ok(self.own_outcome(&earlier.signed)?),
+        match self.journal(|journal| journal.acknowledge(&record)) {
+            Ok(Acknowledged::Recorded) => Ok(Some(sealed.into_payload())),
+            Ok(Acknowledged::Already(_)) => Ok(None),
+            Err(StoreError::SlotClosed { .. } | StoreError::NodeClosed { .. }) => {
+                eprintln!("note: {} of {} came after its slot was closed", draft.kind.name(), draft.node);
+                Ok(None)
+            }
+            Err(error) => Err(error).context("the outcome could not be recorded"),
         }
     }
 
@@ -103,15 +106,15 @@ impl Context {
         Ok(reference)
     }
 
-    /// The slot an outcome is recorded in: its own while that is open, else the one of now, within its epoch.
-    fn recording_slot(&self, place: (Epoch, Slot)) -> Slot {
-        let last = Slot(self.params.slots().saturating_sub(1));
+    /// The slot an outcome is recorded in. A probe belongs to its own slot, which stays open for one more; anything
+    /// longer to the slot in which it ended, or the last one of its epoch.
+    fn recording_slot(&self, kind: OutcomeKind, place: (Epoch, Slot)) -> Slot {
+        if kind == OutcomeKind::Probe {
+            return place.1;
+        }
         match self.params.at(clock::now()) {
-            Some((epoch, slot)) if epoch == place.0 => {
-                if slot.0 <= place.1.0.saturating_add(1) { place.1 } else { slot }
-            }
-            _ if place.1.0 >= last.0.saturating_sub(1) => place.1,
-            _ => last,
+            Some((epoch, slot)) if epoch == place.0 => slot,
+            _ => Slot(self.params.slots().saturating_sub(1)),
         }
     }
 }

@@ -89,7 +89,7 @@ fn close_node(context: &Context, epoch: Epoch, node: NodeId, class: Digest) -> R
         attest: summary::attest(&appraisals),
         chase: summary::chase(&outcomes),
         outcome_root: leaf.root,
-        outcomes: u32::try_from(leaf.count).context("more outcomes than a report can count")?,
+        outcomes: leaf.count,
         reveals: reveals(context, epoch, node)?,
     })
 }

@@ -29,13 +29,11 @@ pub async fn run(asking: &Asking<'_>, record: &EnrolRecord) -> Result<OutcomeCla
         }
     };
     let (draft, appraisal) = judge(asking, record, evidence, peer)?;
-    let counted = context.record(draft)?;
-    let outcome = counted.payload();
-    if outcome.r != asking.r {
+    let Some(outcome) = context.record(draft)? else {
         return Ok(OutcomeClass::Inconclusive);
-    }
+    };
     if let Some(appraisal) = appraisal {
-        accept(asking, &appraisal, outcome)?;
+        accept(asking, &appraisal, &outcome)?;
     }
     Ok(outcome.class)
 }

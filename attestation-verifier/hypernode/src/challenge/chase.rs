@@ -24,7 +24,8 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
         Ok(walked) => walked,
         Err(error) => {
             let draft = asking.unanswered(OutcomeKind::Chase, &error);
-            return Ok(context.record(draft)?.payload().class);
+            context.record(draft)?;
+            return Ok(OutcomeClass::Inconclusive);
         }
     };
     let expected = ExpectedChase { node: asking.node.node, session_key: session, nonce, plan };
@@ -45,7 +46,8 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
     ];
     draft.raw.push((walked.bytes, media::CHASE_ANSWER));
     draft.detail = judged.err().unwrap_or_default();
-    Ok(context.record(draft)?.payload().class)
+    let recorded = context.record(draft)?;
+    Ok(recorded.map_or(OutcomeClass::Inconclusive, |outcome| outcome.class))
 }
 
 struct Walked {

@@ -19,24 +19,28 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
     let context = asking.context;
     log_key_hash(asking, id)?;
     let begun = clock::now();
-    let draft = match attempt(asking, session, id).await {
-        Ok(receipt) => {
-            context.keep_receipt(&asking.node.node, id, &receipt)?;
-            let mut draft = asking.draft(OutcomeKind::Fill, OutcomeClass::Pass);
-            let bytes = u64::from(asking.class.budget.region_blocks)
-                .saturating_mul(BLOCK_BYTES as u64);
-            let micros = clock::now().0.saturating_sub(begun.0).saturating_mul(1_000);
-            draft.metrics = vec![(metric::FILL_BYTES, bytes), (metric::FILL_US, micros)];
-            draft.raw.push((receipt, media::RECEIPT));
-            draft
-        }
+    let receipt = match attempt(asking, session, id).await {
+        Ok(receipt) => receipt,
         Err(error) => {
             let mut draft = asking.draft(OutcomeKind::Fill, OutcomeClass::Inconclusive);
             draft.detail = format!("{error:#}");
-            draft
+            context.record(draft)?;
+            return Ok(OutcomeClass::Inconclusive);
         }
     };
-    Ok(context.record(draft)?.payload().class)
+    let blocks = u64::from(asking.class.budget.region_blocks);
+    let micros = clock::now().0.saturating_sub(begun.0).saturating_mul(1_000);
+    let mut draft = asking.draft(OutcomeKind::Fill, OutcomeClass::Pass);
+    draft.metrics = vec![
+        (metric::FILL_BYTES, blocks.saturating_mul(BLOCK_BYTES as u64)),
+        (metric::FILL_US, micros),
+    ];
+    draft.raw.push((receipt.clone(), media::RECEIPT));
+    if context.record(draft)?.is_none() {
+        return Ok(OutcomeClass::Inconclusive);
+    }
+    context.keep_receipt(&asking.node.node, id, &receipt)?;
+    Ok(OutcomeClass::Pass)
 }
 
 fn log_key_hash(asking: &Asking<'_>, id: RegionId) -> Result<()> {

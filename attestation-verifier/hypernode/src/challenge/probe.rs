@@ -33,7 +33,8 @@ pub async fn run(
     let Some(session) = session else {
         let mut draft = asking.draft(OutcomeKind::Probe, OutcomeClass::Inconclusive);
         draft.detail = "no session key of this node is bound yet".into();
-        return Ok(shared.record(draft)?.payload().class);
+        shared.record(draft)?;
+        return Ok(OutcomeClass::Inconclusive);
     };
     let attempts_max = asking.class.budget.probe_attempts;
     let answered = attempts(shared, asking, link, session, nonce, answer_by, attempts_max).await;
@@ -59,7 +60,9 @@ pub async fn run(
             draft
         }
     };
-    Ok(shared.record(draft)?.payload().class)
+    let class = draft.class;
+    shared.record(draft)?;
+    Ok(class)
 }
 
 struct Answered {

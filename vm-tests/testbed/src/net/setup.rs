@@ -162,7 +162,7 @@ impl LocalNetwork {
             "assay-bridge",
             &[
                 "open-genesis", "--rpc", &rpc, "--key", text(&deployer.key)?, "--contract", &contract,
-                "--plan", text(&plan_file)?, "--out", text(&network)?, "--json",
+                "--plan", text(&plan_file)?, "--out", text(&network)?,
             ],
         )?)?;
         let params: NetworkParams = serde_json::from_str(&fs::read_to_string(&network)?)?;
