@@ -83,6 +83,19 @@ pub fn message<T: DeserializeOwned>(payload: &[u8]) -> Result<T, FrameError> {
     }
 }
 
+/// Byte strings go over the wire as such, not element by element.
+mod octets {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        <&'de [u8]>::deserialize(deserializer).map(<[u8]>::to_vec)
+    }
+}
+
 /// HyperNode to agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AgentRequest {
@@ -91,8 +104,10 @@ pub enum AgentRequest {
     /// The credential only the TPM with EK and AK can open. Answered by [`AgentReply::Activated`].
     Activate {
         /// TPM2B_ID_OBJECT.
+        #[serde(with = "octets")]
         credential_blob: Vec<u8>,
         /// TPM2B_ENCRYPTED_SECRET.
+        #[serde(with = "octets")]
         encrypted_secret: Vec<u8>,
     },
     /// Answered by [`AgentReply::Evidence`].
@@ -123,6 +138,7 @@ pub enum AgentRequest {
         /// Index of the first block.
         first: u32,
         /// The blocks.
+        #[serde(with = "octets")]
         data: Vec<u8>,
     },
     /// All blocks were sent. Answered by [`AgentReply::Answer`] with a signed `FillReceipt` once durable.
@@ -130,6 +146,7 @@ pub enum AgentRequest {
     /// The receipt with the HyperNode's signature. Answered by [`AgentReply::Ready`] once durable.
     FillCountersigned {
         /// Signed `Countersigned`.
+        #[serde(with = "octets")]
         receipt: Vec<u8>,
     },
     /// Answered by [`AgentReply::Checkpoint`]s and then [`AgentReply::Answer`] with a signed `ChaseAnswer`.
@@ -147,25 +164,31 @@ pub enum AgentReply {
     /// Identity material, all unverified.
     Offer {
         /// EK certificate as read from NV.
+        #[serde(with = "octets")]
         ek_certificate: Vec<u8>,
         /// TPMT_PUBLIC of the EK.
+        #[serde(with = "octets")]
         ek_public: Vec<u8>,
         /// TPMT_PUBLIC of the AK.
+        #[serde(with = "octets")]
         ak_public: Vec<u8>,
     },
     /// The secret out of the credential.
     Activated {
         /// The secret.
+        #[serde(with = "octets")]
         secret: Vec<u8>,
     },
     /// Signed evidence.
     Evidence {
         /// COSE_Sign1 bytes.
+        #[serde(with = "octets")]
         bytes: Vec<u8>,
     },
     /// A signed answer.
     Answer {
         /// COSE_Sign1 bytes.
+        #[serde(with = "octets")]
         bytes: Vec<u8>,
     },
     /// Go on.
@@ -199,6 +222,7 @@ pub enum PeerReply {
     /// Signed `ControlAnswer`.
     Control {
         /// COSE_Sign1 bytes.
+        #[serde(with = "octets")]
         bytes: Vec<u8>,
     },
     /// Refused.
@@ -209,15 +233,15 @@ pub enum PeerReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BoardObject {
     /// Signed `Commit`.
-    Commit(Vec<u8>),
+    Commit(#[serde(with = "octets")] Vec<u8>),
     /// Signed `Reveal`.
-    Reveal(Vec<u8>),
+    Reveal(#[serde(with = "octets")] Vec<u8>),
     /// Signed `Proposal`.
-    Proposal(Vec<u8>),
+    Proposal(#[serde(with = "octets")] Vec<u8>),
     /// Signed `Vote`.
-    Vote(Vec<u8>),
+    Vote(#[serde(with = "octets")] Vec<u8>),
     /// Signed `RootSignature`.
-    RootSignature(Vec<u8>),
+    RootSignature(#[serde(with = "octets")] Vec<u8>),
 }
 
 impl BoardObject {

@@ -66,10 +66,16 @@ impl AgentLink {
         within: Duration,
     ) -> Result<Self, LinkError> {
         let connecting = Self::handshake(identity, endpoint, expected);
-        let fail = |source| LinkError::Transport { endpoint: endpoint.to_owned(), source };
+        let fail = |source| LinkError::Transport {
+            endpoint: endpoint.to_owned(),
+            source,
+        };
         match timeout(within, connecting).await {
             Ok(connected) => connected.map_err(|error| fail(error.into())),
-            Err(_) => Err(LinkError::Timeout { endpoint: endpoint.to_owned(), ms: within.as_millis() }),
+            Err(_) => Err(LinkError::Timeout {
+                endpoint: endpoint.to_owned(),
+                ms: within.as_millis(),
+            }),
         }
     }
 
@@ -82,10 +88,16 @@ impl AgentLink {
         let config = tls::client_config(identity, Arc::new(admit)).map_err(io::Error::other)?;
         let socket = TcpStream::connect(endpoint).await?;
         socket.set_nodelay(true)?;
-        let stream = TlsConnector::from(config).connect(tls::server_name(), socket).await?;
+        let stream = TlsConnector::from(config)
+            .connect(tls::server_name(), socket)
+            .await?;
         let peer = tls::peer_key(stream.get_ref().1.peer_certificates())
             .ok_or_else(|| io::Error::other("the agent showed no raw Ed25519 key"))?;
-        Ok(Self { stream, endpoint: endpoint.to_owned(), peer: SessionKey(peer) })
+        Ok(Self {
+            stream,
+            endpoint: endpoint.to_owned(),
+            peer: SessionKey(peer),
+        })
     }
 
     /// The agent's TLS key.
@@ -103,13 +115,15 @@ impl AgentLink {
     pub async fn reply(&mut self, within: Duration) -> Result<AgentReply, LinkError> {
         let reading = aio::read(&mut self.stream, AGENT_FRAME_BYTES_MAX);
         match timeout(within, reading).await {
-            Ok(Ok(AgentReply::Refused(refusal))) => {
-                Err(LinkError::Refused { endpoint: self.endpoint.clone(), refusal })
-            }
+            Ok(Ok(AgentReply::Refused(refusal))) => Err(LinkError::Refused {
+                endpoint: self.endpoint.clone(),
+                refusal,
+            }),
             Ok(reply) => reply.map_err(|source| self.transport(source)),
-            Err(_) => {
-                Err(LinkError::Timeout { endpoint: self.endpoint.clone(), ms: within.as_millis() })
-            }
+            Err(_) => Err(LinkError::Timeout {
+                endpoint: self.endpoint.clone(),
+                ms: within.as_millis(),
+            }),
         }
     }
 
@@ -125,10 +139,16 @@ impl AgentLink {
 
     /// The error for a reply of the wrong kind.
     pub fn unexpected(&self, expected: &'static str) -> LinkError {
-        LinkError::Unexpected { endpoint: self.endpoint.clone(), expected }
+        LinkError::Unexpected {
+            endpoint: self.endpoint.clone(),
+            expected,
+        }
     }
 
     fn transport(&self, source: TransportError) -> LinkError {
-        LinkError::Transport { endpoint: self.endpoint.clone(), source }
+        LinkError::Transport {
+            endpoint: self.endpoint.clone(),
+            source,
+        }
     }
 }

@@ -13,9 +13,7 @@ use assay_aggregate::inputs::{self, Gathered, Opened, ROUND};
 use assay_ledger::Resolution;
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
-use assay_protocol::report::{
-    Commit, Proposal, Reveal, RootSignature, Vote, commitment,
-};
+use assay_protocol::report::{Commit, Proposal, Reveal, RootSignature, Vote, commitment};
 use assay_protocol::wire::BoardObject;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -55,13 +53,25 @@ impl<'a> Round<'a> {
         epoch: Epoch,
         report: KeptReport,
     ) -> Result<Self> {
-        let weights: BTreeMap<HyperNodeId, u128> =
-            context.seats.iter().map(|seat| (seat.hypernode, seat.weight)).collect();
-        let beacon = context.beacon(epoch).with_context(|| format!("no beacon for epoch {epoch}"))?;
+        let weights: BTreeMap<HyperNodeId, u128> = context
+            .seats
+            .iter()
+            .map(|seat| (seat.hypernode, seat.weight))
+            .collect();
+        let beacon = context
+            .beacon(epoch)
+            .with_context(|| format!("no beacon for epoch {epoch}"))?;
         let members: Vec<_> = weights.keys().copied().collect();
         let proposer = proposer(&beacon, &members, ROUND).context("the committee is empty")?;
         let (network, own) = (context.network, context.own);
-        let setting = Setting { network, epoch, round: ROUND, own, proposer, weights };
+        let setting = Setting {
+            network,
+            epoch,
+            round: ROUND,
+            own,
+            proposer,
+            weights,
+        };
         let (machine, again) = match context.agreement_memory(epoch)? {
             Some(memory) => Agreement::restore(setting, memory)?,
             None => (Agreement::start(setting), Vec::new()),
@@ -78,7 +88,9 @@ impl<'a> Round<'a> {
             phase: Phase::Commits,
         };
         for (hypernode, commit) in context.commits_in_time(epoch)? {
-            round.machine.handle(Event::Commit(Entry { hypernode, commit }));
+            round
+                .machine
+                .handle(Event::Commit(Entry { hypernode, commit }));
         }
         round.send_commit();
         for action in again {
@@ -100,7 +112,8 @@ impl<'a> Round<'a> {
     }
 
     async fn advance(&mut self) -> Result<()> {
-        let due = |from: u64, to: u64| from.saturating_add(to.saturating_sub(from).saturating_mul(3) / 4);
+        let due =
+            |from: u64, to: u64| from.saturating_add(to.saturating_sub(from).saturating_mul(3) / 4);
         let params = &self.context.params;
         let end = params.epoch_end(self.epoch).0;
         let steps = [
@@ -158,7 +171,10 @@ impl<'a> Round<'a> {
         let opened = match inputs::open(&context.params, &context.network, self.epoch, object) {
             Ok(opened) => opened,
             Err(error) => {
-                eprintln!("note: epoch {}: the board shows a bad object: {error}", self.epoch);
+                eprintln!(
+                    "note: epoch {}: the board shows a bad object: {error}",
+                    self.epoch
+                );
                 return Ok(());
             }
         };
@@ -167,17 +183,23 @@ impl<'a> Round<'a> {
                 if self.phase < Phase::Reveals {
                     context.keep_commit_in_time(self.epoch, from, commitment)?;
                 }
-                Some(Event::Commit(Entry { hypernode: *from, commit: *commitment }))
+                Some(Event::Commit(Entry {
+                    hypernode: *from,
+                    commit: *commitment,
+                }))
             }
-            Opened::Reveal(revealed) => {
-                Some(Event::Reveal(Entry { hypernode: revealed.from, commit: revealed.commitment }))
-            }
-            Opened::Proposal { from, list } => {
-                Some(Event::Proposal { from: *from, list: list.clone() })
-            }
-            Opened::Vote { from, input_set } => {
-                Some(Event::Vote { from: *from, input_set: *input_set })
-            }
+            Opened::Reveal(revealed) => Some(Event::Reveal(Entry {
+                hypernode: revealed.from,
+                commit: revealed.commitment,
+            })),
+            Opened::Proposal { from, list } => Some(Event::Proposal {
+                from: *from,
+                list: list.clone(),
+            }),
+            Opened::Vote { from, input_set } => Some(Event::Vote {
+                from: *from,
+                input_set: *input_set,
+            }),
             Opened::RootSignature { .. } => None,
         };
         self.gathered.add(&context.network, self.epoch, opened);
@@ -203,7 +225,9 @@ impl<'a> Round<'a> {
                         Err(error) => eprintln!("error: epoch {}: no root: {error:#}", self.epoch),
                     }
                 }
-                Action::Persist(memory) => self.context.keep_agreement_memory(self.epoch, &memory)?,
+                Action::Persist(memory) => {
+                    self.context.keep_agreement_memory(self.epoch, &memory)?
+                }
                 sending => self.carry_out_sending(sending)?,
             }
         }
@@ -222,18 +246,42 @@ impl<'a> Round<'a> {
         let identity = &self.context.identity;
         let object = match action {
             Action::SendProposal(list) => {
-                let entries = list.iter().map(|entry| (entry.hypernode, entry.commit)).collect();
-                let proposal = Proposal { network, epoch, round, hypernode, entries, at };
+                let entries = list
+                    .iter()
+                    .map(|entry| (entry.hypernode, entry.commit))
+                    .collect();
+                let proposal = Proposal {
+                    network,
+                    epoch,
+                    round,
+                    hypernode,
+                    entries,
+                    at,
+                };
                 BoardObject::Proposal(cose::seal(proposal, identity).bytes().to_vec())
             }
             Action::SendVote(input_set) => {
-                let vote = Vote { network, epoch, round, hypernode, input_set, at };
+                let vote = Vote {
+                    network,
+                    epoch,
+                    round,
+                    hypernode,
+                    input_set,
+                    at,
+                };
                 BoardObject::Vote(cose::seal(vote, identity).bytes().to_vec())
             }
             Action::SignRoot(digest) => {
                 let signature = self.context.ledger_key.sign_digest(&digest)?;
-                let signed =
-                    RootSignature { network, epoch, round, hypernode, digest, signature, at };
+                let signed = RootSignature {
+                    network,
+                    epoch,
+                    round,
+                    hypernode,
+                    digest,
+                    signature,
+                    at,
+                };
                 BoardObject::RootSignature(cose::seal(signed, identity).bytes().to_vec())
             }
             Action::Fail(failure) => {
@@ -250,7 +298,13 @@ impl<'a> Round<'a> {
         let (network, epoch, hypernode) = (self.context.network, self.epoch, self.context.own);
         let commitment = self.own_commitment();
         let at = self.context.params.epoch_end(epoch);
-        let commit = Commit { network, epoch, hypernode, commitment, at };
+        let commit = Commit {
+            network,
+            epoch,
+            hypernode,
+            commitment,
+            at,
+        };
         let bytes = cose::seal(commit, &self.context.identity).bytes().to_vec();
         self.post_once(BoardObject::Commit(bytes));
     }
@@ -258,15 +312,30 @@ impl<'a> Round<'a> {
     fn send_reveal(&mut self) {
         let (network, epoch, hypernode) = (self.context.network, self.epoch, self.context.own);
         let at = self.context.params.epoch_end(epoch);
-        let KeptReport { salt, signed: report } = self.report.clone();
-        let reveal = Reveal { network, epoch, hypernode, salt, report, at };
+        let KeptReport {
+            salt,
+            signed: report,
+        } = self.report.clone();
+        let reveal = Reveal {
+            network,
+            epoch,
+            hypernode,
+            salt,
+            report,
+            at,
+        };
         let bytes = cose::seal(reveal, &self.context.identity).bytes().to_vec();
         self.post_once(BoardObject::Reveal(bytes));
     }
 
     fn own_commitment(&self) -> Digest {
         let report = &self.report;
-        commitment(&self.context.network, self.epoch, &report.salt, &report.signed.0)
+        commitment(
+            &self.context.network,
+            self.epoch,
+            &report.salt,
+            &report.signed.0,
+        )
     }
 
     fn post_once(&mut self, object: BoardObject) {
@@ -283,18 +352,35 @@ async fn aggregate(
     epoch: Epoch,
     reports: &BTreeMap<HyperNodeId, Included>,
 ) -> Result<EpochOutcome> {
-    let records = context.ledger.registrations().await?;
-    let known = records.into_iter().map(|record| Registration {
-        node: record.node,
-        provider: record.provider,
-        class: record.class_digest,
-    });
+    let known = registrations(context, epoch).await?;
     context.history(|history| {
         if history.next() != epoch {
-            bail!("epoch {epoch} cannot be aggregated: the next unresolved one is {}", history.next());
+            bail!(
+                "epoch {epoch} cannot be aggregated: the next unresolved one is {}",
+                history.next()
+            );
         }
         Ok(history.aggregate(known, reports)?)
     })
+}
+
+/// The ledger's registrations as they were when this HyperNode first aggregated the epoch: the ledger does not say when
+/// one was made, and a later one must not change what an earlier epoch comes to.
+async fn registrations(context: &Context, epoch: Epoch) -> Result<Vec<Registration>> {
+    if let Some(kept) = context.registrations(epoch)? {
+        return Ok(kept);
+    }
+    let records = context.ledger.registrations().await?;
+    let known: Vec<_> = records
+        .into_iter()
+        .map(|record| Registration {
+            node: record.node,
+            provider: record.provider,
+            class: record.class_digest,
+        })
+        .collect();
+    context.keep_registrations(epoch, &known)?;
+    Ok(known)
 }
 
 /// Follows the ledger: takes over each epoch it resolved, recomputing its root from the board.
@@ -308,17 +394,23 @@ pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
             Resolution::Posted => {
                 let mut gathered = Gathered::default();
                 for object in board.read_all(next).await? {
-                    if let Ok(opened) = inputs::open(&context.params, &context.network, next, &object) {
+                    if let Ok(opened) =
+                        inputs::open(&context.params, &context.network, next, &object)
+                    {
                         gathered.add(&context.network, next, opened);
                     }
                 }
-                let list = gathered
-                    .list(&record.input_set)
-                    .with_context(|| format!("epoch {next}: the board does not show the agreed list"))?;
+                let list = gathered.list(&record.input_set).with_context(|| {
+                    format!("epoch {next}: the board does not show the agreed list")
+                })?;
                 let reports = gathered.included(list)?;
                 let outcome = aggregate(context, next, &reports).await?;
                 if outcome.root.root != record.root {
-                    bail!("epoch {next}: ledger root {}, recomputed {}", record.root, outcome.root.root);
+                    bail!(
+                        "epoch {next}: ledger root {}, recomputed {}",
+                        record.root,
+                        outcome.root.root
+                    );
                 }
                 context.history(|history| history.posted(&outcome, &reports));
             }

@@ -36,14 +36,20 @@ pub enum Posted {
 impl Board {
     /// A board at the bridge of the configuration.
     pub fn new(identity: Identity, bridge: BridgeSection) -> Self {
-        Self { identity, bridge, stream: None }
+        Self {
+            identity,
+            bridge,
+            stream: None,
+        }
     }
 
     /// Posts an object.
     pub async fn post(&mut self, epoch: Epoch, object: BoardObject) -> Result<Posted> {
         match self.ask(&BoardRequest::Post { epoch, object }).await? {
             BoardReply::Stored { .. } => Ok(Posted::Stored),
-            BoardReply::Refused(refusal) if refusal.code == RefusalCode::Busy => Ok(Posted::TooEarly),
+            BoardReply::Refused(refusal) if refusal.code == RefusalCode::Busy => {
+                Ok(Posted::TooEarly)
+            }
             BoardReply::Refused(refusal) => Ok(Posted::Refused(refusal.to_string())),
             BoardReply::Objects { .. } => bail!("board: expected a receipt, got objects"),
         }
@@ -63,7 +69,9 @@ impl Board {
         let (mut all, mut after) = (Vec::new(), 0);
         loop {
             let objects = self.read(epoch, after).await?;
-            let Some((last, _)) = objects.last() else { return Ok(all) };
+            let Some((last, _)) = objects.last() else {
+                return Ok(all);
+            };
             if *last <= after {
                 bail!("board: numbers do not grow: {after}, then {last}");
             }

@@ -92,7 +92,9 @@ impl Secrets {
     pub fn load(path: &Path) -> Result<Self> {
         let name = path.display();
         let mode = fs::metadata(path)
-            .with_context(|| format!("secrets file {name}\nhint: make one with `assay-hypernode init`"))?
+            .with_context(|| {
+                format!("secrets file {name}\nhint: make one with `assay-hypernode init`")
+            })?
             .permissions()
             .mode()
             & 0o777;
@@ -101,7 +103,10 @@ impl Secrets {
         }
         let bytes = fs::read(path).with_context(|| format!("secrets file {name}"))?;
         let Ok(bytes) = <[u8; 64]>::try_from(bytes.as_slice()) else {
-            bail!("secrets file {name}: expected 64 bytes, got {}", bytes.len());
+            bail!(
+                "secrets file {name}: expected 64 bytes, got {}",
+                bytes.len()
+            );
         };
         Ok(Self::from_bytes(&bytes))
     }
@@ -109,18 +114,23 @@ impl Secrets {
     fn from_bytes(bytes: &[u8; 64]) -> Self {
         let (master, seed) = bytes.split_at(32);
         let half = |half: &[u8]| <[u8; 32]>::try_from(half).unwrap_or_default();
-        Self { master: half(master), seed: Seed(half(seed)) }
+        Self {
+            master: half(master),
+            seed: Seed(half(seed)),
+        }
     }
 }
 
 /// Loads the configuration and all it names.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("configuration {}", path.display()))?;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("configuration {}", path.display()))?;
     let config: Config =
         toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))?;
     let params: NetworkParams = json(&config.network, "network parameters")?;
-    params.validate().with_context(|| config.network.display().to_string())?;
+    params
+        .validate()
+        .with_context(|| config.network.display().to_string())?;
     let vendors: TrustBundle = json(&config.vendors, "vendor roots")?;
     let mut classes = BTreeMap::new();
     for file in &config.classes {
@@ -135,15 +145,26 @@ pub fn load(path: &Path) -> Result<Loaded> {
         }
         classes.insert(digest, class);
     }
-    if let Some(missing) = params.classes.iter().find(|digest| !classes.contains_key(digest)) {
-        bail!("hardware class {missing}: the network uses it, but no file in `classes` has this digest");
+    if let Some(missing) = params
+        .classes
+        .iter()
+        .find(|digest| !classes.contains_key(digest))
+    {
+        bail!(
+            "hardware class {missing}: the network uses it, but no file in `classes` has this digest"
+        );
     }
     let secrets = Secrets::load(&config.secrets)?;
-    Ok(Loaded { config, params, vendors, classes, secrets })
+    Ok(Loaded {
+        config,
+        params,
+        vendors,
+        classes,
+        secrets,
+    })
 }
 
 fn json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("{what} {}", path.display()))?;
+    let text = fs::read_to_string(path).with_context(|| format!("{what} {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{what} {}", path.display()))
 }

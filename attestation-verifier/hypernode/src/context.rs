@@ -3,14 +3,16 @@
 use crate::config::{Loaded, Secrets};
 use crate::ledger_view::LedgerView;
 use anyhow::{Context as _, Result, bail};
-use assay_appraisal::ek::Roots;
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::epoch::Seat;
 use assay_aggregate::inputs::History;
+use assay_appraisal::ek::Roots;
 use assay_ledger::LedgerKey;
 use assay_protocol::class::HardwareClass;
 use assay_protocol::cose::Signer as _;
-use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, NetworkId, NodeId, RegionKey, Seed, Slot};
+use assay_protocol::ids::{
+    Beacon, Digest, Epoch, HyperNodeId, NetworkId, NodeId, RegionKey, Seed, Slot,
+};
 use assay_protocol::params::NetworkParams;
 use assay_protocol::region::{RegionId, region_key};
 use assay_protocol::schedule;
@@ -52,7 +54,13 @@ pub struct Context {
 impl Context {
     /// Opens stores and keys.
     pub fn open(loaded: Loaded) -> Result<(Self, crate::config::Config)> {
-        let Loaded { config, params, vendors, classes, secrets } = loaded;
+        let Loaded {
+            config,
+            params,
+            vendors,
+            classes,
+            secrets,
+        } = loaded;
         let identity = Identity::load(&config.key)?;
         let own = HyperNodeId(identity.public_key());
         let network = params.network_id();
@@ -106,7 +114,10 @@ impl Context {
     }
 
     /// Works on the journal; blocks this thread, not the runtime.
-    pub fn journal<T>(&self, work: impl FnOnce(&mut Journal) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub fn journal<T>(
+        &self,
+        work: impl FnOnce(&mut Journal) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         tokio::task::block_in_place(|| {
             let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
             work(&mut journal)
@@ -136,7 +147,13 @@ impl Context {
 
     /// Whether this HyperNode must probe `node` in a slot.
     pub fn on_panel(&self, beacon: Beacon, epoch: Epoch, node: NodeId, slot: Slot) -> bool {
-        let of = PanelOf { network: self.network, beacon, epoch, node, slot };
+        let of = PanelOf {
+            network: self.network,
+            beacon,
+            epoch,
+            node,
+            slot,
+        };
         panel(&of, &self.candidates(), self.params.panel_min as usize).contains(&self.own)
     }
 

@@ -26,13 +26,20 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(5);
 
 /// Answers control probes of roster members until the listener fails.
 pub async fn serve(context: Arc<Context>, listener: TcpListener) -> Result<()> {
-    let roster: Vec<PublicKey> = context.params.roster.iter().map(|entry| entry.id.0).collect();
+    let roster: Vec<PublicKey> = context
+        .params
+        .roster
+        .iter()
+        .map(|entry| entry.id.0)
+        .collect();
     let admit = move |key: &PublicKey| roster.contains(key);
     let acceptor = TlsAcceptor::from(tls::server_config(&context.identity, Arc::new(admit))?);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let permit = Arc::clone(&permits).acquire_owned().await?;
-        let Ok((socket, _)) = listener.accept().await else { continue };
+        let Ok((socket, _)) = listener.accept().await else {
+            continue;
+        };
         let (context, acceptor) = (Arc::clone(&context), acceptor.clone());
         tokio::spawn(async move {
             let _ = timeout(CONNECTION_LIFE, answer(&context, &acceptor, socket)).await;
@@ -44,9 +51,18 @@ pub async fn serve(context: Arc<Context>, listener: TcpListener) -> Result<()> {
 async fn answer(context: &Context, acceptor: &TlsAcceptor, socket: TcpStream) -> Result<()> {
     let mut stream = acceptor.accept(socket).await?;
     let PeerRequest::Control { nonce } = aio::read(&mut stream, SMALL_OBJECT_BYTES_MAX).await?;
-    let answer = ControlAnswer { hypernode: context.own, nonce, at: clock::now() };
+    let answer = ControlAnswer {
+        hypernode: context.own,
+        nonce,
+        at: clock::now(),
+    };
     let bytes = cose::seal(answer, &context.identity).bytes().to_vec();
-    Ok(aio::write(&mut stream, &PeerReply::Control { bytes }, SMALL_OBJECT_BYTES_MAX).await?)
+    Ok(aio::write(
+        &mut stream,
+        &PeerReply::Control { bytes },
+        SMALL_OBJECT_BYTES_MAX,
+    )
+    .await?)
 }
 
 /// Asks the other HyperNodes; returns the good signed answers that came in time.
@@ -79,7 +95,12 @@ async fn ask(
     let connector = TlsConnector::from(tls::client_config(&context.identity, Arc::new(admit))?);
     let socket = TcpStream::connect(endpoint).await?;
     let mut stream = connector.connect(tls::server_name(), socket).await?;
-    aio::write(&mut stream, &PeerRequest::Control { nonce }, SMALL_OBJECT_BYTES_MAX).await?;
+    aio::write(
+        &mut stream,
+        &PeerRequest::Control { nonce },
+        SMALL_OBJECT_BYTES_MAX,
+    )
+    .await?;
     match aio::read(&mut stream, SMALL_OBJECT_BYTES_MAX).await? {
         PeerReply::Control { bytes } => {
             let answer = cose::open::<ControlAnswer>(&bytes, &peer.0)?;

@@ -19,10 +19,17 @@ const LEDGER_POLL: Duration = Duration::from_millis(500);
 /// Runs until a task fails or the process is told to end.
 pub async fn run(context: Context, config: Config) -> Result<()> {
     let context = Arc::new(context);
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("listen on {}\nhint: another program may use the port", config.listen))?;
-    println!("hypernode {} listening on {}", context.own, listener.local_addr()?);
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "listen on {}\nhint: another program may use the port",
+            config.listen
+        )
+    })?;
+    println!(
+        "hypernode {} listening on {}",
+        context.own,
+        listener.local_addr()?
+    );
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(control::serve(Arc::clone(&context), listener));
     tasks.spawn(watch_nodes(Arc::clone(&context)));
@@ -94,7 +101,10 @@ async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
         clock::sleep_until(report::closing_time(&context, epoch, last)).await;
         catch_up(&context, &mut board).await;
         let nodes = nodes_to_report(&context, epoch).await;
-        let nodes = nodes.into_iter().map(|node| (node.node, node.class)).collect();
+        let nodes = nodes
+            .into_iter()
+            .map(|node| (node.node, node.class))
+            .collect();
         let kept = report::close_epoch(&context, epoch, &nodes)?;
         let round = Round::start(&context, &mut board, epoch, kept)?;
         let resolved = resolution(&context, epoch);
@@ -116,9 +126,17 @@ fn first_epoch(context: &Context) -> Epoch {
     let now = clock::now();
     let (current, _) = context.params.at(now).unwrap_or_default();
     let before = Epoch(current.0.saturating_sub(1));
-    let void_at = context.params.epoch_end(before).0.saturating_add(context.params.void_after_ms);
+    let void_at = context
+        .params
+        .epoch_end(before)
+        .0
+        .saturating_add(context.params.void_after_ms);
     let unresolved = context.history(|history| history.next()) <= before;
-    if before < current && unresolved && now.0 < void_at { before } else { current }
+    if before < current && unresolved && now.0 < void_at {
+        before
+    } else {
+        current
+    }
 }
 
 async fn catch_up(context: &Context, board: &mut Board) {

@@ -17,14 +17,21 @@ use std::fs;
 use std::path::Path;
 
 /// Writes the part for the epochs `first..=last` below `out`, which must not exist yet. Returns the files written.
-pub fn write(context: &Context, node: NodeId, first: Epoch, last: Epoch, out: &Path) -> Result<usize> {
+pub fn write(
+    context: &Context,
+    node: NodeId,
+    first: Epoch,
+    last: Epoch,
+    out: &Path,
+) -> Result<usize> {
     let mut files = BTreeMap::new();
     for epoch in (first.0..=last.0).map(Epoch) {
         if context.own_report(epoch)?.is_some() {
             collect(context, node, epoch, &mut files)?;
         }
     }
-    fs::create_dir(out).with_context(|| format!("export folder {}: it must be new", out.display()))?;
+    fs::create_dir(out)
+        .with_context(|| format!("export folder {}: it must be new", out.display()))?;
     for (path, bytes) in &files {
         let path = out.join(path);
         path.parent().map(fs::create_dir_all).transpose()?;
@@ -45,7 +52,12 @@ fn collect(
     let records = context.journal(|journal| journal.node_records(epoch, node))?;
     for (number, record) in (0u32..).zip(&records) {
         files.insert(layout::outcome(epoch, &own, number), record.signed.clone());
-        for reference in context.own_outcome(&record.signed)?.payload().evidence.clone() {
+        for reference in context
+            .own_outcome(&record.signed)?
+            .payload()
+            .evidence
+            .clone()
+        {
             let sha256 = context
                 .raw_of(&reference.salted_digest)?
                 .with_context(|| format!("raw evidence {} is lost", reference.salted_digest))?;
@@ -80,7 +92,11 @@ fn proofs(
                 .journal(|journal| journal.slot_leaf(epoch, slot))?
                 .with_context(|| format!("slot {slot} of epoch {epoch} is not closed"))?;
             let (leaf, path) = leaf_and_path(context, index, size)?;
-            Ok(SlotProof { leaf: Blob(leaf.encode()), index, path })
+            Ok(SlotProof {
+                leaf: Blob(leaf.encode()),
+                index,
+                path,
+            })
         })
         .collect::<Result<_>>()?;
     let places = records
@@ -88,7 +104,13 @@ fn proofs(
         .map(|record| place(context, epoch, record))
         .collect::<Result<_>>()?;
     let (leaf, path) = leaf_and_path(context, index, size)?;
-    Ok(Proofs { node_leaf: Blob(leaf.encode()), index, path, slots, places })
+    Ok(Proofs {
+        node_leaf: Blob(leaf.encode()),
+        index,
+        path,
+        slots,
+        places,
+    })
 }
 
 fn leaf_and_path(context: &Context, index: u64, size: u64) -> Result<(Leaf, Vec<Digest>)> {
@@ -109,5 +131,10 @@ fn place(context: &Context, epoch: Epoch, record: &Record) -> Result<OutcomePlac
     };
     let position = position as u64;
     let path = merkle::inclusion_proof(&entry_hashes(&digests), position)?;
-    Ok(OutcomePlace { slot: record.slot, salt: record.salt, position, path })
+    Ok(OutcomePlace {
+        slot: record.slot,
+        salt: record.salt,
+        position,
+        path,
+    })
 }

@@ -30,7 +30,12 @@ impl LedgerView {
     /// A view of the contract behind a JSON-RPC URL; connects when first used.
     pub fn new(url: &str, contract: Address) -> Self {
         let (client, endpoints) = (Mutex::new(None), Mutex::default());
-        Self { url: url.to_owned(), contract, client, endpoints }
+        Self {
+            url: url.to_owned(),
+            contract,
+            client,
+            endpoints,
+        }
     }
 
     fn client(&self) -> Result<Arc<AssayLedger>> {
@@ -87,21 +92,33 @@ impl LedgerView {
 
     /// What the ledger keeps of an epoch.
     pub async fn epoch_record(&self, epoch: Epoch) -> Result<assay_ledger::EpochRecord> {
-        self.read(move |ledger| Ok(ledger.epoch_record(epoch)?)).await
+        self.read(move |ledger| Ok(ledger.epoch_record(epoch)?))
+            .await
     }
 
     /// Reads where the other HyperNodes are reached.
     pub async fn refresh_peers(&self) -> Result<()> {
         let records = self.read(|ledger| Ok(ledger.hypernodes()?)).await?;
-        let found = records.into_iter().map(|record| (record.ed25519, record.endpoint)).collect();
-        *self.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        let found = records
+            .into_iter()
+            .map(|record| (record.ed25519, record.endpoint))
+            .collect();
+        *self
+            .endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = found;
         Ok(())
     }
 
     /// The other HyperNodes.
     pub fn peers(&self, own: &HyperNodeId) -> Vec<(HyperNodeId, String)> {
-        let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let endpoints = self
+            .endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let others = endpoints.iter().filter(|(id, _)| *id != own);
-        others.map(|(id, endpoint)| (*id, endpoint.clone())).collect()
+        others
+            .map(|(id, endpoint)| (*id, endpoint.clone()))
+            .collect()
     }
 }

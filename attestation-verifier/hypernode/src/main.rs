@@ -65,17 +65,26 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let (result, code) = match cli.command {
-        Command::Init { key, secrets, seed_chain_links } => {
-            (init(&key, &secrets, seed_chain_links), 1)
-        }
+        Command::Init {
+            key,
+            secrets,
+            seed_chain_links,
+        } => (init(&key, &secrets, seed_chain_links), 1),
         Command::Run { config } => match open(&config) {
             Ok((context, config)) => (block_on(daemon::run(context, config)), 1),
             Err(error) => (Err(error), 2),
         },
-        Command::Export { config, node, first, last, out } => match open(&config) {
+        Command::Export {
+            config,
+            node,
+            first,
+            last,
+            out,
+        } => match open(&config) {
             Ok((context, _)) => {
-                let written =
-                    block_on(async { export::write(&context, node, Epoch(first), Epoch(last), &out) });
+                let written = block_on(async {
+                    export::write(&context, node, Epoch(first), Epoch(last), &out)
+                });
                 (written.map(|count| println!("{count} files")), 1)
             }
             Err(error) => (Err(error), 2),
@@ -106,5 +115,11 @@ fn init(key: &std::path::Path, secrets: &std::path::Path, links: u64) -> Result<
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(work);
+    // Tasks may be in the middle of blocking work, and everything is durable: end like after a crash, do not wait.
+    std::mem::forget(runtime);
+    result
 }

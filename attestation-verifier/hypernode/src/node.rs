@@ -47,14 +47,21 @@ async fn census(context: Arc<Context>, node: Registered, lost: Arc<Notify>) -> R
         clock::sleep_until(start).await;
         if let Some(at) = probe_time(&context, &node, epoch, slot)? {
             clock::sleep_until(at).await;
-            let binding = context.binding(&node.node)?.filter(|binding| binding.holds_in(epoch));
+            let binding = context
+                .binding(&node.node)?
+                .filter(|binding| binding.holds_in(epoch));
             let session = binding.map(|binding| binding.session_key);
             let asking = Asking::begin(&context, &node, (epoch, slot))?;
             let late = clock::now().0 > at.0.saturating_add(context.params.clock_skew_ms_max);
             if late {
                 // Too late to be this slot's scheduled probe: it counts as not made.
-                eprintln!("note: probe of {} in slot {slot} was {} ms late", node.node, clock::now().0.saturating_sub(at.0));
-            } else if probe::run(&context, &asking, &mut link, session).await? != OutcomeClass::Pass {
+                eprintln!(
+                    "note: probe of {} in slot {slot} was {} ms late",
+                    node.node,
+                    clock::now().0.saturating_sub(at.0)
+                );
+            } else if probe::run(&context, &asking, &mut link, session).await? != OutcomeClass::Pass
+            {
                 lost.notify_one();
             }
         }
@@ -69,7 +76,9 @@ fn probe_time(
     epoch: Epoch,
     slot: Slot,
 ) -> Result<Option<UnixMs>> {
-    let Some(beacon) = context.beacon(epoch) else { return Ok(None) };
+    let Some(beacon) = context.beacon(epoch) else {
+        return Ok(None);
+    };
     if !context.on_panel(beacon, epoch, node.node, slot) {
         return Ok(None);
     }
@@ -90,7 +99,11 @@ fn next_slot(context: &Context) -> (Epoch, Slot) {
 
 fn after(context: &Context, (epoch, slot): (Epoch, Slot)) -> (Epoch, Slot) {
     let next = slot.0.saturating_add(1);
-    if next < context.params.slots() { (epoch, Slot(next)) } else { (epoch.next(), Slot(0)) }
+    if next < context.params.slots() {
+        (epoch, Slot(next))
+    } else {
+        (epoch.next(), Slot(0))
+    }
 }
 
 /// What was done in an epoch.
@@ -116,9 +129,14 @@ async fn work(context: Arc<Context>, node: Registered, lost: Arc<Notify>) -> Res
             continue;
         };
         if done.epoch != Some(place.0) {
-            done = Done { epoch: Some(place.0), ..Done::default() };
+            done = Done {
+                epoch: Some(place.0),
+                ..Done::default()
+            };
         }
-        let silent = tokio::time::timeout(std::time::Duration::ZERO, lost.notified()).await.is_ok();
+        let silent = tokio::time::timeout(std::time::Duration::ZERO, lost.notified())
+            .await
+            .is_ok();
         if silent {
             done.attested = false;
         }
@@ -151,10 +169,17 @@ async fn round(
         let class = attest::run(&Asking::begin(context, node, place)?, &record).await?;
         done.attested = matches!(class, OutcomeClass::Pass | OutcomeClass::Fail);
     }
-    let binding = context.binding(&node.node)?.filter(|binding| binding.holds_in(place.0));
-    let Some(binding) = binding.filter(|_| done.attested) else { return Ok(()) };
+    let binding = context
+        .binding(&node.node)?
+        .filter(|binding| binding.holds_in(place.0));
+    let Some(binding) = binding.filter(|_| done.attested) else {
+        return Ok(());
+    };
     let generation = context.params.region_generation(place.0);
-    let id = RegionId { region: 0, generation };
+    let id = RegionId {
+        region: 0,
+        generation,
+    };
     if context.receipt(&node.node, id)?.is_none() {
         let asking = Asking::begin(context, node, place)?;
         fill::run(&asking, binding.session_key, id).await?;

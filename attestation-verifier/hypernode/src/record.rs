@@ -5,8 +5,8 @@ use crate::context::Context;
 use anyhow::{Context as _, Result};
 use assay_protocol::cose::{self, Authenticated};
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
-use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind};
 use assay_protocol::limits::OUTCOME_BYTES_MAX;
+use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind};
 use assay_store::{Acknowledged, Record, StoreError};
 use aws_lc_rs::rand;
 
@@ -81,7 +81,11 @@ impl Context {
             Ok(Acknowledged::Recorded) => Ok(Some(sealed.into_payload())),
             Ok(Acknowledged::Already(_)) => Ok(None),
             Err(StoreError::SlotClosed { .. } | StoreError::NodeClosed { .. }) => {
-                eprintln!("note: {} of {} came after its slot was closed", draft.kind.name(), draft.node);
+                eprintln!(
+                    "note: {} of {} came after its slot was closed",
+                    draft.kind.name(),
+                    draft.node
+                );
                 Ok(None)
             }
             Err(error) => Err(error).context("the outcome could not be recorded"),

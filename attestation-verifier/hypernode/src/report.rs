@@ -5,20 +5,24 @@ use crate::context::Context;
 use crate::store::KeptReport;
 use anyhow::{Context as _, Result};
 use assay_appraisal::summary::{self, Attested};
+use assay_log::Leaf;
 use assay_protocol::cose::{self, Signer as _};
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
 use assay_protocol::item::Blob;
 use assay_protocol::outcome::{Outcome, OutcomeKind, metric};
 use assay_protocol::region::RegionId;
 use assay_protocol::report::{NodeReport, RegionReveal, Report};
-use assay_log::Leaf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A slot is closed one slot after its end, so that late recordings of it are in.
 pub fn closing_time(context: &Context, epoch: Epoch, slot: Slot) -> UnixMs {
     let start = context.params.slot_start(epoch, slot);
-    UnixMs(start.0.saturating_add(context.params.slot_ms.saturating_mul(2)))
+    UnixMs(
+        start
+            .0
+            .saturating_add(context.params.slot_ms.saturating_mul(2)),
+    )
 }
 
 /// Appends the slot leaves of the current epoch as time goes by. Leaves of slots missed while this HyperNode was down
@@ -42,7 +46,11 @@ pub async fn close_slots(context: Arc<Context>) -> Result<()> {
 }
 
 /// Closes an epoch and returns its report, made once and kept.
-pub fn close_epoch(context: &Context, epoch: Epoch, nodes: &BTreeMap<NodeId, Digest>) -> Result<KeptReport> {
+pub fn close_epoch(
+    context: &Context,
+    epoch: Epoch,
+    nodes: &BTreeMap<NodeId, Digest>,
+) -> Result<KeptReport> {
     if let Some(kept) = context.own_report(epoch)? {
         return Ok(kept);
     }
@@ -68,7 +76,10 @@ pub fn close_epoch(context: &Context, epoch: Epoch, nodes: &BTreeMap<NodeId, Dig
         at: clock::now(),
     };
     let signed = Blob(cose::seal(report, &context.identity).bytes().to_vec());
-    let kept = KeptReport { salt: context.random()?, signed };
+    let kept = KeptReport {
+        salt: context.random()?,
+        signed,
+    };
     context.keep_report(epoch, &kept)?;
     Ok(kept)
 }
@@ -104,28 +115,46 @@ pub fn outcomes(context: &Context, epoch: Epoch, node: NodeId) -> Result<Vec<Out
 }
 
 fn appraisals(context: &Context, outcomes: &[Outcome]) -> Result<Vec<Attested>> {
-    let attests = outcomes.iter().filter(|outcome| outcome.kind == OutcomeKind::Attest);
+    let attests = outcomes
+        .iter()
+        .filter(|outcome| outcome.kind == OutcomeKind::Attest);
     attests
         .map(|outcome| {
             let evidence = outcome.evidence.first();
-            let owner = evidence.map(|e| context.owner_of(&e.salted_digest)).transpose()?.flatten();
+            let owner = evidence
+                .map(|e| context.owner_of(&e.salted_digest))
+                .transpose()?
+                .flatten();
             let tier = outcome.metric(metric::TIER).unwrap_or(0);
-            Ok(Attested { class: outcome.class, tier: u8::try_from(tier).unwrap_or(0), owner })
+            Ok(Attested {
+                class: outcome.class,
+                tier: u8::try_from(tier).unwrap_or(0),
+                owner,
+            })
         })
         .collect()
 }
 
 fn panel_slots(context: &Context, epoch: Epoch, node: NodeId) -> Result<BTreeSet<u32>> {
-    let beacon = context.beacon(epoch).with_context(|| format!("no beacon for epoch {epoch}"))?;
+    let beacon = context
+        .beacon(epoch)
+        .with_context(|| format!("no beacon for epoch {epoch}"))?;
     let on_panel = |slot: &u32| context.on_panel(beacon, epoch, node, Slot(*slot));
     Ok((0..context.params.slots()).filter(on_panel).collect())
 }
 
 fn reveals(context: &Context, epoch: Epoch, node: NodeId) -> Result<Vec<RegionReveal>> {
-    let id = RegionId { region: 0, generation: context.params.region_generation(epoch) };
+    let id = RegionId {
+        region: 0,
+        generation: context.params.region_generation(epoch),
+    };
     if !context.params.reveals_regions(epoch) || context.receipt(&node, id)?.is_none() {
         return Ok(Vec::new());
     }
     let key = context.region_key(&node, id);
-    Ok(vec![RegionReveal { region: id.region, generation: id.generation, key }])
+    Ok(vec![RegionReveal {
+        region: id.region,
+        generation: id.generation,
+        key,
+    }])
 }

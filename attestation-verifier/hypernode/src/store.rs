@@ -3,10 +3,11 @@
 use crate::context::Context;
 use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::Memory;
+use assay_aggregate::epoch::Registration;
 use assay_appraisal::tpm::attest::ClockInfo;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cbor_map;
-use assay_protocol::ids::{AkName, Digest, Epoch, HyperNodeId, NodeId, SessionKey};
+use assay_protocol::ids::{Address, AkName, Digest, Epoch, HyperNodeId, NodeId, SessionKey};
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::limits::SMALL_OBJECT_BYTES_MAX;
 use assay_protocol::region::RegionId;
@@ -92,7 +93,10 @@ impl Context {
 
     /// Replaces the binding; the session key replaced is dead for ever.
     pub fn bind(&self, node: &NodeId, binding: &Binding) -> Result<()> {
-        if let Some(old) = self.binding(node)?.filter(|old| old.session_key != binding.session_key) {
+        if let Some(old) = self
+            .binding(node)?
+            .filter(|old| old.session_key != binding.session_key)
+        {
             self.put(&format!("dead/{node}/{}", old.session_key), &true)?;
         }
         self.put(&format!("binding/{node}"), binding)
@@ -176,8 +180,34 @@ impl Context {
     }
 
     /// Remembers a commit seen in time.
-    pub fn keep_commit_in_time(&self, epoch: Epoch, id: &HyperNodeId, commit: &Digest) -> Result<()> {
+    pub fn keep_commit_in_time(
+        &self,
+        epoch: Epoch,
+        id: &HyperNodeId,
+        commit: &Digest,
+    ) -> Result<()> {
         self.put(&format!("seen/{epoch}/{id}/{commit}"), &true)
+    }
+
+    /// Registrations an epoch was aggregated with.
+    pub fn registrations(&self, epoch: Epoch) -> Result<Option<Vec<Registration>>> {
+        let kept: Option<Vec<(NodeId, Address, Digest)>> =
+            self.get(&format!("registrations/{epoch}"))?;
+        let registration = |(node, provider, class)| Registration {
+            node,
+            provider,
+            class,
+        };
+        Ok(kept.map(|kept| kept.into_iter().map(registration).collect()))
+    }
+
+    /// Keeps the registrations an epoch is aggregated with.
+    pub fn keep_registrations(&self, epoch: Epoch, known: &[Registration]) -> Result<()> {
+        let known: Vec<_> = known
+            .iter()
+            .map(|r| (r.node, r.provider, r.class))
+            .collect();
+        self.put(&format!("registrations/{epoch}"), &known)
     }
 
     /// Remembers which object holds the raw evidence behind a salted digest.
@@ -191,12 +221,12 @@ impl Context {
     }
 
     /// The owner that authentic evidence of this epoch proved, by the salted digest of that evidence.
-    pub fn keep_owner(&self, salted: &Digest, owner: &assay_protocol::ids::Address) -> Result<()> {
+    pub fn keep_owner(&self, salted: &Digest, owner: &Address) -> Result<()> {
         self.put(&format!("owner/{salted}"), owner)
     }
 
     /// See [`Context::keep_owner`].
-    pub fn owner_of(&self, salted: &Digest) -> Result<Option<assay_protocol::ids::Address>> {
+    pub fn owner_of(&self, salted: &Digest) -> Result<Option<Address>> {
         self.get(&format!("owner/{salted}"))
     }
 }

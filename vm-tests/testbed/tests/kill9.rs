@@ -37,8 +37,12 @@ fn random(below: usize) -> usize {
 /// Digests of everything a dead HyperNode has acknowledged.
 fn acknowledged(journal: &Path) -> BTreeSet<Vec<u8>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-    let Ok(journal) = Connection::open_with_flags(journal, flags) else { return BTreeSet::new() };
-    let Ok(mut rows) = journal.prepare("SELECT digest FROM outcomes") else { return BTreeSet::new() };
+    let Ok(journal) = Connection::open_with_flags(journal, flags) else {
+        return BTreeSet::new();
+    };
+    let Ok(mut rows) = journal.prepare("SELECT digest FROM outcomes") else {
+        return BTreeSet::new();
+    };
     let found = rows.query_map([], |row| row.get(0)).unwrap();
     found.collect::<Result<_, _>>().unwrap()
 }
@@ -50,12 +54,21 @@ fn strike(network: &mut LocalNetwork, seen: &mut BTreeMap<usize, BTreeSet<Vec<u8
     if let Some(hypernode) = network.hypernodes.get_mut(target) {
         let daemon = hypernode.daemon.as_mut().unwrap();
         daemon.kill9();
-        let journal = hypernode.config.with_file_name("state").join("journal.sqlite");
+        let journal = hypernode
+            .config
+            .with_file_name("state")
+            .join("journal.sqlite");
         let acknowledged = acknowledged(&journal);
         let before = seen.insert(target, acknowledged).unwrap_or_default();
-        assert!(before.is_subset(&seen[&target]), "{} lost an outcome", hypernode.label);
+        assert!(
+            before.is_subset(&seen[&target]),
+            "{} lost an outcome",
+            hypernode.label
+        );
         daemon.restart().unwrap();
-        daemon.wait_for("listening on", Duration::from_secs(20)).unwrap();
+        daemon
+            .wait_for("listening on", Duration::from_secs(20))
+            .unwrap();
         return hypernode.label.clone();
     }
     if let Some(scaler) = network.scalers.get_mut(target - hypernodes) {
@@ -65,7 +78,10 @@ fn strike(network: &mut LocalNetwork, seen: &mut BTreeMap<usize, BTreeSet<Vec<u8
     }
     network.bridge.kill9();
     network.bridge.restart().unwrap();
-    network.bridge.wait_for("board:", Duration::from_secs(20)).unwrap();
+    network
+        .bridge
+        .wait_for("board:", Duration::from_secs(20))
+        .unwrap();
     "bridge".into()
 }
 
@@ -76,7 +92,10 @@ fn resolved(network: &LocalNetwork, epoch: u64) -> Value {
         if status["next_epoch"].as_u64().unwrap() > epoch {
             return status;
         }
-        assert!(Instant::now() < deadline, "epoch {epoch} is not resolved: {status:#}");
+        assert!(
+            Instant::now() < deadline,
+            "epoch {epoch} is not resolved: {status:#}"
+        );
         std::thread::sleep(Duration::from_millis(300));
     }
 }
@@ -89,19 +108,26 @@ fn check_settlement(network: &LocalNetwork) {
     loop {
         let verdicts: Vec<Value> =
             serde_json::from_str(&network.programs.run("assay-bridge", &args).unwrap()).unwrap();
-        let last: BTreeMap<&str, &Value> =
-            verdicts.iter().map(|verdict| (verdict["node"].as_str().unwrap(), verdict)).collect();
+        let last: BTreeMap<&str, &Value> = verdicts
+            .iter()
+            .map(|verdict| (verdict["node"].as_str().unwrap(), verdict))
+            .collect();
         let status = network.status().unwrap();
         let nodes = status["nodes"].as_array().unwrap();
         let agrees = |node: &&Value| {
-            let Some(verdict) = last.get(node["node"].as_str().unwrap()) else { return true };
+            let Some(verdict) = last.get(node["node"].as_str().unwrap()) else {
+                return true;
+            };
             node["reward_gwei"] == verdict["cumulative_reward_gwei"]
                 && node["slash_gwei"] == verdict["cumulative_slash_gwei"]
         };
         if nodes.iter().all(|node| agrees(&node)) {
             return;
         }
-        assert!(Instant::now() < deadline, "ledger {nodes:#?}\nverdicts {last:#?}");
+        assert!(
+            Instant::now() < deadline,
+            "ledger {nodes:#?}\nverdicts {last:#?}"
+        );
         std::thread::sleep(Duration::from_millis(300));
     }
 }
@@ -109,11 +135,24 @@ fn check_settlement(network: &LocalNetwork) {
 /// No HyperNode ever sent the board another content for the same thing.
 fn check_single_content(network: &LocalNetwork) {
     for hypernode in &network.hypernodes {
-        let log = network.dir.join("logs").join(format!("{}.log", hypernode.label));
+        let log = network
+            .dir
+            .join("logs")
+            .join(format!("{}.log", hypernode.label));
         let log = std::fs::read_to_string(log).unwrap();
-        let doubled: Vec<_> = log.lines().filter(|line| line.contains("another content")).collect();
-        assert!(doubled.is_empty(), "{} signed twice: {doubled:#?}", hypernode.label);
-        let panics: Vec<_> = log.lines().filter(|line| line.contains("panicked")).collect();
+        let doubled: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("another content"))
+            .collect();
+        assert!(
+            doubled.is_empty(),
+            "{} signed twice: {doubled:#?}",
+            hypernode.label
+        );
+        let panics: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("panicked"))
+            .collect();
         assert!(panics.is_empty(), "{}: {panics:#?}", hypernode.label);
     }
 }
@@ -121,18 +160,25 @@ fn check_single_content(network: &LocalNetwork) {
 #[test]
 fn a_network_under_kill_9_loses_nothing_and_doubles_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let dir = std::path::PathBuf::from("/tmp/k9");
-    let _ = std::fs::remove_dir_all(&dir);
     let scalers = [("first", Variant::Good), ("second", Variant::Good)];
     let programs = Programs::beside_this_one().unwrap();
-    let mut network =
-        LocalNetwork::create(programs, &dir, PLAN, &[40, 25, 20, 15], &scalers, |_| ()).unwrap();
+    let mut network = LocalNetwork::create(
+        programs,
+        dir.path(),
+        PLAN,
+        &[40, 25, 20, 15],
+        &scalers,
+        |_| (),
+    )
+    .unwrap();
     network.start_scalers(10).unwrap();
     network.start_hypernodes().unwrap();
 
     let cease_fire = network.params.epoch_start(Epoch(EPOCHS_UNDER_FIRE));
     let (mut seen, mut strikes) = (BTreeMap::new(), Vec::new());
-    std::thread::sleep(Duration::from_millis(network.params.genesis_unix_ms.0.saturating_sub(now().0)));
+    std::thread::sleep(Duration::from_millis(
+        network.params.genesis_unix_ms.0.saturating_sub(now().0),
+    ));
     while now() < cease_fire {
         std::thread::sleep(Duration::from_millis(200 + random(1_200) as u64));
         strikes.push(strike(&mut network, &mut seen));
@@ -150,13 +196,24 @@ fn a_network_under_kill_9_loses_nothing_and_doubles_nothing() {
     let epochs = status["epochs"].as_array().unwrap();
     println!("{epochs:#?}");
     assert_eq!(epochs.len() as u64, last + 1, "each epoch is resolved once");
-    assert_eq!(epochs.last().unwrap()["resolution"], "posted", "peace ends in a posted epoch");
+    assert_eq!(
+        epochs.last().unwrap()["resolution"],
+        "posted",
+        "peace ends in a posted epoch"
+    );
     check_settlement(&network);
     for (at, hypernode) in network.hypernodes.iter_mut().enumerate() {
         hypernode.daemon.as_mut().unwrap().stop();
-        let journal = hypernode.config.with_file_name("state").join("journal.sqlite");
+        let journal = hypernode
+            .config
+            .with_file_name("state")
+            .join("journal.sqlite");
         let kept = acknowledged(&journal);
-        assert!(seen.get(&at).is_none_or(|before| before.is_subset(&kept)), "{}", hypernode.label);
+        assert!(
+            seen.get(&at).is_none_or(|before| before.is_subset(&kept)),
+            "{}",
+            hypernode.label
+        );
     }
     check_single_content(&network);
 }

@@ -19,8 +19,16 @@ fn the_demo_class_allows_the_good_boot_and_no_other() {
     let good = pinned(Variant::Good);
     let toml: String = good
         .iter()
-        .map(|pcr| format!("\n[[attestation.pcrs]]\nindex = {}\nallowed = [\"{}\"]\n", pcr.index, pcr.allowed[0]))
+        .map(|pcr| {
+            format!(
+                "\n[[attestation.pcrs]]\nindex = {}\nallowed = [\"{}\"]\n",
+                pcr.index, pcr.allowed[0]
+            )
+        })
         .collect();
-    assert_eq!(class.attestation.pcrs, good, "hw-profiles/classes/demo.toml should end with:{toml}");
+    assert_eq!(
+        class.attestation.pcrs, good,
+        "hw-profiles/classes/demo.toml should end with:{toml}"
+    );
     assert_ne!(class.attestation.pcrs, pinned(Variant::Rogue));
 }

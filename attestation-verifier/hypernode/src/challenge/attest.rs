@@ -45,7 +45,9 @@ async fn fetch(asking: &Asking<'_>) -> Result<(Vec<u8>, SessionKey), LinkError> 
     let request = AgentRequest::Attest {
         nonce: asking.nonce(Challenge::Attest),
         epoch: asking.place.0,
-        beacon: context.beacon(asking.place.0).unwrap_or(assay_protocol::ids::Beacon([0; 32])),
+        beacon: context
+            .beacon(asking.place.0)
+            .unwrap_or(assay_protocol::ids::Beacon([0; 32])),
     };
     match link.ask(&request, TPM_WAIT).await? {
         AgentReply::Evidence { bytes } => Ok((bytes, link.peer())),
@@ -86,9 +88,12 @@ fn judge(
     };
     let verified = appraise::verify(&evidence, &expectation, &policy, Mode::Verify);
     let (class, tier, detail, appraisal) = match verified {
-        Ok(appraisal) if appraisal.attest == Attest::Pass => {
-            (OutcomeClass::Pass, appraisal.tier, String::new(), Some(appraisal))
-        }
+        Ok(appraisal) if appraisal.attest == Attest::Pass => (
+            OutcomeClass::Pass,
+            appraisal.tier,
+            String::new(),
+            Some(appraisal),
+        ),
         Ok(appraisal) => (OutcomeClass::Fail, 0, failures(&appraisal), Some(appraisal)),
         Err(refused) => (OutcomeClass::Fail, 0, refused.to_string(), None),
     };
@@ -100,8 +105,14 @@ fn judge(
 }
 
 fn failures(appraisal: &Appraisal) -> String {
-    let failed = appraisal.checks.iter().filter(|check| check.outcome != CheckOutcome::Pass);
-    failed.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    let failed = appraisal
+        .checks
+        .iter()
+        .filter(|check| check.outcome != CheckOutcome::Pass);
+    failed
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Genuine evidence counts for identity even when its values are not allowed.
@@ -118,7 +129,10 @@ fn accept(asking: &Asking<'_>, appraisal: &Appraisal, outcome: &Outcome) -> Resu
     };
     context.bind(node, &binding)?;
     if let Some(owner) = appraisal.owner {
-        let evidence = outcome.evidence.first().context("an attestation without evidence")?;
+        let evidence = outcome
+            .evidence
+            .first()
+            .context("an attestation without evidence")?;
         context.keep_owner(&evidence.salted_digest, &owner.provider)?;
     }
     Ok(())

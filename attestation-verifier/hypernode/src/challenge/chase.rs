@@ -28,15 +28,27 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
             return Ok(OutcomeClass::Inconclusive);
         }
     };
-    let expected = ExpectedChase { node: asking.node.node, session_key: session, nonce, plan };
+    let expected = ExpectedChase {
+        node: asking.node.node,
+        session_key: session,
+        nonce,
+        plan,
+    };
     let key = context.region_key(&asking.node.node, id);
     let judged = cose::open::<ChaseAnswer>(&walked.bytes, &session.0)
         .map_err(|error| error.to_string())
         .and_then(|answer| verify(&answer, &expected, &key).map_err(|error| error.to_string()));
-    let class = if judged.is_ok() { OutcomeClass::Pass } else { OutcomeClass::Fail };
+    let class = if judged.is_ok() {
+        OutcomeClass::Pass
+    } else {
+        OutcomeClass::Fail
+    };
     let mut draft = asking.draft(OutcomeKind::Chase, class);
     let reads = plan.reads();
-    let per_second = reads.saturating_mul(1_000_000).checked_div(walked.micros).unwrap_or(0);
+    let per_second = reads
+        .saturating_mul(1_000_000)
+        .checked_div(walked.micros)
+        .unwrap_or(0);
     let kind = kind(plan);
     draft.metrics = vec![
         (metric::CHASE_READS, reads),
@@ -75,7 +87,12 @@ async fn walk(
             AgentReply::Checkpoint { .. } => {
                 micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             }
-            AgentReply::Answer { bytes } => return Ok(Walked { bytes, micros: micros.max(1) }),
+            AgentReply::Answer { bytes } => {
+                return Ok(Walked {
+                    bytes,
+                    micros: micros.max(1),
+                });
+            }
             _ => break,
         }
     }

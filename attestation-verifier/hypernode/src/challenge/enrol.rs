@@ -25,7 +25,11 @@ pub async fn run(asking: &Asking<'_>) -> Result<Option<EnrolRecord>> {
     };
     let mut draft = asking.draft(OutcomeKind::Enrol, class);
     draft.detail = detail;
-    draft.raw.extend(record.as_ref().map(|record| (record.encode(), media::ENROL_RECORD)));
+    draft.raw.extend(
+        record
+            .as_ref()
+            .map(|record| (record.encode(), media::ENROL_RECORD)),
+    );
     if context.record(draft)?.is_none() {
         return Ok(None);
     }
@@ -40,12 +44,21 @@ async fn attempt(asking: &Asking<'_>) -> Result<EnrolRecord> {
     let endpoint = &asking.node.endpoint;
     let mut link = AgentLink::connect(&context.identity, endpoint, None, CONNECT_WAIT).await?;
     let reply = link.ask(&AgentRequest::Enrol, TPM_WAIT).await?;
-    let AgentReply::Offer { ek_certificate, ek_public, ak_public } = reply else {
+    let AgentReply::Offer {
+        ek_certificate,
+        ek_public,
+        ak_public,
+    } = reply
+    else {
         return Err(link.unexpected("an offer").into());
     };
     let certified = ek::certify(&ek_certificate, &context.roots, clock::now())?;
     if certified.node_id() != asking.node.node {
-        bail!("node id: expected {}, got {}", asking.node.node, certified.node_id());
+        bail!(
+            "node id: expected {}, got {}",
+            asking.node.node,
+            certified.node_id()
+        );
     }
     certified.check_public(&ek_public)?;
     let ak = AttestationKey::from_bytes(&ak_public)?;

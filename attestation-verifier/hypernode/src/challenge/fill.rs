@@ -32,7 +32,10 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
     let micros = clock::now().0.saturating_sub(begun.0).saturating_mul(1_000);
     let mut draft = asking.draft(OutcomeKind::Fill, OutcomeClass::Pass);
     draft.metrics = vec![
-        (metric::FILL_BYTES, blocks.saturating_mul(BLOCK_BYTES as u64)),
+        (
+            metric::FILL_BYTES,
+            blocks.saturating_mul(BLOCK_BYTES as u64),
+        ),
         (metric::FILL_US, micros),
     ];
     draft.raw.push((receipt.clone(), media::RECEIPT));
@@ -46,14 +49,21 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
 fn log_key_hash(asking: &Asking<'_>, id: RegionId) -> Result<()> {
     let hash = key_hash(&asking.context.region_key(&asking.node.node, id));
     let mut draft = asking.draft(OutcomeKind::RegionKey, OutcomeClass::Pass);
-    draft.raw.push((region_key_record(id, &hash), media::REGION_KEY_HASH));
+    draft
+        .raw
+        .push((region_key_record(id, &hash), media::REGION_KEY_HASH));
     asking.context.record(draft)?;
     Ok(())
 }
 
 /// Raw evidence of a `region-key` outcome: region u32 ‖ generation u64 ‖ key hash, big-endian.
 pub fn region_key_record(id: RegionId, hash: &Digest) -> Vec<u8> {
-    [&id.region.to_be_bytes()[..], &id.generation.to_be_bytes(), &hash.0].concat()
+    [
+        &id.region.to_be_bytes()[..],
+        &id.generation.to_be_bytes(),
+        &hash.0,
+    ]
+    .concat()
 }
 
 async fn attempt(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Result<Vec<u8>> {
@@ -63,17 +73,28 @@ async fn attempt(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
     let endpoint = &asking.node.endpoint;
     let mut link =
         AgentLink::connect(&context.identity, endpoint, Some(session), CONNECT_WAIT).await?;
-    let begin = AgentRequest::FillBegin { id, key_hash: key_hash(&key), blocks };
+    let begin = AgentRequest::FillBegin {
+        id,
+        key_hash: key_hash(&key),
+        blocks,
+    };
     ready(&mut link, &begin).await?;
     let root = stream(&mut link, &Keystream::new(&key)?, blocks).await?;
     let AgentReply::Answer { bytes } = link.ask(&AgentRequest::FillEnd, ANSWER_WAIT).await? else {
         return Err(link.unexpected("a receipt").into());
     };
     check(asking, &bytes, session, id, key_hash(&key), root)?;
-    let countersigned =
-        Countersigned { node: asking.node.node, receipt: Blob(bytes), at: clock::now() };
-    let receipt = cose::seal(countersigned, &context.identity).bytes().to_vec();
-    let request = AgentRequest::FillCountersigned { receipt: receipt.clone() };
+    let countersigned = Countersigned {
+        node: asking.node.node,
+        receipt: Blob(bytes),
+        at: clock::now(),
+    };
+    let receipt = cose::seal(countersigned, &context.identity)
+        .bytes()
+        .to_vec();
+    let request = AgentRequest::FillCountersigned {
+        receipt: receipt.clone(),
+    };
     ready(&mut link, &request).await?;
     Ok(receipt)
 }

@@ -44,12 +44,18 @@ pub struct Asking<'a> {
 impl<'a> Asking<'a> {
     /// Begins a challenge now.
     pub fn begin(context: &'a Context, node: &'a Registered, place: (Epoch, Slot)) -> Result<Self> {
-        let class = context
-            .classes
-            .get(&node.class)
-            .with_context(|| format!("node {}: unknown hardware class {}", node.node, node.class))?;
+        let class = context.classes.get(&node.class).with_context(|| {
+            format!("node {}: unknown hardware class {}", node.node, node.class)
+        })?;
         let r = context.random()?;
-        Ok(Self { context, node, class, place, started: clock::now(), r })
+        Ok(Self {
+            context,
+            node,
+            class,
+            place,
+            started: clock::now(),
+            r,
+        })
     }
 
     /// The nonce of a challenge of this kind.
@@ -83,6 +89,9 @@ impl<'a> Asking<'a> {
 
     /// A draft for a challenge that got no answer: not the node's failure, as nothing was proven.
     pub fn unanswered(&self, kind: OutcomeKind, error: &LinkError) -> Draft {
-        Draft { detail: error.to_string(), ..self.draft(kind, OutcomeClass::Inconclusive) }
+        Draft {
+            detail: error.to_string(),
+            ..self.draft(kind, OutcomeClass::Inconclusive)
+        }
     }
 }

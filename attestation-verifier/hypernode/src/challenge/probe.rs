@@ -37,11 +37,23 @@ pub async fn run(
         return Ok(OutcomeClass::Inconclusive);
     };
     let attempts_max = asking.class.budget.probe_attempts;
-    let answered = attempts(shared, asking, link, session, nonce, answer_by, attempts_max).await;
+    let answered = attempts(
+        shared,
+        asking,
+        link,
+        session,
+        nonce,
+        answer_by,
+        attempts_max,
+    )
+    .await;
     let draft = match answered {
         Ok(answer) => {
             let mut draft = asking.draft(OutcomeKind::Probe, OutcomeClass::Pass);
-            draft.metrics = vec![(metric::RTT_US, answer.rtt_us), (metric::ATTEMPTS, answer.attempts)];
+            draft.metrics = vec![
+                (metric::RTT_US, answer.rtt_us),
+                (metric::ATTEMPTS, answer.attempts),
+            ];
             draft.raw.push((answer.bytes, media::PROBE_ANSWER));
             draft
         }
@@ -49,13 +61,19 @@ pub async fn run(
             let slot_end = UnixMs(slot_start.0.saturating_add(slot_ms));
             let good = control::probe(shared, nonce, clock::until(slot_end)).await;
             let enough = good.len() >= shared.params.control_probes as usize;
-            let class = if enough { OutcomeClass::Unreachable } else { OutcomeClass::VerifierFault };
+            let class = if enough {
+                OutcomeClass::Unreachable
+            } else {
+                OutcomeClass::VerifierFault
+            };
             let mut draft = asking.draft(OutcomeKind::Probe, class);
             draft.metrics = vec![
                 (metric::ATTEMPTS, silence.attempts),
                 (metric::CONTROLS_GOOD, good.len() as u64),
             ];
-            draft.raw.extend(good.into_iter().map(|bytes| (bytes, media::CONTROL_ANSWER)));
+            draft
+                .raw
+                .extend(good.into_iter().map(|bytes| (bytes, media::CONTROL_ANSWER)));
             draft.detail = silence.last;
             draft
         }
@@ -87,14 +105,21 @@ async fn attempts(
     answer_by: UnixMs,
     attempts_max: u32,
 ) -> Result<Answered, Silence> {
-    let mut silence = Silence { attempts: 0, last: "no time left in the slot".into() };
+    let mut silence = Silence {
+        attempts: 0,
+        last: "no time left in the slot".into(),
+    };
     while silence.attempts < u64::from(attempts_max) && clock::now() < answer_by {
         silence.attempts = silence.attempts.saturating_add(1);
         let begun = Instant::now();
         match attempt(context, asking, link, session, nonce, answer_by).await {
             Ok(bytes) => {
                 let rtt_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-                return Ok(Answered { bytes, rtt_us, attempts: silence.attempts });
+                return Ok(Answered {
+                    bytes,
+                    rtt_us,
+                    attempts: silence.attempts,
+                });
             }
             Err(error) => {
                 *link = None;
@@ -124,15 +149,23 @@ async fn attempt(
         let made = AgentLink::connect(&context.identity, endpoint, Some(session), within).await;
         *link = Some(made.map_err(text)?);
     }
-    let Some(open) = link.as_mut() else { return Err("no connection".into()) };
-    let reply = open.ask(&AgentRequest::Probe { nonce }, clock::until(answer_by)).await;
+    let Some(open) = link.as_mut() else {
+        return Err("no connection".into());
+    };
+    let reply = open
+        .ask(&AgentRequest::Probe { nonce }, clock::until(answer_by))
+        .await;
     let AgentReply::Answer { bytes } = reply.map_err(text)? else {
         return Err(open.unexpected("a signed answer").to_string());
     };
-    let answer = cose::open::<ProbeAnswer>(&bytes, &session.0).map_err(|error| error.to_string())?;
+    let answer =
+        cose::open::<ProbeAnswer>(&bytes, &session.0).map_err(|error| error.to_string())?;
     let payload = answer.payload();
     if payload.nonce != nonce || payload.node != asking.node.node {
-        return Err(format!("probe answer: expected nonce {nonce}, got {}", payload.nonce));
+        return Err(format!(
+            "probe answer: expected nonce {nonce}, got {}",
+            payload.nonce
+        ));
     }
     Ok(bytes)
 }

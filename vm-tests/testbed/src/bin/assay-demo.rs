@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     let root = std::env::current_dir().unwrap_or_default();
     match assay_testbed::demo::run(&out, &root) {
         Ok(_) => {
-            println!("see {0}/summary.json, {0}/trust.json and {0}/bundles", out.display());
+            println!(
+                "see {0}/summary.json, {0}/trust.json and {0}/bundles",
+                out.display()
+            );
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -51,13 +51,20 @@ struct Progress {
 impl Progress {
     fn say(&mut self, text: &str) {
         self.step += 1;
-        println!("[{:>5.1} s] {:>2}. {text}", self.begun.elapsed().as_secs_f32(), self.step);
+        println!(
+            "[{:>5.1} s] {:>2}. {text}",
+            self.begun.elapsed().as_secs_f32(),
+            self.step
+        );
     }
 }
 
 /// Runs the demo in `out`, which is made anew; `root` is what bundle paths are relative to.
 pub fn run(out: &Path, root: &Path) -> Result<Summary> {
-    let mut progress = Progress { begun: Instant::now(), step: 0 };
+    let mut progress = Progress {
+        begun: Instant::now(),
+        step: 0,
+    };
     prepare(out)?;
     let scalers = [
         (HONEST, Variant::Good),
@@ -66,9 +73,13 @@ pub fn run(out: &Path, root: &Path) -> Result<Summary> {
     ];
     let programs = Programs::beside_this_one()?;
     let state = out.join("state");
-    let mut network =
-        LocalNetwork::create(programs, &state, PLAN, &STAKES, &scalers, |text| progress.say(text))?;
-    fs::write(out.join("trust.json"), serde_json::to_string_pretty(&network.trust())?)?;
+    let mut network = LocalNetwork::create(programs, &state, PLAN, &STAKES, &scalers, |text| {
+        progress.say(text)
+    })?;
+    fs::write(
+        out.join("trust.json"),
+        serde_json::to_string_pretty(&network.trust())?,
+    )?;
     print_parameters(&network);
     progress.say("ScalerNodes: measured boot, agents started, collateral pledged");
     network.start_scalers(COLLATERAL)?;
@@ -81,7 +92,10 @@ pub fn run(out: &Path, root: &Path) -> Result<Summary> {
     }
     let bundles = bundles(&network, out)?;
     let summary = summary::collect(&network, &bundles, root)?;
-    fs::write(out.join("summary.json"), serde_json::to_string_pretty(&summary)?)?;
+    fs::write(
+        out.join("summary.json"),
+        serde_json::to_string_pretty(&summary)?,
+    )?;
     verify_bundles(&network, out, &bundles)?;
     network.bridge.stop();
     println!("{}", table::render(&summary));
@@ -93,7 +107,10 @@ fn prepare(out: &Path) -> Result<()> {
     if out.join("state").exists() || out.join("summary.json").exists() {
         fs::remove_dir_all(out).with_context(|| format!("clear {}", out.display()))?;
     } else if out.exists() && fs::read_dir(out)?.next().is_some() {
-        bail!("{}: not empty and not a demo's output\nhint: choose another --out", out.display());
+        bail!(
+            "{}: not empty and not a demo's output\nhint: choose another --out",
+            out.display()
+        );
     }
     Ok(fs::create_dir_all(out)?)
 }
@@ -131,8 +148,15 @@ fn live_through(network: &mut LocalNetwork, progress: &mut Progress) -> Result<(
     wait_settled(network)
 }
 
-fn scaler<'a>(network: &'a mut LocalNetwork, label: &str) -> Result<&'a mut crate::net::ScalerNode> {
-    network.scalers.iter_mut().find(|scaler| scaler.label == label).context("no such node")
+fn scaler<'a>(
+    network: &'a mut LocalNetwork,
+    label: &str,
+) -> Result<&'a mut crate::net::ScalerNode> {
+    network
+        .scalers
+        .iter_mut()
+        .find(|scaler| scaler.label == label)
+        .context("no such node")
 }
 
 fn wait_settled(network: &LocalNetwork) -> Result<()> {
@@ -144,7 +168,9 @@ fn wait_settled(network: &LocalNetwork) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("epoch 1 was not settled within {SETTLE_WAIT:?}\n{status:#}\nhint: see state/logs");
+            bail!(
+                "epoch 1 was not settled within {SETTLE_WAIT:?}\n{status:#}\nhint: see state/logs"
+            );
         }
         std::thread::sleep(Duration::from_millis(300));
     }
@@ -173,7 +199,11 @@ fn bundles(network: &LocalNetwork, out: &Path) -> Result<Vec<Bundle>> {
             fs::create_dir_all(&parts)?;
             let tar = dir.join(format!("{}.tar", scaler.label));
             export(network, &node.to_string(), &parts, &tar)?;
-            Ok(Bundle { node, label: scaler.label.clone(), tar })
+            Ok(Bundle {
+                node,
+                label: scaler.label.clone(),
+                tar,
+            })
         })
         .collect()
 }
@@ -208,7 +238,9 @@ fn verify_bundles(network: &LocalNetwork, out: &Path, bundles: &[Bundle]) -> Res
     let trust = trust.to_str().context("path is not text")?;
     for bundle in bundles {
         let tar = bundle.tar.to_str().context("path is not text")?;
-        let (code, said) = network.programs.status("assay-audit", &["verify", "--trust", trust, tar])?;
+        let (code, said) = network
+            .programs
+            .status("assay-audit", &["verify", "--trust", trust, tar])?;
         if code != 0 {
             bail!("assay-audit verify --trust {trust} {tar}: exit {code}, expected 0\n{said}");
         }
@@ -218,7 +250,9 @@ fn verify_bundles(network: &LocalNetwork, out: &Path, bundles: &[Bundle]) -> Res
 }
 
 fn sleep_until(at: UnixMs) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     std::thread::sleep(Duration::from_millis(at.0.saturating_sub(now)));
 }

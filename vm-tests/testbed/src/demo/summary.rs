@@ -69,15 +69,19 @@ pub fn collect(network: &LocalNetwork, bundles: &[Bundle], root: &Path) -> Resul
     let status = network.status()?;
     let config = network.bridge_config();
     let config = config.to_str().context("path is not text")?;
-    let verdicts =
-        network.programs.run("assay-bridge", &["verdicts", "--config", config, "--json"])?;
+    let verdicts = network
+        .programs
+        .run("assay-bridge", &["verdicts", "--config", config, "--json"])?;
     let verdicts: Vec<Value> = serde_json::from_str(&verdicts)?;
     let nodes = bundles
         .iter()
         .map(|bundle| node(bundle, &verdicts, &status))
         .collect::<Result<_>>()?;
     let relative = |bundle: &Bundle| {
-        let tar = bundle.tar.canonicalize().unwrap_or_else(|_| bundle.tar.clone());
+        let tar = bundle
+            .tar
+            .canonicalize()
+            .unwrap_or_else(|_| bundle.tar.clone());
         tar.strip_prefix(root).unwrap_or(&tar).display().to_string()
     };
     Ok(Summary {
@@ -110,7 +114,9 @@ fn node(bundle: &Bundle, verdicts: &[Value], status: &Value) -> Result<NodeSumma
         label: bundle.label.clone(),
         tier: number(verdict, "tier")?,
         verdict: text("verdict"),
-        reasons: reasons.filter_map(|reason| reason.as_str().map(str::to_owned)).collect(),
+        reasons: reasons
+            .filter_map(|reason| reason.as_str().map(str::to_owned))
+            .collect(),
         availability_ppm: number(verdict, "availability_ppm")?,
         lower_ppm: number(verdict, "lower_ppm")?,
         coverage_ppm: number(verdict, "coverage_ppm")?,
@@ -124,5 +130,8 @@ fn node(bundle: &Bundle, verdicts: &[Value], status: &Value) -> Result<NodeSumma
 fn number(value: &Value, key: &str) -> Result<u64> {
     let found = &value[key];
     let text = found.as_str().and_then(|text| text.parse().ok());
-    found.as_u64().or(text).with_context(|| format!("{key}: expected a number, got {found}"))
+    found
+        .as_u64()
+        .or(text)
+        .with_context(|| format!("{key}: expected a number, got {found}"))
 }

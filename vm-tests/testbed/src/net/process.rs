@@ -22,22 +22,34 @@ impl Programs {
     pub fn beside_this_one() -> Result<Self> {
         let exe = std::env::current_exe()?;
         let dir = exe.parent().context("this program has no folder")?;
-        let dir = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
-        Ok(Self { dir: dir.to_owned() })
+        let dir = if dir.ends_with("deps") {
+            dir.parent().unwrap_or(dir)
+        } else {
+            dir
+        };
+        Ok(Self {
+            dir: dir.to_owned(),
+        })
     }
 
     /// The path of one of them; an error that says how to build it when it is not there.
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.join(name);
         if !path.is_file() {
-            bail!("{} is not built\nhint: cargo build --workspace --bins", path.display());
+            bail!(
+                "{} is not built\nhint: cargo build --workspace --bins",
+                path.display()
+            );
         }
         Ok(path)
     }
 
     /// Runs one to its end and returns its standard output; an error carries what it said.
     pub fn run(&self, name: &str, args: &[&str]) -> Result<String> {
-        let output = Command::new(self.path(name)?).args(args).stdin(Stdio::null()).output()?;
+        let output = Command::new(self.path(name)?)
+            .args(args)
+            .stdin(Stdio::null())
+            .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             bail!("{name} {}: {}\n{said}", args.join(" "), output.status);
@@ -47,8 +59,14 @@ impl Programs {
 
     /// Runs one to its end and returns exit code and standard output.
     pub fn status(&self, name: &str, args: &[&str]) -> Result<(i32, String)> {
-        let output = Command::new(self.path(name)?).args(args).stdin(Stdio::null()).output()?;
-        let code = output.status.code().with_context(|| format!("{name} was killed"))?;
+        let output = Command::new(self.path(name)?)
+            .args(args)
+            .stdin(Stdio::null())
+            .output()?;
+        let code = output
+            .status
+            .code()
+            .with_context(|| format!("{name} was killed"))?;
         Ok((code, String::from_utf8(output.stdout)?))
     }
 }
@@ -70,14 +88,24 @@ impl Daemon {
     pub fn start(name: &str, program: PathBuf, args: &[&str], log: &Path) -> Result<Self> {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         let (name, log) = (name.to_owned(), log.to_owned());
-        let mut daemon = Self { name, program, args, log, child: None, started_at: 0 };
+        let mut daemon = Self {
+            name,
+            program,
+            args,
+            log,
+            child: None,
+            started_at: 0,
+        };
         daemon.restart()?;
         Ok(daemon)
     }
 
     /// Starts it again after it ended.
     pub fn restart(&mut self) -> Result<()> {
-        let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)?;
         self.started_at = log.metadata()?.len();
         let child = Command::new(&self.program)
             .args(&self.args)
@@ -98,11 +126,20 @@ impl Daemon {
             if let Some(line) = text.lines().find(|line| line.contains(mark)) {
                 return Ok(line.to_owned());
             }
-            if let Some(status) = self.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+            if let Some(status) = self
+                .child
+                .as_mut()
+                .map(Child::try_wait)
+                .transpose()?
+                .flatten()
+            {
                 bail!("{} ended with {status}:\n{text}", self.name);
             }
             if Instant::now() > deadline {
-                bail!("{}: no line with {mark:?} within {within:?}:\n{text}", self.name);
+                bail!(
+                    "{}: no line with {mark:?} within {within:?}:\n{text}",
+                    self.name
+                );
             }
             std::thread::sleep(POLL);
         }
@@ -117,7 +154,9 @@ impl Daemon {
 
     /// Whether the child still runs.
     pub fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Ends it at once, as a crash would.
@@ -130,7 +169,9 @@ impl Daemon {
 
     /// Asks it to end and waits; kills it when it does not.
     pub fn stop(&mut self) {
-        let Some(child) = self.child.as_mut() else { return };
+        let Some(child) = self.child.as_mut() else {
+            return;
+        };
         if let Ok(pid) = i32::try_from(child.id()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
         }

@@ -1,7 +1,7 @@
 //! One ScalerNode: a software TPM with a measured boot, and an agent process.
 
-use super::process::{Daemon, Programs};
 use super::free_port;
+use super::process::{Daemon, Programs};
 use crate::boot_log::{Banks, MeasuredBoot, Variant};
 use crate::{Swtpm, TestCa};
 use anyhow::{Context as _, Result};
@@ -84,7 +84,11 @@ impl ScalerNode {
         boot.extend(&self.tpm)?;
         let log = boot.log(Banks::Sha256);
         fs::write(&config.tpm.event_log, log)?;
-        let args = ["run", "--config", path.to_str().context("path is not text")?];
+        let args = [
+            "run",
+            "--config",
+            path.to_str().context("path is not text")?,
+        ];
         let program = programs.path("assay-agent")?;
         let log = self.dir.join("agent.log");
         self.agent = Some(Daemon::start(&self.label, program, &args, &log)?);
@@ -102,7 +106,10 @@ impl ScalerNode {
 
     /// Starts a new agent process on the running machine.
     pub fn restart_agent(&mut self) -> Result<NodeId> {
-        self.agent.as_mut().context("the node never booted")?.restart()?;
+        self.agent
+            .as_mut()
+            .context("the node never booted")?
+            .restart()?;
         self.wait_for_agent()
     }
 
@@ -117,7 +124,10 @@ impl ScalerNode {
         let agent = self.agent.as_mut().context("no agent")?;
         let line = agent.wait_for("listening on", AGENT_START)?;
         let mut words = line.split_whitespace().skip_while(|word| *word != "node");
-        let id = words.nth(1).with_context(|| format!("agent said {line:?}"))?.parse()?;
+        let id = words
+            .nth(1)
+            .with_context(|| format!("agent said {line:?}"))?
+            .parse()?;
         self.node = Some(id);
         Ok(id)
     }

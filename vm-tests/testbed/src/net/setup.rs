@@ -1,8 +1,8 @@
 //! From nothing to a running network, in the order an operator would do it.
 
+use super::free_port;
 use super::process::{Daemon, Programs};
 use super::scaler::ScalerNode;
-use super::free_port;
 use crate::TestCa;
 use crate::boot_log::Variant;
 use anyhow::{Context as _, Result};
@@ -161,16 +161,42 @@ impl LocalNetwork {
         let opened: Opened = serde_json::from_str(&programs.run(
             "assay-bridge",
             &[
-                "open-genesis", "--rpc", &rpc, "--key", text(&deployer.key)?, "--contract", &contract,
-                "--plan", text(&plan_file)?, "--out", text(&network)?,
+                "open-genesis",
+                "--rpc",
+                &rpc,
+                "--key",
+                text(&deployer.key)?,
+                "--contract",
+                &contract,
+                "--plan",
+                text(&plan_file)?,
+                "--out",
+                text(&network)?,
             ],
         )?)?;
         let params: NetworkParams = serde_json::from_str(&fs::read_to_string(&network)?)?;
         let committee = opened.committee;
-        let network =
-            Self { programs, dir, bridge, rpc, contract, params, committee, vendors, hypernodes, scalers, board };
-        network.write_hypernode_configs(&class)?;
+        let network = Self {
+            programs,
+            dir,
+            bridge,
+            rpc,
+            contract,
+            params,
+            committee,
+            vendors,
+            hypernodes,
+            scalers,
+            board,
+        };
+        network.write_hypernode_configs()?;
         Ok(network)
+    }
+
+    /// Points all HyperNodes that are not started yet at another board.
+    pub fn use_board(&mut self, port: u16, key: Digest) -> Result<()> {
+        self.board = (port, key);
+        self.write_hypernode_configs()
     }
 
     /// The network's id.
@@ -183,7 +209,10 @@ impl LocalNetwork {
         TrustFile {
             schema: 1,
             params: self.params.clone(),
-            committee: CommitteePin { epoch: assay_protocol::ids::Epoch(0), hash: self.committee },
+            committee: CommitteePin {
+                epoch: assay_protocol::ids::Epoch(0),
+                hash: self.committee,
+            },
             vendors: self.vendors.clone(),
         }
     }
@@ -195,13 +224,24 @@ impl LocalNetwork {
         let deployer = self.key("deployer");
         self.bridge_command("fund", &deployer, &["--gwei", &gwei(100)])?;
         for at in 0..self.scalers.len() {
-            let Some(scaler) = self.scalers.get_mut(at) else { break };
+            let Some(scaler) = self.scalers.get_mut(at) else {
+                break;
+            };
             let node = scaler.boot(&self.programs, network, &roster)?.to_string();
-            let key = self.dir.join("keys").join(format!("provider-{}", scaler.label));
+            let key = self
+                .dir
+                .join("keys")
+                .join(format!("provider-{}", scaler.label));
             let (endpoint, collateral) = (scaler.endpoint.clone(), gwei(collateral));
             let class = self.params.classes.first().context("no class")?.to_string();
             let args = [
-                "--node", &node, "--class", &class, "--endpoint", &endpoint, "--collateral-gwei",
+                "--node",
+                &node,
+                "--class",
+                &class,
+                "--endpoint",
+                &endpoint,
+                "--collateral-gwei",
                 &collateral,
             ];
             self.bridge_command("register-node", &key, &args)?;
@@ -213,7 +253,10 @@ impl LocalNetwork {
     pub fn start_hypernodes(&mut self) -> Result<()> {
         let program = self.programs.path("assay-hypernode")?;
         for hypernode in &mut self.hypernodes {
-            let log = self.dir.join("logs").join(format!("{}.log", hypernode.label));
+            let log = self
+                .dir
+                .join("logs")
+                .join(format!("{}.log", hypernode.label));
             let args = ["run", "--config", text(&hypernode.config)?];
             let mut daemon = Daemon::start(&hypernode.label, program.clone(), &args, &log)?;
             daemon.wait_for("listening on", START)?;
@@ -225,7 +268,13 @@ impl LocalNetwork {
     /// Runs a setup command of the bridge against this network's ledger.
     pub fn bridge_command(&self, command: &str, key: &Path, more: &[&str]) -> Result<String> {
         let mut args = vec![
-            command, "--rpc", &self.rpc, "--contract", &self.contract, "--key", text(key)?,
+            command,
+            "--rpc",
+            &self.rpc,
+            "--contract",
+            &self.contract,
+            "--key",
+            text(key)?,
         ];
         args.extend(more);
         self.programs.run("assay-bridge", &args)
@@ -233,8 +282,17 @@ impl LocalNetwork {
 
     /// What the ledger says, as JSON.
     pub fn status(&self) -> Result<serde_json::Value> {
-        let args = ["status", "--rpc", &self.rpc, "--contract", &self.contract, "--json"];
-        Ok(serde_json::from_str(&self.programs.run("assay-bridge", &args)?)?)
+        let args = [
+            "status",
+            "--rpc",
+            &self.rpc,
+            "--contract",
+            &self.contract,
+            "--json",
+        ];
+        Ok(serde_json::from_str(
+            &self.programs.run("assay-bridge", &args)?,
+        )?)
     }
 
     /// The bridge's configuration file.
@@ -246,7 +304,8 @@ impl LocalNetwork {
         self.dir.join("keys").join(name)
     }
 
-    fn write_hypernode_configs(&self, class: &Path) -> Result<()> {
+    fn write_hypernode_configs(&self) -> Result<()> {
+        let class = self.dir.join("demo.toml");
         let vendors = self.dir.join("vendors.json");
         fs::write(&vendors, serde_json::to_string_pretty(&self.vendors)?)?;
         for hypernode in &self.hypernodes {
@@ -272,7 +331,8 @@ impl LocalNetwork {
 }
 
 fn text(path: &Path) -> Result<&str> {
-    path.to_str().with_context(|| format!("{} is not text", path.display()))
+    path.to_str()
+        .with_context(|| format!("{} is not text", path.display()))
 }
 
 fn gwei(coins: u64) -> String {
@@ -284,7 +344,10 @@ fn account(programs: &Programs, dir: &Path, name: &str) -> Result<Account> {
     let key = dir.join("keys").join(name);
     let said = programs.run("assay-bridge", &["keygen", "ledger", "--out", text(&key)?])?;
     let address: Address = said.trim().parse()?;
-    fs::write(dir.join("keys").join(format!("{name}.address")), address.to_string())?;
+    fs::write(
+        dir.join("keys").join(format!("{name}.address")),
+        address.to_string(),
+    )?;
     Ok(Account { key, address })
 }
 
@@ -298,7 +361,10 @@ fn vendors(ca: &TestCa) -> Result<TrustBundle> {
         certificate,
         intermediates: ca.intermediates_der()?.into_iter().map(HexBytes).collect(),
     };
-    Ok(TrustBundle { allowed_kinds: vec![RootKind::Test], roots: vec![root] })
+    Ok(TrustBundle {
+        allowed_kinds: vec![RootKind::Test],
+        roots: vec![root],
+    })
 }
 
 fn start_bridge(
@@ -308,13 +374,19 @@ fn start_bridge(
 ) -> Result<(Daemon, String, (u16, Digest))> {
     account(programs, dir, "poster")?;
     let board_key = dir.join("keys").join("board");
-    let said = programs.run("assay-bridge", &["keygen", "board", "--out", text(&board_key)?])?;
+    let said = programs.run(
+        "assay-bridge",
+        &["keygen", "board", "--out", text(&board_key)?],
+    )?;
     let board_id: Digest = said.trim().parse()?;
     let (board_port, rpc_port) = (free_port()?, free_port()?);
     let mut funded = String::new();
     for entry in fs::read_dir(dir.join("keys"))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "address") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "address")
+        {
             let address = fs::read_to_string(&path)?;
             let balance = gwei(1_000);
             funded += &format!("  {{ address = \"{address}\", balance_gwei = {balance} }},\n");
@@ -330,9 +402,18 @@ fn start_bridge(
     fs::write(&config, text_of_config)?;
     let program = programs.path("assay-bridge")?;
     let log = dir.join("logs").join("bridge.log");
-    let mut bridge = Daemon::start("bridge", program, &["run", "--config", text(&config)?], &log)?;
+    let mut bridge = Daemon::start(
+        "bridge",
+        program,
+        &["run", "--config", text(&config)?],
+        &log,
+    )?;
     bridge.wait_for("setup", START)?;
-    Ok((bridge, format!("http://127.0.0.1:{rpc_port}"), (board_port, board_id)))
+    Ok((
+        bridge,
+        format!("http://127.0.0.1:{rpc_port}"),
+        (board_port, board_id),
+    ))
 }
 
 fn deploy(
@@ -344,8 +425,15 @@ fn deploy(
 ) -> Result<String> {
     let in_ms = genesis_in_ms.to_string();
     let args = [
-        "deploy", "--rpc", rpc, "--key", text(&deployer.key)?, "--plan", text(plan)?,
-        "--genesis-in-ms", &in_ms,
+        "deploy",
+        "--rpc",
+        rpc,
+        "--key",
+        text(&deployer.key)?,
+        "--plan",
+        text(plan)?,
+        "--genesis-in-ms",
+        &in_ms,
     ];
     Ok(programs.run("assay-bridge", &args)?.trim().to_owned())
 }
@@ -366,7 +454,13 @@ fn register(
     let made = programs.run(
         "assay-hypernode",
         &[
-            "init", "--key", text(&key)?, "--secrets", text(&secrets)?, "--seed-chain-links", "4096",
+            "init",
+            "--key",
+            text(&key)?,
+            "--secrets",
+            text(&secrets)?,
+            "--seed-chain-links",
+            "4096",
         ],
     )?;
     let material: Material = serde_json::from_str(&made)?;
@@ -376,11 +470,31 @@ fn register(
     let (id, seed_end) = (material.ed25519.to_string(), material.seed_end.to_string());
     let (endpoint, stake) = (format!("127.0.0.1:{port}"), gwei(stake));
     let args = [
-        "register-hypernode", "--rpc", rpc, "--contract", contract, "--key", text(&account.key)?,
-        "--ed25519", &id, "--operator", &operator, "--seed-end", &seed_end, "--endpoint", &endpoint,
-        "--stake-gwei", &stake,
+        "register-hypernode",
+        "--rpc",
+        rpc,
+        "--contract",
+        contract,
+        "--key",
+        text(&account.key)?,
+        "--ed25519",
+        &id,
+        "--operator",
+        &operator,
+        "--seed-end",
+        &seed_end,
+        "--endpoint",
+        &endpoint,
+        "--stake-gwei",
+        &stake,
     ];
     programs.run("assay-bridge", &args)?;
     let config = own.join("hypernode.toml");
-    Ok(HyperNode { label, id: material.ed25519, config, daemon: None, dir: own })
+    Ok(HyperNode {
+        label,
+        id: material.ed25519,
+        config,
+        daemon: None,
+        dir: own,
+    })
 }

@@ -1,0 +1,165 @@
+//! The board: what HyperNodes post for each other, in one order for everybody.
+//!
+//! It takes an object only from its author, inside its window of the epoch, once. The rules protect liveness and space;
+//! safety does not hang on them: HyperNodes verify what they read and never sign two things.
+
+pub mod server;
+
+use assay_aggregate::inputs::{self, Opened, Revealed};
+use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId, UnixMs};
+use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, BOARD_OBJECTS_MAX};
+use assay_protocol::params::NetworkParams;
+use assay_protocol::report::Commit;
+use assay_protocol::wire::{BoardObject, Refusal, RefusalCode};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::store::{Store, StoreError, StoredObject};
+
+/// Room for a frame's header and the framing of its objects.
+const FRAME_SLACK_BYTES: usize = 64 * 1024;
+
+/// The board of a network.
+pub struct Board {
+    params: NetworkParams,
+    network: NetworkId,
+    store: Arc<Store>,
+    /// Check and insert are one step.
+    posting: Mutex<()>,
+}
+
+impl Board {
+    /// A board over its store.
+    pub fn new(params: NetworkParams, store: Arc<Store>) -> Self {
+        let network = params.network_id();
+        Self {
+            params,
+            network,
+            store,
+            posting: Mutex::new(()),
+        }
+    }
+
+    /// The parameters it works by.
+    pub fn params(&self) -> &NetworkParams {
+        &self.params
+    }
+
+    /// Takes an object from a connected HyperNode: its number once it is durable. The same bytes get the same number.
+    pub fn post(
+        &self,
+        peer: HyperNodeId,
+        epoch: Epoch,
+        object: &BoardObject,
+        now: UnixMs,
+    ) -> Result<u64, Refusal> {
+        let opened = inputs::open(&self.params, &self.network, epoch, object)
+            .map_err(|error| Refusal::new(RefusalCode::BadRequest, error.to_string()))?;
+        own(peer, object.kind(), &opened)?;
+        let _one_at_a_time = self.posting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = self.stored_before(peer, epoch, object)? {
+            return Ok(number);
+        }
+        self.in_window(epoch, object, now)?;
+        if let Opened::Reveal(revealed) = &opened {
+            self.opens_commit(epoch, revealed)?;
+        }
+        self.store.insert(epoch, &peer, object).map_err(storage)
+    }
+
+    /// Objects after a number, as many as fit a frame.
+    pub fn read(&self, epoch: Epoch, after: u64) -> Result<Vec<(u64, BoardObject)>, Refusal> {
+        let room = BOARD_FRAME_BYTES_MAX - FRAME_SLACK_BYTES;
+        let stored = self
+            .store
+            .objects(epoch, after, BOARD_OBJECTS_MAX, room)
+            .map_err(storage)?;
+        Ok(stored
+            .into_iter()
+            .map(|StoredObject { number, object }| (number, object))
+            .collect())
+    }
+
+    fn stored_before(
+        &self,
+        peer: HyperNodeId,
+        epoch: Epoch,
+        object: &BoardObject,
+    ) -> Result<Option<u64>, Refusal> {
+        let kind = object.kind();
+        match self.store.object(epoch, kind, &peer).map_err(storage)? {
+            Some((number, bytes)) if bytes == object.bytes() => Ok(Some(number)),
+            Some((number, _)) => Err(not_allowed(format!(
+                "{kind} of epoch {epoch} by {peer}: another one is stored under number {number}, only one is taken"
+            ))),
+            None => Ok(None),
+        }
+    }
+
+    fn in_window(&self, epoch: Epoch, object: &BoardObject, now: UnixMs) -> Result<(), Refusal> {
+        let window = window(&self.params, object);
+        let (kind, end) = (object.kind(), self.params.epoch_end(epoch).0);
+        let since = i128::from(now.0) - i128::from(end);
+        let text = |what: &str| {
+            format!(
+                "{kind} of epoch {epoch} {what}: taken from {} to {} ms after the epoch's end, now {since} ms",
+                window.start, window.end
+            )
+        };
+        if since < i128::from(window.start) {
+            return Err(Refusal::new(RefusalCode::Busy, text("is too early")));
+        }
+        if since >= i128::from(window.end) {
+            return Err(not_allowed(text("is too late")));
+        }
+        Ok(())
+    }
+
+    fn opens_commit(&self, epoch: Epoch, revealed: &Revealed) -> Result<(), Refusal> {
+        let from = revealed.from;
+        let kind = BoardObject::Commit(Vec::new()).kind();
+        let Some((_, bytes)) = self.store.object(epoch, kind, &from).map_err(storage)? else {
+            return Err(not_allowed(format!(
+                "reveal of epoch {epoch} by {from}: no commit of it is stored"
+            )));
+        };
+        let commit = assay_protocol::cose::open::<Commit>(&bytes, &from.0)
+            .map_err(|error| Refusal::new(RefusalCode::Storage, error.to_string()))?;
+        let (expected, actual) = (commit.payload().commitment, revealed.commitment);
+        if expected != actual {
+            return Err(not_allowed(format!(
+                "reveal of epoch {epoch} by {from}: commitment: expected {expected}, got {actual}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// When an object is taken, in milliseconds after the end of its epoch.
+/// A reveal must wait until commits are closed: nobody can copy what he then reads.
+pub fn window(params: &NetworkParams, object: &BoardObject) -> Range<u64> {
+    match object {
+        BoardObject::Commit(_) => 0..params.commit_ms,
+        BoardObject::Reveal(_) => params.commit_ms..params.reveal_ms,
+        BoardObject::Proposal(_) | BoardObject::Vote(_) => params.commit_ms..params.vote_ms,
+        BoardObject::RootSignature(_) => params.commit_ms..params.void_after_ms,
+    }
+}
+
+fn own(peer: HyperNodeId, kind: &str, opened: &Opened) -> Result<(), Refusal> {
+    let from = opened.from();
+    if from != peer {
+        return Err(not_allowed(format!(
+            "{kind}: signed by {from}, posted by {peer}"
+        )));
+    }
+    Ok(())
+}
+
+fn not_allowed(text: String) -> Refusal {
+    Refusal::new(RefusalCode::NotAllowed, text)
+}
+
+fn storage(error: StoreError) -> Refusal {
+    Refusal::new(RefusalCode::Storage, error.to_string())
+}

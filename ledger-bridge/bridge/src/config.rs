@@ -1,0 +1,323 @@
+//! The bridge's configuration and the network plan: strict TOML, paths relative to the file's folder.
+
+use assay_ledger::embedded::ChainConfig;
+use assay_protocol::class::HardwareClass;
+use assay_protocol::ids::{Address, Bps, Stake};
+use assay_protocol::params::{NetworkParams, ParamsError};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::WEI_PER_GWEI;
+
+/// Longest configuration, plan or network file, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why a configuration is refused; exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error(
+        "{path}: {source}\nhint: check the path; relative paths start at the configuration's folder"
+    )]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// Longer than the cap.
+    #[error("{path}: {actual} bytes, at most {FILE_BYTES_MAX} allowed")]
+    Oversize {
+        /// Which file.
+        path: PathBuf,
+        /// Its length.
+        actual: u64,
+    },
+    /// An unknown, missing or mistyped key.
+    #[error("{path}: {why}")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Parameters that contradict themselves.
+    #[error("{path}")]
+    Params {
+        /// Which file.
+        path: PathBuf,
+        /// The contradiction.
+        source: ParamsError,
+    },
+    /// A hardware class is refused.
+    #[error("{path}")]
+    Class {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: assay_hw_profiles::LoadError,
+    },
+}
+
+/// `bridge.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The network's parameters (JSON); written by `open-genesis`.
+    pub network: PathBuf,
+    /// Hardware class files; together exactly the network's classes.
+    pub classes: Vec<PathBuf>,
+    /// Where the board and the outbox are kept.
+    pub state_dir: PathBuf,
+    /// The secp256k1 key that posts.
+    pub ledger_key: PathBuf,
+    /// The board.
+    pub board: BoardSection,
+    /// The ledger.
+    pub ledger: LedgerSection,
+}
+
+/// The `[board]` section.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoardSection {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// The Ed25519 key of the TLS server; HyperNodes pin it.
+    pub key: PathBuf,
+}
+
+/// The `[ledger]` section.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
+pub enum LedgerSection {
+    /// This process owns a chain on disk and serves it on loopback.
+    Embedded {
+        /// The chain's file.
+        path: PathBuf,
+        /// Chain id.
+        chain_id: u64,
+        /// Where JSON-RPC is served; loopback only.
+        listen: SocketAddr,
+        /// Balances at the start of the chain.
+        accounts: Vec<Account>,
+    },
+    /// Any EVM node by URL.
+    Rpc {
+        /// `http://…`.
+        url: String,
+    },
+}
+
+/// An account of a fresh chain.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// Its address.
+    pub address: Address,
+    /// Its balance in gwei.
+    pub balance_gwei: u64,
+}
+
+/// What a network operator decides before genesis; the rest of the parameters follows from the ledger.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the fields are those of NetworkParams")]
+pub struct Plan {
+    pub epoch_ms: u64,
+    pub slot_ms: u64,
+    pub clock_skew_ms_max: u64,
+    pub panel_min: u32,
+    pub operator_cap_bps: Bps,
+    pub systemic_min_providers: u32,
+    pub control_probes: u32,
+    pub persistence: (u32, u32),
+    pub reaudit_seats: u32,
+    pub region_epochs: u64,
+    pub seed_chain_links: u64,
+    pub commit_ms: u64,
+    pub reveal_ms: u64,
+    pub vote_ms: u64,
+    pub void_after_ms: u64,
+    /// Epochs between a posting and the release of its rewards.
+    pub dispute_window_epochs: u64,
+    /// Hardware class files.
+    pub classes: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Reads a configuration; its paths become absolute or relative to the working folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml_file(path)?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let rebase = |p: &mut PathBuf| *p = base.join(&*p);
+        rebase(&mut config.network);
+        rebase(&mut config.state_dir);
+        rebase(&mut config.ledger_key);
+        rebase(&mut config.board.key);
+        config.classes.iter_mut().for_each(rebase);
+        if let LedgerSection::Embedded { path, .. } = &mut config.ledger {
+            rebase(path);
+        }
+        Ok(config)
+    }
+
+    /// The network's parameters, validated.
+    pub fn params(&self) -> Result<NetworkParams, ConfigError> {
+        params_file(&self.network)
+    }
+
+    /// The hardware classes.
+    pub fn load_classes(&self) -> Result<Vec<HardwareClass>, ConfigError> {
+        load_classes(&self.classes)
+    }
+}
+
+impl LedgerSection {
+    /// Where the ledger answers JSON-RPC.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Embedded { listen, .. } => format!("http://{listen}"),
+            Self::Rpc { url } => url.clone(),
+        }
+    }
+}
+
+/// The identity of an embedded chain with these accounts.
+pub fn chain_config(chain_id: u64, accounts: &[Account]) -> ChainConfig {
+    let balance = |a: &Account| (a.address, Stake(u128::from(a.balance_gwei) * WEI_PER_GWEI));
+    ChainConfig {
+        chain_id,
+        balances: accounts.iter().map(balance).collect(),
+    }
+}
+
+impl Plan {
+    /// Reads a plan.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut plan: Self = toml_file(path)?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        plan.classes
+            .iter_mut()
+            .for_each(|class| *class = base.join(&*class));
+        Ok(plan)
+    }
+
+    /// The hardware classes.
+    pub fn load_classes(&self) -> Result<Vec<HardwareClass>, ConfigError> {
+        load_classes(&self.classes)
+    }
+}
+
+/// Reads and validates network parameters (JSON).
+pub fn params_file(path: &Path) -> Result<NetworkParams, ConfigError> {
+    let text = text_file(path)?;
+    let params: NetworkParams = serde_json::from_str(&text).map_err(|e| syntax(path, &e))?;
+    let invalid = |source| ConfigError::Params {
+        path: path.to_owned(),
+        source,
+    };
+    params.validate().map_err(invalid)?;
+    Ok(params)
+}
+
+fn load_classes(paths: &[PathBuf]) -> Result<Vec<HardwareClass>, ConfigError> {
+    let load = |path: &PathBuf| {
+        let refused = |source| ConfigError::Class {
+            path: path.clone(),
+            source,
+        };
+        assay_hw_profiles::load(path).map_err(refused)
+    };
+    paths.iter().map(load).collect()
+}
+
+fn toml_file<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    toml::from_str(&text_file(path)?).map_err(|e| syntax(path, &e))
+}
+
+fn syntax(path: &Path, why: &dyn std::error::Error) -> ConfigError {
+    ConfigError::Syntax {
+        path: path.to_owned(),
+        why: why.to_string().trim_end().to_owned(),
+    }
+}
+
+fn text_file(path: &Path) -> Result<String, ConfigError> {
+    let file = |source| ConfigError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let actual = std::fs::metadata(path).map_err(file)?.len();
+    if actual > FILE_BYTES_MAX {
+        return Err(ConfigError::Oversize {
+            path: path.to_owned(),
+            actual,
+        });
+    }
+    std::fs::read_to_string(path).map_err(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+network = "network.json"
+classes = ["demo.toml"]
+state_dir = "bridge"
+ledger_key = "poster.key"
+[board]
+listen = "127.0.0.1:7800"
+key = "board.key"
+[ledger]
+kind = "embedded"
+path = "chain.db"
+chain_id = 31337
+listen = "127.0.0.1:8545"
+accounts = [{ address = "1111111111111111111111111111111111111111", balance_gwei = 5 }]
+"#;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bridge.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    #[test]
+    fn paths_start_at_the_configuration_and_gwei_become_wei() {
+        let config = load(TEXT).unwrap();
+        assert!(config.network.is_absolute() && config.network.ends_with("network.json"));
+        let LedgerSection::Embedded { path, accounts, .. } = &config.ledger else {
+            panic!("embedded expected")
+        };
+        assert!(path.is_absolute());
+        assert_eq!(
+            chain_config(1, accounts).balances[0].1,
+            Stake(5_000_000_000)
+        );
+    }
+
+    #[test]
+    fn unknown_missing_and_mistyped_keys_are_named() {
+        let cases = [
+            (
+                "chain_id = 31337",
+                "chain_id = 31337\nsurprise = 1",
+                "surprise",
+            ),
+            ("kind = \"embedded\"", "kind = \"paper\"", "paper"),
+            ("state_dir = \"bridge\"\n", "", "state_dir"),
+            ("1111111111111111111111111111111111111111", "11", "Address"),
+            ("127.0.0.1:7800", "nowhere", "listen"),
+        ];
+        for (from, to, name) in cases {
+            let error = load(&TEXT.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(name), "{name}: {error}");
+        }
+        let missing = Config::load(Path::new("/nonexistent/bridge.toml")).unwrap_err();
+        assert!(missing.to_string().contains("hint:"), "{missing}");
+    }
+}

@@ -1,0 +1,53 @@
+//! `assay-bridge`: carries what HyperNodes sign to each other and to the ledger.
+//!
+//! The *board* stores their objects durably and refuses what breaks the rules of an epoch; the *poster* recomputes the
+//! root from the agreed input set and posts it, once, when more than 2/3 of the committee's weight signed exactly it.
+//! The bridge decides nothing: it cannot sign a root, and HyperNodes verify every byte it hands them (DESIGN section 9).
+#![forbid(unsafe_code)]
+
+pub mod board;
+pub mod config;
+pub mod export;
+pub mod outbox;
+pub mod poster;
+pub mod replay;
+pub mod run;
+pub mod setup;
+pub mod status;
+pub mod store;
+pub mod verdicts;
+
+use assay_protocol::ids::UnixMs;
+
+/// Wei in a gwei: people and classes speak gwei, the ledger wei.
+pub const WEI_PER_GWEI: u128 = 1_000_000_000;
+
+/// The system's wall clock.
+pub fn system_now() -> UnixMs {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixMs(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// An error with its causes on one line; hints keep lines of their own, last.
+pub fn chain_of(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |e| e.source());
+    explain(causes.map(ToString::to_string))
+}
+
+/// See [`chain_of`], for messages that are already text. A text that its cause repeats is said once.
+pub fn explain(messages: impl IntoIterator<Item = String>) -> String {
+    let (mut texts, mut hints): (Vec<String>, Vec<String>) = Default::default();
+    for message in messages {
+        let (hint, text): (Vec<&str>, Vec<&str>) =
+            message.lines().partition(|line| line.starts_with("hint:"));
+        let text = text.join("\n");
+        if texts.last().is_none_or(|last| !last.contains(&text)) {
+            texts.push(text);
+        }
+        hints.extend(hint.into_iter().map(str::to_owned));
+    }
+    hints.dedup();
+    let mut lines = vec![texts.join(": ")];
+    lines.extend(hints);
+    lines.join("\n")
+}

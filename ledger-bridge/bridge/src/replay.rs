@@ -1,0 +1,248 @@
+//! From genesis to the next open epoch by what the board keeps, checked against every root on the ledger.
+//! Nothing computed is stored: a restart computes it again, and so can anybody with the same objects.
+
+use assay_aggregate::epoch::{EpochError, EpochOutcome, Included, Registration};
+use assay_aggregate::inputs::{self, Gathered, History, HistoryError, InputError};
+use assay_ledger::{AssayLedger, EpochRecord, LedgerError, NodeRecord, Resolution};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak};
+use std::collections::BTreeMap;
+
+use crate::store::{Store, StoreError, StoredObject};
+
+/// Objects read from the store at once.
+const BATCH: usize = 256;
+
+/// The past cannot be recomputed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Parameters, roster and classes do not belong together.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// An object of the board does not verify any more.
+    #[error(
+        "board object {number} of epoch {epoch}\nhint: the board's file was changed by another program; restore it from a copy"
+    )]
+    Object {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its number.
+        number: u64,
+        /// Why.
+        source: Box<InputError>,
+    },
+    /// The input set of a posted root is not on this board.
+    #[error(
+        "epoch {epoch} was posted with the input set {input_set}, which this board does not hold\nhint: restore board.db from a copy"
+    )]
+    UnknownInputs {
+        /// The epoch.
+        epoch: Epoch,
+        /// H(L) on the ledger.
+        input_set: Digest,
+    },
+    /// An entry of the agreed list cannot be opened.
+    #[error("epoch {epoch}")]
+    Inputs {
+        /// The epoch.
+        epoch: Epoch,
+        /// Why.
+        source: Box<InputError>,
+    },
+    /// The aggregation refused its input.
+    #[error("epoch {epoch}")]
+    Aggregate {
+        /// The epoch.
+        epoch: Epoch,
+        /// Why.
+        source: EpochError,
+    },
+    /// The ledger holds another root than these inputs give.
+    #[error(
+        "epoch {epoch}: outcome root: recomputed {computed}, the ledger holds {posted}\nhint: compare the versions of bridge and HyperNodes; do not settle"
+    )]
+    OtherRoot {
+        /// The epoch.
+        epoch: Epoch,
+        /// From the board.
+        computed: Keccak,
+        /// On the ledger.
+        posted: Keccak,
+    },
+    /// The epoch is not resolved yet.
+    #[error(
+        "epoch {epoch} is not resolved yet: the ledger's next epoch is {next}\nhint: ask for epochs before {next}"
+    )]
+    NotResolved {
+        /// The epoch asked for.
+        epoch: Epoch,
+        /// The first open one.
+        next: Epoch,
+    },
+}
+
+impl ReplayError {
+    /// Whether what HyperNodes agreed on can never become a root.
+    pub fn is_hopeless(&self) -> bool {
+        matches!(self, Self::Inputs { .. } | Self::Aggregate { .. })
+    }
+}
+
+/// A posted epoch, recomputed.
+pub struct Posted {
+    /// What the ledger keeps of it.
+    pub record: EpochRecord,
+    /// Everything on its board.
+    pub gathered: Gathered,
+    /// The agreed reports.
+    pub reports: BTreeMap<HyperNodeId, Included>,
+    /// Leaves, tree and root.
+    pub outcome: EpochOutcome,
+}
+
+/// The board of one epoch, read and verified as it grows.
+#[derive(Debug, Default)]
+pub struct Gathering {
+    epoch: Epoch,
+    after: u64,
+    gathered: Gathered,
+}
+
+impl Gathering {
+    /// Starts at an epoch's first object.
+    pub fn of(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            ..Self::default()
+        }
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// What was read so far.
+    pub fn gathered(&self) -> &Gathered {
+        &self.gathered
+    }
+
+    /// Reads what came since.
+    pub fn update(&mut self, store: &Store, history: &History) -> Result<(), ReplayError> {
+        let (network, epoch) = (history.network(), self.epoch);
+        loop {
+            let stored = store.objects(epoch, self.after, BATCH, usize::MAX)?;
+            if stored.is_empty() {
+                return Ok(());
+            }
+            for StoredObject { number, object } in &stored {
+                let opened =
+                    inputs::open(history.params(), &network, epoch, object).map_err(|error| {
+                        ReplayError::Object {
+                            epoch,
+                            number: *number,
+                            source: Box::new(error),
+                        }
+                    })?;
+                self.gathered.add(&network, epoch, opened);
+                self.after = *number;
+            }
+        }
+    }
+}
+
+/// Aggregates an input set of the next epoch.
+pub fn aggregate(
+    history: &History,
+    gathered: &Gathered,
+    input_set: &Digest,
+    known: &[Registration],
+) -> Result<(BTreeMap<HyperNodeId, Included>, EpochOutcome), ReplayError> {
+    let epoch = history.next();
+    let missing = || ReplayError::UnknownInputs {
+        epoch,
+        input_set: *input_set,
+    };
+    let list = gathered.list(input_set).ok_or_else(missing)?;
+    let unopened = |e| ReplayError::Inputs {
+        epoch,
+        source: Box::new(e),
+    };
+    let reports = gathered.included(list).map_err(unopened)?;
+    let refused = |source| ReplayError::Aggregate { epoch, source };
+    let outcome = history
+        .aggregate(known.iter().copied(), &reports)
+        .map_err(refused)?;
+    Ok((reports, outcome))
+}
+
+/// Recomputes the next epoch when the ledger has resolved it and moves the history on.
+/// `Ok(None)` for a void epoch.
+pub fn follow(
+    store: &Store,
+    ledger: &AssayLedger,
+    history: &mut History,
+) -> Result<Option<Posted>, ReplayError> {
+    let posted = recompute(store, ledger, history)?;
+    match &posted {
+        Some(posted) => history.posted(&posted.outcome, &posted.reports),
+        None => history.void(),
+    }
+    Ok(posted)
+}
+
+/// Like [`follow`], without moving on.
+pub fn recompute(
+    store: &Store,
+    ledger: &AssayLedger,
+    history: &History,
+) -> Result<Option<Posted>, ReplayError> {
+    let epoch = history.next();
+    let record = ledger.epoch_record(epoch)?;
+    match record.resolution {
+        Resolution::Void => return Ok(None),
+        Resolution::Open => {
+            let next = ledger.next_epoch()?;
+            return Err(ReplayError::NotResolved { epoch, next });
+        }
+        Resolution::Posted => {}
+    }
+    let mut board = Gathering::of(epoch);
+    board.update(store, history)?;
+    let gathered = board.gathered;
+    let known = match store.registrations(epoch)? {
+        Some(known) => known,
+        None => known_registrations(&ledger.nodes()?),
+    };
+    let (reports, outcome) = aggregate(history, &gathered, &record.input_set, &known)?;
+    if outcome.root.root != record.root {
+        let (computed, posted) = (outcome.root.root, record.root);
+        return Err(ReplayError::OtherRoot {
+            epoch,
+            computed,
+            posted,
+        });
+    }
+    Ok(Some(Posted {
+        record,
+        gathered,
+        reports,
+        outcome,
+    }))
+}
+
+/// What the ledger knows of providers' claims; cancelled ones are gone.
+pub fn known_registrations(nodes: &[NodeRecord]) -> Vec<Registration> {
+    let registration = |node: &NodeRecord| Registration {
+        node: node.node,
+        provider: node.provider,
+        class: node.class_digest,
+    };
+    let here = |node: &&NodeRecord| node.status != assay_ledger::NodeStatus::None;
+    nodes.iter().filter(here).map(registration).collect()
+}

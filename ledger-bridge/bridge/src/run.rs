@@ -1,0 +1,173 @@
+//! `assay-bridge run`: the ledger (when this process owns it), the board and the poster, for the network's whole life.
+
+use anyhow::{Context, Result};
+use assay_aggregate::inputs::History;
+use assay_ledger::embedded::{EmbeddedChain, SystemClock};
+use assay_ledger::rpc::{self, RpcChain};
+use assay_ledger::{AssayLedger, Chain, LedgerKey};
+use assay_protocol::cose::Signer;
+use assay_protocol::params::NetworkParams;
+use assay_transport::identity::Identity;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::board::{Board, server};
+use crate::config::{Config, LedgerSection, chain_config};
+use crate::poster::{Poster, Step};
+use crate::store::Store;
+use crate::system_now;
+
+const STEP_PAUSE: Duration = Duration::from_millis(200);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Runs until SIGINT or SIGTERM. Everything acknowledged is durable, so stopping needs no ceremony.
+pub async fn run(config: Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    tokio::select! {
+        result = serve(config) => result,
+        _ = terminate.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let (chain, rpc) = open_ledger(&config.ledger).await?;
+    let network = network(config, chain);
+    tokio::select! {
+        result = network => result,
+        result = rpc => result.context("ledger RPC"),
+    }
+}
+
+type Rpc = std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
+
+/// The ledger, and the task that serves it to the others if it is ours.
+async fn open_ledger(section: &LedgerSection) -> Result<(Arc<dyn Chain>, Rpc)> {
+    match section.clone() {
+        LedgerSection::Embedded {
+            path,
+            chain_id,
+            listen,
+            accounts,
+        } => {
+            let config = chain_config(chain_id, &accounts);
+            let chain: Arc<dyn Chain> = Arc::new(EmbeddedChain::open(&path, &config, SystemClock)?);
+            let listener = TcpListener::bind(listen)
+                .await
+                .with_context(|| format!("ledger on {listen}"))?;
+            eprintln!(
+                "ledger: chain {chain_id}, block {}, http://{listen}",
+                chain.height()?
+            );
+            Ok((chain.clone(), Box::pin(rpc::serve(chain, listener))))
+        }
+        LedgerSection::Rpc { url } => {
+            let connect = move || RpcChain::connect(&url);
+            let chain = tokio::task::spawn_blocking(connect)
+                .await
+                .context("ledger")??;
+            Ok((Arc::new(chain), Box::pin(std::future::pending())))
+        }
+    }
+}
+
+/// Board and poster, as soon as the network exists.
+async fn network(config: Config, chain: Arc<dyn Chain>) -> Result<()> {
+    let params = wait_for_network(&config).await?;
+    let identity = Identity::load(&config.board.key)?;
+    let store = Arc::new(Store::open(&config.state_dir, params.network_id())?);
+    let poster = {
+        let (config, params, store) = (config.clone(), params.clone(), Arc::clone(&store));
+        let open = move || open_poster(&config, &params, store, chain);
+        tokio::task::spawn_blocking(open)
+            .await
+            .context("poster")??
+    };
+    let listen = config.board.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("board on {listen}"))?;
+    let key = assay_protocol::ids::HyperNodeId(identity.public_key());
+    eprintln!(
+        "board: {listen}, key {key}, network {}",
+        params.network_id()
+    );
+    std::thread::Builder::new()
+        .name("poster".into())
+        .spawn(move || post_for_ever(poster))
+        .context("poster thread")?;
+    server::serve(
+        Arc::new(Board::new(params, store)),
+        &identity,
+        listener,
+        system_now,
+    )
+    .await
+}
+
+async fn wait_for_network(config: &Config) -> Result<NetworkParams> {
+    if !config.network.exists() {
+        eprintln!("setup: waiting for {}", config.network.display());
+    }
+    while !config.network.exists() {
+        tokio::time::sleep(STEP_PAUSE).await;
+    }
+    Ok(config.params()?)
+}
+
+fn open_poster(
+    config: &Config,
+    params: &NetworkParams,
+    store: Arc<Store>,
+    chain: Arc<dyn Chain>,
+) -> Result<Poster> {
+    let history = History::new(params, config.load_classes()?)?;
+    let key = LedgerKey::from_file(&config.ledger_key)?;
+    let ledger = AssayLedger::at(chain, params.contract)?;
+    Ok(Poster::new(store, ledger, key, history)?)
+}
+
+/// A new line only when something new is to be said; errors are retried with growing pauses.
+fn post_for_ever(mut poster: Poster) {
+    let mut said = String::new();
+    let mut pause = STEP_PAUSE;
+    loop {
+        let line = match poster.step(system_now()) {
+            Ok(step) => {
+                pause = STEP_PAUSE;
+                let moved = !matches!(step, Step::Waiting { .. } | Step::Disagrees { .. });
+                let line = step.to_string();
+                if moved {
+                    eprintln!("{line}");
+                    said.clear();
+                    continue;
+                }
+                line
+            }
+            Err(error) => {
+                pause = (pause * 2).min(RETRY_PAUSE_MAX);
+                format!("poster: {}", crate::chain_of(&error))
+            }
+        };
+        if line != said {
+            eprintln!("{line}");
+            said = line;
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+/// A ledger for reading commands: the running bridge's, else the chain's file itself.
+pub fn ledger_for_reading(config: &Config, params: &NetworkParams) -> Result<AssayLedger> {
+    let remote = RpcChain::connect(&config.ledger.url());
+    let chain: Arc<dyn Chain> = match (remote, &config.ledger) {
+        (Ok(chain), _) => Arc::new(chain),
+        (Err(_), LedgerSection::Embedded { path, chain_id, .. }) => {
+            Arc::new(EmbeddedChain::open_existing(path, *chain_id, SystemClock)?)
+        }
+        (Err(error), LedgerSection::Rpc { .. }) => return Err(error.into()),
+    };
+    Ok(AssayLedger::at(chain, params.contract)?)
+}

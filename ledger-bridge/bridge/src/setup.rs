@@ -1,0 +1,224 @@
+//! From nothing to an open network: keys, contract, roster, genesis, registrations. Each command is one step against a
+//! running ledger; a step done twice is refused by the contract or changes nothing.
+
+use anyhow::{Context, Result, bail, ensure};
+use assay_aggregate::epoch::committee_of;
+use assay_aggregate::inputs::{History, seats};
+use assay_ledger::rpc::RpcChain;
+use assay_ledger::{AssayLedger, GenesisParameters, HyperNodeRecord, LedgerKey};
+use assay_protocol::cose::Signer;
+use assay_protocol::ids::{Address, Digest, HyperNodeId, Stake, UnixMs};
+use assay_protocol::params::{NetworkParams, RosterEntry};
+use assay_transport::identity::Identity;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::WEI_PER_GWEI;
+use crate::config::Plan;
+
+/// An opened network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenedNetwork {
+    /// Network id.
+    pub network: assay_protocol::ids::NetworkId,
+    /// Its contract.
+    pub contract: Address,
+    /// Hash of the genesis committee: what a trust file pins for epoch 0.
+    pub committee: assay_protocol::ids::Keccak,
+    /// Start of epoch 0.
+    pub genesis_unix_ms: UnixMs,
+}
+
+/// Gwei of the command line as the ledger's smallest unit.
+pub fn gwei(amount: u64) -> Stake {
+    Stake(u128::from(amount) * WEI_PER_GWEI)
+}
+
+/// A new secp256k1 key file; returns its account.
+pub fn new_ledger_key(path: &Path) -> Result<Address> {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).context("no randomness from the system")?;
+    Ok(LedgerKey::create_file(path, &secret)?.address())
+}
+
+/// A new Ed25519 key file for the board's TLS server; returns the key HyperNodes pin.
+pub fn new_board_key(path: &Path) -> Result<HyperNodeId> {
+    Ok(HyperNodeId(Identity::create(path)?.public_key()))
+}
+
+/// The contract at an address behind a URL.
+pub fn connect(url: &str, contract: Address) -> Result<AssayLedger> {
+    Ok(AssayLedger::at(
+        Arc::new(RpcChain::connect(url)?),
+        contract,
+    )?)
+}
+
+/// Deploys a contract for a plan; the key's account opens genesis later.
+pub fn deploy(url: &str, key: &LedgerKey, plan: &Plan, genesis: UnixMs) -> Result<Address> {
+    let chain = Arc::new(RpcChain::connect(url)?);
+    let parameters = GenesisParameters {
+        genesis_unix_ms: genesis,
+        epoch_ms: plan.epoch_ms,
+        void_after_ms: plan.void_after_ms,
+        dispute_window_epochs: plan.dispute_window_epochs,
+        operator_cap_bps: plan.operator_cap_bps,
+    };
+    Ok(AssayLedger::deploy(chain, key, &parameters)?.contract())
+}
+
+/// Closes the roster: assembles the parameters, opens genesis, writes the network file.
+/// On a network that is open already with the same parameters it only writes the file.
+pub fn open_genesis(
+    ledger: &AssayLedger,
+    key: &LedgerKey,
+    plan: &Plan,
+    out: &Path,
+) -> Result<OpenedNetwork> {
+    let params = assemble(ledger, plan)?;
+    let network = params.network_id();
+    match ledger.network_id()? {
+        None => {
+            ledger.open_genesis(key, network)?;
+        }
+        Some(open) => ensure!(
+            open == network,
+            "genesis is open already: network id: expected {network} from this plan and roster, got {open}\n\
+             hint: use the plan genesis was opened with"
+        ),
+    }
+    let committee = committee_of(&seats(&params)?)?.hash();
+    let stored = ledger.committee_hash()?;
+    // After genesis the hash is that of the latest committee, in this version always the first one.
+    ensure!(
+        committee == stored,
+        "genesis committee: computed {committee}, the contract holds {stored}"
+    );
+    let text = serde_json::to_string_pretty(&params).context("network parameters")?;
+    write_atomically(out, text.as_bytes())?;
+    Ok(OpenedNetwork {
+        network,
+        contract: params.contract,
+        committee,
+        genesis_unix_ms: params.genesis_unix_ms,
+    })
+}
+
+/// The network's parameters: what the plan says, what the contract was made with, who registered.
+fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
+    let genesis = ledger.genesis_parameters()?;
+    let same = [
+        ("epoch_ms", plan.epoch_ms, genesis.epoch_ms),
+        ("void_after_ms", plan.void_after_ms, genesis.void_after_ms),
+        (
+            "dispute_window_epochs",
+            plan.dispute_window_epochs,
+            genesis.dispute_window_epochs,
+        ),
+        (
+            "operator_cap_bps",
+            plan.operator_cap_bps.0.into(),
+            genesis.operator_cap_bps.0.into(),
+        ),
+    ];
+    for (name, expected, actual) in same {
+        if expected != actual {
+            bail!(
+                "plan: {name}: {expected}, but the contract was deployed with {actual}\nhint: use the plan it was deployed with"
+            );
+        }
+    }
+    let mut roster: Vec<_> = ledger.hypernodes()?.iter().map(roster_entry).collect();
+    roster.sort_unstable_by_key(|entry| entry.id);
+    let mut classes: Vec<Digest> = plan.load_classes()?.iter().map(|c| c.digest()).collect();
+    classes.sort_unstable();
+    let params = NetworkParams {
+        chain_id: ledger.chain_id()?,
+        contract: ledger.contract(),
+        genesis_unix_ms: genesis.genesis_unix_ms,
+        epoch_ms: plan.epoch_ms,
+        slot_ms: plan.slot_ms,
+        clock_skew_ms_max: plan.clock_skew_ms_max,
+        panel_min: plan.panel_min,
+        operator_cap_bps: plan.operator_cap_bps,
+        systemic_min_providers: plan.systemic_min_providers,
+        control_probes: plan.control_probes,
+        persistence: plan.persistence,
+        reaudit_seats: plan.reaudit_seats,
+        region_epochs: plan.region_epochs,
+        seed_chain_links: plan.seed_chain_links,
+        commit_ms: plan.commit_ms,
+        reveal_ms: plan.reveal_ms,
+        vote_ms: plan.vote_ms,
+        void_after_ms: plan.void_after_ms,
+        classes,
+        roster,
+    };
+    params.validate().context("plan and roster")?;
+    // Rules this version does not have are refused now, not at the end of the first epoch.
+    History::new(&params, plan.load_classes()?)?.aggregate([], &BTreeMap::new())?;
+    Ok(params)
+}
+
+fn roster_entry(record: &HyperNodeRecord) -> RosterEntry {
+    RosterEntry {
+        id: record.ed25519,
+        operator: record.operator,
+        ledger: record.address,
+        stake: record.stake,
+        seed_end: record.seed_end,
+    }
+}
+
+/// Others wait for this file: it is there whole or not at all.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let partial = path.with_added_extension("partial");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&partial)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&partial, path)
+    };
+    write().with_context(|| format!("{}", path.display()))
+}
+
+/// A region's name as the ledger's 32 bytes, padded with zeros.
+pub fn region(text: &str) -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let room = bytes.get_mut(..text.len());
+    room.with_context(|| format!("region {text:?}: at most 32 bytes"))?
+        .copy_from_slice(text.as_bytes());
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_padded_and_bounded() {
+        assert_eq!(&region("eu").unwrap()[..3], b"eu\0");
+        assert!(
+            region(&"x".repeat(33))
+                .unwrap_err()
+                .to_string()
+                .contains("32 bytes")
+        );
+    }
+
+    #[test]
+    fn key_files_are_private_and_never_overwritten() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("poster.key");
+        let address = new_ledger_key(&path).unwrap();
+        assert_eq!(LedgerKey::from_file(&path).unwrap().address(), address);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(new_ledger_key(&path).is_err());
+    }
+}

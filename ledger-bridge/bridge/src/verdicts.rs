@@ -1,0 +1,104 @@
+//! Every leaf of posted epochs, recomputed from the board and checked against the ledger's roots.
+
+use anyhow::Result;
+use assay_aggregate::inputs::History;
+use assay_aggregate::root::NodeLeaf;
+use assay_aggregate::verdict::{Verdict, reason};
+use assay_ledger::AssayLedger;
+use assay_protocol::ids::{Address, Epoch, NodeId, Ppm};
+use serde::Serialize;
+use std::fmt;
+
+use crate::replay;
+use crate::status::to_gwei;
+use crate::store::Store;
+
+/// One node in one epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "as in assay_aggregate::root::NodeLeaf")]
+pub struct VerdictRow {
+    pub epoch: Epoch,
+    pub node: NodeId,
+    pub owner: Address,
+    pub confirmed: bool,
+    pub verdict: &'static str,
+    pub reasons: Vec<&'static str>,
+    pub tier: u8,
+    pub availability_ppm: Ppm,
+    pub lower_ppm: Ppm,
+    pub upper_ppm: Ppm,
+    pub coverage_ppm: Ppm,
+    pub chase_rate: u64,
+    pub chase_kind: &'static str,
+    pub cumulative_reward_gwei: u64,
+    pub cumulative_slash_gwei: u64,
+}
+
+impl From<&NodeLeaf> for VerdictRow {
+    fn from(leaf: &NodeLeaf) -> Self {
+        Self {
+            epoch: leaf.epoch,
+            node: leaf.node,
+            owner: leaf.owner,
+            confirmed: leaf.confirmed,
+            verdict: Verdict::from_code(leaf.verdict).map_or("unknown", Verdict::name),
+            reasons: reason::names(leaf.reasons),
+            tier: leaf.tier,
+            availability_ppm: leaf.availability,
+            lower_ppm: leaf.lower,
+            upper_ppm: leaf.upper,
+            coverage_ppm: leaf.coverage,
+            chase_rate: leaf.chase_rate,
+            chase_kind: if leaf.chase_kind == 1 {
+                "iops"
+            } else {
+                "liveness"
+            },
+            cumulative_reward_gwei: to_gwei(leaf.cumulative_reward),
+            cumulative_slash_gwei: to_gwei(leaf.cumulative_slash),
+        }
+    }
+}
+
+impl fmt::Display for VerdictRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "epoch {} node {} tier {} {} {:?} availability {} (>= {}) coverage {} chase {} {} reward {} slash {} gwei",
+            self.epoch,
+            self.node,
+            self.tier,
+            self.verdict,
+            self.reasons,
+            self.availability_ppm,
+            self.lower_ppm,
+            self.coverage_ppm,
+            self.chase_rate,
+            self.chase_kind,
+            self.cumulative_reward_gwei,
+            self.cumulative_slash_gwei
+        )
+    }
+}
+
+/// The rows of resolved epochs from `first` to `last`, or to the newest.
+pub fn read(
+    store: &Store,
+    ledger: &AssayLedger,
+    mut history: History,
+    first: Epoch,
+    last: Option<Epoch>,
+) -> Result<Vec<VerdictRow>> {
+    let end = ledger
+        .next_epoch()?
+        .min(last.map_or(Epoch(u64::MAX), Epoch::next));
+    let mut rows = Vec::new();
+    while history.next() < end {
+        let epoch = history.next();
+        let posted = replay::follow(store, ledger, &mut history)?;
+        if let Some(posted) = posted.filter(|_| epoch >= first) {
+            rows.extend(posted.outcome.leaves.iter().map(VerdictRow::from));
+        }
+    }
+    Ok(rows)
+}

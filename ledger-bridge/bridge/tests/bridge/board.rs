@@ -1,0 +1,292 @@
+//! Every rule of the board, its durability, and the TLS in front of it.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use assay_bridge::board::{Board, server};
+use assay_bridge::store::{Store, StoreError};
+use assay_bridge::system_now;
+use assay_protocol::cose::Signer;
+use assay_protocol::ids::{Digest, Epoch, Keccak, NetworkId};
+use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
+use assay_protocol::report::Vote;
+use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
+use assay_transport::{Identity, frames, tls};
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::network::{EPOCH_MS, Network, key};
+
+const E: Epoch = Epoch(0);
+
+#[track_caller]
+fn refused(result: Result<u64, Refusal>, code: RefusalCode, text: &str) {
+    let refusal = result.unwrap_err();
+    assert!(
+        refusal.code == code && refusal.text.contains(text),
+        "expected {code:?} {text:?}: {refusal}"
+    );
+}
+
+#[test]
+fn an_identical_post_gets_its_number_again_and_another_is_refused() {
+    let net = Network::open();
+    let [a, b, ..] = &net.hypernodes[..] else {
+        unreachable!()
+    };
+    net.at(E, 0);
+    let commit = a.commit(&net, E);
+    assert_eq!(net.post(a, E, &commit), Ok(1));
+    assert_eq!(net.post(b, E, &b.commit(&net, E)), Ok(2));
+    net.at(E, 4_000);
+    assert_eq!(
+        net.post(a, E, &commit),
+        Ok(1),
+        "also when its window is over"
+    );
+    let other = a.commit_to(&net, E, Digest([1; 32]));
+    refused(
+        net.post(a, E, &other),
+        RefusalCode::NotAllowed,
+        "stored under number 1",
+    );
+    assert_eq!(net.board.read(E, 1).unwrap().len(), 1);
+    assert!(net.board.read(Epoch(7), 0).unwrap().is_empty());
+}
+
+#[test]
+fn every_window_has_two_ends() {
+    let net = Network::open();
+    let h = &net.hypernodes[0];
+    let digest = Keccak([3; 32]);
+    let cases = [
+        (h.reveal(&net, E), 1_000, 2_000),
+        (h.proposal(&net, E, &net.list(E)), 1_000, 3_000),
+        (h.vote(&net, E, Digest([2; 32])), 1_000, 3_000),
+        (h.root_signature(&net, E, digest), 1_000, 5_000),
+    ];
+    net.at(Epoch(0), 0);
+    let before = net.board.post(
+        h.id(),
+        E,
+        &h.commit(&net, E),
+        assay_protocol::ids::UnixMs(net.now().0 - 1),
+    );
+    refused(before, RefusalCode::Busy, "too early");
+    net.at(E, 1_000);
+    refused(
+        net.post(h, E, &h.commit(&net, E)),
+        RefusalCode::NotAllowed,
+        "too late",
+    );
+    net.at(E, 999);
+    net.post(h, E, &h.commit(&net, E)).unwrap();
+    for (object, start, end) in cases {
+        let kind = object.kind();
+        net.at(E, start - 1);
+        refused(net.post(h, E, &object), RefusalCode::Busy, kind);
+        net.at(E, end);
+        refused(net.post(h, E, &object), RefusalCode::NotAllowed, "too late");
+        net.at(E, end - 1);
+        net.post(h, E, &object).unwrap();
+    }
+}
+
+#[test]
+fn only_the_author_may_post_and_only_for_this_place() {
+    let net = Network::open();
+    let [a, b, ..] = &net.hypernodes[..] else {
+        unreachable!()
+    };
+    net.at(E, 0);
+    let commit = a.commit(&net, E);
+    refused(
+        net.post(b, E, &commit),
+        RefusalCode::NotAllowed,
+        "signed by",
+    );
+    refused(
+        net.post(a, Epoch(1), &commit),
+        RefusalCode::BadRequest,
+        "epoch: expected 1, got 0",
+    );
+    let mut forged = commit.bytes().to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    refused(
+        net.post(a, E, &BoardObject::Commit(forged)),
+        RefusalCode::BadRequest,
+        "signature",
+    );
+    refused(
+        net.post(a, E, &BoardObject::Commit(vec![0xff; 9])),
+        RefusalCode::BadRequest,
+        "",
+    );
+    let as_vote = BoardObject::Vote(commit.bytes().to_vec());
+    refused(net.post(a, E, &as_vote), RefusalCode::BadRequest, "");
+    let stranger = Identity::generate().unwrap();
+    let vote = |network, hypernode, round| Vote {
+        network,
+        epoch: E,
+        round,
+        hypernode,
+        input_set: Digest([1; 32]),
+        at: net.now(),
+    };
+    let by_stranger = assay_protocol::cose::seal(vote(net.network, a.id(), 0), &stranger);
+    let by_stranger = BoardObject::Vote(by_stranger.bytes().to_vec());
+    refused(
+        net.post(a, E, &by_stranger),
+        RefusalCode::BadRequest,
+        "not on the roster",
+    );
+    let cases = [
+        (vote(NetworkId([9; 32]), a.id(), 0), "network"),
+        (vote(net.network, b.id(), 0), "hypernode"),
+        (vote(net.network, a.id(), 1), "round: expected 0, got 1"),
+    ];
+    for (vote, name) in cases {
+        let vote = BoardObject::Vote(a.seal(vote));
+        refused(net.post(a, E, &vote), RefusalCode::BadRequest, name);
+    }
+}
+
+#[test]
+fn a_reveal_must_open_its_author_s_commit() {
+    let net = Network::open();
+    let [a, b, ..] = &net.hypernodes[..] else {
+        unreachable!()
+    };
+    net.at(E, 0);
+    net.post(a, E, &a.commit(&net, E)).unwrap();
+    net.at(E, 1_000);
+    refused(
+        net.post(b, E, &b.reveal(&net, E)),
+        RefusalCode::NotAllowed,
+        "no commit",
+    );
+    let report = a.seal(a.report(&net, E));
+    let other_salt = a.reveal_of(&net, E, [77; 32], &report);
+    refused(
+        net.post(a, E, &other_salt),
+        RefusalCode::NotAllowed,
+        "commitment: expected",
+    );
+    let b_s = b.seal(b.report(&net, E));
+    refused(
+        net.post(a, E, &a.reveal_of(&net, E, [0; 32], &b_s)),
+        RefusalCode::BadRequest,
+        "report",
+    );
+    let mut wrong_seed = a.report(&net, E);
+    wrong_seed.seed.0[0] ^= 1;
+    let wrong_seed = a.seal(wrong_seed);
+    refused(
+        net.post(a, E, &a.reveal_of(&net, E, [0; 32], &wrong_seed)),
+        RefusalCode::BadRequest,
+        "seed",
+    );
+    let mut elsewhere = a.report(&net, E);
+    elsewhere.epoch = Epoch(1);
+    let elsewhere = a.seal(elsewhere);
+    refused(
+        net.post(a, E, &a.reveal_of(&net, E, [0; 32], &elsewhere)),
+        RefusalCode::BadRequest,
+        "report's epoch",
+    );
+    net.post(a, E, &a.reveal(&net, E)).unwrap();
+}
+
+#[test]
+fn lists_are_ascending_and_root_signatures_are_by_the_member_s_account() {
+    let net = Network::open();
+    let h = &net.hypernodes[0];
+    net.at(E, 1_000);
+    let mut list = net.list(E);
+    list.reverse();
+    refused(
+        net.post(h, E, &h.proposal(&net, E, &list)),
+        RefusalCode::BadRequest,
+        "ascending",
+    );
+    let digest = Keccak([3; 32]);
+    let by_other = h.root_signature_by(&net, E, digest, &key(40));
+    refused(
+        net.post(h, E, &by_other),
+        RefusalCode::BadRequest,
+        "ledger account",
+    );
+}
+
+#[test]
+fn what_is_stored_survives_reopening_in_order() {
+    let net = Network::open();
+    net.agree(E);
+    let before = net.board.read(E, 0).unwrap();
+    assert_eq!(before.len(), 13);
+    assert!(before.iter().map(|(n, _)| *n).eq(1..=13));
+    drop(Store::open_for_reading(&net.state_dir(), net.network).unwrap());
+    let again = Arc::new(Store::open(&net.state_dir(), net.network).unwrap());
+    let board = Board::new(net.params.clone(), again.clone());
+    assert_eq!(board.read(E, 0).unwrap(), before);
+    assert_eq!(board.read(E, 12).unwrap(), before[12..]);
+    assert_eq!(again.objects(E, 0, 5, usize::MAX).unwrap().len(), 5);
+    assert_eq!(
+        again.objects(E, 0, 5, 1).unwrap().len(),
+        1,
+        "at least one fits"
+    );
+    let other = Store::open(&net.state_dir(), NetworkId([1; 32]));
+    assert!(matches!(other, Err(StoreError::OtherNetwork { .. })));
+}
+
+#[test]
+fn the_roster_talks_over_tls_and_nobody_else() {
+    let now = system_now().0;
+    // The end of epoch 0 is just over by the wall clock.
+    let net = Network::open_at(now - EPOCH_MS, crate::network::PLAN);
+    let server = Identity::generate().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let board = Arc::new(Board::new(net.params.clone(), net.store.clone()));
+    let identity = server.clone();
+    runtime.spawn(async move { server::serve(board, &identity, listener, system_now).await });
+
+    let ask = |client: &Identity, request: &BoardRequest| {
+        let expected = server.public_key();
+        let config = tls::client_config(client, Arc::new(move |key: &[u8; 32]| *key == expected));
+        let connection = ClientConnection::new(config.unwrap(), tls::server_name()).unwrap();
+        let mut stream = StreamOwned::new(connection, TcpStream::connect(address).unwrap());
+        frames::write(&mut stream, request, BOARD_FRAME_BYTES_MAX)?;
+        frames::read::<BoardReply>(&mut stream, BOARD_FRAME_BYTES_MAX)
+    };
+    let h = &net.hypernodes[0];
+    let post = BoardRequest::Post {
+        epoch: E,
+        object: h.commit(&net, E),
+    };
+    assert_eq!(
+        ask(&h.identity, &post).unwrap(),
+        BoardReply::Stored { number: 1 }
+    );
+    let read = BoardRequest::Read { epoch: E, after: 0 };
+    let seen = ask(&net.hypernodes[1].identity, &read).unwrap();
+    assert_eq!(
+        seen,
+        BoardReply::Objects {
+            objects: vec![(1, h.commit(&net, E))]
+        }
+    );
+    let not_his = ask(&net.hypernodes[1].identity, &post).unwrap();
+    assert!(matches!(
+        not_his,
+        BoardReply::Refused(Refusal {
+            code: RefusalCode::NotAllowed,
+            ..
+        })
+    ));
+    let stranger = Identity::generate().unwrap();
+    assert!(ask(&stranger, &read).is_err(), "closed in the handshake");
+}

@@ -1,0 +1,221 @@
+//! The commands of a new network against a running bridge, and how failures look.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::network::{PLAN, plan_file};
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn bridge(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_assay-bridge"))
+        .current_dir(dir)
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn ok(dir: &Path, args: &[&str]) -> String {
+    let output = bridge(dir, args);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[track_caller]
+fn fails(dir: &Path, args: &[&str], code: i32, text: &str) {
+    let output = bridge(dir, args);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+    assert!(error.contains(text), "{args:?}: {error}");
+    assert!(output.stdout.is_empty());
+}
+
+/// A port nobody listens on just now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+#[test]
+fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    plan_file(dir, PLAN);
+    let mut accounts = Vec::new();
+    for name in ["poster", "deployer", "provider", "h0", "h1", "h2", "h3"] {
+        let address = ok(dir, &["keygen", "ledger", "--out", &format!("{name}.key")]);
+        accounts.push(format!(
+            "{{ address = \"{address}\", balance_gwei = 100000000000 }}"
+        ));
+    }
+    ok(dir, &["keygen", "board", "--out", "board.key"]);
+    let (rpc, board) = (free_port(), free_port());
+    let config = format!(
+        "network = \"network.json\"\nclasses = [\"demo.toml\"]\nstate_dir = \"state\"\nledger_key = \"poster.key\"\n\
+         [board]\nlisten = \"127.0.0.1:{board}\"\nkey = \"board.key\"\n\
+         [ledger]\nkind = \"embedded\"\npath = \"chain.db\"\nchain_id = 31337\nlisten = \"127.0.0.1:{rpc}\"\naccounts = [{}]\n",
+        accounts.join(", ")
+    );
+    std::fs::write(dir.join("bridge.toml"), config).unwrap();
+    let url = format!("http://127.0.0.1:{rpc}");
+    fails(
+        dir,
+        &["status", "--rpc", &url, "--contract", &"11".repeat(20)],
+        1,
+        "hint:",
+    );
+
+    let mut run = Command::new(env!("CARGO_BIN_EXE_assay-bridge"));
+    run.current_dir(dir)
+        .args(["run", "--config", "bridge.toml"])
+        .stderr(Stdio::null());
+    let _running = Killed(run.spawn().unwrap());
+    await_port(rpc);
+    let deploy = [
+        "deploy",
+        "--rpc",
+        &url,
+        "--key",
+        "deployer.key",
+        "--plan",
+        "plan.toml",
+        "--genesis-in-ms",
+        "60000",
+    ];
+    let contract = ok(dir, &deploy);
+    let at = ["--rpc", &url, "--contract", &contract];
+    let with = |command: &str, key: &str, rest: &[&str]| -> Vec<String> {
+        let parts = [&[command, "--key", key][..], &at, rest].concat();
+        parts.into_iter().map(str::to_owned).collect()
+    };
+    let run_ok = |args: Vec<String>| ok(dir, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    for index in 0..4 {
+        let id = format!("{:02x}", 0x20 + index).repeat(32);
+        let seed_end = "33".repeat(32);
+        let rest = [
+            "--ed25519",
+            &id,
+            "--operator",
+            &id,
+            "--seed-end",
+            &seed_end,
+            "--endpoint",
+            "127.0.0.1:1",
+            "--stake-gwei",
+            "1000",
+        ];
+        run_ok(with("register-hypernode", &format!("h{index}.key"), &rest));
+    }
+    let genesis = with(
+        "open-genesis",
+        "deployer.key",
+        &["--plan", "plan.toml", "--out", "network.json"],
+    );
+    let opened = run_ok(genesis.clone());
+    assert!(opened.contains("\"committee\""), "{opened}");
+    assert_eq!(run_ok(genesis), opened, "again changes nothing");
+    let node = "44".repeat(32);
+    run_ok(with(
+        "register-node",
+        "provider.key",
+        &[
+            "--node",
+            &node,
+            "--class-file",
+            "demo.toml",
+            "--endpoint",
+            "127.0.0.1:2",
+            "--collateral-gwei",
+            "10000000000",
+        ],
+    ));
+    run_ok(with("fund", "deployer.key", &["--gwei", "5000"]));
+
+    let status: serde_json::Value =
+        serde_json::from_str(&ok(dir, &[&["status", "--json"][..], &at].concat())).unwrap();
+    assert_eq!(status["reward_pool_gwei"], 5000);
+    assert_eq!(status["nodes"][0]["status"], "provisional");
+    assert_eq!(status["hypernodes"].as_array().unwrap().len(), 4);
+    await_port(board);
+    assert_eq!(
+        ok(dir, &["verdicts", "--config", "bridge.toml", "--json"]),
+        "[]"
+    );
+
+    let twice = with(
+        "register-node",
+        "provider.key",
+        &[
+            "--node",
+            &node,
+            "--class",
+            &"55".repeat(32),
+            "--endpoint",
+            "x",
+            "--collateral-gwei",
+            "1",
+        ],
+    );
+    fails(
+        dir,
+        &twice.iter().map(String::as_str).collect::<Vec<_>>(),
+        1,
+        "NodeAlreadyRegistered",
+    );
+    let export = [
+        "export",
+        "--config",
+        "bridge.toml",
+        "--node",
+        &node,
+        "--first",
+        "0",
+        "--last",
+        "0",
+        "--out",
+        "out",
+    ];
+    fails(dir, &export, 1, "not resolved yet");
+}
+
+#[test]
+fn usage_and_configuration_errors_exit_with_2() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    fails(dir, &["run", "--config", "nowhere.toml"], 2, "hint:");
+    fails(dir, &["walk"], 2, "walk");
+    fails(
+        dir,
+        &["status", "--rpc", "http://127.0.0.1:1", "--contract", "11"],
+        2,
+        "Address",
+    );
+    std::fs::write(dir.join("bridge.toml"), "surprise = 1\n").unwrap();
+    fails(dir, &["run", "--config", "bridge.toml"], 2, "surprise");
+    std::fs::write(dir.join("k.key"), "00").unwrap();
+    fails(dir, &["keygen", "ledger", "--out", "k.key"], 1, "k.key");
+}
+
+fn await_port(port: u16) {
+    let started = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "nobody listens on {port}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,437 @@
+//! Four simulated HyperNodes (keys only) around a bridge on a fresh embedded chain with a hand-moved clock.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use assay_aggregate::agreement::{Entry, input_set_hash};
+use assay_aggregate::epoch::{EpochOutcome, Included};
+use assay_aggregate::inputs::History;
+use assay_bridge::board::Board;
+use assay_bridge::config::Plan;
+use assay_bridge::poster::Poster;
+use assay_bridge::replay::known_registrations;
+use assay_bridge::setup;
+use assay_bridge::store::Store;
+use assay_ledger::embedded::{ChainConfig, EmbeddedChain};
+use assay_ledger::{AssayLedger, Chain, GenesisParameters, LedgerKey, NewHyperNode, NewNode};
+use assay_protocol::class::HardwareClass;
+use assay_protocol::cose::{Authenticated, Payload, Signer, seal};
+use assay_protocol::ids::{
+    Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
+};
+use assay_protocol::item::Blob;
+use assay_protocol::outcome::OutcomeClass;
+use assay_protocol::params::NetworkParams;
+use assay_protocol::report::{
+    AttestSummary, Cell, ChaseKind, ChaseSummary, Commit, NodeReport, Proposal, Report, Reveal,
+    RootSignature, Vote, commitment,
+};
+use assay_protocol::schedule::{seed_end, seed_of_epoch};
+use assay_protocol::wire::{BoardObject, Refusal};
+use assay_transport::Identity;
+
+pub const CHAIN_ID: u64 = 31_337;
+pub const EPOCH_MS: u64 = 8_000;
+pub const NODE: NodeId = NodeId([0x11; 32]);
+const LINKS: u64 = 64;
+
+pub const PLAN: &str = r#"
+epoch_ms = 8000
+slot_ms = 1000
+clock_skew_ms_max = 500
+panel_min = 3
+operator_cap_bps = 4000
+systemic_min_providers = 0
+control_probes = 2
+persistence = [1, 1]
+reaudit_seats = 0
+region_epochs = 2
+seed_chain_links = 64
+commit_ms = 1000
+reveal_ms = 2000
+vote_ms = 3000
+void_after_ms = 5000
+dispute_window_epochs = 0
+classes = ["demo.toml"]
+"#;
+
+pub fn key(n: u8) -> LedgerKey {
+    LedgerKey::from_bytes(&[n; 32]).unwrap()
+}
+
+pub fn deployer() -> LedgerKey {
+    key(1)
+}
+
+pub fn poster_key() -> LedgerKey {
+    key(2)
+}
+
+pub fn provider() -> LedgerKey {
+    key(50)
+}
+
+/// A HyperNode as the bridge knows it: what it signs, nothing it measures.
+pub struct HyperNode {
+    pub identity: Identity,
+    pub ledger: LedgerKey,
+    seed: Seed,
+    index: u8,
+}
+
+impl HyperNode {
+    fn new(index: u8) -> Self {
+        Self {
+            identity: Identity::generate().unwrap(),
+            ledger: key(10 + index),
+            seed: Seed([60 + index; 32]),
+            index,
+        }
+    }
+
+    pub fn id(&self) -> HyperNodeId {
+        HyperNodeId(self.identity.public_key())
+    }
+
+    fn registration(&self, stake: u128) -> NewHyperNode {
+        NewHyperNode {
+            ed25519: self.id(),
+            operator: Digest([150 + self.index; 32]),
+            seed_end: seed_end(&self.seed, LINKS),
+            endpoint: format!("127.0.0.1:{}", 9000 + u16::from(self.index)),
+            stake: Stake(stake),
+        }
+    }
+
+    pub fn seal<T: Payload>(&self, payload: T) -> Vec<u8> {
+        seal(payload, &self.identity).bytes().to_vec()
+    }
+
+    /// A report that the node was up all the time.
+    pub fn report(&self, net: &Network, epoch: Epoch) -> Report {
+        Report {
+            network: net.network,
+            epoch,
+            hypernode: self.id(),
+            seed: seed_of_epoch(&self.seed, LINKS, epoch).unwrap(),
+            log_size: 7,
+            log_root: Digest([self.index; 32]),
+            nodes: vec![NodeReport {
+                node: NODE,
+                class: net.class.digest(),
+                cells: Blob(vec![Cell::Answered as u8; net.params.slots() as usize]),
+                attest: AttestSummary {
+                    class: OutcomeClass::Pass,
+                    tier: 1,
+                    owner: Some(provider().address()),
+                },
+                chase: ChaseSummary {
+                    class: OutcomeClass::Pass,
+                    reads_per_s: 500,
+                    kind: ChaseKind::Liveness,
+                },
+                outcome_root: Digest([9; 32]),
+                outcomes: 3,
+                reveals: Vec::new(),
+            }],
+            at: net.params.epoch_end(epoch),
+        }
+    }
+
+    fn signed_report(&self, net: &Network, epoch: Epoch) -> Authenticated<Report> {
+        seal(self.report(net, epoch), &self.identity)
+    }
+
+    fn salt(&self) -> [u8; 32] {
+        [self.index; 32]
+    }
+
+    pub fn commitment(&self, net: &Network, epoch: Epoch) -> Digest {
+        commitment(
+            &net.network,
+            epoch,
+            &self.salt(),
+            self.signed_report(net, epoch).bytes(),
+        )
+    }
+
+    pub fn commit(&self, net: &Network, epoch: Epoch) -> BoardObject {
+        self.commit_to(net, epoch, self.commitment(net, epoch))
+    }
+
+    pub fn commit_to(&self, net: &Network, epoch: Epoch, commitment: Digest) -> BoardObject {
+        let (network, hypernode, at) = (net.network, self.id(), net.params.epoch_end(epoch));
+        BoardObject::Commit(self.seal(Commit {
+            network,
+            epoch,
+            hypernode,
+            commitment,
+            at,
+        }))
+    }
+
+    pub fn reveal(&self, net: &Network, epoch: Epoch) -> BoardObject {
+        self.reveal_of(
+            net,
+            epoch,
+            self.salt(),
+            self.signed_report(net, epoch).bytes(),
+        )
+    }
+
+    pub fn reveal_of(
+        &self,
+        net: &Network,
+        epoch: Epoch,
+        salt: [u8; 32],
+        report: &[u8],
+    ) -> BoardObject {
+        BoardObject::Reveal(self.seal(Reveal {
+            network: net.network,
+            epoch,
+            hypernode: self.id(),
+            salt,
+            report: Blob(report.to_vec()),
+            at: net.params.epoch_end(epoch),
+        }))
+    }
+
+    pub fn proposal(&self, net: &Network, epoch: Epoch, list: &[Entry]) -> BoardObject {
+        BoardObject::Proposal(self.seal(Proposal {
+            network: net.network,
+            epoch,
+            round: 0,
+            hypernode: self.id(),
+            entries: list.iter().map(|e| (e.hypernode, e.commit)).collect(),
+            at: net.params.epoch_end(epoch),
+        }))
+    }
+
+    pub fn vote(&self, net: &Network, epoch: Epoch, input_set: Digest) -> BoardObject {
+        let (network, hypernode, at) = (net.network, self.id(), net.params.epoch_end(epoch));
+        BoardObject::Vote(self.seal(Vote {
+            network,
+            epoch,
+            round: 0,
+            hypernode,
+            input_set,
+            at,
+        }))
+    }
+
+    pub fn root_signature(&self, net: &Network, epoch: Epoch, digest: Keccak) -> BoardObject {
+        self.root_signature_by(net, epoch, digest, &self.ledger)
+    }
+
+    pub fn root_signature_by(
+        &self,
+        net: &Network,
+        epoch: Epoch,
+        digest: Keccak,
+        key: &LedgerKey,
+    ) -> BoardObject {
+        BoardObject::RootSignature(self.seal(RootSignature {
+            network: net.network,
+            epoch,
+            round: 0,
+            hypernode: self.id(),
+            digest,
+            signature: key.sign_digest(&digest).unwrap(),
+            at: net.params.epoch_end(epoch),
+        }))
+    }
+}
+
+pub struct Network {
+    pub dir: tempfile::TempDir,
+    pub clock: Arc<AtomicU64>,
+    pub chain: Arc<EmbeddedChain>,
+    pub params: NetworkParams,
+    pub network: NetworkId,
+    pub class: HardwareClass,
+    pub hypernodes: Vec<HyperNode>,
+    pub store: Arc<Store>,
+    pub board: Board,
+}
+
+impl Network {
+    /// An open network with one registered node; the clock stands at genesis.
+    pub fn open() -> Self {
+        Self::open_at(1_800_000_000_000, PLAN)
+    }
+
+    pub fn open_at(genesis: u64, plan: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(AtomicU64::new(genesis));
+        let chain = Arc::new(chain(&dir.path().join("chain.db"), &clock));
+        let plan = plan_file(dir.path(), plan);
+        let class = plan.load_classes().unwrap().remove(0);
+        let parameters = GenesisParameters {
+            genesis_unix_ms: UnixMs(genesis),
+            epoch_ms: plan.epoch_ms,
+            void_after_ms: plan.void_after_ms,
+            dispute_window_epochs: plan.dispute_window_epochs,
+            operator_cap_bps: plan.operator_cap_bps,
+        };
+        let ledger = AssayLedger::deploy(chain.clone(), &deployer(), &parameters).unwrap();
+        let hypernodes: Vec<_> = (0..4).map(HyperNode::new).collect();
+        for (hypernode, stake) in hypernodes.iter().zip([40, 25, 20, 15]) {
+            let new = hypernode.registration(stake * 1_000_000_000);
+            ledger.register_hypernode(&hypernode.ledger, &new).unwrap();
+        }
+        let out = dir.path().join("network.json");
+        setup::open_genesis(&ledger, &deployer(), &plan, &out).unwrap();
+        let params = assay_bridge::config::params_file(&out).unwrap();
+        let new = NewNode {
+            node: NODE,
+            class_digest: class.digest(),
+            region: [0; 32],
+            endpoint: "127.0.0.1:7000".into(),
+            collateral: Stake(20_000_000_000_000_000_000),
+        };
+        ledger.register_node(&provider(), &new).unwrap();
+        ledger
+            .fund_rewards(&deployer(), Stake(1_000_000_000_000_000_000))
+            .unwrap();
+        let network = params.network_id();
+        let store = Arc::new(Store::open(&dir.path().join("state"), network).unwrap());
+        let board = Board::new(params.clone(), store.clone());
+        Self {
+            dir,
+            clock,
+            chain,
+            params,
+            network,
+            class,
+            hypernodes,
+            store,
+            board,
+        }
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    pub fn ledger(&self) -> AssayLedger {
+        AssayLedger::at(self.chain.clone(), self.params.contract).unwrap()
+    }
+
+    pub fn history(&self) -> History {
+        History::new(&self.params, [self.class.clone()]).unwrap()
+    }
+
+    pub fn poster(&self) -> Poster {
+        self.poster_on(self.chain.clone())
+    }
+
+    pub fn poster_on(&self, chain: Arc<dyn Chain>) -> Poster {
+        let ledger = AssayLedger::at(chain, self.params.contract).unwrap();
+        Poster::new(self.store.clone(), ledger, poster_key(), self.history()).unwrap()
+    }
+
+    /// Moves the clock to `ms` after the end of an epoch.
+    pub fn at(&self, epoch: Epoch, ms: u64) -> UnixMs {
+        let now = UnixMs(self.params.epoch_end(epoch).0 + ms);
+        self.clock.store(now.0, Ordering::SeqCst);
+        now
+    }
+
+    pub fn now(&self) -> UnixMs {
+        UnixMs(self.clock.load(Ordering::SeqCst))
+    }
+
+    /// Posts an object on behalf of its author.
+    pub fn post(&self, by: &HyperNode, epoch: Epoch, object: &BoardObject) -> Result<u64, Refusal> {
+        self.board.post(by.id(), epoch, object, self.now())
+    }
+
+    pub fn list(&self, epoch: Epoch) -> Vec<Entry> {
+        let entry = |h: &HyperNode| Entry {
+            hypernode: h.id(),
+            commit: h.commitment(self, epoch),
+        };
+        let mut list: Vec<_> = self.hypernodes.iter().map(entry).collect();
+        list.sort();
+        list
+    }
+
+    /// What a HyperNode computes from the agreed reports.
+    pub fn outcome(&self, history: &History) -> EpochOutcome {
+        let epoch = history.next();
+        let known = known_registrations(&self.ledger().nodes().unwrap());
+        history.aggregate(known, &self.reports(epoch)).unwrap()
+    }
+
+    pub fn reports(&self, epoch: Epoch) -> std::collections::BTreeMap<HyperNodeId, Included> {
+        let included = |h: &HyperNode| Included {
+            commit: h.commitment(self, epoch),
+            report: h.report(self, epoch),
+        };
+        self.hypernodes
+            .iter()
+            .map(|h| (h.id(), included(h)))
+            .collect()
+    }
+
+    pub fn digest(&self, outcome: &EpochOutcome) -> Keccak {
+        outcome.root.digest(CHAIN_ID, &self.params.contract)
+    }
+
+    /// All HyperNodes commit, reveal and vote for the full list; the first proposes.
+    pub fn agree(&self, epoch: Epoch) {
+        self.at(epoch, 100);
+        for hypernode in &self.hypernodes {
+            self.post(hypernode, epoch, &hypernode.commit(self, epoch))
+                .unwrap();
+        }
+        self.at(epoch, 1_100);
+        for hypernode in &self.hypernodes {
+            self.post(hypernode, epoch, &hypernode.reveal(self, epoch))
+                .unwrap();
+        }
+        let list = self.list(epoch);
+        let input_set = input_set_hash(&self.network, epoch, &list);
+        let first = &self.hypernodes[0];
+        self.at(epoch, 2_100);
+        self.post(first, epoch, &first.proposal(self, epoch, &list))
+            .unwrap();
+        for hypernode in &self.hypernodes {
+            self.post(hypernode, epoch, &hypernode.vote(self, epoch, input_set))
+                .unwrap();
+        }
+    }
+
+    /// These HyperNodes sign a digest.
+    pub fn sign(&self, epoch: Epoch, digest: Keccak, signers: &[usize]) {
+        for index in signers {
+            let hypernode = &self.hypernodes[*index];
+            self.post(
+                hypernode,
+                epoch,
+                &hypernode.root_signature(self, epoch, digest),
+            )
+            .unwrap();
+        }
+    }
+}
+
+pub fn chain(path: &Path, clock: &Arc<AtomicU64>) -> EmbeddedChain {
+    let balances = (1..60)
+        .map(|n| (key(n).address(), Stake(1_000_000_000_000_000_000_000)))
+        .collect();
+    let config = ChainConfig {
+        chain_id: CHAIN_ID,
+        balances,
+    };
+    let clock = clock.clone();
+    EmbeddedChain::open(path, &config, move || clock.load(Ordering::SeqCst)).unwrap()
+}
+
+/// Writes the plan and the demo class beside each other.
+pub fn plan_file(dir: &Path, text: &str) -> Plan {
+    std::fs::write(dir.join("demo.toml"), assay_hw_profiles::DEMO_CLASS).unwrap();
+    std::fs::write(dir.join("plan.toml"), text).unwrap();
+    Plan::load(&dir.join("plan.toml")).unwrap()
+}

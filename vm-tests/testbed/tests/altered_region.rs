@@ -1,0 +1,130 @@
+//! A node whose region was altered on disk after the receipt fails its chases, and pays for it. A node beside it that kept
+//! its regions passes.
+
+use assay_testbed::Variant;
+use assay_testbed::net::{LocalNetwork, Plan, Programs};
+use serde_json::Value;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const PLAN: Plan = Plan {
+    epoch_ms: 20_000,
+    slot_ms: 500,
+    commit_ms: 3_000,
+    reveal_ms: 5_000,
+    vote_ms: 7_500,
+    void_after_ms: 12_000,
+    genesis_in_ms: 9_000,
+};
+const BLOCK: u64 = 4_096;
+
+/// Files of the agent's regions with this ending.
+fn files(regions: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(regions).into_iter().flatten();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .collect()
+}
+
+/// Waits until `count` fills are acknowledged by both sides.
+fn wait_for_receipts(regions: &Path, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while files(regions, "receipt").len() < count {
+        assert!(Instant::now() < deadline, "{:?}", files(regions, "receipt"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Flips one bit in every block of every region; returns how many blocks.
+fn alter_regions(regions: &Path) -> u64 {
+    let mut altered = 0;
+    for path in files(regions, "region") {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        let blocks = file.metadata().unwrap().len() / BLOCK;
+        for block in 0..blocks {
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, block * BLOCK + 1_000)
+                .unwrap();
+            file.write_all_at(&[byte[0] ^ 1], block * BLOCK + 1_000)
+                .unwrap();
+        }
+        file.sync_all().unwrap();
+        altered += blocks;
+    }
+    altered
+}
+
+fn verdict(network: &LocalNetwork, node: &str, epoch: u64) -> Value {
+    let config = network.bridge_config();
+    let args = ["verdicts", "--config", config.to_str().unwrap(), "--json"];
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let said = network.programs.run("assay-bridge", &args).unwrap();
+        let verdicts: Vec<Value> = serde_json::from_str(&said).unwrap();
+        let found = verdicts
+            .into_iter()
+            .find(|v| v["node"] == node && v["epoch"] == epoch);
+        if let Some(found) = found {
+            return found;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "no verdict about {node} in epoch {epoch}: {said}"
+        );
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+#[test]
+fn altered_blocks_are_a_breach_and_kept_ones_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = Programs::beside_this_one().unwrap();
+    let scalers = [("altered", Variant::Good), ("kept", Variant::Good)];
+    let mut network = LocalNetwork::create(
+        programs,
+        dir.path(),
+        PLAN,
+        &[40, 25, 20, 15],
+        &scalers,
+        |_| (),
+    )
+    .unwrap();
+    network.start_scalers(10).unwrap();
+    network.start_hypernodes().unwrap();
+    let regions = network.scalers[0].state_dir().join("regions");
+    wait_for_receipts(&regions, 4);
+    let blocks = alter_regions(&regions);
+    assert_eq!(
+        blocks,
+        4 * 4_096,
+        "four HyperNodes have filled a region of 4,096 blocks"
+    );
+    let node = |at: usize| network.scalers[at].node.unwrap().to_string();
+    let altered = verdict(&network, &node(0), 1);
+    assert_eq!(altered["verdict"], "breach", "{altered:#}");
+    assert!(
+        altered["reasons"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|r| r == "chase"),
+        "{altered:#}"
+    );
+    let kept = verdict(&network, &node(1), 1);
+    assert!(
+        !kept["reasons"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|r| r == "chase"),
+        "{kept:#}"
+    );
+    assert!(kept["chase_rate"].as_u64().unwrap() > 0, "{kept:#}");
+}

@@ -1,0 +1,235 @@
+//! `protocol/cddl/assay.cddl` against the sources it describes and against real output of the encoders.
+
+#[allow(dead_code)]
+mod samples;
+
+use assay_protocol::cbor::Value;
+use assay_protocol::cose;
+use cddl_cat::context::BasicContext;
+use cddl_cat::validate_cbor;
+use samples::Sample;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn protocol() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../protocol")
+}
+
+fn cddl() -> String {
+    std::fs::read_to_string(protocol().join("cddl/assay.cddl")).unwrap()
+}
+
+fn schema() -> BasicContext {
+    BasicContext::new(cddl_cat::flatten::flatten_from_str(&tags_as_arrays(&cddl())).unwrap())
+}
+
+/// The validator knows no tags, so `#6.18(x)` is checked as `["tag", 18, x]`, in schema and data alike.
+fn tags_as_arrays(cddl: &str) -> String {
+    let mut pieces = cddl.split("#6.");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (number, rest) = piece.split_once('(').unwrap();
+        let mut depth = 1;
+        let end = rest.find(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        });
+        let (inside, after) = rest.split_at(end.unwrap());
+        out += &format!("[\"tag\", {number}, {inside}]{}", &after[1..]);
+    }
+    out
+}
+
+fn tagless(value: Value) -> ciborium::Value {
+    let number = |n: u64| ciborium::Value::Integer(n.into());
+    match value {
+        Value::Uint(n) => number(n),
+        Value::Nint(n) => ciborium::Value::Integer((-1 - i64::try_from(n).unwrap()).into()),
+        Value::Bytes(bytes) => ciborium::Value::Bytes(bytes),
+        Value::Text(text) => ciborium::Value::Text(text),
+        Value::Array(items) => ciborium::Value::Array(items.into_iter().map(tagless).collect()),
+        Value::Map(entries) => ciborium::Value::Map(
+            entries
+                .into_iter()
+                .map(|(key, value)| (tagless(key), tagless(value)))
+                .collect(),
+        ),
+        Value::Tag(tag, inner) => {
+            ciborium::Value::Array(vec!["tag".into(), number(tag), tagless(*inner)])
+        }
+        Value::Bool(value) => ciborium::Value::Bool(value),
+        Value::Null => ciborium::Value::Null,
+    }
+}
+
+fn check(schema: &BasicContext, rule: &str, value: Value) -> Result<(), String> {
+    let definition = schema.rules.get(rule).ok_or(format!("no rule {rule}"))?;
+    validate_cbor(definition, &tagless(value), schema).map_err(|error| format!("{rule}: {error}"))
+}
+
+fn all_samples() -> Vec<Sample> {
+    samples::signed()
+        .into_iter()
+        .chain(samples::records())
+        .collect()
+}
+
+#[test]
+fn every_object_the_encoders_make_is_valid() {
+    let schema = schema();
+    for sample in all_samples() {
+        let value = Value::decode(&sample.bytes).unwrap();
+        check(&schema, sample.rule, value).unwrap();
+    }
+}
+
+#[test]
+fn an_object_is_refused_under_every_other_rule() {
+    let schema = schema();
+    let all = all_samples();
+    for sample in &all {
+        for other in all.iter().filter(|other| other.rule != sample.rule) {
+            let value = Value::decode(&sample.bytes).unwrap();
+            let found = check(&schema, other.rule, value);
+            assert!(found.is_err(), "{} passes as {}", sample.rule, other.rule);
+        }
+    }
+}
+
+#[test]
+fn a_missing_a_foreign_and_a_changed_entry_are_refused_in_every_record() {
+    let schema = schema();
+    for (rule, record) in records() {
+        check(&schema, rule, Value::Map(record.clone())).unwrap();
+        for at in 0..record.len() {
+            let mut missing = record.clone();
+            missing.remove(at);
+            let found = check(&schema, rule, Value::Map(missing));
+            assert!(found.is_err(), "{rule} without entry {at}");
+            let mut changed = record.clone();
+            changed[at].1 = Value::Array(vec![Value::Bool(true)]);
+            let found = check(&schema, rule, Value::Map(changed));
+            assert!(found.is_err(), "{rule} with another entry {at}");
+        }
+        let mut foreign = record;
+        foreign.push((Value::int(99), Value::Null));
+        let found = check(&schema, rule, Value::Map(foreign));
+        assert!(found.is_err(), "{rule} with a foreign entry");
+    }
+}
+
+/// Unsigned records, and the payloads of signed ones.
+fn records() -> Vec<(&'static str, Vec<(Value, Value)>)> {
+    let entries = |bytes: &[u8]| match Value::decode(bytes).unwrap() {
+        Value::Map(entries) => entries,
+        other => panic!("not a map: {other:?}"),
+    };
+    let plain = samples::records()
+        .into_iter()
+        .map(|s| (s.rule, entries(&s.bytes)));
+    let signed = samples::signed().into_iter().map(|s| {
+        let payload = cose::split("sample", s.bytes.len(), &s.bytes)
+            .unwrap()
+            .payload;
+        let rule = if s.rule == "SignedEvidence" {
+            "Claims"
+        } else {
+            &s.rule["Signed".len()..]
+        };
+        (rule, entries(&payload))
+    });
+    plain.chain(signed).collect()
+}
+
+#[test]
+fn another_type_in_the_protected_header_is_refused() {
+    let schema = schema();
+    for sample in samples::signed() {
+        let value = Value::decode(&sample.bytes).unwrap();
+        let changed = with_typ(value, "application/vnd.assay.other+cbor");
+        assert!(
+            check(&schema, sample.rule, changed).is_err(),
+            "{}",
+            sample.rule
+        );
+    }
+}
+
+fn with_typ(signed: Value, typ: &str) -> Value {
+    let Value::Tag(tag, inner) = signed else {
+        panic!("no tag")
+    };
+    let Value::Array(mut parts) = *inner else {
+        panic!("no array")
+    };
+    let Value::Bytes(header) = &parts[0] else {
+        panic!("no header")
+    };
+    let Value::Map(mut entries) = Value::decode(header).unwrap() else {
+        panic!("no map")
+    };
+    let entry = entries.iter_mut().find(|(key, _)| *key == Value::int(16));
+    entry.unwrap().1 = Value::text(typ);
+    parts[0] = Value::Bytes(Value::Map(entries).encode());
+    Value::Tag(tag, Box::new(Value::Array(parts)))
+}
+
+/// Name of a record, and its keys with the names of their fields.
+type Records = BTreeMap<String, Vec<(i64, String)>>;
+
+/// Every `cbor_map!` of the protocol crate.
+fn declared() -> Records {
+    let mut records = Records::new();
+    for file in std::fs::read_dir(protocol().join("src")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for block in text.split("\ncbor_map! {").skip(1) {
+            let block = &block[..block.find("\n}\n").unwrap()];
+            let name = block
+                .split_once("pub struct ")
+                .unwrap()
+                .1
+                .split_once(' ')
+                .unwrap()
+                .0;
+            records.insert(
+                name.to_owned(),
+                block.lines().filter_map(rust_field).collect(),
+            );
+        }
+    }
+    records
+}
+
+fn rust_field(line: &str) -> Option<(i64, String)> {
+    let (key, field) = line.split_once(" => ")?;
+    let name = field.split_once(':')?.0;
+    Some((key.trim().parse().ok()?, name.to_owned()))
+}
+
+/// Every record of the CDDL that has the name of one in the sources.
+fn described(names: &Records) -> Records {
+    let cddl = cddl();
+    let fields = |name: &String| {
+        let (_, rest) = cddl.split_once(&format!("\n{name} = {{\n"))?;
+        let body = rest.split_once("\n}\n")?.0;
+        Some((name.clone(), body.lines().filter_map(cddl_field).collect()))
+    };
+    names.keys().filter_map(fields).collect()
+}
+
+fn cddl_field(line: &str) -> Option<(i64, String)> {
+    let (key, rest) = line.split_once(" => ")?;
+    let name = rest.split_once(';')?.1.trim();
+    Some((key.trim().parse().ok()?, name.to_owned()))
+}
+
+#[test]
+fn the_cddl_has_every_record_of_the_sources_with_its_keys_and_names() {
+    let declared = declared();
+    assert!(
+        declared.len() >= 33,
+        "found only {} records",
+        declared.len()
+    );
+    assert_eq!(described(&declared), declared);
+}
