@@ -47,8 +47,10 @@ pub fn parse(text: &str) -> Result<HardwareClass, LoadError> {
 
 /// Loads one class file.
 pub fn load(path: &Path) -> Result<HardwareClass, LoadError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| LoadError::File { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::File {
+        path: path.to_owned(),
+        source,
+    })?;
     parse(&text)
 }
 
@@ -76,13 +78,22 @@ mod tests {
             ("tier_min = 1", "tier_min = 2", "tier_min"),
             ("region_blocks = 4096", "region_blocks = 4095", "blocks"),
             ("slash_bps = 1000", "slash_bps = 10001", "slash_bps"),
-            ("availability_ppm = 950000", "availability_ppm = 1000001", "availability_ppm"),
+            (
+                "availability_ppm = 950000",
+                "availability_ppm = 1000001",
+                "availability_ppm",
+            ),
         ];
         for (from, to, name) in cases {
             assert!(DEMO_CLASS.contains(from), "{from}");
-            let error = parse(&DEMO_CLASS.replacen(from, to, 1)).unwrap_err().to_string();
+            let error = parse(&DEMO_CLASS.replacen(from, to, 1))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(name), "{name}: {error}");
         }
-        assert!(matches!(parse(&" ".repeat(CLASS_BYTES_MAX + 1)), Err(LoadError::Oversize { .. })));
+        assert!(matches!(
+            parse(&" ".repeat(CLASS_BYTES_MAX + 1)),
+            Err(LoadError::Oversize { .. })
+        ));
     }
 }
