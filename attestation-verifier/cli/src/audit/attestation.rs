@@ -1,0 +1,303 @@
+//! Attestations, appraised again from the raw evidence, and the session keys they bind.
+
+use super::case::Case;
+use super::enrolment::{Enrolled, Enrolments};
+use super::evidence::{Exhibits, Found};
+use super::log::{History, Recorded};
+use crate::findings::Findings;
+use assay_appraisal::appraise::{Appraisal, Attest, Expectation, Policy, Refused, verify};
+use assay_appraisal::checks::Mode;
+use assay_appraisal::summary::Attested;
+use assay_appraisal::tpm::attest::ClockInfo;
+use assay_protocol::cose::claimed_signer;
+use assay_protocol::ids::{AkName, Epoch, HyperNodeId, SessionKey, UnixMs};
+use assay_protocol::limits::EVIDENCE_BYTES_MAX;
+use assay_protocol::outcome::{OutcomeClass, OutcomeKind, media, metric};
+use assay_protocol::schedule::{Challenge, ChallengePlace};
+use std::collections::BTreeMap;
+
+/// Epochs in which a binding counts, its own among them (DESIGN section 5).
+const BINDING_EPOCHS: u64 = 2;
+
+/// A session key vouched for by an authentic quote.
+#[derive(Debug, Clone, Copy)]
+struct Binding {
+    key: SessionKey,
+    epoch: Epoch,
+    /// When the HyperNode held it.
+    from: UnixMs,
+    /// Place in the order logged.
+    order: usize,
+}
+
+/// What the attestations of one HyperNode come to.
+#[derive(Debug, Default)]
+pub struct Attestations {
+    bindings: Vec<Binding>,
+    order: BTreeMap<String, usize>,
+    by_epoch: BTreeMap<Epoch, Vec<Attested>>,
+    unproven: BTreeMap<Epoch, usize>,
+    /// Some evidence that may bind keys or set clocks is not in the bundle.
+    incomplete: bool,
+}
+
+/// Whether a session key may speak for the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// An earlier authentic quote names it.
+    Yes,
+    /// None does, and the bundle holds everything there is.
+    No,
+    /// None does, but evidence that may do so is not in the bundle: expired, or of an epoch before it.
+    Unknown,
+}
+
+impl Attestations {
+    /// The appraisals of an epoch, in the order logged.
+    pub fn of(&self, epoch: Epoch) -> &[Attested] {
+        self.by_epoch.get(&epoch).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many appraisals of an epoch rest on the signed outcome alone.
+    pub fn unproven(&self, epoch: Epoch) -> usize {
+        self.unproven.get(&epoch).copied().unwrap_or(0)
+    }
+
+    /// Whether `key` was bound when the challenge of `recorded` began: by an earlier authentic quote at most two epochs
+    /// old, with no other key quoted since.
+    pub fn bound(&self, recorded: &Recorded, key: SessionKey) -> Bound {
+        let outcome = &recorded.outcome;
+        let order = self.order.get(&recorded.path).copied().unwrap_or(0);
+        let in_force = |binding: &&Binding| {
+            let age = outcome.place.0.0.saturating_sub(binding.epoch.0);
+            binding.order < order && age < BINDING_EPOCHS
+        };
+        let Some(last) = self
+            .bindings
+            .iter()
+            .filter(in_force)
+            .rfind(|binding| binding.key == key)
+        else {
+            return if self.incomplete {
+                Bound::Unknown
+            } else {
+                Bound::No
+            };
+        };
+        let since = |binding: &Binding| {
+            binding.order > last.order && binding.key != key && binding.from < outcome.window.0
+        };
+        if self.bindings.iter().any(since) {
+            Bound::No
+        } else {
+            Bound::Yes
+        }
+    }
+
+    fn note(&mut self, epoch: Epoch, attested: Attested, proven: bool) {
+        self.by_epoch.entry(epoch).or_default().push(attested);
+        let conclusive = matches!(attested.class, OutcomeClass::Pass | OutcomeClass::Fail);
+        if conclusive && !proven {
+            self.incomplete = true;
+            *self.unproven.entry(epoch).or_default() += 1;
+        }
+    }
+}
+
+/// The place of a challenge of this case.
+pub fn place(case: &Case, recorded: &Recorded, kind: Challenge) -> ChallengePlace {
+    let outcome = &recorded.outcome;
+    ChallengePlace {
+        network: case.network,
+        node: case.node(),
+        hypernode: outcome.hypernode,
+        epoch: outcome.place.0,
+        slot: outcome.place.1,
+        kind,
+    }
+}
+
+/// What appraisals of one history have in common.
+struct Session<'a> {
+    case: &'a Case,
+    hypernode: HyperNodeId,
+    enrolled: Option<&'a Enrolled>,
+    clocks: BTreeMap<AkName, ClockInfo>,
+}
+
+/// Appraises all attestations of a history again.
+pub fn check(
+    findings: &mut Findings,
+    case: &Case,
+    history: &History,
+    exhibits: &Exhibits<'_>,
+    enrolments: &Enrolments,
+) -> Attestations {
+    let mut out = Attestations {
+        incomplete: case.starts_late(),
+        ..Attestations::default()
+    };
+    let mut session = Session {
+        case,
+        hypernode: history.hypernode,
+        enrolled: None,
+        clocks: BTreeMap::new(),
+    };
+    for (order, recorded) in history.outcomes().enumerate() {
+        out.order.insert(recorded.path.clone(), order);
+        match recorded.outcome.kind {
+            OutcomeKind::Enrol => {
+                session.enrolled = enrolments.get(&recorded.path).or(session.enrolled);
+            }
+            OutcomeKind::Attest => {
+                attestation(findings, &mut session, recorded, exhibits, order, &mut out);
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+fn attestation(
+    findings: &mut Findings,
+    session: &mut Session<'_>,
+    recorded: &Recorded,
+    exhibits: &Exhibits<'_>,
+    order: usize,
+    out: &mut Attestations,
+) {
+    let (about, outcome) = (recorded.path.as_str(), &recorded.outcome);
+    let epoch = outcome.place.0;
+    let raw = match exhibits.one(recorded, media::EVIDENCE) {
+        Found::One(raw) => raw,
+        found => {
+            let claims_one = outcome.class == OutcomeClass::Pass && found != Found::Missing;
+            if claims_one {
+                findings.holds(
+                    ("attestation/evidence", about),
+                    false,
+                    "one piece of evidence",
+                    format!("{found:?}"),
+                );
+            }
+            return out.note(epoch, word(recorded), false);
+        }
+    };
+    let appraised = match session.appraise(findings, recorded, raw) {
+        Some(appraised) => appraised,
+        None => return out.note(epoch, word(recorded), false),
+    };
+    if let Ok(appraisal) = &appraised {
+        session.clocks.insert(appraisal.ak_name, appraisal.clock);
+        out.bindings.push(Binding {
+            key: appraisal.session_key,
+            epoch,
+            from: outcome.window.1,
+            order,
+        });
+    }
+    let attested = attested(&appraised);
+    compare(findings, out.incomplete, recorded, &attested, &appraised);
+    out.note(epoch, attested, true);
+}
+
+/// The outcome's own word, for want of evidence.
+fn word(recorded: &Recorded) -> Attested {
+    let outcome = &recorded.outcome;
+    let tier = outcome
+        .metric(metric::TIER)
+        .and_then(|tier| u8::try_from(tier).ok());
+    Attested {
+        class: outcome.class,
+        tier: tier.unwrap_or(0),
+        owner: None,
+    }
+}
+
+fn attested(appraised: &Result<Appraisal, Refused>) -> Attested {
+    match appraised {
+        Ok(appraisal) => Attested {
+            class: match appraisal.attest {
+                Attest::Pass => OutcomeClass::Pass,
+                Attest::Fail => OutcomeClass::Fail,
+            },
+            tier: appraisal.tier,
+            owner: appraisal.owner.map(|owner| owner.provider),
+        },
+        Err(_) => Attested {
+            class: OutcomeClass::Fail,
+            tier: 0,
+            owner: None,
+        },
+    }
+}
+
+/// The outcome must say what the evidence says.
+fn compare(
+    findings: &mut Findings,
+    incomplete: bool,
+    recorded: &Recorded,
+    attested: &Attested,
+    appraised: &Result<Appraisal, Refused>,
+) {
+    let (about, outcome) = (recorded.path.as_str(), &recorded.outcome);
+    let why = match appraised {
+        Ok(_) => String::new(),
+        Err(refused) => format!(" ({refused})"),
+    };
+    let (says, is) = (outcome.class.name(), attested.class.name());
+    let at = ("attestation/class", about);
+    // The clock of earlier evidence is not known: it may be why the HyperNode refused.
+    if incomplete && says == "fail" && is == "pass" {
+        let actual = "pass, without the clock record of evidence that is not in the bundle";
+        return findings.undecided(at, says, actual);
+    }
+    findings.holds(
+        at,
+        says == is,
+        format!("{says} (the signed outcome)"),
+        format!("{is} (appraised again){why}"),
+    );
+    let tier = outcome.metric(metric::TIER).unwrap_or(0);
+    findings.equal(("attestation/tier", about), tier, u64::from(attested.tier));
+}
+
+impl Session<'_> {
+    /// `None` when something to appraise by is missing.
+    fn appraise(
+        &self,
+        findings: &mut Findings,
+        recorded: &Recorded,
+        raw: &[u8],
+    ) -> Option<Result<Appraisal, Refused>> {
+        let (about, outcome) = (recorded.path.as_str(), &recorded.outcome);
+        let class = self.case.classes.get(&outcome.policy)?;
+        let Some((enrolled, (_, trust))) = self.enrolled.zip(self.case.vendors.as_ref()) else {
+            let actual = "no usable enrolment record before it in the bundle";
+            findings.undecided(
+                ("attestation/enrolled", about),
+                "an enrolled attestation key",
+                actual,
+            );
+            return None;
+        };
+        // Without a readable signer no key fits: the evidence is refused like any other that does not open.
+        let signer = claimed_signer(raw, EVIDENCE_BYTES_MAX).unwrap_or_default();
+        let expected = Expectation {
+            node: self.case.node(),
+            hypernode: self.hypernode,
+            nonce: place(self.case, recorded, Challenge::Attest).nonce(&outcome.r),
+            session_key: SessionKey(signer),
+            ak: &enrolled.ak,
+            last_clock: self.clocks.get(&enrolled.ak.name()),
+        };
+        let network = self.case.network;
+        let policy = Policy {
+            network,
+            class,
+            root_kind: enrolled.root_kind,
+            trust,
+        };
+        Some(verify(raw, &expected, &policy, Mode::Verify))
+    }
+}

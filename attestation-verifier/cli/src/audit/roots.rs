@@ -1,0 +1,203 @@
+//! Signed roots and the succession of committees, from the pinned one on.
+
+use super::case::Case;
+use super::files::Files;
+use crate::findings::Findings;
+use assay_aggregate::epoch::Seat;
+use assay_aggregate::more_than_two_thirds;
+use assay_aggregate::root::{Committee, EpochRoot, Member, recover};
+use assay_protocol::class::policy_digest;
+use assay_protocol::ids::{Address, Epoch, Keccak};
+use assay_protocol::layout::{self, SignedRoot};
+use std::collections::BTreeMap;
+
+/// A root signed by its committee.
+pub struct CheckedRoot {
+    /// What was signed.
+    pub root: EpochRoot,
+    /// The committee, as HyperNodes of the roster.
+    pub seats: Vec<Seat>,
+}
+
+/// Roots by epoch; an epoch whose root did not hold is missing.
+pub type Roots = BTreeMap<Epoch, CheckedRoot>;
+
+/// Checks the roots of all epochs that are not void.
+pub fn check(findings: &mut Findings, files: &Files, case: &Case) -> Roots {
+    for epoch in &case.claim.void {
+        let about = format!("epoch {epoch}");
+        let actual = "only on the ledger; committees, beacons and sums must go on without it";
+        findings.not_checked(("roots/void", &about), "an epoch that ended void", actual);
+    }
+    let mut roots = Roots::new();
+    for epoch in case.epochs() {
+        let path = layout::root(epoch);
+        let Some(signed) = files.record::<SignedRoot>(findings, "roots", &path) else {
+            continue;
+        };
+        let committee = expected_committee(case, epoch, &roots);
+        if let Some(root) = check_one(findings, case, epoch, &signed, committee) {
+            roots.insert(epoch, root);
+        }
+    }
+    roots
+}
+
+/// The committee that must sign: the one the last signed root names, else the pinned one.
+enum ExpectedCommittee {
+    Known(Keccak),
+    /// Why it is not known.
+    Unknown(String),
+}
+
+fn expected_committee(case: &Case, epoch: Epoch, roots: &Roots) -> ExpectedCommittee {
+    if let Some((_, last)) = roots.last_key_value() {
+        return ExpectedCommittee::Known(last.root.next_committee);
+    }
+    match &case.pin {
+        Some(pin) if pin.epoch == case.claim.first => ExpectedCommittee::Known(pin.hash),
+        Some(pin) => ExpectedCommittee::Unknown(format!(
+            "a committee pinned for epoch {}, while the bundle starts at epoch {}",
+            pin.epoch, case.claim.first
+        )),
+        None => ExpectedCommittee::Unknown(format!("no pin that leads to epoch {epoch}")),
+    }
+}
+
+fn check_one(
+    findings: &mut Findings,
+    case: &Case,
+    epoch: Epoch,
+    signed: &SignedRoot,
+    expected: ExpectedCommittee,
+) -> Option<CheckedRoot> {
+    let about = format!("epoch {epoch}");
+    findings
+        .equal(("roots/epoch", &about), epoch, signed.epoch)
+        .then_some(())?;
+    let policy = policy_digest(&case.params.classes);
+    findings.equal(("roots/policy", &about), policy, signed.policy_digest);
+    let committee = committee(findings, &about, signed)?;
+    match expected {
+        ExpectedCommittee::Known(hash) => {
+            findings
+                .equal(("roots/committee", &about), hash, committee.hash())
+                .then_some(())?;
+        }
+        ExpectedCommittee::Unknown(why) => {
+            findings.undecided(
+                ("roots/committee", &about),
+                "a pinned or named committee",
+                why,
+            );
+        }
+    }
+    let root = EpochRoot {
+        network: case.network,
+        epoch,
+        round: signed.round,
+        input_set: signed.input_set,
+        committee: committee.hash(),
+        root: signed.root,
+        leaf_count: signed.leaf_count,
+        evidence_root: signed.evidence_root,
+        policy_digest: signed.policy_digest,
+        next_committee: signed.next_committee,
+    };
+    signatures(findings, case, &about, signed, &committee, &root)?;
+    let seats = seats(findings, case, &about, &committee)?;
+    Some(CheckedRoot { root, seats })
+}
+
+/// The list must be in the order whose hash is pinned: ascending, each account once.
+fn committee(findings: &mut Findings, about: &str, signed: &SignedRoot) -> Option<Committee> {
+    let member = |(address, weight): &(Address, u128)| Member {
+        address: *address,
+        weight: *weight,
+    };
+    let members: Vec<Member> = signed.committee.iter().map(member).collect();
+    let committee = Committee::new(members.clone());
+    let committee = findings.value(
+        ("roots/committee-list", about),
+        "distinct members with weight",
+        committee,
+    )?;
+    let ordered = committee.members() == members;
+    findings.plain(
+        ("roots/committee-order", about),
+        ordered,
+        "members ascending by account",
+    );
+    Some(committee)
+}
+
+/// Each signature stands at its member's place; together they are more than two thirds of the weight.
+fn signatures(
+    findings: &mut Findings,
+    case: &Case,
+    about: &str,
+    signed: &SignedRoot,
+    committee: &Committee,
+    root: &EpochRoot,
+) -> Option<()> {
+    let (members, signatures) = (committee.members(), &signed.signatures);
+    findings
+        .equal(
+            ("roots/signature-count", about),
+            members.len(),
+            signatures.len(),
+        )
+        .then_some(())?;
+    let digest = root.digest(case.params.chain_id, &case.params.contract);
+    let mut weight = 0u128;
+    for (member, signature) in members
+        .iter()
+        .zip(signatures)
+        .filter(|(_, blob)| !blob.0.is_empty())
+    {
+        let at = ("roots/signature", about);
+        let good = match recover(&digest, &signature.0) {
+            Ok(signer) => findings.equal(at, member.address, signer),
+            Err(error) => findings.holds(at, false, member.address, error),
+        };
+        weight = weight.saturating_add(if good { member.weight } else { 0 });
+    }
+    let total = committee.total();
+    let expected = format!("signatures by more than 2/3 of the weight {total}");
+    findings
+        .holds(
+            ("roots/quorum", about),
+            more_than_two_thirds(weight, total),
+            expected,
+            weight,
+        )
+        .then_some(())
+}
+
+fn seats(
+    findings: &mut Findings,
+    case: &Case,
+    about: &str,
+    committee: &Committee,
+) -> Option<Vec<Seat>> {
+    let seat = |member: &Member| {
+        let entry = case
+            .params
+            .roster
+            .iter()
+            .find(|entry| entry.ledger == member.address);
+        let entry = entry.ok_or(member.address)?;
+        Ok(Seat {
+            hypernode: entry.id,
+            operator: entry.operator,
+            ledger: entry.ledger,
+            weight: member.weight,
+        })
+    };
+    let seats: Result<Vec<Seat>, Address> = committee.members().iter().map(seat).collect();
+    findings.value(
+        ("roots/roster", about),
+        "members that are on the roster",
+        seats,
+    )
+}

@@ -1,0 +1,515 @@
+//! From checked outcomes to reports, and from reports to the node's leaf: both recomputed.
+
+use super::attestation::Attestations;
+use super::case::Case;
+use super::files::Files;
+use super::inputs::{Agreed, InputSets};
+use super::log::{EpochRecord, Histories};
+use super::roots::{CheckedRoot, Roots};
+use super::schedule::{Duty, Schedule};
+use crate::findings::{Findings, Outcome};
+use assay_aggregate::epoch::{Aggregator, EpochInput, NodeState, Registration, States};
+use assay_aggregate::root::{keccak, verify_proof};
+use assay_aggregate::verdict::{Verdict, reason};
+use assay_appraisal::summary;
+use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId, Keccak};
+use assay_protocol::layout::{self, ProvenLeaf};
+use assay_protocol::report::{AttestSummary, ChaseSummary, NodeReport};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+const FROM_EVIDENCE: &str = "recomputed from evidence";
+const FROM_OUTCOMES: &str = "from signed outcomes";
+/// Words of the ABI-encoded leaf, in order.
+const WORDS: [&str; 16] = [
+    "type",
+    "epoch",
+    "node",
+    "owner",
+    "confirmed",
+    "verdict",
+    "reasons",
+    "tier",
+    "availability_ppm",
+    "lower_ppm",
+    "upper_ppm",
+    "coverage_ppm",
+    "chase_rate",
+    "chase_kind",
+    "cumulative_reward",
+    "cumulative_slash",
+];
+/// Words that also depend on epochs before this one.
+const SUMS: [&str; 2] = ["cumulative_reward", "cumulative_slash"];
+
+/// Where a number comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Basis {
+    /// The number.
+    pub number: &'static str,
+    /// "recomputed from evidence" or "from signed outcomes".
+    pub from: String,
+}
+
+/// The claimed verdict of one epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EpochVerdict {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Whether the claimed leaf is the recomputed one.
+    pub reproduced: bool,
+    /// `pass`, `warned`, `breach` or `inconclusive`.
+    pub verdict: &'static str,
+    /// Why it is not `pass`.
+    pub reasons: Vec<&'static str>,
+    /// Attestation tier.
+    pub tier: u128,
+    /// Point availability, parts per million.
+    pub availability_ppm: u128,
+    /// Lower 95 % bound.
+    pub lower_ppm: u128,
+    /// Upper 95 % bound.
+    pub upper_ppm: u128,
+    /// Share of slots decided.
+    pub coverage_ppm: u128,
+    /// Median chase rate, reads a second.
+    pub chase_rate: u128,
+    /// `liveness` or `iops`.
+    pub chase_kind: &'static str,
+    /// The owner.
+    pub owner: Address,
+    /// Whether a root confirmed the owner.
+    pub confirmed: bool,
+    /// Rewards of all epochs so far, in the token's smallest unit, decimal.
+    pub cumulative_reward: String,
+    /// Slashes of all epochs so far, in the token's smallest unit, decimal.
+    pub cumulative_slash: String,
+    /// Where the numbers come from.
+    pub basis: Vec<Basis>,
+}
+
+/// What the stages before this one accepted.
+pub struct Basics<'a> {
+    /// Signed roots.
+    pub roots: Roots,
+    /// Agreed reports.
+    pub inputs: InputSets,
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Outcomes.
+    pub recorded: &'a Histories,
+}
+
+/// What was found about one HyperNode.
+pub struct Found {
+    /// The HyperNode.
+    pub hypernode: HyperNodeId,
+    /// Its attestations.
+    pub attested: Attestations,
+    /// What it had to do.
+    pub duties: BTreeMap<Epoch, Duty>,
+    /// Probes that rest on the signed outcome alone.
+    pub probes: BTreeMap<Epoch, usize>,
+    /// Chases that rest on the signed outcome alone.
+    pub chases: BTreeMap<Epoch, usize>,
+}
+
+/// Recomputes reports and leaves.
+pub fn check(
+    findings: &mut Findings,
+    files: &Files,
+    case: &Case,
+    basics: &Basics<'_>,
+    found: &[Found],
+) -> Vec<EpochVerdict> {
+    found
+        .iter()
+        .for_each(|found| node_reports(findings, case, basics, found));
+    let mut prior = Prior {
+        state: NodeState::default(),
+        known: !case.starts_late(),
+    };
+    let mut verdicts = Vec::new();
+    for epoch in case.epochs() {
+        let root = basics.roots.get(&epoch);
+        let proven = root.and_then(|root| Some((root, leaf(findings, files, epoch, root)?)));
+        let Some((root, leaf)) = proven else {
+            prior.known = false;
+            continue;
+        };
+        let recomputed = basics.inputs.get(&epoch).zip(basics.schedule.beacon(epoch));
+        let reproduced = match recomputed {
+            Some((agreed, beacon)) => {
+                let judged = Judged {
+                    epoch,
+                    root,
+                    agreed,
+                    beacon,
+                    prior: &prior,
+                };
+                judged.compare(findings, case, &leaf)
+            }
+            None => {
+                let about = format!("epoch {epoch}");
+                let at = ("verdict/leaf", about.as_str());
+                findings.undecided(
+                    at,
+                    "agreed reports and a beacon to recompute it from",
+                    "neither",
+                );
+                false
+            }
+        };
+        prior = Prior {
+            state: leaf.state(),
+            known: true,
+        };
+        verdicts.push(leaf.verdict(epoch, reproduced, basis(epoch, found)));
+    }
+    verdicts
+}
+
+fn node_reports(findings: &mut Findings, case: &Case, basics: &Basics<'_>, found: &Found) {
+    let Found {
+        hypernode,
+        attested,
+        duties,
+        ..
+    } = found;
+    for (epoch, record) in basics
+        .recorded
+        .get(hypernode)
+        .iter()
+        .flat_map(|h| &h.epochs)
+    {
+        if let (Some(report), Some(duty)) = (&record.report, duties.get(epoch)) {
+            let about = format!("epoch {epoch}, HyperNode {hypernode}");
+            let reported = Reported {
+                epoch: *epoch,
+                record,
+                report,
+                attested,
+                duty,
+            };
+            reported.check(findings, case, &about);
+        }
+    }
+}
+
+/// What earlier epochs settled.
+struct Prior {
+    state: NodeState,
+    known: bool,
+}
+
+/// One agreed report about the node, and what it must follow from.
+struct Reported<'a> {
+    epoch: Epoch,
+    record: &'a EpochRecord,
+    report: &'a NodeReport,
+    attested: &'a Attestations,
+    duty: &'a Duty,
+}
+
+impl Reported<'_> {
+    /// Cells, attestation and chases again, from the checked outcomes.
+    fn check(&self, findings: &mut Findings, case: &Case, about: &str) {
+        if !self.record.complete {
+            let at = ("report/outcomes", about);
+            return findings.undecided(at, "all outcomes the log names", "not all of them");
+        }
+        let recorded = self.record.outcomes.iter();
+        let outcomes: Vec<_> = recorded.map(|recorded| recorded.outcome.clone()).collect();
+        let slots = case.params.slots();
+        let cells = summary::cells(&outcomes, self.epoch, slots, &self.duty.slots);
+        let (cells, reported) = (hex::encode(&cells.0), hex::encode(&self.report.cells.0));
+        findings.equal(("report/cells", about), cells, reported);
+        self.attest(findings, about);
+        let chase = show_chase(&summary::chase(&outcomes));
+        findings.equal(
+            ("report/chase", about),
+            chase,
+            show_chase(&self.report.chase),
+        );
+    }
+
+    fn attest(&self, findings: &mut Findings, about: &str) {
+        let attest = show_attest(&summary::attest(self.attested.of(self.epoch)));
+        let reported = show_attest(&self.report.attest);
+        let outcome = match (attest == reported, self.attested.unproven(self.epoch)) {
+            (true, _) => Outcome::Pass,
+            (false, 0) => Outcome::Fail,
+            // The evidence that would decide is not in the bundle; that is said where it is missed.
+            (false, _) => Outcome::Undecided,
+        };
+        findings.record(("report/attest", about), outcome, attest, reported);
+    }
+}
+
+fn show_attest(summary: &AttestSummary) -> String {
+    let owner = summary
+        .owner
+        .map_or("no owner".into(), |owner| format!("owner {owner}"));
+    format!("{}, tier {}, {owner}", summary.class.name(), summary.tier)
+}
+
+fn show_chase(summary: &ChaseSummary) -> String {
+    let ChaseSummary {
+        class,
+        reads_per_s,
+        kind,
+    } = summary;
+    format!("{}, {reads_per_s} reads/s, {kind:?}", class.name())
+}
+
+/// The claimed leaf, proven to lie in the signed root.
+fn leaf(findings: &mut Findings, files: &Files, epoch: Epoch, root: &CheckedRoot) -> Option<Leaf> {
+    let path = layout::leaf(epoch);
+    let proven: ProvenLeaf = files.record(findings, "verdict", &path)?;
+    let words = Leaf::parse(&proven.abi.0);
+    let leaf = findings.value(
+        ("verdict/leaf-form", &path),
+        "16 words of a node's leaf",
+        words,
+    )?;
+    let hash: Keccak = keccak(&keccak(&proven.abi.0).0);
+    let included = verify_proof(&hash, &proven.proof, &root.root.root);
+    findings
+        .plain(
+            ("verdict/leaf-in-root", &path),
+            included,
+            "a leaf of the signed root",
+        )
+        .then_some(leaf)
+}
+
+/// One epoch, ready to be aggregated again.
+struct Judged<'a> {
+    epoch: Epoch,
+    root: &'a CheckedRoot,
+    agreed: &'a Agreed,
+    beacon: Beacon,
+    prior: &'a Prior,
+}
+
+impl Judged<'_> {
+    /// Whether the claimed leaf is the recomputed one, word for word.
+    fn compare(&self, findings: &mut Findings, case: &Case, claimed: &Leaf) -> bool {
+        let about = format!("epoch {}", self.epoch);
+        // The registration is on the ledger; a leaf's owner and the reports' class say which one was used.
+        let registrations = registration(case, self.root, self.agreed, claimed);
+        let prior = if self.prior.known {
+            self.prior.state
+        } else {
+            claimed.assumed_prior()
+        };
+        let input = EpochInput {
+            params: &case.params,
+            epoch: self.epoch,
+            beacon: self.beacon,
+            round: self.root.root.round,
+            committee: &self.root.seats,
+            next_committee: self.root.root.next_committee,
+            classes: &case.classes,
+            registrations: &registrations,
+            prior: &States::from([(case.node(), prior)]),
+            reports: self.agreed,
+        };
+        let aggregator = Aggregator::new(input);
+        let expected = "an epoch this version can aggregate";
+        let aggregator = findings.value(("verdict/aggregate", &about), expected, aggregator);
+        let Some(aggregator) = aggregator else {
+            return false;
+        };
+        let recomputed = Leaf::parse(&aggregator.node(case.node()).0.abi());
+        let recomputed = findings.value(
+            ("verdict/recomputed", &about),
+            "a leaf of 16 words",
+            recomputed,
+        );
+        recomputed.is_some_and(|leaf| words(findings, &about, &leaf, claimed, self.prior.known))
+    }
+}
+
+fn words(
+    findings: &mut Findings,
+    about: &str,
+    recomputed: &Leaf,
+    claimed: &Leaf,
+    prior_known: bool,
+) -> bool {
+    let mut reproduced = true;
+    for name in WORDS {
+        let at = format!("verdict/{name}");
+        let (expected, actual) = (recomputed.show(name), claimed.show(name));
+        if SUMS.contains(&name) && !prior_known {
+            let gap = "the sums before the bundle begins are not in it";
+            findings.undecided((&at, about), gap, actual);
+            reproduced = false;
+        } else {
+            reproduced &= findings.equal((&at, about), expected, actual);
+        }
+    }
+    reproduced
+}
+
+/// The registration the leaf speaks of; none for a leaf without owner.
+fn registration(
+    case: &Case,
+    root: &CheckedRoot,
+    agreed: &Agreed,
+    claimed: &Leaf,
+) -> Vec<Registration> {
+    let mut classes: BTreeMap<Digest, u128> = BTreeMap::new();
+    for (id, included) in agreed {
+        let weight = root
+            .seats
+            .iter()
+            .find(|seat| seat.hypernode == *id)
+            .map_or(0, |s| s.weight);
+        let node = included
+            .report
+            .nodes
+            .iter()
+            .find(|entry| entry.node == case.node());
+        if let Some(node) = node {
+            let sum = classes.entry(node.class).or_default();
+            *sum = sum.saturating_add(weight);
+        }
+    }
+    let heaviest = classes.into_iter().max_by_key(|(_, weight)| *weight);
+    let owner = claimed.owner();
+    let class = heaviest
+        .map(|(class, _)| class)
+        .filter(|_| owner != Address([0; 20]));
+    class
+        .map(|class| Registration {
+            node: case.node(),
+            provider: owner,
+            class,
+        })
+        .into_iter()
+        .collect()
+}
+
+fn basis(epoch: Epoch, found: &[Found]) -> Vec<Basis> {
+    let count = |of: fn(&Found, Epoch) -> usize| found.iter().map(|found| of(found, epoch)).sum();
+    let probes = from(count(|found, epoch| {
+        found.probes.get(&epoch).copied().unwrap_or(0)
+    }));
+    let tier = from(count(|found, epoch| found.attested.unproven(epoch)));
+    let chases = from(count(|found, epoch| {
+        found.chases.get(&epoch).copied().unwrap_or(0)
+    }));
+    let silence = format!("control probes {probes}; the silence itself {FROM_OUTCOMES}");
+    let say = |number, from: &str| Basis {
+        number,
+        from: from.to_owned(),
+    };
+    vec![
+        say("slots answered", &probes),
+        say("slots unanswered", &silence),
+        say("tier", &tier),
+        say("credential activation", FROM_OUTCOMES),
+        say("chase reads", &chases),
+        say("chase time", FROM_OUTCOMES),
+        say("registration", "from the signed leaf; the ledger holds it"),
+        say(
+            "rewards and slashes",
+            "recomputed from the class and the leaf before",
+        ),
+    ]
+}
+
+fn from(unproven: usize) -> String {
+    match unproven {
+        0 => FROM_EVIDENCE.to_owned(),
+        n => format!("{FROM_EVIDENCE}, but {n} {FROM_OUTCOMES} (evidence expired or not revealed)"),
+    }
+}
+
+/// A leaf as its 32-byte words.
+struct Leaf([[u8; 32]; 16]);
+
+impl Leaf {
+    fn parse(abi: &[u8]) -> Result<Self, String> {
+        let (words, rest) = abi.as_chunks::<32>();
+        let words = words.try_into().ok().filter(|_| rest.is_empty());
+        words
+            .map(Self)
+            .ok_or_else(|| format!("{} bytes", abi.len()))
+    }
+
+    fn word(&self, name: &str) -> [u8; 32] {
+        let at = WORDS.iter().position(|word| *word == name);
+        at.and_then(|at| self.0.get(at))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Numbers as such; what does not fit 128 bits is shown whole, by [`Leaf::show`].
+    fn number(&self, name: &str) -> u128 {
+        let word = self.word(name);
+        u128::from_be_bytes(word.last_chunk().copied().unwrap_or_default())
+    }
+
+    fn show(&self, name: &str) -> String {
+        let word = self.word(name);
+        match word.first_chunk::<16>() {
+            Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) => self.number(name).to_string(),
+            _ => hex::encode(word),
+        }
+    }
+
+    fn owner(&self) -> Address {
+        Address(self.word("owner").last_chunk().copied().unwrap_or_default())
+    }
+
+    fn confirmed(&self) -> bool {
+        self.number("confirmed") == 1
+    }
+
+    /// The state this leaf leaves behind.
+    fn state(&self) -> NodeState {
+        NodeState {
+            confirmed_owner: self.confirmed().then(|| self.owner()),
+            cumulative_reward: self.number("cumulative_reward"),
+            cumulative_slash: self.number("cumulative_slash"),
+        }
+    }
+
+    /// For want of the epoch before: confirmed then as now, sums unknown.
+    fn assumed_prior(&self) -> NodeState {
+        NodeState {
+            confirmed_owner: self.confirmed().then(|| self.owner()),
+            ..NodeState::default()
+        }
+    }
+
+    fn verdict(&self, epoch: Epoch, reproduced: bool, basis: Vec<Basis>) -> EpochVerdict {
+        let code = |name| u8::try_from(self.number(name)).ok();
+        let verdict = code("verdict").and_then(Verdict::from_code);
+        EpochVerdict {
+            epoch,
+            reproduced,
+            verdict: verdict.map_or("unknown", Verdict::name),
+            reasons: code("reasons").map(reason::names).unwrap_or_default(),
+            tier: self.number("tier"),
+            availability_ppm: self.number("availability_ppm"),
+            lower_ppm: self.number("lower_ppm"),
+            upper_ppm: self.number("upper_ppm"),
+            coverage_ppm: self.number("coverage_ppm"),
+            chase_rate: self.number("chase_rate"),
+            chase_kind: if self.number("chase_kind") == 1 {
+                "iops"
+            } else {
+                "liveness"
+            },
+            owner: self.owner(),
+            confirmed: self.confirmed(),
+            cumulative_reward: self.number("cumulative_reward").to_string(),
+            cumulative_slash: self.number("cumulative_slash").to_string(),
+            basis,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The offline tools of the verifier: `assay-audit` recomputes the verdicts of a bundle, `assay-verifier` makes
+//! bundles and shows evidence. Nothing here opens a socket; files are read only by [`source`] and the programs.
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod findings;
+pub mod print;
+pub mod seal;
+pub mod show;
+pub mod source;
