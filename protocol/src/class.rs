@@ -5,6 +5,7 @@ use crate::cbor_map;
 use crate::hash;
 use crate::ids::{Bps, Digest, Ppm};
 use crate::item::Item;
+use crate::region::RegionId;
 use serde::{Deserialize, Serialize};
 
 cbor_map! {
@@ -139,79 +140,63 @@ impl HardwareClass {
 
     /// Refuses a class that contradicts itself.
     pub fn validate(&self) -> Result<(), ClassError> {
-        let rule = |ok: bool, name, expected: &str, actual: String| {
-            let (class, expected) = (self.name.clone(), expected.to_owned());
-            if ok {
-                Ok(())
-            } else {
-                Err(ClassError {
-                    class,
-                    name,
-                    expected,
-                    actual,
-                })
-            }
-        };
-        rule(self.schema == 1, "schema", "1", self.schema.to_string())?;
+        self.rule(self.schema == 1, "schema", "1", self.schema)?;
         for (name, ppm) in [
             ("sla.availability_ppm", self.sla.availability_ppm),
             ("sla.coverage_ppm_min", self.sla.coverage_ppm_min),
         ] {
-            rule(
-                (1..=1_000_000).contains(&ppm.0),
-                name,
-                "1..=1000000",
-                ppm.to_string(),
-            )?;
+            let in_range = (1..=1_000_000).contains(&ppm.0);
+            self.rule(in_range, name, "1..=1000000", ppm)?;
         }
         let bps = self.money.slash_bps;
-        rule(
-            bps.0 <= 10_000,
-            "money.slash_bps",
-            "at most 10000",
-            bps.to_string(),
-        )?;
+        self.rule(bps.0 <= 10_000, "money.slash_bps", "at most 10000", bps)?;
         let attempts = self.budget.probe_attempts;
         let in_range = (1..=8).contains(&attempts);
-        rule(
-            in_range,
-            "budget.probe_attempts",
-            "1..=8",
-            attempts.to_string(),
-        )?;
-        let plan = self.chase_plan(crate::region::RegionId {
+        self.rule(in_range, "budget.probe_attempts", "1..=8", attempts)?;
+        let plan = self.chase_plan(RegionId {
             region: 0,
             generation: 0,
         });
-        let error = plan.validate().err().map(|error| error.to_string());
-        rule(
-            error.is_none(),
-            "budget",
-            "a valid chase plan",
-            error.unwrap_or_default(),
-        )?;
+        if let Err(error) = plan.validate() {
+            self.rule(false, "budget", "a valid chase plan", error)?;
+        }
+        self.validate_attestation()
+    }
+
+    fn validate_attestation(&self) -> Result<(), ClassError> {
         let tier = self.attestation.tier_min;
-        rule(
-            tier <= 1,
-            "attestation.tier_min",
-            "0 or 1 (tiers 2 and 3 are not proven by this version)",
-            tier.to_string(),
-        )?;
+        let provable = "0 or 1 (tiers 2 and 3 are not proven by this version)";
+        self.rule(tier <= 1, "attestation.tier_min", provable, tier)?;
         let pcrs = &self.attestation.pcrs;
-        let ordered = pcrs.is_sorted_by(|a, b| a.index < b.index)
-            && pcrs
-                .iter()
-                .all(|pcr| pcr.index <= 14 && !pcr.allowed.is_empty());
-        rule(
-            ordered,
-            "attestation.pcrs",
-            "ascending indices 0..=14, each with values",
-            format!("{} entries", pcrs.len()),
-        )
+        let ordered = pcrs.is_sorted_by(|a, b| a.index < b.index);
+        let complete = pcrs
+            .iter()
+            .all(|pcr| pcr.index <= 14 && !pcr.allowed.is_empty());
+        let expected = "ascending indices 0..=14, each with values";
+        let actual = format!("{} entries", pcrs.len());
+        self.rule(ordered && complete, "attestation.pcrs", expected, actual)
+    }
+
+    fn rule(
+        &self,
+        ok: bool,
+        name: &'static str,
+        expected: &str,
+        actual: impl ToString,
+    ) -> Result<(), ClassError> {
+        match ok {
+            true => Ok(()),
+            false => Err(ClassError {
+                class: self.name.clone(),
+                name,
+                expected: expected.to_owned(),
+                actual: actual.to_string(),
+            }),
+        }
     }
 
     /// The chase this class asks for.
-    pub fn chase_plan(&self, id: crate::region::RegionId) -> crate::chase::ChasePlan {
+    pub fn chase_plan(&self, id: RegionId) -> crate::chase::ChasePlan {
         crate::chase::ChasePlan {
             id,
             blocks: self.budget.region_blocks,

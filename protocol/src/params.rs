@@ -6,6 +6,7 @@ use crate::ids::{Address, Bps, Digest, Epoch, HyperNodeId, NetworkId, Seed, Slot
 use crate::item::Item;
 use crate::limits::{EPOCH_SLOTS_MAX, ROSTER_MAX, SEED_CHAIN_MAX};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 cbor_map! {
     /// One HyperNode of the genesis roster.
@@ -90,47 +91,74 @@ impl NetworkParams {
 
     /// Refuses parameters that contradict themselves.
     pub fn validate(&self) -> Result<(), ParamsError> {
-        let rule = |ok: bool, name, expected: &str, actual: String| {
-            let expected = expected.to_owned();
-            if ok {
-                Ok(())
-            } else {
-                Err(ParamsError {
-                    name,
-                    expected,
-                    actual,
-                })
-            }
-        };
+        self.validate_time()?;
+        self.validate_lists()?;
+        self.validate_operators()?;
+        let (m, n) = self.persistence;
+        rule(
+            1 <= m && m <= n,
+            "persistence",
+            "1 <= m <= n",
+            format!("{m} of {n}"),
+        )
+    }
+
+    fn validate_time(&self) -> Result<(), ParamsError> {
         let slots = self.epoch_ms.checked_div(self.slot_ms).unwrap_or(0);
         let whole = self.epoch_ms.checked_rem(self.slot_ms) == Some(0);
         let range = format!("1..={EPOCH_SLOTS_MAX} whole slots");
         let in_range = (1..=u64::from(EPOCH_SLOTS_MAX)).contains(&slots) && whole;
-        rule(in_range, "epoch_ms/slot_ms", &range, format!("{slots}"))?;
+        rule(in_range, "epoch_ms/slot_ms", &range, slots)?;
+        let phases = [
+            0,
+            self.commit_ms,
+            self.reveal_ms,
+            self.vote_ms,
+            self.void_after_ms,
+        ];
+        let ordered = phases.is_sorted_by(|a, b| a < b);
+        rule(
+            ordered,
+            "phases",
+            "commit < reveal < vote < void",
+            format!("{phases:?}"),
+        )?;
+        let links = self.seed_chain_links;
+        rule(
+            (2..=SEED_CHAIN_MAX).contains(&links),
+            "seed_chain_links",
+            "2..=2^24",
+            links,
+        )?;
+        rule(
+            self.region_epochs >= 1,
+            "region_epochs",
+            ">= 1",
+            self.region_epochs,
+        )
+    }
+
+    fn validate_lists(&self) -> Result<(), ParamsError> {
         let count = self.roster.len();
         rule(
             (1..=ROSTER_MAX).contains(&count),
             "roster",
             "1..=1024 entries",
-            count.to_string(),
+            count,
         )?;
         let sorted = self.roster.is_sorted_by(|a, b| a.id < b.id);
-        rule(
-            sorted,
-            "roster",
-            "ascending unique ids",
-            "another order".into(),
-        )?;
+        rule(sorted, "roster", "ascending unique ids", "another order")?;
         let sorted = self.classes.is_sorted_by(|a, b| a < b) && !self.classes.is_empty();
         rule(
             sorted,
             "classes",
             "ascending unique digests",
-            self.classes.len().to_string(),
-        )?;
-        let mut operators: Vec<_> = self.roster.iter().map(|entry| entry.operator).collect();
-        operators.sort();
-        operators.dedup();
+            self.classes.len(),
+        )
+    }
+
+    fn validate_operators(&self) -> Result<(), ParamsError> {
+        let operators: BTreeSet<_> = self.roster.iter().map(|entry| entry.operator).collect();
         let count = operators.len() as u64;
         let cap = u64::from(self.operator_cap_bps.0);
         let reachable = cap <= 10_000 && cap.saturating_mul(count) >= 10_000;
@@ -146,40 +174,7 @@ impl NetworkParams {
             (2..=count).contains(&panel),
             "panel_min",
             "2..=operators",
-            panel.to_string(),
-        )?;
-        let phases = [
-            0,
-            self.commit_ms,
-            self.reveal_ms,
-            self.vote_ms,
-            self.void_after_ms,
-        ];
-        rule(
-            phases.is_sorted_by(|a, b| a < b),
-            "phases",
-            "commit < reveal < vote < void",
-            format!("{phases:?}"),
-        )?;
-        let links = self.seed_chain_links;
-        rule(
-            (2..=SEED_CHAIN_MAX).contains(&links),
-            "seed_chain_links",
-            "2..=2^24",
-            links.to_string(),
-        )?;
-        let (m, n) = self.persistence;
-        rule(
-            1 <= m && m <= n,
-            "persistence",
-            "1 <= m <= n",
-            format!("{m} of {n}"),
-        )?;
-        rule(
-            self.region_epochs >= 1,
-            "region_epochs",
-            ">= 1",
-            self.region_epochs.to_string(),
+            panel,
         )
     }
 
@@ -234,6 +229,23 @@ impl NetworkParams {
     /// The roster entry of a HyperNode.
     pub fn member(&self, id: &HyperNodeId) -> Option<&RosterEntry> {
         self.roster.iter().find(|entry| entry.id == *id)
+    }
+}
+
+fn rule(
+    ok: bool,
+    name: &'static str,
+    expected: &str,
+    actual: impl ToString,
+) -> Result<(), ParamsError> {
+    let (expected, actual) = (expected.to_owned(), actual.to_string());
+    match ok {
+        true => Ok(()),
+        false => Err(ParamsError {
+            name,
+            expected,
+            actual,
+        }),
     }
 }
 

@@ -68,6 +68,18 @@ pub enum ChaseError {
     Cipher(#[from] CipherError),
 }
 
+impl ChaseError {
+    /// Whether the signed answer itself proves that the node failed. An answer by another key, of another node or to
+    /// another nonce proves nothing: whoever asked may have put it beside the wrong question.
+    pub fn proves_failure(&self) -> bool {
+        match self {
+            Self::State { .. } => true,
+            Self::Differs { name, .. } => !matches!(*name, "signer" | "node" | "nonce"),
+            Self::Plan(_) | Self::Cipher(_) => false,
+        }
+    }
+}
+
 /// Verifies an answer in full, whether its key is still secret or revealed already.
 pub fn verify(
     answer: &Authenticated<ChaseAnswer>,

@@ -27,12 +27,14 @@ pub fn cells(outcomes: &[Outcome], epoch: Epoch, slots: u32, panel: &BTreeSet<u3
     Blob((0..slots).map(|slot| cell(slot) as u8).collect())
 }
 
-/// A wrong answer is no signed answer: the slot counts as unanswered by this HyperNode.
+/// Only silence beside good control probes counts against the node; a probe knows no wrong answer that proves anything.
 fn cell_of(class: OutcomeClass) -> Cell {
     match class {
         OutcomeClass::Pass => Cell::Answered,
-        OutcomeClass::Fail | OutcomeClass::Unreachable => Cell::Unanswered,
-        OutcomeClass::VerifierFault | OutcomeClass::Inconclusive => Cell::Inconclusive,
+        OutcomeClass::Unreachable => Cell::Unanswered,
+        OutcomeClass::Fail | OutcomeClass::VerifierFault | OutcomeClass::Inconclusive => {
+            Cell::Inconclusive
+        }
         OutcomeClass::Excluded => Cell::Excluded,
     }
 }
@@ -53,37 +55,57 @@ pub struct Attested {
 pub fn attest(appraisals: &[Attested]) -> AttestSummary {
     let classes = appraisals.iter().map(|appraisal| appraisal.class);
     let class = verdict_of(classes);
-    let passed = appraisals.iter().filter(|appraisal| appraisal.class == OutcomeClass::Pass);
+    let passed = appraisals
+        .iter()
+        .filter(|appraisal| appraisal.class == OutcomeClass::Pass);
     let lowest = passed.map(|appraisal| appraisal.tier).min().unwrap_or(0);
     AttestSummary {
         class,
-        tier: if class == OutcomeClass::Pass { lowest } else { 0 },
-        owner: appraisals.iter().rev().find_map(|appraisal| appraisal.owner),
+        tier: if class == OutcomeClass::Pass {
+            lowest
+        } else {
+            0
+        },
+        owner: appraisals
+            .iter()
+            .rev()
+            .find_map(|appraisal| appraisal.owner),
     }
 }
 
 /// `fail` as soon as one chase failed, `pass` when at least one passed and none failed, else inconclusive.
 /// The rate is the lower median of the passed; it counts as `iops` only when every one of them does.
 pub fn chase(outcomes: &[Outcome]) -> ChaseSummary {
-    let chases = || outcomes.iter().filter(|outcome| outcome.kind == OutcomeKind::Chase);
+    let chases = || {
+        outcomes
+            .iter()
+            .filter(|outcome| outcome.kind == OutcomeKind::Chase)
+    };
     let passed = || chases().filter(|outcome| outcome.class == OutcomeClass::Pass);
-    let mut rates: Vec<u64> =
-        passed().filter_map(|outcome| outcome.metric(metric::CHASE_READS_PER_S)).collect();
+    let mut rates: Vec<u64> = passed()
+        .filter_map(|outcome| outcome.metric(metric::CHASE_READS_PER_S))
+        .collect();
     rates.sort_unstable();
     let middle = rates.len().saturating_sub(1) / 2;
     let all_iops = passed().all(|outcome| outcome.metric(metric::CHASE_IS_IOPS) == Some(1));
     ChaseSummary {
         class: verdict_of(chases().map(|outcome| outcome.class)),
         reads_per_s: rates.get(middle).copied().unwrap_or(0),
-        kind: if all_iops && !rates.is_empty() { ChaseKind::Iops } else { ChaseKind::Liveness },
+        kind: if all_iops && !rates.is_empty() {
+            ChaseKind::Iops
+        } else {
+            ChaseKind::Liveness
+        },
     }
 }
 
 fn verdict_of(classes: impl Iterator<Item = OutcomeClass>) -> OutcomeClass {
-    classes.fold(OutcomeClass::Inconclusive, |so_far, class| match (so_far, class) {
-        (_, OutcomeClass::Fail) | (OutcomeClass::Fail, _) => OutcomeClass::Fail,
-        (_, OutcomeClass::Pass) | (OutcomeClass::Pass, _) => OutcomeClass::Pass,
-        _ => OutcomeClass::Inconclusive,
+    classes.fold(OutcomeClass::Inconclusive, |so_far, class| {
+        match (so_far, class) {
+            (_, OutcomeClass::Fail) | (OutcomeClass::Fail, _) => OutcomeClass::Fail,
+            (_, OutcomeClass::Pass) | (OutcomeClass::Pass, _) => OutcomeClass::Pass,
+            _ => OutcomeClass::Inconclusive,
+        }
     })
 }
 
@@ -111,7 +133,10 @@ mod tests {
             place: (Epoch(1), Slot(slot)),
             window: (UnixMs(0), UnixMs(0)),
             class,
-            metrics: vec![(metric::CHASE_READS_PER_S, rate), (metric::CHASE_IS_IOPS, 0)],
+            metrics: vec![
+                (metric::CHASE_READS_PER_S, rate),
+                (metric::CHASE_IS_IOPS, 0),
+            ],
             evidence: Vec::new(),
             policy: Digest([0; 32]),
             r: [0; 32],
@@ -138,14 +163,30 @@ mod tests {
     #[test]
     fn one_failed_appraisal_fails_the_epoch_but_keeps_the_proven_owner() {
         let owner = Some(Address([1; 20]));
-        let good = Attested { class: OutcomeClass::Pass, tier: 1, owner };
-        let bad = Attested { class: OutcomeClass::Fail, tier: 0, owner };
-        let none = Attested { class: OutcomeClass::Unreachable, tier: 0, owner: None };
+        let good = Attested {
+            class: OutcomeClass::Pass,
+            tier: 1,
+            owner,
+        };
+        let bad = Attested {
+            class: OutcomeClass::Fail,
+            tier: 0,
+            owner,
+        };
+        let none = Attested {
+            class: OutcomeClass::Unreachable,
+            tier: 0,
+            owner: None,
+        };
         assert_eq!(attest(&[good, none]).class, OutcomeClass::Pass);
         assert_eq!(attest(&[good, none]).tier, 1);
         assert_eq!(
             attest(&[bad, good]),
-            AttestSummary { class: OutcomeClass::Fail, tier: 0, owner }
+            AttestSummary {
+                class: OutcomeClass::Fail,
+                tier: 0,
+                owner
+            }
         );
         assert_eq!(attest(&[none]).class, OutcomeClass::Inconclusive);
         assert_eq!(attest(&[]).owner, None);
@@ -155,7 +196,12 @@ mod tests {
     fn the_rate_is_a_lower_median_of_passed_chases() {
         let chased = |class, rate| outcome(OutcomeKind::Chase, 0, class, rate);
         let pass = OutcomeClass::Pass;
-        let four = [chased(pass, 4), chased(pass, 1), chased(pass, 3), chased(pass, 2)];
+        let four = [
+            chased(pass, 4),
+            chased(pass, 1),
+            chased(pass, 3),
+            chased(pass, 2),
+        ];
         let summary = chase(&four);
         assert_eq!((summary.class, summary.reads_per_s), (pass, 2));
         let failed = [chased(pass, 4), chased(OutcomeClass::Fail, 0)];

@@ -1,4 +1,5 @@
 //! assay-hypernode: the verifier's daemon.
+#![forbid(unsafe_code)]
 
 use anyhow::Result;
 use assay_hypernode::config::{self, Secrets};

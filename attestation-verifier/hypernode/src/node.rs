@@ -47,10 +47,10 @@ async fn census(context: Arc<Context>, node: Registered, lost: Arc<Notify>) -> R
         clock::sleep_until(start).await;
         if let Some(at) = probe_time(&context, &node, epoch, slot)? {
             clock::sleep_until(at).await;
-            let binding = context
-                .binding(&node.node)?
-                .filter(|binding| binding.holds_in(epoch));
-            let session = binding.map(|binding| binding.session_key);
+            let session = context.binding(&node.node)?.map(|binding| probe::Session {
+                key: binding.session_key,
+                holds: binding.holds_in(epoch),
+            });
             let asking = Asking::begin(&context, &node, (epoch, slot))?;
             let late = clock::now().0 > at.0.saturating_add(context.params.clock_skew_ms_max);
             if late {

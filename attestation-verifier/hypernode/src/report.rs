@@ -143,18 +143,33 @@ fn panel_slots(context: &Context, epoch: Epoch, node: NodeId) -> Result<BTreeSet
     Ok((0..context.params.slots()).filter(on_panel).collect())
 }
 
+/// The keys of regions whose period ends with this epoch, as far as their hash is in the log.
 fn reveals(context: &Context, epoch: Epoch, node: NodeId) -> Result<Vec<RegionReveal>> {
-    let id = RegionId {
-        region: 0,
-        generation: context.params.region_generation(epoch),
-    };
-    if !context.params.reveals_regions(epoch) || context.receipt(&node, id)?.is_none() {
+    let generation = context.params.region_generation(epoch);
+    if !context.params.reveals_regions(epoch) || !key_hash_logged(context, epoch, node)? {
         return Ok(Vec::new());
     }
-    let key = context.region_key(&node, id);
+    let region = 0;
+    let key = context.region_key(&node, RegionId { region, generation });
     Ok(vec![RegionReveal {
-        region: id.region,
-        generation: id.generation,
+        region,
+        generation,
         key,
     }])
+}
+
+fn key_hash_logged(context: &Context, last: Epoch, node: NodeId) -> Result<bool> {
+    let first = last
+        .0
+        .saturating_sub(context.params.region_epochs.saturating_sub(1));
+    for epoch in (first..=last.0).map(Epoch) {
+        let outcomes = outcomes(context, epoch, node)?;
+        if outcomes
+            .iter()
+            .any(|outcome| outcome.kind == OutcomeKind::RegionKey)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -1,4 +1,5 @@
 //! `assay-bridge`: see `assay-bridge help`. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+#![forbid(unsafe_code)]
 
 use anyhow::{Context, Result};
 use assay_aggregate::inputs::History;

@@ -224,8 +224,9 @@ fn attested(appraised: &Result<Appraisal, Refused>) -> Attested {
             tier: appraisal.tier,
             owner: appraisal.owner.map(|owner| owner.provider),
         },
+        // Nothing shows that it came from the enrolled TPM.
         Err(_) => Attested {
-            class: OutcomeClass::Fail,
+            class: OutcomeClass::Inconclusive,
             tier: 0,
             owner: None,
         },
@@ -248,8 +249,8 @@ fn compare(
     let (says, is) = (outcome.class.name(), attested.class.name());
     let at = ("attestation/class", about);
     // The clock of earlier evidence is not known: it may be why the HyperNode refused.
-    if incomplete && says == "fail" && is == "pass" {
-        let actual = "pass, without the clock record of evidence that is not in the bundle";
+    if incomplete && says == "inconclusive" && is != says {
+        let actual = "genuine, without the clock record of evidence that is not in the bundle";
         return findings.undecided(at, says, actual);
     }
     findings.holds(

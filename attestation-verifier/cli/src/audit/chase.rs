@@ -9,7 +9,7 @@ use assay_appraisal::chase::{ExpectedChase, verify};
 use assay_appraisal::summary::chase_kind;
 use assay_protocol::answers::{ChaseAnswer, Countersigned, FillReceipt};
 use assay_protocol::class::HardwareClass;
-use assay_protocol::cose::{claimed_signer, open};
+use assay_protocol::cose::{CoseError, claimed_signer, open};
 use assay_protocol::ids::{Digest, Epoch, RegionKey, SessionKey};
 use assay_protocol::limits::{CHASE_ANSWER_BYTES_MAX, SMALL_OBJECT_BYTES_MAX};
 use assay_protocol::outcome::{OutcomeClass, OutcomeKind, media, metric};
@@ -96,6 +96,14 @@ fn reveals(
         }
     }
     keys
+}
+
+/// Why a walk did not pass.
+enum Walked {
+    /// The bound key signed a wrong answer to this nonce.
+    Failed(String),
+    /// Nothing shows that the node gave this answer to this nonce.
+    Unproven(String),
 }
 
 impl Regions<'_> {
@@ -304,16 +312,16 @@ impl Regions<'_> {
             findings.undecided(at, says, "the region's key is not revealed in the bundle");
             return None;
         };
-        let walked = self.walk(recorded, raw, id, class, key);
-        let is = match &walked {
+        let is = match self.walk(recorded, raw, id, class, key) {
             Ok(Bound::Unknown) => {
                 findings.undecided(at, says, NOT_IN_BUNDLE);
                 return None;
             }
             Ok(_) => "pass".to_owned(),
-            Err(why) => format!("fail ({why})"),
+            Err(Walked::Failed(why)) => format!("fail ({why})"),
+            Err(Walked::Unproven(why)) => format!("inconclusive ({why})"),
         };
-        findings.holds(at, walked.is_ok() == (says == "pass"), says, is);
+        findings.holds(at, is.starts_with(says), says, is);
         numbers(findings, recorded, id, class);
         Some(())
     }
@@ -325,9 +333,10 @@ impl Regions<'_> {
         id: RegionId,
         class: &HardwareClass,
         key: &RegionKey,
-    ) -> Result<Bound, String> {
-        let signer = claimed_signer(raw, CHASE_ANSWER_BYTES_MAX).map_err(|e| e.to_string())?;
-        let answer = open::<ChaseAnswer>(raw, &signer).map_err(|e| e.to_string())?;
+    ) -> Result<Bound, Walked> {
+        let unproven = |error: CoseError| Walked::Unproven(error.to_string());
+        let signer = claimed_signer(raw, CHASE_ANSWER_BYTES_MAX).map_err(unproven)?;
+        let answer = open::<ChaseAnswer>(raw, &signer).map_err(unproven)?;
         let session_key = SessionKey(signer);
         let expected = ExpectedChase {
             node: self.case.node(),
@@ -335,12 +344,16 @@ impl Regions<'_> {
             nonce: place(self.case, recorded, Challenge::Chase).nonce(&recorded.outcome.r),
             plan: class.chase_plan(id),
         };
-        verify(&answer, &expected, key).map_err(|error| error.to_string())?;
-        match self.attested.bound(recorded, session_key) {
-            Bound::No => Err(format!(
-                "session key {session_key} that no attestation binds"
-            )),
-            bound => Ok(bound),
+        let bound = self.attested.bound(recorded, session_key);
+        if bound == Bound::No {
+            let why = format!("session key {session_key} that no attestation binds");
+            return Err(Walked::Unproven(why));
+        }
+        match verify(&answer, &expected, key) {
+            Err(_) if bound == Bound::Unknown => Ok(bound),
+            Err(error) if error.proves_failure() => Err(Walked::Failed(error.to_string())),
+            Err(error) => Err(Walked::Unproven(error.to_string())),
+            Ok(_) => Ok(bound),
         }
     }
 

@@ -95,7 +95,8 @@ fn judge(
             Some(appraisal),
         ),
         Ok(appraisal) => (OutcomeClass::Fail, 0, failures(&appraisal), Some(appraisal)),
-        Err(refused) => (OutcomeClass::Fail, 0, refused.to_string(), None),
+        // Nothing shows that this came from the enrolled TPM: it earns nothing and proves nothing.
+        Err(refused) => (OutcomeClass::Inconclusive, 0, refused.to_string(), None),
     };
     let mut draft = asking.draft(OutcomeKind::Attest, class);
     draft.metrics.push((metric::TIER, tier.into()));

@@ -8,7 +8,7 @@ use assay_appraisal::summary;
 use assay_protocol::answers::ChaseAnswer;
 use assay_protocol::chase::ChasePlan;
 use assay_protocol::cose;
-use assay_protocol::ids::{Nonce, SessionKey};
+use assay_protocol::ids::{Nonce, RegionKey, SessionKey};
 use assay_protocol::outcome::{OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::region::{BLOCK_BYTES, RegionId};
 use assay_protocol::schedule::Challenge;
@@ -35,14 +35,7 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
         plan,
     };
     let key = context.region_key(&asking.node.node, id);
-    let judged = cose::open::<ChaseAnswer>(&walked.bytes, &session.0)
-        .map_err(|error| error.to_string())
-        .and_then(|answer| verify(&answer, &expected, &key).map_err(|error| error.to_string()));
-    let class = if judged.is_ok() {
-        OutcomeClass::Pass
-    } else {
-        OutcomeClass::Fail
-    };
+    let (class, detail) = judge(&walked.bytes, &expected, &key);
     let mut draft = asking.draft(OutcomeKind::Chase, class);
     let reads = plan.reads();
     let per_second = reads
@@ -57,9 +50,22 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
         (metric::CHASE_IS_IOPS, kind as u64),
     ];
     draft.raw.push((walked.bytes, media::CHASE_ANSWER));
-    draft.detail = judged.err().unwrap_or_default();
+    draft.detail = detail;
     let recorded = context.record(draft)?;
     Ok(recorded.map_or(OutcomeClass::Inconclusive, |outcome| outcome.class))
+}
+
+/// `fail` only when the answer itself proves it: signed by the bound key, to this nonce.
+fn judge(bytes: &[u8], expected: &ExpectedChase, key: &RegionKey) -> (OutcomeClass, String) {
+    let answer = match cose::open::<ChaseAnswer>(bytes, &expected.session_key.0) {
+        Ok(answer) => answer,
+        Err(error) => return (OutcomeClass::Inconclusive, error.to_string()),
+    };
+    match verify(&answer, expected, key) {
+        Ok(_) => (OutcomeClass::Pass, String::new()),
+        Err(error) if error.proves_failure() => (OutcomeClass::Fail, error.to_string()),
+        Err(error) => (OutcomeClass::Inconclusive, error.to_string()),
+    }
 }
 
 struct Walked {

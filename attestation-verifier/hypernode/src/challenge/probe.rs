@@ -23,7 +23,7 @@ pub async fn run(
     shared: &Arc<Context>,
     asking: &Asking<'_>,
     link: &mut Option<AgentLink>,
-    session: Option<SessionKey>,
+    session: Option<Session>,
 ) -> Result<OutcomeClass> {
     let slot_ms = shared.params.slot_ms;
     let slot_start = shared.params.slot_start(asking.place.0, asking.place.1);
@@ -32,7 +32,7 @@ pub async fn run(
     let nonce = asking.nonce(Challenge::Probe);
     let Some(session) = session else {
         let mut draft = asking.draft(OutcomeKind::Probe, OutcomeClass::Inconclusive);
-        draft.detail = "no session key of this node is bound yet".into();
+        draft.detail = "no session key of this node was ever bound".into();
         shared.record(draft)?;
         return Ok(OutcomeClass::Inconclusive);
     };
@@ -41,13 +41,18 @@ pub async fn run(
         shared,
         asking,
         link,
-        session,
+        session.key,
         nonce,
         answer_by,
         attempts_max,
     )
     .await;
     let draft = match answered {
+        Ok(_) if !session.holds => {
+            let mut draft = asking.draft(OutcomeKind::Probe, OutcomeClass::Inconclusive);
+            draft.detail = "the node answers, but its session key is not bound any more".into();
+            draft
+        }
         Ok(answer) => {
             let mut draft = asking.draft(OutcomeKind::Probe, OutcomeClass::Pass);
             draft.metrics = vec![
@@ -81,6 +86,16 @@ pub async fn run(
     let class = draft.class;
     shared.record(draft)?;
     Ok(class)
+}
+
+/// The session key that must answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    /// The key.
+    pub key: SessionKey,
+    /// Whether its binding still holds. An answer by a key whose binding ended is no answer that counts, but silence is
+    /// silence: a node that vanished for good must not end as undecided.
+    pub holds: bool,
 }
 
 struct Answered {

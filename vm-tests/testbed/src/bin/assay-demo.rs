@@ -1,4 +1,5 @@
 //! `make demo`: see `assay_testbed::demo`.
+#![forbid(unsafe_code)]
 
 use clap::Parser;
 use std::path::PathBuf;

@@ -157,25 +157,8 @@ impl LocalNetwork {
             let made = register(&programs, &dir, &rpc, &contract, account, *stake, n + 1)?;
             hypernodes.push(made);
         }
-        let network = dir.join("network.json");
-        let opened: Opened = serde_json::from_str(&programs.run(
-            "assay-bridge",
-            &[
-                "open-genesis",
-                "--rpc",
-                &rpc,
-                "--key",
-                text(&deployer.key)?,
-                "--contract",
-                &contract,
-                "--plan",
-                text(&plan_file)?,
-                "--out",
-                text(&network)?,
-            ],
-        )?)?;
-        let params: NetworkParams = serde_json::from_str(&fs::read_to_string(&network)?)?;
-        let committee = opened.committee;
+        let (params, committee) =
+            open_genesis(&programs, &dir, &rpc, &deployer, &contract, &plan_file)?;
         let network = Self {
             programs,
             dir,
@@ -436,6 +419,36 @@ fn deploy(
         &in_ms,
     ];
     Ok(programs.run("assay-bridge", &args)?.trim().to_owned())
+}
+
+/// Closes the roster; returns the network's parameters and the hash of its committee.
+fn open_genesis(
+    programs: &Programs,
+    dir: &Path,
+    rpc: &str,
+    deployer: &Account,
+    contract: &str,
+    plan: &Path,
+) -> Result<(NetworkParams, Keccak)> {
+    let (key, plan) = (text(&deployer.key)?, text(plan)?);
+    let file = dir.join("network.json");
+    let out = text(&file)?;
+    let args = [
+        "open-genesis",
+        "--rpc",
+        rpc,
+        "--key",
+        key,
+        "--contract",
+        contract,
+        "--plan",
+        plan,
+        "--out",
+        out,
+    ];
+    let opened: Opened = serde_json::from_str(&programs.run("assay-bridge", &args)?)?;
+    let params = serde_json::from_str(&fs::read_to_string(&file)?)?;
+    Ok((params, opened.committee))
 }
 
 fn register(

@@ -1,0 +1,38 @@
+# The commands of the house. Each is a few lines; what they run is in tools/ and fuzz/run.sh.
+#
+#   make demo    one promise proven end to end, on this machine
+#   make test    everything that must hold before a change is merged
+#   make fuzz    a longer run of every fuzz target (FUZZ_SECONDS each, default 60)
+#   make setup   only installs what the others need
+
+FUZZ_SECONDS ?= 60
+DEMO_PACKAGES = assay-agent assay-hypernode assay-bridge assay-cli assay-testbed
+
+# rustup's programs, also where no login shell has put them on the path.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# On a terminal cargo shows its progress bar, elsewhere it is silent.
+QUIET = $(if $(shell test -t 2 && echo terminal),,--quiet)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test fuzz clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@tools/setup.sh
+
+demo: setup
+	@echo "==> building the programs (release profile; some ten minutes the first time)"
+	@cargo build --release --locked $(QUIET) --bins $(addprefix -p ,$(DEMO_PACKAGES))
+	@target/release/assay-demo
+
+test: setup
+	@tools/test.sh
+
+fuzz: setup
+	@fuzz/run.sh $(FUZZ_SECONDS)
+
+clean:
+	cargo clean
+	rm -rf fuzz/target fuzz/corpus fuzz/artifacts demo-out

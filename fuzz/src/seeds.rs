@@ -1,0 +1,229 @@
+//! Writes the first corpus: real objects of the product, so that fuzzing starts behind the first checks.
+
+use assay_aggregate::agreement::{Agreement, Entry, Event, Setting, input_set_hash};
+use assay_appraisal::checks::Mode;
+use assay_fuzz::node::{self, SoftNode};
+use assay_fuzz::samples::{self, Sample};
+use assay_log::checkpoint::{self, Checkpoint};
+use assay_log::leaf::{Leaf, NodeLeaf, SlotLeaf};
+use assay_log::{bundle, tar};
+use assay_protocol::cbor::Value;
+use assay_protocol::chase::ChasePlan;
+use assay_protocol::cose::{self, Signer as _};
+use assay_protocol::ids::{Beacon, Digest, Epoch, Keccak, Nonce, Slot};
+use assay_protocol::region::RegionId;
+use assay_protocol::wire::{
+    self, AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, PeerRequest, Refusal,
+    RefusalCode,
+};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+struct Corpus(PathBuf);
+
+impl Corpus {
+    fn add(&self, target: &str, seeds: impl IntoIterator<Item = Vec<u8>>) {
+        let dir = self.0.join(target);
+        std::fs::create_dir_all(&dir).expect("a corpus folder");
+        for (number, seed) in seeds.into_iter().enumerate() {
+            std::fs::write(dir.join(format!("seed-{number:02}")), seed).expect("a seed");
+        }
+    }
+}
+
+fn main() {
+    let corpus = Corpus(
+        std::env::args_os()
+            .nth(1)
+            .expect("usage: seeds <corpus folder>")
+            .into(),
+    );
+    objects(&corpus);
+    tpm(&corpus);
+    archive(&corpus);
+    corpus.add("frames", frames());
+    corpus.add("agent_config", [node::config().into_bytes()]);
+    corpus.add(
+        "hardware_class",
+        [assay_hw_profiles::DEMO_CLASS.as_bytes().to_vec()],
+    );
+    corpus.add("agreement_memory", memory());
+}
+
+fn bytes(samples: Vec<Sample>) -> impl Iterator<Item = Vec<u8>> {
+    samples.into_iter().map(|sample| sample.bytes)
+}
+
+fn objects(corpus: &Corpus) {
+    let payloads = || bytes(samples::signed()).map(|signed| split(&signed).payload);
+    corpus.add(
+        "cbor",
+        bytes(samples::signed()).chain(bytes(samples::records())),
+    );
+    corpus.add("cose", bytes(samples::signed()));
+    corpus.add("cose_payloads", payloads().skip(1));
+    corpus.add("records", bytes(samples::records()));
+    corpus.add("evidence", bytes(samples::signed()).take(1));
+    corpus.add("evidence_claims", payloads().take(1));
+    corpus.add(
+        "evidence_vendor",
+        bytes(samples::signed())
+            .take(1)
+            .map(|signed| vendor(&signed)),
+    );
+    corpus.add("board_objects", bytes(samples::signed()).chain(payloads()));
+}
+
+fn split(signed: &[u8]) -> cose::Parts {
+    cose::split("seed", signed.len(), signed).expect("a signed sample")
+}
+
+fn vendor(signed: &[u8]) -> Vec<u8> {
+    match split(signed).unprotected {
+        Value::Map(entries) => match entries.into_iter().next() {
+            Some((_, Value::Bytes(collection))) => collection,
+            other => panic!("no CMW collection: {other:?}"),
+        },
+        other => panic!("no unprotected header: {other:?}"),
+    }
+}
+
+fn tpm(corpus: &Corpus) {
+    let node = SoftNode::shared();
+    let log = node::good_log();
+    let evidence = node.evidence(&log);
+    let appraisal = node
+        .verify(&evidence, Mode::Verify)
+        .expect("the seed is genuine");
+    assert_eq!(appraisal.tier, 1, "{:?}", appraisal.checks);
+    let quote = node.quote(&samples::claims(), &[]);
+    let mut sized = (node.ak_public.len() as u16).to_be_bytes().to_vec();
+    sized.extend(&node.ak_public);
+    corpus.add("tpm_signature", [node.sign(&quote)]);
+    corpus.add("tpm_attest", [quote]);
+    corpus.add("tpm_public", [node.ak_public.clone(), sized]);
+    corpus.add("eventlog", [log.clone()]);
+    corpus.add("ek_certificate", [include_bytes!("../ek/ek.der").to_vec()]);
+    corpus.add("appraise", [evidence]);
+    corpus.add("appraise_event_log", [log]);
+}
+
+fn archive(corpus: &Corpus) {
+    let (key, hypernode) = (samples::key(), samples::hypernode());
+    let origin = checkpoint::origin(&samples::NETWORK, &hypernode);
+    let statement = Checkpoint {
+        origin,
+        size: 12,
+        root: Digest([5; 32]),
+    };
+    let note = checkpoint::sign_checkpoint(&statement, &hypernode, |body| key.sign(body));
+    corpus.add(
+        "checkpoint",
+        [
+            note.expect("a note").into_bytes(),
+            statement.body().into_bytes(),
+        ],
+    );
+    let (epoch, root) = (Epoch(7), Digest([6; 32]));
+    let slot = Leaf::Slot(SlotLeaf {
+        epoch,
+        slot: Slot(3),
+        count: 2,
+        root,
+    });
+    let node = Leaf::Node(NodeLeaf {
+        epoch,
+        node: samples::NODE,
+        count: 2,
+        root,
+    });
+    corpus.add("log_leaf", [slot.encode(), node.encode()]);
+    let files = BTreeMap::from([
+        ("claim.cbor".to_owned(), vec![1]),
+        ("epochs/7/root.cbor".to_owned(), vec![2]),
+    ]);
+    let bag = bundle::seal(&files).expect("a bag");
+    corpus.add("bundle", [tar::encode_tar(&bag).expect("an archive")]);
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let (nonce, epoch, beacon) = (Nonce([1; 32]), Epoch(2), Beacon([3; 32]));
+    let id = RegionId {
+        region: 0,
+        generation: 1,
+    };
+    let plan = ChasePlan {
+        id,
+        blocks: 64,
+        lanes: 1,
+        steps: 8,
+        checkpoint_every: 4,
+    };
+    let object = BoardObject::Vote(vec![1, 2, 3]);
+    let refusal = Refusal::new(RefusalCode::Busy, "later");
+    let payload = |frame: Result<Vec<u8>, _>| -> Vec<u8> {
+        let frame: Vec<u8> = frame.expect("a frame");
+        frame.get(wire::HEADER_BYTES..).unwrap_or_default().to_vec()
+    };
+    vec![
+        wire::frame(&AgentRequest::Enrol, 1024).expect("a frame"),
+        payload(wire::frame(
+            &AgentRequest::Attest {
+                nonce,
+                epoch,
+                beacon,
+            },
+            1024,
+        )),
+        payload(wire::frame(&AgentRequest::Chase { nonce, plan }, 1024)),
+        payload(wire::frame(
+            &AgentReply::Answer { bytes: vec![9; 40] },
+            1024,
+        )),
+        payload(wire::frame(&AgentReply::Refused(refusal), 1024)),
+        payload(wire::frame(&PeerRequest::Control { nonce }, 1024)),
+        payload(wire::frame(
+            &BoardRequest::Post {
+                epoch,
+                object: object.clone(),
+            },
+            1024,
+        )),
+        payload(wire::frame(
+            &BoardReply::Objects {
+                objects: vec![(1, object)],
+            },
+            1024,
+        )),
+    ]
+}
+
+/// A round of one HyperNode from its commit to its signature: what it remembers after each step.
+fn memory() -> Vec<Vec<u8>> {
+    let (hypernode, commit) = (samples::hypernode(), Digest([5; 32]));
+    let entry = Entry { hypernode, commit };
+    let mut agreement = Agreement::start(Setting {
+        network: samples::NETWORK,
+        epoch: Epoch(7),
+        round: 0,
+        own: hypernode,
+        proposer: hypernode,
+        weights: BTreeMap::from([(hypernode, 1)]),
+    });
+    let input_set = input_set_hash(&samples::NETWORK, Epoch(7), &[entry]);
+    let digest = Keccak([8; 32]);
+    let events = [
+        Event::Commit(entry),
+        Event::CommitsDue,
+        Event::CommitsClosed,
+        Event::Reveal(entry),
+        Event::RevealsDue,
+        Event::ProposalDue,
+        Event::RootComputed { input_set, digest },
+    ];
+    let step = |event| {
+        agreement.handle(event);
+        agreement.memory().encode()
+    };
+    events.map(step).into()
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Everything that must hold, a line a stage. A stage's output goes to target/test-logs and is shown when it fails.
+# Two build sets: the dev profile (clippy, binaries, tests) and fuzz/target.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+FUZZ_SMOKE_SECONDS=${FUZZ_SMOKE_SECONDS:-5}
+logs=$PWD/target/test-logs
+venv=$PWD/target/foreign-venv
+mkdir -p "$logs"
+
+# Functions run as conditions here, so `set -e` does not reach into them: they chain with &&.
+stage() { # title, command...
+  local title=$1 log=$logs/${1// /-}.log start=$SECONDS
+  shift
+  printf '==> %-40s' "$title"
+  if "$@" >"$log" 2>&1; then
+    printf 'ok %6d s\n' $((SECONDS - start))
+  else
+    printf 'FAILED %6d s\n' $((SECONDS - start))
+    tail -n 100 "$log" >&2
+    echo "error: $title failed; all of its output is in ${log#"$PWD"/}" >&2
+    exit 1
+  fi
+}
+
+tool() { # cargo subcommand, version: built from source when absent, which takes minutes
+  cargo "$1" --version || cargo install --locked "cargo-$1@$2"
+}
+
+contracts() (
+  cd ledger-bridge/contracts && npm ci --no-audit --no-fund && node compile.mjs --check
+)
+
+foreign_decoder() {
+  { [[ -x $venv/bin/pip ]] || python3 -m venv "$venv"; } &&
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r vm-tests/foreign/requirements.txt
+}
+
+tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace --locked --no-fail-fast
+  else
+    cargo test --workspace --locked --no-fail-fast --bins --lib --tests
+  fi
+}
+
+stage 'format'              cargo fmt --all --check
+stage 'format fuzz'         cargo fmt --manifest-path fuzz/Cargo.toml --check
+stage 'clippy'              cargo clippy --workspace --all-targets --locked -- -D warnings
+stage 'contract is current' contracts
+stage 'build'               cargo build --workspace --bins --tests --locked
+stage 'foreign decoder'     foreign_decoder
+export ASSAY_FOREIGN_PYTHON=$venv/bin/python
+stage 'tests'               tests
+stage 'tool cargo-deny'     tool deny 0.20.2
+stage 'dependencies'        cargo deny --locked check bans licenses sources
+stage 'tool cargo-fuzz'     tool fuzz 0.13.2
+stage 'fuzz smoke'          fuzz/run.sh "$FUZZ_SMOKE_SECONDS"
+echo "==> all passed in $((SECONDS / 60)) min"
