@@ -112,7 +112,11 @@ fn next_batch(queue: &Receiver<Waiting>, waiting: &mut VecDeque<Waiting>) -> Opt
     let freshness = waiting.front()?.0.freshness;
     let (mut batch, mut others) = (Vec::new(), VecDeque::new());
     for request in waiting.drain(..) {
-        let fits = batch.len() < NONCE_BATCH_MAX && request.0.freshness == freshness;
+        // One nonce a HyperNode: two of one in a batch would make the evidence useless to it.
+        let again = |(other, _): &Waiting| other.hypernode == request.0.hypernode;
+        let fits = batch.len() < NONCE_BATCH_MAX
+            && request.0.freshness == freshness
+            && !batch.iter().any(again);
         if fits {
             batch.push(request)
         } else {

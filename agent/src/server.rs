@@ -158,7 +158,9 @@ impl Shared {
     fn limits(&self) -> (usize, usize) {
         let config = &self.agent.node.config;
         let all = usize::try_from(config.limits.connections_max).unwrap_or(usize::MAX);
-        (all, (all / config.roster.len().max(1)).max(1))
+        let members = config.roster.len().max(1);
+        // A HyperNode needs two: one for the census, one for everything longer.
+        (all.max(members.saturating_mul(2)), (all / members).max(2))
     }
 }
 

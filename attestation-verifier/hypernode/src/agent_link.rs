@@ -105,6 +105,11 @@ impl AgentLink {
         self.peer
     }
 
+    /// The address it was made to.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Sends a request.
     pub async fn send(&mut self, request: &AgentRequest) -> Result<(), LinkError> {
         let sent = aio::write(&mut self.stream, request, AGENT_REQUEST_BYTES_MAX).await;

@@ -32,6 +32,8 @@ pub struct Round<'a> {
     seen: u64,
     outbox: VecDeque<BoardObject>,
     phase: Phase,
+    /// The list locked on, until its root is computed.
+    to_compute: Option<Vec<Entry>>,
 }
 
 /// How far the clock has driven the round.
@@ -86,6 +88,7 @@ impl<'a> Round<'a> {
             seen: 0,
             outbox: VecDeque::new(),
             phase: Phase::Commits,
+            to_compute: None,
         };
         for (hypernode, commit) in context.commits_in_time(epoch)? {
             round
@@ -106,6 +109,7 @@ impl<'a> Round<'a> {
             if let Err(error) = self.exchange().await {
                 eprintln!("note: epoch {}: {error:#}", self.epoch);
             }
+            self.try_root().await?;
             tokio::time::sleep(POLL).await;
         }
         Ok(())
@@ -210,28 +214,35 @@ impl<'a> Round<'a> {
     }
 
     async fn handle(&mut self, event: Event) -> Result<()> {
-        let mut actions: VecDeque<Action> = self.machine.handle(event).into();
-        while let Some(action) = actions.pop_front() {
+        for action in self.machine.handle(event) {
             match action {
-                Action::ComputeRoot(list) => {
-                    let input_set = input_set_hash(&self.context.network, self.epoch, &list);
-                    match self.compute(&list).await {
-                        Ok(outcome) => {
-                            let params = &self.context.params;
-                            let digest = outcome.root.digest(params.chain_id, &params.contract);
-                            let event = Event::RootComputed { input_set, digest };
-                            actions.extend(self.machine.handle(event));
-                        }
-                        Err(error) => eprintln!("error: epoch {}: no root: {error:#}", self.epoch),
-                    }
-                }
+                Action::ComputeRoot(list) => self.to_compute = Some(list),
                 Action::Persist(memory) => {
-                    self.context.keep_agreement_memory(self.epoch, &memory)?
+                    self.context.keep_agreement_memory(self.epoch, &memory)?;
                 }
                 sending => self.carry_out_sending(sending)?,
             }
         }
         Ok(())
+    }
+
+    /// Computes the root of the list locked on; tried again until the round is over, as it asks the ledger.
+    async fn try_root(&mut self) -> Result<()> {
+        let Some(list) = self.to_compute.clone() else {
+            return Ok(());
+        };
+        let outcome = match self.compute(&list).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                eprintln!("note: epoch {}: no root yet: {error:#}", self.epoch);
+                return Ok(());
+            }
+        };
+        self.to_compute = None;
+        let params = &self.context.params;
+        let digest = outcome.root.digest(params.chain_id, &params.contract);
+        let input_set = input_set_hash(&self.context.network, self.epoch, &list);
+        self.handle(Event::RootComputed { input_set, digest }).await
     }
 
     async fn compute(&self, list: &[Entry]) -> Result<EpochOutcome> {

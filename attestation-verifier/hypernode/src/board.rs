@@ -6,7 +6,7 @@ use crate::config::BridgeSection;
 use anyhow::{Context as _, Result, bail};
 use assay_protocol::cose::PublicKey;
 use assay_protocol::ids::Epoch;
-use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
+use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, ROSTER_MAX};
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, RefusalCode};
 use assay_transport::frames::aio;
 use assay_transport::{Identity, tls};
@@ -14,6 +14,9 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// Most objects of an epoch: each HyperNode has five.
+const OBJECTS_MAX: usize = 5 * ROSTER_MAX;
 
 /// A connection to the board, made when needed and made anew when broken.
 pub struct Board {
@@ -76,6 +79,9 @@ impl Board {
                 bail!("board: numbers do not grow: {after}, then {last}");
             }
             after = *last;
+            if all.len() > OBJECTS_MAX {
+                bail!("board: more than {OBJECTS_MAX} objects in epoch {epoch}");
+            }
             all.extend(objects.into_iter().map(|(_, object)| object));
         }
     }

@@ -11,10 +11,11 @@ pub fn now() -> UnixMs {
     UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Sleeps until `at`; returns at once when it is past.
+/// Sleeps until `at`, also when the clock is set back meanwhile; returns at once when it is past.
 pub async fn sleep_until(at: UnixMs) {
-    let left = at.0.saturating_sub(now().0);
-    tokio::time::sleep(Duration::from_millis(left)).await;
+    while now() < at {
+        tokio::time::sleep(until(at)).await;
+    }
 }
 
 /// What is left until `at`.

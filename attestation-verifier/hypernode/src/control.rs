@@ -20,9 +20,11 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Control connections served at once.
-const CONNECTIONS_MAX: usize = 128;
-/// A control connection lives no longer than this.
-const CONNECTION_LIFE: Duration = Duration::from_secs(5);
+const CONNECTIONS_MAX: usize = 1_024;
+/// A control connection lives no longer than this: one short question.
+const CONNECTION_LIFE: Duration = Duration::from_secs(1);
+/// Pause when the system has no socket to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers control probes of roster members until the listener fails.
 pub async fn serve(context: Arc<Context>, listener: TcpListener) -> Result<()> {
@@ -36,8 +38,12 @@ pub async fn serve(context: Arc<Context>, listener: TcpListener) -> Result<()> {
     let acceptor = TlsAcceptor::from(tls::server_config(&context.identity, Arc::new(admit))?);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let permit = Arc::clone(&permits).acquire_owned().await?;
         let Ok((socket, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // Full: closing at once beats letting honest peers wait behind strangers who say nothing.
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             continue;
         };
         let (context, acceptor) = (Arc::clone(&context), acceptor.clone());

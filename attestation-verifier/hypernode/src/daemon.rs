@@ -50,28 +50,26 @@ pub async fn run(context: Context, config: Config) -> Result<()> {
 async fn watch_nodes(context: Arc<Context>) -> Result<()> {
     let mut watched = BTreeSet::new();
     loop {
-        for node in known_nodes(&context).await {
+        let (epoch, _) = context.params.at(clock::now()).unwrap_or_default();
+        for node in known_nodes(&context, epoch).await {
             if watched.insert(node.node) {
                 eprintln!("node {} at {}: watched", node.node, node.endpoint);
-                node::start(Arc::clone(&context), node);
+                node::start(&context, node.node);
             }
         }
         tokio::time::sleep(LEDGER_POLL).await;
     }
 }
 
-/// The registered nodes of classes this network has; none while the ledger does not answer.
-async fn known_nodes(context: &Context) -> Vec<Registered> {
-    match refresh(context).await {
-        Ok(mut nodes) => {
-            nodes.retain(|node| context.classes.contains_key(&node.class));
-            nodes
-        }
-        Err(error) => {
-            eprintln!("note: {error:#}");
-            Vec::new()
-        }
+/// The nodes of an epoch of classes this network has; none while the ledger does not answer.
+async fn known_nodes(context: &Context, epoch: Epoch) -> Vec<Registered> {
+    if let Err(error) = context.ledger.refresh().await {
+        eprintln!("note: {error:#}");
+        return Vec::new();
     }
+    let mut nodes = context.ledger.nodes(epoch);
+    nodes.retain(|node| context.classes.contains_key(&node.class));
+    nodes
 }
 
 /// The same, waiting for the ledger as long as commits are taken.
@@ -79,7 +77,7 @@ async fn nodes_to_report(context: &Context, epoch: Epoch) -> Vec<Registered> {
     let end = context.params.epoch_end(epoch).0;
     let deadline = UnixMs(end.saturating_add(context.params.commit_ms));
     loop {
-        let nodes = known_nodes(context).await;
+        let nodes = known_nodes(context, epoch).await;
         if !nodes.is_empty() || clock::now() >= deadline {
             return nodes;
         }
@@ -87,38 +85,67 @@ async fn nodes_to_report(context: &Context, epoch: Epoch) -> Vec<Registered> {
     }
 }
 
-async fn refresh(context: &Context) -> Result<Vec<Registered>> {
-    context.ledger.refresh_peers().await?;
-    context.ledger.nodes().await
-}
-
 /// One epoch after the other: close, report, agree, follow the ledger.
 async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
     catch_up(&context, &mut board).await;
     let mut epoch = first_epoch(&context);
+    close_missed(&context, epoch).await?;
     loop {
         let last = Slot(context.params.slots().saturating_sub(1));
         clock::sleep_until(report::closing_time(&context, epoch, last)).await;
         catch_up(&context, &mut board).await;
-        let nodes = nodes_to_report(&context, epoch).await;
-        let nodes = nodes
-            .into_iter()
-            .map(|node| (node.node, node.class))
-            .collect();
-        let kept = report::close_epoch(&context, epoch, &nodes)?;
-        let round = Round::start(&context, &mut board, epoch, kept)?;
-        let resolved = resolution(&context, epoch);
-        tokio::select! {
-            ended = round.run() => ended?,
-            () = resolved => {}
+        if take_part(&context, &mut board, epoch).await? {
+            eprintln!("epoch {epoch}: resolved on the ledger");
+        } else {
+            eprintln!("note: epoch {epoch} was resolved without this HyperNode");
         }
-        while context.history(|history| history.next()) <= epoch {
-            catch_up(&context, &mut board).await;
-            tokio::time::sleep(LEDGER_POLL).await;
-        }
-        eprintln!("epoch {epoch}: resolved on the ledger");
-        epoch = epoch.next();
+        let following = epoch.next();
+        epoch = following.max(context.history(|history| history.next()));
+        close_missed(&context, epoch).await?;
     }
+}
+
+/// From the end of an epoch to its resolution; false when that came before this HyperNode could say anything.
+async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result<bool> {
+    while context.beacon(epoch).is_none() {
+        if context.history(|history| history.next()) > epoch {
+            return Ok(false);
+        }
+        catch_up(context, board).await;
+        tokio::time::sleep(LEDGER_POLL).await;
+    }
+    let nodes = nodes_to_report(context, epoch).await;
+    let nodes = nodes
+        .into_iter()
+        .map(|node| (node.node, node.class))
+        .collect();
+    let kept = report::close_epoch(context, epoch, &nodes)?;
+    let round = Round::start(context, board, epoch, kept)?;
+    let resolved = resolution(context, epoch);
+    tokio::select! {
+        ended = round.run() => ended?,
+        () = resolved => {}
+    }
+    while context.history(|history| history.next()) <= epoch {
+        catch_up(context, board).await;
+        tokio::time::sleep(LEDGER_POLL).await;
+    }
+    Ok(true)
+}
+
+/// Closes the journal of the epochs before `epoch` whose end this HyperNode missed.
+async fn close_missed(context: &Context, epoch: Epoch) -> Result<()> {
+    let mut nodes = None;
+    for missed in (0..epoch.0).map(Epoch) {
+        if context.closed_at(missed)?.is_none() {
+            if nodes.is_none() {
+                nodes = Some(known_nodes(context, missed).await);
+            }
+            let ids = nodes.iter().flatten().map(|node| node.node);
+            report::close_journal(context, missed, ids)?;
+        }
+    }
+    Ok(())
 }
 
 /// The epoch whose report is still to be made: the one before now when its commits are still taken.

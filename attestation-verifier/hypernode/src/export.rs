@@ -4,13 +4,11 @@ use crate::context::Context;
 use anyhow::{Context as _, Result, bail};
 use assay_log::Leaf;
 use assay_log::leaf::entry_hashes;
-use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot};
 use assay_protocol::item::{Blob, Item as _};
 use assay_protocol::layout::{self, OutcomePlace, Proofs, SlotProof};
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use assay_protocol::merkle;
-use assay_protocol::report::Report;
 use assay_store::Record;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,8 +24,8 @@ pub fn write(
 ) -> Result<usize> {
     let mut files = BTreeMap::new();
     for epoch in (first.0..=last.0).map(Epoch) {
-        if context.own_report(epoch)?.is_some() {
-            collect(context, node, epoch, &mut files)?;
+        if let Some(size) = context.closed_at(epoch)? {
+            collect(context, node, epoch, size, &mut files)?;
         }
     }
     fs::create_dir(out)
@@ -44,12 +42,17 @@ fn collect(
     context: &Context,
     node: NodeId,
     epoch: Epoch,
+    log_size: u64,
     files: &mut BTreeMap<String, Vec<u8>>,
 ) -> Result<()> {
     let own = context.own;
-    let kept = context.own_report(epoch)?.context("no report")?;
-    let report = cose::open::<Report>(&kept.signed.0, &own.0)?.into_payload();
     let records = context.journal(|journal| journal.node_records(epoch, node))?;
+    let unknown = context
+        .journal(|journal| journal.node_leaf(epoch, node))?
+        .is_none();
+    if unknown && records.is_empty() {
+        return Ok(());
+    }
     for (number, record) in (0u32..).zip(&records) {
         files.insert(layout::outcome(epoch, &own, number), record.signed.clone());
         for reference in context
@@ -65,11 +68,11 @@ fn collect(
             files.insert(layout::evidence(&sha256), raw);
         }
     }
-    let proofs = proofs(context, node, epoch, report.log_size, &records)?;
+    let proofs = proofs(context, node, epoch, log_size, &records)?;
     files.insert(layout::proofs(epoch, &own), proofs.encode());
     let note = context
-        .journal(|journal| journal.checkpoint_at(report.log_size))?
-        .with_context(|| format!("no checkpoint at size {}", report.log_size))?;
+        .journal(|journal| journal.checkpoint_at(log_size))?
+        .with_context(|| format!("no checkpoint at size {}", log_size))?;
     files.insert(layout::checkpoint(epoch, &own), note.into_bytes());
     Ok(())
 }

@@ -5,7 +5,7 @@ use assay_ledger::rpc::RpcChain;
 use assay_ledger::{AssayLedger, NodeRecord, NodeStatus};
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A registered node as the challenges need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,17 +24,19 @@ pub struct LedgerView {
     contract: Address,
     client: Mutex<Option<Arc<AssayLedger>>>,
     endpoints: Mutex<BTreeMap<HyperNodeId, String>>,
+    known: Mutex<Vec<NodeRecord>>,
 }
 
 impl LedgerView {
     /// A view of the contract behind a JSON-RPC URL; connects when first used.
     pub fn new(url: &str, contract: Address) -> Self {
-        let (client, endpoints) = (Mutex::new(None), Mutex::default());
+        let (client, endpoints, known) = (Mutex::new(None), Mutex::default(), Mutex::default());
         Self {
             url: url.to_owned(),
             contract,
             client,
             endpoints,
+            known,
         }
     }
 
@@ -69,20 +71,41 @@ impl LedgerView {
         .await
     }
 
-    /// Nodes to challenge, one entry each.
-    pub async fn nodes(&self) -> Result<Vec<Registered>> {
-        let mut nodes = BTreeMap::new();
-        for record in self.registrations().await? {
+    /// Reads registrations and where the other HyperNodes are reached; [`LedgerView::nodes`] then answers from it.
+    pub async fn refresh(&self) -> Result<()> {
+        let records = self.read(|ledger| Ok(ledger.hypernodes()?)).await?;
+        let found = records
+            .into_iter()
+            .map(|record| (record.ed25519, record.endpoint));
+        *lock(&self.endpoints) = found.collect();
+        *lock(&self.known) = self.registrations().await?;
+        Ok(())
+    }
+
+    /// Nodes to challenge in an epoch, one entry each, as last read. Of a node that nobody is confirmed to own, every
+    /// registration has its turn, so that a stranger who registers it first with a wrong address only delays it.
+    pub fn nodes(&self, epoch: Epoch) -> Vec<Registered> {
+        let mut candidates: BTreeMap<NodeId, Vec<NodeRecord>> = BTreeMap::new();
+        for record in lock(&self.known).iter() {
             let owner = record.confirmed_owner;
             if owner.is_none_or(|owner| owner == record.provider) {
-                nodes.entry(record.node).or_insert(Registered {
-                    node: record.node,
-                    endpoint: record.endpoint,
-                    class: record.class_digest,
-                });
+                candidates
+                    .entry(record.node)
+                    .or_default()
+                    .push(record.clone());
             }
         }
-        Ok(nodes.into_values().collect())
+        candidates
+            .into_values()
+            .filter_map(|of_node| turn(of_node, epoch))
+            .collect()
+    }
+
+    /// One of [`LedgerView::nodes`].
+    pub fn node(&self, node: &NodeId, epoch: Epoch) -> Option<Registered> {
+        self.nodes(epoch)
+            .into_iter()
+            .find(|registered| registered.node == *node)
     }
 
     /// The next epoch to be resolved.
@@ -96,29 +119,28 @@ impl LedgerView {
             .await
     }
 
-    /// Reads where the other HyperNodes are reached.
-    pub async fn refresh_peers(&self) -> Result<()> {
-        let records = self.read(|ledger| Ok(ledger.hypernodes()?)).await?;
-        let found = records
-            .into_iter()
-            .map(|record| (record.ed25519, record.endpoint))
-            .collect();
-        *self
-            .endpoints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = found;
-        Ok(())
-    }
-
     /// The other HyperNodes.
     pub fn peers(&self, own: &HyperNodeId) -> Vec<(HyperNodeId, String)> {
-        let endpoints = self
-            .endpoints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let endpoints = lock(&self.endpoints);
         let others = endpoints.iter().filter(|(id, _)| *id != own);
         others
             .map(|(id, endpoint)| (*id, endpoint.clone()))
             .collect()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn turn(mut records: Vec<NodeRecord>, epoch: Epoch) -> Option<Registered> {
+    records.sort_by_key(|record| record.provider);
+    let count = u64::try_from(records.len()).ok()?;
+    let at = usize::try_from(epoch.0.checked_rem(count)?).ok()?;
+    let record = records.into_iter().nth(at)?;
+    Some(Registered {
+        node: record.node,
+        endpoint: record.endpoint,
+        class: record.class_digest,
+    })
 }

@@ -17,3 +17,21 @@ pub mod node;
 pub mod record;
 pub mod report;
 pub mod store;
+
+/// An error with its causes on one line; hints keep lines of their own, last. A text that its cause repeats is said once.
+pub fn explain(error: &anyhow::Error) -> String {
+    let (mut texts, mut hints): (Vec<String>, Vec<String>) = Default::default();
+    for message in error.chain().map(ToString::to_string) {
+        let (hint, text): (Vec<&str>, Vec<&str>) =
+            message.lines().partition(|line| line.starts_with("hint:"));
+        let text = text.join("\n");
+        if texts.last().is_none_or(|last| !last.contains(&text)) {
+            texts.push(text);
+        }
+        hints.extend(hint.into_iter().map(str::to_owned));
+    }
+    hints.dedup();
+    let mut lines = vec![texts.join(": ")];
+    lines.extend(hints);
+    lines.join("\n")
+}

@@ -45,6 +45,29 @@ pub async fn close_slots(context: Arc<Context>) -> Result<()> {
     }
 }
 
+/// Appends what is left of an epoch to the log and signs a checkpoint; done once, and for epochs that this HyperNode missed
+/// the end of, too: what it acknowledged in them stays provable. Returns the size of the log.
+pub fn close_journal(
+    context: &Context,
+    epoch: Epoch,
+    nodes: impl IntoIterator<Item = NodeId>,
+) -> Result<u64> {
+    if let Some(size) = context.closed_at(epoch)? {
+        return Ok(size);
+    }
+    for slot in 0..context.params.slots() {
+        context.journal(|journal| journal.close_slot(epoch, Slot(slot)))?;
+    }
+    for node in nodes {
+        context.journal(|journal| journal.close_node(epoch, node))?;
+    }
+    let own = context.own;
+    context.journal(|journal| journal.checkpoint(&own, |bytes| context.identity.sign(bytes)))?;
+    let size = context.journal(|journal| Ok(journal.tree().size()))?;
+    context.keep_closed(epoch, size)?;
+    Ok(size)
+}
+
 /// Closes an epoch and returns its report, made once and kept.
 pub fn close_epoch(
     context: &Context,
@@ -54,24 +77,18 @@ pub fn close_epoch(
     if let Some(kept) = context.own_report(epoch)? {
         return Ok(kept);
     }
-    for slot in 0..context.params.slots() {
-        context.journal(|journal| journal.close_slot(epoch, Slot(slot)))?;
-    }
+    let log_size = close_journal(context, epoch, nodes.keys().copied())?;
     let mut reports = Vec::new();
     for (node, class) in nodes {
-        reports.push(close_node(context, epoch, *node, *class)?);
+        reports.push(report_node(context, epoch, *node, *class)?);
     }
-    let own = context.own;
-    context.journal(|journal| journal.checkpoint(&own, |bytes| context.identity.sign(bytes)))?;
-    let (log_size, log_root) =
-        context.journal(|journal| Ok((journal.tree().size(), journal.tree().root())))?;
     let report = Report {
         network: context.network,
         epoch,
-        hypernode: own,
+        hypernode: context.own,
         seed: context.seed(epoch)?,
         log_size,
-        log_root,
+        log_root: context.journal(|journal| Ok(journal.tree().root_at(log_size)?))?,
         nodes: reports,
         at: clock::now(),
     };
@@ -84,11 +101,11 @@ pub fn close_epoch(
     Ok(kept)
 }
 
-fn close_node(context: &Context, epoch: Epoch, node: NodeId, class: Digest) -> Result<NodeReport> {
+fn report_node(context: &Context, epoch: Epoch, node: NodeId, class: Digest) -> Result<NodeReport> {
     let index = context.journal(|journal| journal.close_node(epoch, node))?;
     let leaf = context.journal(|journal| journal.leaf(index))?;
     let Some(Leaf::Node(leaf)) = leaf else {
-        anyhow::bail!("log: leaf {index} is not the node leaf just closed");
+        anyhow::bail!("log: leaf {index} is not the node's leaf");
     };
     let outcomes = outcomes(context, epoch, node)?;
     let appraisals = appraisals(context, &outcomes)?;
@@ -143,26 +160,33 @@ fn panel_slots(context: &Context, epoch: Epoch, node: NodeId) -> Result<BTreeSet
     Ok((0..context.params.slots()).filter(on_panel).collect())
 }
 
-/// The keys of regions whose period ends with this epoch, as far as their hash is in the log.
+/// The keys of regions whose period is over, as far as their hash is in the log: the one that ends with this epoch, and
+/// the one before it once more, in case the report that revealed it first was never agreed.
 fn reveals(context: &Context, epoch: Epoch, node: NodeId) -> Result<Vec<RegionReveal>> {
-    let generation = context.params.region_generation(epoch);
-    if !context.params.reveals_regions(epoch) || !key_hash_logged(context, epoch, node)? {
-        return Ok(Vec::new());
+    let current = context.params.region_generation(epoch);
+    let mut ended: Vec<u64> = current.checked_sub(1).into_iter().collect();
+    if context.params.reveals_regions(epoch) {
+        ended.push(current);
     }
-    let region = 0;
-    let key = context.region_key(&node, RegionId { region, generation });
-    Ok(vec![RegionReveal {
-        region,
-        generation,
-        key,
-    }])
+    let mut reveals = Vec::new();
+    for generation in ended {
+        if key_hash_logged(context, generation, node)? {
+            let region = 0;
+            let key = context.region_key(&node, RegionId { region, generation });
+            reveals.push(RegionReveal {
+                region,
+                generation,
+                key,
+            });
+        }
+    }
+    Ok(reveals)
 }
 
-fn key_hash_logged(context: &Context, last: Epoch, node: NodeId) -> Result<bool> {
-    let first = last
-        .0
-        .saturating_sub(context.params.region_epochs.saturating_sub(1));
-    for epoch in (first..=last.0).map(Epoch) {
+fn key_hash_logged(context: &Context, generation: u64, node: NodeId) -> Result<bool> {
+    let period = context.params.region_epochs;
+    let first = generation.saturating_mul(period);
+    for epoch in (first..first.saturating_add(period)).map(Epoch) {
         let outcomes = outcomes(context, epoch, node)?;
         if outcomes
             .iter()

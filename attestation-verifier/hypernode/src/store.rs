@@ -1,5 +1,6 @@
 //! What a HyperNode keeps besides its journal's outcomes: small facts under the journal's `meta` keys.
 
+use crate::clock;
 use crate::context::Context;
 use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::Memory;
@@ -7,7 +8,9 @@ use assay_aggregate::epoch::Registration;
 use assay_appraisal::tpm::attest::ClockInfo;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cbor_map;
-use assay_protocol::ids::{Address, AkName, Digest, Epoch, HyperNodeId, NodeId, SessionKey};
+use assay_protocol::ids::{
+    Address, AkName, Digest, Epoch, HyperNodeId, NodeId, SessionKey, UnixMs,
+};
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::limits::SMALL_OBJECT_BYTES_MAX;
 use assay_protocol::region::RegionId;
@@ -81,9 +84,30 @@ impl Context {
         self.get(&format!("enrol/{node}"))
     }
 
-    /// Keeps an enrolment; another EK for the same id cannot exist, as the id is the EK's hash.
+    /// Keeps an enrolment; another EK for the same id cannot exist, as the id is the EK's hash. The clock of another
+    /// AK is forgotten: a new key starts a new record.
     pub fn keep_enrolment(&self, record: &EnrolRecord) -> Result<()> {
+        let clock = format!("clock/{}", record.node);
+        if self
+            .enrolment(&record.node)?
+            .is_none_or(|old| old.ak_name != record.ak_name)
+        {
+            self.journal(|journal| journal.remove_meta(&clock))?;
+        }
+        self.put(&format!("enrolled-at/{}", record.node), &clock::now())?;
         self.put(&format!("enrol/{}", record.node), record)
+    }
+
+    /// Forgets an enrolment, so that the node enrols anew.
+    pub fn forget_enrolment(&self, node: &NodeId) -> Result<()> {
+        let key = format!("enrol/{node}");
+        Ok(self.journal(|journal| journal.remove_meta(&key))?)
+    }
+
+    /// When the node was enrolled.
+    pub fn enrolled_at(&self, node: &NodeId) -> Result<UnixMs> {
+        let at = self.get(&format!("enrolled-at/{node}"))?;
+        at.with_context(|| format!("node {node} is not enrolled"))
     }
 
     /// The current binding of a node.
@@ -148,6 +172,16 @@ impl Context {
     /// Keeps the own report before anything about it is sent.
     pub fn keep_report(&self, epoch: Epoch, report: &KeptReport) -> Result<()> {
         self.put(&format!("report/{epoch}"), report)
+    }
+
+    /// Size of the log when an epoch was closed.
+    pub fn closed_at(&self, epoch: Epoch) -> Result<Option<u64>> {
+        self.get(&format!("closed/{epoch}"))
+    }
+
+    /// Keeps the size of the log at an epoch's end.
+    pub fn keep_closed(&self, epoch: Epoch, size: u64) -> Result<()> {
+        self.put(&format!("closed/{epoch}"), &size)
     }
 
     /// What the agreement of an epoch must remember over a crash.

@@ -2,11 +2,10 @@
 
 use super::{Asking, CONNECT_WAIT, TPM_WAIT};
 use crate::agent_link::{AgentLink, LinkError};
-use crate::clock;
 use crate::record::Draft;
 use crate::store::Binding;
-use anyhow::{Context as _, Result};
-use assay_appraisal::appraise::{self, Appraisal, Attest, Expectation, Policy};
+use anyhow::Result;
+use assay_appraisal::appraise::{self, Appraisal, Attest, Expectation, Policy, Refused};
 use assay_appraisal::checks::{Mode, Outcome as CheckOutcome};
 use assay_appraisal::ek;
 use assay_appraisal::tpm::ak::AttestationKey;
@@ -33,7 +32,7 @@ pub async fn run(asking: &Asking<'_>, record: &EnrolRecord) -> Result<OutcomeCla
         return Ok(OutcomeClass::Inconclusive);
     };
     if let Some(appraisal) = appraisal {
-        accept(asking, &appraisal, &outcome)?;
+        accept(asking, &appraisal)?;
     }
     Ok(outcome.class)
 }
@@ -69,6 +68,41 @@ fn judge(
         draft.detail = "the evidence is not signed by the living key of the TLS peer".into();
         return Ok((draft, None));
     }
+    let (class, tier, detail, appraisal) = match appraise(asking, record, &evidence, peer)? {
+        Ok(appraisal) if appraisal.attest == Attest::Pass => (
+            OutcomeClass::Pass,
+            appraisal.tier,
+            String::new(),
+            Some(appraisal),
+        ),
+        Ok(appraisal) => (OutcomeClass::Fail, 0, failures(&appraisal), Some(appraisal)),
+        // Nothing shows that this came from the enrolled TPM: it earns nothing and proves nothing.
+        Err(refused) => {
+            if another_key(&refused) {
+                context.forget_enrolment(&record.node)?;
+            }
+            (OutcomeClass::Inconclusive, 0, refused.to_string(), None)
+        }
+    };
+    // Known before the outcome is: a crash between the two must not change what the report says.
+    if let Some(owner) = appraisal.as_ref().and_then(|appraisal| appraisal.owner) {
+        let reference = Outcome::reference(&asking.r, &evidence, media::EVIDENCE);
+        context.keep_owner(&reference.salted_digest, &owner.provider)?;
+    }
+    let mut draft = asking.draft(OutcomeKind::Attest, class);
+    draft.metrics.push((metric::TIER, tier.into()));
+    draft.raw.push((evidence, media::EVIDENCE));
+    draft.detail = detail;
+    Ok((draft, appraisal))
+}
+
+fn appraise(
+    asking: &Asking<'_>,
+    record: &EnrolRecord,
+    evidence: &[u8],
+    peer: SessionKey,
+) -> Result<Result<Appraisal, Refused>> {
+    let context = asking.context;
     let ak = AttestationKey::from_bytes(&record.ak_public.0)?;
     let last = context.clock_of(&record.node)?;
     let expectation = Expectation {
@@ -79,30 +113,29 @@ fn judge(
         ak: &ak,
         last_clock: last.as_ref(),
     };
-    let certified = ek::certify(&record.ek_certificate.0, &context.roots, clock::now())?;
+    // As of the enrolment: a certificate that ran out since then still says what TPM this is.
+    let enrolled = context.enrolled_at(&record.node)?;
+    let certified = ek::certify(&record.ek_certificate.0, &context.roots, enrolled)?;
     let policy = Policy {
         network: context.network,
         class: asking.class,
         root_kind: certified.root_kind(),
         trust: &context.vendors,
     };
-    let verified = appraise::verify(&evidence, &expectation, &policy, Mode::Verify);
-    let (class, tier, detail, appraisal) = match verified {
-        Ok(appraisal) if appraisal.attest == Attest::Pass => (
-            OutcomeClass::Pass,
-            appraisal.tier,
-            String::new(),
-            Some(appraisal),
-        ),
-        Ok(appraisal) => (OutcomeClass::Fail, 0, failures(&appraisal), Some(appraisal)),
-        // Nothing shows that this came from the enrolled TPM: it earns nothing and proves nothing.
-        Err(refused) => (OutcomeClass::Inconclusive, 0, refused.to_string(), None),
-    };
-    let mut draft = asking.draft(OutcomeKind::Attest, class);
-    draft.metrics.push((metric::TIER, tier.into()));
-    draft.raw.push((evidence, media::EVIDENCE));
-    draft.detail = detail;
-    Ok((draft, appraisal))
+    Ok(appraise::verify(
+        evidence,
+        &expectation,
+        &policy,
+        Mode::Verify,
+    ))
+}
+
+/// The node quotes with another AK than the enrolled one: reinstalled, perhaps. It has to enrol again.
+fn another_key(refused: &Refused) -> bool {
+    refused.checks.iter().any(|check| {
+        check.outcome != CheckOutcome::Pass
+            && matches!(check.name.as_str(), "ak-name" | "ak-public")
+    })
 }
 
 fn failures(appraisal: &Appraisal) -> String {
@@ -117,7 +150,7 @@ fn failures(appraisal: &Appraisal) -> String {
 }
 
 /// Genuine evidence counts for identity even when its values are not allowed.
-fn accept(asking: &Asking<'_>, appraisal: &Appraisal, outcome: &Outcome) -> Result<()> {
+fn accept(asking: &Asking<'_>, appraisal: &Appraisal) -> Result<()> {
     let context = asking.context;
     let node = &asking.node.node;
     context.keep_clock(node, &appraisal.clock)?;
@@ -128,13 +161,5 @@ fn accept(asking: &Asking<'_>, appraisal: &Appraisal, outcome: &Outcome) -> Resu
         reset_count: appraisal.clock.reset_count,
         restart_count: appraisal.clock.restart_count,
     };
-    context.bind(node, &binding)?;
-    if let Some(owner) = appraisal.owner {
-        let evidence = outcome
-            .evidence
-            .first()
-            .context("an attestation without evidence")?;
-        context.keep_owner(&evidence.salted_digest, &owner.provider)?;
-    }
-    Ok(())
+    context.bind(node, &binding)
 }

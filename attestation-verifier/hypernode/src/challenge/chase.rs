@@ -6,13 +6,14 @@ use anyhow::Result;
 use assay_appraisal::chase::{ExpectedChase, verify};
 use assay_appraisal::summary;
 use assay_protocol::answers::ChaseAnswer;
-use assay_protocol::chase::ChasePlan;
+use assay_protocol::chase::{ChasePlan, LaneState};
 use assay_protocol::cose;
 use assay_protocol::ids::{Nonce, RegionKey, SessionKey};
 use assay_protocol::outcome::{OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::region::{BLOCK_BYTES, RegionId};
 use assay_protocol::schedule::Challenge;
 use assay_protocol::wire::{AgentReply, AgentRequest};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Chases through a region that has a receipt.
@@ -35,7 +36,7 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
         plan,
     };
     let key = context.region_key(&asking.node.node, id);
-    let (class, detail) = judge(&walked.bytes, &expected, &key);
+    let (class, detail) = judge(&walked, &expected, &key);
     let mut draft = asking.draft(OutcomeKind::Chase, class);
     let reads = plan.reads();
     let per_second = reads
@@ -56,12 +57,16 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
 }
 
 /// `fail` only when the answer itself proves it: signed by the bound key, to this nonce.
-fn judge(bytes: &[u8], expected: &ExpectedChase, key: &RegionKey) -> (OutcomeClass, String) {
-    let answer = match cose::open::<ChaseAnswer>(bytes, &expected.session_key.0) {
+fn judge(walked: &Walked, expected: &ExpectedChase, key: &RegionKey) -> (OutcomeClass, String) {
+    let answer = match cose::open::<ChaseAnswer>(&walked.bytes, &expected.session_key.0) {
         Ok(answer) => answer,
         Err(error) => return (OutcomeClass::Inconclusive, error.to_string()),
     };
     match verify(&answer, expected, key) {
+        Ok(_) if walked.checkpoints != signed_checkpoints(answer.payload()) => {
+            let detail = "the streamed checkpoints are not the signed ones";
+            (OutcomeClass::Inconclusive, detail.to_owned())
+        }
         Ok(_) => (OutcomeClass::Pass, String::new()),
         Err(error) if error.proves_failure() => (OutcomeClass::Fail, error.to_string()),
         Err(error) => (OutcomeClass::Inconclusive, error.to_string()),
@@ -71,9 +76,11 @@ fn judge(bytes: &[u8], expected: &ExpectedChase, key: &RegionKey) -> (OutcomeCla
 struct Walked {
     bytes: Vec<u8>,
     micros: u64,
+    /// What was streamed: state by (lane, number).
+    checkpoints: BTreeMap<(u32, u32), LaneState>,
 }
 
-/// Time is the HyperNode's: from the request to the last checkpoint.
+/// Time is the HyperNode's: from the request to the signed answer, so that nothing can be left out of it.
 async fn walk(
     asking: &Asking<'_>,
     session: SessionKey,
@@ -86,23 +93,41 @@ async fn walk(
         AgentLink::connect(&context.identity, endpoint, Some(session), CONNECT_WAIT).await?;
     let begun = Instant::now();
     link.send(&AgentRequest::Chase { nonce, plan }).await?;
-    let mut micros = 0;
-    let checkpoints = plan.checkpoints_per_lane().saturating_mul(plan.lanes);
-    for _ in 0..=checkpoints {
+    let mut checkpoints = BTreeMap::new();
+    for _ in 0..=plan.checkpoints_per_lane().saturating_mul(plan.lanes) {
         match link.reply(ANSWER_WAIT).await? {
-            AgentReply::Checkpoint { .. } => {
-                micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            AgentReply::Checkpoint {
+                lane,
+                number,
+                state,
+            } => {
+                checkpoints.insert((lane, number), state);
             }
             AgentReply::Answer { bytes } => {
+                let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
                 return Ok(Walked {
                     bytes,
                     micros: micros.max(1),
+                    checkpoints,
                 });
             }
             _ => break,
         }
     }
     Err(link.unexpected("checkpoints and a signed answer"))
+}
+
+/// The checkpoints as the answer signs them.
+fn signed_checkpoints(answer: &ChaseAnswer) -> BTreeMap<(u32, u32), LaneState> {
+    let lanes = (0u32..).zip(&answer.lanes);
+    lanes
+        .flat_map(|(lane, states)| {
+            let (states, _) = states.0.as_chunks::<32>();
+            (0u32..)
+                .zip(states)
+                .map(move |(number, state)| ((lane, number), *state))
+        })
+        .collect()
 }
 
 /// The node's memory is not measured, so the smallest one its class allows would be its best case;

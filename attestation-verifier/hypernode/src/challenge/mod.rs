@@ -58,6 +58,11 @@ impl<'a> Asking<'a> {
         })
     }
 
+    /// The same challenge once more: same place, same nonce, so that breaking it off gains nothing.
+    pub fn again(self, (place, r): ((Epoch, Slot), [u8; 32])) -> Self {
+        Self { place, r, ..self }
+    }
+
     /// The nonce of a challenge of this kind.
     pub fn nonce(&self, kind: Challenge) -> Nonce {
         let place = ChallengePlace {

@@ -154,7 +154,9 @@ async fn attempt(
     nonce: Nonce,
     answer_by: UnixMs,
 ) -> Result<Vec<u8>, String> {
-    if link.as_ref().is_some_and(|link| link.peer() != session) {
+    let elsewhere =
+        |link: &AgentLink| link.peer() != session || link.endpoint() != asking.node.endpoint;
+    if link.as_ref().is_some_and(elsewhere) {
         *link = None;
     }
     let text = |error: LinkError| error.to_string();
