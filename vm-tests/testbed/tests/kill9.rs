@@ -1,15 +1,15 @@
 //! `kill -9` of any agent, HyperNode or bridge at random moments, and a TPM that loses power: no acknowledged outcome is
 //! lost, nothing is signed twice with different content, nothing is settled twice.
 
-use assay_protocol::ids::{Epoch, UnixMs};
+use assay_protocol::ids::Epoch;
 use assay_testbed::Variant;
-use assay_testbed::net::{LocalNetwork, Plan, Programs};
+use assay_testbed::net::{LocalNetwork, Plan, Programs, now, sleep_until};
 use aws_lc_rs::rand;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 const PLAN: Plan = Plan {
     epoch_ms: 15_000,
@@ -22,11 +22,6 @@ const PLAN: Plan = Plan {
 };
 /// Epochs under fire; one more without it must then be posted.
 const EPOCHS_UNDER_FIRE: u64 = 2;
-
-fn now() -> UnixMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    UnixMs(u64::try_from(since.as_millis()).unwrap())
-}
 
 fn random(below: usize) -> usize {
     let mut bytes = [0; 8];
@@ -176,9 +171,7 @@ fn a_network_under_kill_9_loses_nothing_and_doubles_nothing() {
 
     let cease_fire = network.params.epoch_start(Epoch(EPOCHS_UNDER_FIRE));
     let (mut seen, mut strikes) = (BTreeMap::new(), Vec::new());
-    std::thread::sleep(Duration::from_millis(
-        network.params.genesis_unix_ms.0.saturating_sub(now().0),
-    ));
+    sleep_until(network.params.genesis_unix_ms);
     while now() < cease_fire {
         std::thread::sleep(Duration::from_millis(200 + random(1_200) as u64));
         strikes.push(strike(&mut network, &mut seen));

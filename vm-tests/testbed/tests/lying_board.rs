@@ -7,13 +7,12 @@ use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, UnixMs};
 use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest};
 use assay_testbed::Variant;
-use assay_testbed::net::{LocalNetwork, Plan, Programs};
+use assay_testbed::net::{LocalNetwork, Plan, Programs, sleep_until};
 use assay_transport::{Identity, frames, tls};
 use rustls::{ServerConnection, StreamOwned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const PLAN: Plan = Plan {
     epoch_ms: 10_000,
@@ -90,14 +89,6 @@ impl LyingBoard {
             }
         }
     }
-}
-
-fn sleep_until(at: UnixMs) {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as u64;
-    std::thread::sleep(Duration::from_millis(at.0.saturating_sub(now)));
 }
 
 /// Distinct root digests and input sets voted for, by epoch.

@@ -9,12 +9,12 @@ mod table;
 pub use summary::{NodeSummary, Summary};
 
 use crate::boot_log::Variant;
-use crate::net::{LocalNetwork, Plan, Programs};
+use crate::net::{LocalNetwork, Plan, Programs, sleep_until};
 use anyhow::{Context as _, Result, bail};
 use assay_protocol::ids::{Epoch, NodeId, UnixMs};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Numbers of the demo's network.
 const PLAN: Plan = Plan {
@@ -247,12 +247,4 @@ fn verify_bundles(network: &LocalNetwork, out: &Path, bundles: &[Bundle]) -> Res
         println!("          assay-audit verify --trust {trust} {tar}: verdict reproduced");
     }
     Ok(())
-}
-
-fn sleep_until(at: UnixMs) {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    std::thread::sleep(Duration::from_millis(at.0.saturating_sub(now)));
 }
