@@ -6,12 +6,15 @@ mod network;
 use assay_cli::audit::{Audit, audit};
 use assay_cli::findings::{Conclusion, Outcome};
 use assay_log::{bundle, tar};
+use assay_protocol::answers::ChaseAnswer;
+use assay_protocol::cose;
 use assay_protocol::hash::digest;
 use assay_protocol::ids::*;
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::layout::{self, Claim, Proofs, SignedRoot};
 use assay_protocol::outcome::{Outcome as Signed, OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::region::RegionId;
+use assay_protocol::report::RegionReveal;
 use network::tpm::SoftTpm;
 use network::{Behaviour, Cast, Draft, Files, Key, Lie, Part, Story, honest, story};
 
@@ -540,6 +543,32 @@ fn lies_about_attestations_are_named() {
         "attestation/evidence",
         &outcome(attest, |_, draft| draft.raw.clear()),
     );
+    // `fail` without evidence, with two pieces of it, and for evidence that is refused: that proves nothing.
+    let failed = |change: fn(&Cast, &mut Draft)| {
+        outcome(attest, move |cast, draft| {
+            draft.outcome.class = OutcomeClass::Fail;
+            draft.outcome.metrics = vec![(metric::TIER, 0)];
+            change(cast, draft);
+        })
+    };
+    contradicted(
+        &cast,
+        "attestation/evidence",
+        &failed(|_, draft| draft.raw.clear()),
+    );
+    contradicted(
+        &cast,
+        "attestation/evidence",
+        &failed(|_, draft| draft.raw.push(draft.raw[0].clone())),
+    );
+    contradicted(
+        &cast,
+        name,
+        &failed(|cast, draft| {
+            let stale = cast.evidence(&draft.outcome, 1, &cast.session);
+            raw(draft, stale, media::EVIDENCE);
+        }),
+    );
     // A clock that went back, another nonce, another TPM's quote.
     contradicted(
         &cast,
@@ -643,6 +672,29 @@ fn lies_about_chases_are_named() {
         &cast,
         "chase/class",
         &outcome(chase, |_, draft| draft.raw.clear()),
+    );
+    // `fail` without an answer, with two, and for an answer under a key that nothing binds.
+    let failed = |change: fn(&mut Draft)| {
+        outcome(chase, move |_, draft| {
+            draft.outcome.class = OutcomeClass::Fail;
+            change(draft);
+        })
+    };
+    contradicted(&cast, "chase/class", &failed(|draft| draft.raw.clear()));
+    contradicted(
+        &cast,
+        "chase/class",
+        &failed(|draft| draft.raw.push(draft.raw[0].clone())),
+    );
+    contradicted(
+        &cast,
+        "chase/class",
+        &failed(|draft| {
+            let signer = cose::claimed_signer(&draft.raw[0].0, 1 << 20).unwrap();
+            let answer = cose::open::<ChaseAnswer>(&draft.raw[0].0, &signer).unwrap();
+            let foreign = cose::seal(answer.into_payload(), &Key::new(77));
+            raw(draft, foreign.bytes().to_vec(), media::CHASE_ANSWER);
+        }),
     );
     contradicted(
         &cast,
@@ -753,8 +805,161 @@ fn lies_about_revealed_keys_are_named() {
         &cast,
         "chase/reveal-once",
         &report(|r| {
-            let again = r.nodes[0].reveals[0].clone();
-            r.nodes[0].reveals.push(again);
+            let mut other = r.nodes[0].reveals[0].clone();
+            other.key = RegionKey([1; 32]);
+            r.nodes[0].reveals.push(other);
+        }),
+    );
+    contradicted(
+        &cast,
+        "chase/reveal-due",
+        &report(|r| r.nodes[0].reveals[0].region += 1),
+    );
+    // Before the period's last epoch; and another key in a later report.
+    let revealed = |at: u64, change: fn(&mut Vec<RegionReveal>)| {
+        move |part: Part<'_>| {
+            if let Part::Report(0, epoch, report) = part
+                && epoch == at
+            {
+                change(&mut report.nodes[0].reveals);
+            }
+        }
+    };
+    let key = cast.region_key(0, REGION);
+    contradicted(&cast, "chase/reveal-due", &|part| {
+        if let Part::Report(0, 0, report) = part {
+            let (region, generation) = (0, 0);
+            report.nodes[0].reveals = vec![RegionReveal {
+                region,
+                generation,
+                key,
+            }];
+        }
+    });
+    contradicted(
+        &Cast::new(Behaviour::Honest, 4),
+        "chase/reveal-once",
+        &revealed(2, |reveals| reveals[0].key = RegionKey([1; 32])),
+    );
+}
+
+#[test]
+fn a_key_whose_due_report_was_missed_is_revealed_by_any_later_one() {
+    let mut missed = Cast::new(Behaviour::Honest, 4);
+    missed.absent = Some((0, 1));
+    reproduced(&missed, &honest);
+    // By one report only: the others say nothing.
+    reproduced(&missed, &|part| {
+        if let Part::Report(0, 3, report) = part {
+            report.nodes[0].reveals.retain(|r| r.generation == 1);
+        }
+    });
+    let withheld = |part: Part<'_>| {
+        if let Part::Report(0, _, report) = part {
+            report.nodes[0].reveals.retain(|r| r.generation == 1);
+        }
+    };
+    undecided(&missed, "chase/key-revealed", &withheld);
+    undecided(&missed, "chase/class", &withheld);
+    contradicted(
+        &Cast::new(Behaviour::Honest, 4),
+        "chase/key-revealed",
+        &withheld,
+    );
+}
+
+#[test]
+fn a_void_epoch_counts_only_before_a_signed_root() {
+    let mut void = Cast::new(Behaviour::Honest, 4);
+    void.void = Some(1);
+    let audit = reproduced(&void, &honest);
+    assert_eq!(audit.verdicts.len(), 3);
+    void.void = Some(3);
+    undecided(&void, "roots/void", &honest);
+    let claimed = |from: u64| {
+        payload(move |files| {
+            let mut claim = Claim::decode("claim", 4096, &files[layout::CLAIM]).unwrap();
+            claim.void = (from..=claim.last.0).map(Epoch).collect();
+            for epoch in &claim.void {
+                files.retain(|path, _| !path.starts_with(&format!("epochs/{epoch}/")));
+            }
+            files.insert(layout::CLAIM.into(), claim.encode());
+        })
+    };
+    // The breach at the end called void; then everything.
+    let silent = Cast::new(Behaviour::Silent, 2);
+    undecided(&silent, "roots/void", &claimed(1));
+    undecided(&silent, "roots/void", &claimed(0));
+    undecided(&silent, "roots/signed", &claimed(0));
+}
+
+#[test]
+fn what_rests_on_an_epoch_that_is_not_in_the_bundle_is_undecided() {
+    let cast = |lost| {
+        let mut cast = Cast::new(Behaviour::Honest, 4);
+        cast.lost = lost;
+        cast
+    };
+    let lost = |epoch| cast(Some((0, epoch)));
+    undecided(&lost(0), "attestation/enrolled", &honest);
+    undecided(&lost(0), "probes/answer", &honest);
+    undecided(&lost(0), "chase/after-fill", &honest);
+    undecided(&lost(2), "chase/after-fill", &honest);
+    // Nothing rests on the last epoch of a period when everything was bound again since.
+    reproduced(&lost(1), &honest);
+    // The binding an answer rests on.
+    let unbound = |part: Part<'_>| {
+        if let Part::Drafts(0, 3, _, drafts) = part {
+            drafts.retain(|draft| draft.outcome.kind != OutcomeKind::Attest);
+        }
+    };
+    undecided(&lost(2), "probes/answer", &unbound);
+    reproduced(&cast(None), &unbound);
+    // The attestation key, enrolled anew.
+    let truth = lost(1);
+    let mut anew = Cast::new(Behaviour::Honest, 4);
+    anew.tpm.node = truth.tpm.node;
+    let other_key = outcome_in(2, OutcomeKind::Attest, |cast, draft| {
+        let evidence = anew.evidence(&draft.outcome, 9_000, &cast.session);
+        raw(draft, evidence, media::EVIDENCE);
+    });
+    undecided(&truth, "attestation/class", &other_key);
+    // The hash of a key, logged an epoch before its fill.
+    let apart = |part: Part<'_>| {
+        if let Part::Drafts(0, 3, cast, drafts) = part {
+            let id = RegionId {
+                region: 0,
+                generation: 1,
+            };
+            let [_, fill] = cast.fill(0, 3, id);
+            drafts.insert(1, fill);
+        }
+    };
+    undecided(&lost(2), "chase/receipt-key", &apart);
+    reproduced(&cast(None), &apart);
+    // Other lies remain lies: before the gap, and after it where nothing rests on it.
+    let foreign = |epoch| {
+        outcome_in(epoch, OutcomeKind::Probe, |cast, draft| {
+            let answer = cast.probe_answer(&draft.outcome, &Key::new(77));
+            raw(draft, answer, media::PROBE_ANSWER);
+        })
+    };
+    contradicted(&lost(2), "probes/answer", &foreign(1));
+    contradicted(&lost(1), "probes/answer", &foreign(3));
+    undecided(&lost(2), "probes/answer", &foreign(3));
+}
+
+#[test]
+fn another_attestation_key_with_no_gap_that_may_have_enrolled_it_is_named() {
+    let cast = Cast::new(Behaviour::Honest, 4);
+    let mut anew = Cast::new(Behaviour::Honest, 4);
+    anew.tpm.node = cast.tpm.node;
+    contradicted(
+        &cast,
+        "attestation/class",
+        &outcome_in(2, OutcomeKind::Attest, |cast, draft| {
+            let evidence = anew.evidence(&draft.outcome, 9_000, &cast.session);
+            raw(draft, evidence, media::EVIDENCE);
         }),
     );
 }

@@ -6,15 +6,15 @@ use super::evidence::{Exhibits, Found};
 use super::log::{History, Recorded};
 use crate::findings::Findings;
 use assay_appraisal::appraise::{Appraisal, Attest, Expectation, Policy, Refused, verify};
-use assay_appraisal::checks::Mode;
+use assay_appraisal::checks::{self, Mode};
 use assay_appraisal::summary::Attested;
 use assay_appraisal::tpm::attest::ClockInfo;
 use assay_protocol::cose::claimed_signer;
 use assay_protocol::ids::{AkName, Epoch, HyperNodeId, SessionKey, UnixMs};
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
-use assay_protocol::outcome::{OutcomeClass, OutcomeKind, media, metric};
+use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::schedule::{Challenge, ChallengePlace};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Epochs in which a binding counts, its own among them (DESIGN section 5).
 const BINDING_EPOCHS: u64 = 2;
@@ -39,6 +39,8 @@ pub struct Attestations {
     unproven: BTreeMap<Epoch, usize>,
     /// Some evidence that may bind keys or set clocks is not in the bundle.
     incomplete: bool,
+    /// Epochs that may bind keys or set clocks and are not in the bundle.
+    gaps: BTreeSet<Epoch>,
 }
 
 /// Whether a session key may speak for the node.
@@ -78,19 +80,29 @@ impl Attestations {
             .filter(in_force)
             .rfind(|binding| binding.key == key)
         else {
-            return if self.incomplete {
-                Bound::Unknown
-            } else {
-                Bound::No
-            };
+            return self.unbound(outcome.place.0);
         };
         let since = |binding: &Binding| {
             binding.order > last.order && binding.key != key && binding.from < outcome.window.0
         };
         if self.bindings.iter().any(since) {
-            Bound::No
+            self.unbound(outcome.place.0)
         } else {
             Bound::Yes
+        }
+    }
+
+    /// Whether evidence that is not in the bundle may have bound another key in time for an epoch.
+    pub fn in_doubt(&self, epoch: Epoch) -> bool {
+        let first = Epoch(epoch.0.saturating_sub(BINDING_EPOCHS - 1));
+        self.incomplete || self.gaps.range(first..=epoch).next().is_some()
+    }
+
+    fn unbound(&self, epoch: Epoch) -> Bound {
+        if self.in_doubt(epoch) {
+            Bound::Unknown
+        } else {
+            Bound::No
         }
     }
 
@@ -121,7 +133,8 @@ pub fn place(case: &Case, recorded: &Recorded, kind: Challenge) -> ChallengePlac
 struct Session<'a> {
     case: &'a Case,
     hypernode: HyperNodeId,
-    enrolled: Option<&'a Enrolled>,
+    /// The last enrolment, and its epoch.
+    enrolled: Option<(&'a Enrolled, Epoch)>,
     clocks: BTreeMap<AkName, ClockInfo>,
 }
 
@@ -135,6 +148,7 @@ pub fn check(
 ) -> Attestations {
     let mut out = Attestations {
         incomplete: case.starts_late(),
+        gaps: history.gaps.clone(),
         ..Attestations::default()
     };
     let mut session = Session {
@@ -146,8 +160,10 @@ pub fn check(
     for (order, recorded) in history.outcomes().enumerate() {
         out.order.insert(recorded.path.clone(), order);
         match recorded.outcome.kind {
-            OutcomeKind::Enrol => {
-                session.enrolled = enrolments.get(&recorded.path).or(session.enrolled);
+            // One whose record is not in the bundle leaves no key to appraise by: it may have been a new one.
+            OutcomeKind::Enrol if recorded.outcome.class == OutcomeClass::Pass => {
+                let enrolled = enrolments.get(&recorded.path);
+                session.enrolled = enrolled.map(|e| (e, recorded.outcome.place.0));
             }
             OutcomeKind::Attest => {
                 attestation(findings, &mut session, recorded, exhibits, order, &mut out);
@@ -171,8 +187,8 @@ fn attestation(
     let raw = match exhibits.one(recorded, media::EVIDENCE) {
         Found::One(raw) => raw,
         found => {
-            let claims_one = outcome.class == OutcomeClass::Pass && found != Found::Missing;
-            if claims_one {
+            let conclusive = matches!(outcome.class, OutcomeClass::Pass | OutcomeClass::Fail);
+            if conclusive && found != Found::Missing {
                 findings.holds(
                     ("attestation/evidence", about),
                     false,
@@ -187,6 +203,11 @@ fn attestation(
         Some(appraised) => appraised,
         None => return out.note(epoch, word(recorded), false),
     };
+    if let Some(why) = session.excuse(out, outcome, &appraised) {
+        findings.undecided(("attestation/class", about), outcome.class.name(), why);
+        out.incomplete = true;
+        return out.note(epoch, word(recorded), false);
+    }
     if let Ok(appraisal) = &appraised {
         session.clocks.insert(appraisal.ak_name, appraisal.clock);
         out.bindings.push(Binding {
@@ -197,7 +218,7 @@ fn attestation(
         });
     }
     let attested = attested(&appraised);
-    compare(findings, out.incomplete, recorded, &attested, &appraised);
+    compare(findings, recorded, &attested, &appraised);
     out.note(epoch, attested, true);
 }
 
@@ -236,7 +257,6 @@ fn attested(appraised: &Result<Appraisal, Refused>) -> Attested {
 /// The outcome must say what the evidence says.
 fn compare(
     findings: &mut Findings,
-    incomplete: bool,
     recorded: &Recorded,
     attested: &Attested,
     appraised: &Result<Appraisal, Refused>,
@@ -248,11 +268,6 @@ fn compare(
     };
     let (says, is) = (outcome.class.name(), attested.class.name());
     let at = ("attestation/class", about);
-    // The clock of earlier evidence is not known: it may be why the HyperNode refused.
-    if incomplete && says == "inconclusive" && is != says {
-        let actual = "genuine, without the clock record of evidence that is not in the bundle";
-        return findings.undecided(at, says, actual);
-    }
     findings.holds(
         at,
         says == is,
@@ -263,7 +278,38 @@ fn compare(
     findings.equal(("attestation/tier", about), tier, u64::from(attested.tier));
 }
 
+fn names_other_key(refused: &Refused) -> bool {
+    let other =
+        |check: &checks::Check| check.name == "ak-name" && check.outcome != checks::Outcome::Pass;
+    refused.checks.iter().any(other)
+}
+
 impl Session<'_> {
+    /// What is not in the bundle and may explain why the outcome says something else than its evidence.
+    fn excuse(
+        &self,
+        out: &Attestations,
+        outcome: &Outcome,
+        appraised: &Result<Appraisal, Refused>,
+    ) -> Option<&'static str> {
+        let epoch = outcome.place.0;
+        let refused = outcome.class == OutcomeClass::Inconclusive;
+        let gap_since = |from| out.gaps.range(from..epoch).next().is_some();
+        match appraised {
+            // The clock or the key of evidence that is not there may be why the HyperNode refused.
+            Ok(_) if refused && (out.incomplete || gap_since(Epoch(0))) => {
+                Some("genuine, without the clock record of evidence that is not in the bundle")
+            }
+            Err(error) if !refused && names_other_key(error) => {
+                let since = self.enrolled.map_or(Epoch(0), |(_, epoch)| epoch);
+                let why =
+                    "another key than the last enrolled one in the bundle, which has a gap since";
+                gap_since(since).then_some(why)
+            }
+            _ => None,
+        }
+    }
+
     /// `None` when something to appraise by is missing.
     fn appraise(
         &self,
@@ -273,7 +319,8 @@ impl Session<'_> {
     ) -> Option<Result<Appraisal, Refused>> {
         let (about, outcome) = (recorded.path.as_str(), &recorded.outcome);
         let class = self.case.classes.get(&outcome.policy)?;
-        let Some((enrolled, (_, trust))) = self.enrolled.zip(self.case.vendors.as_ref()) else {
+        let Some(((enrolled, _), (_, trust))) = self.enrolled.zip(self.case.vendors.as_ref())
+        else {
             let actual = "no usable enrolment record before it in the bundle";
             findings.undecided(
                 ("attestation/enrolled", about),

@@ -24,6 +24,7 @@ struct Regions<'a> {
     case: &'a Case,
     exhibits: &'a Exhibits<'a>,
     attested: &'a Attestations,
+    gaps: &'a BTreeSet<Epoch>,
     keys: BTreeMap<RegionId, RegionKey>,
     logged: BTreeSet<(RegionId, Digest)>,
     receipts: BTreeMap<RegionId, FillReceipt>,
@@ -45,6 +46,7 @@ pub fn check(
         case,
         exhibits,
         attested,
+        gaps: &history.gaps,
         keys,
         logged: BTreeSet::new(),
         receipts: BTreeMap::new(),
@@ -71,7 +73,12 @@ fn region(case: &Case, epoch: Epoch) -> RegionId {
     }
 }
 
-/// Keys may be revealed only by the last report of their period.
+/// Whether the period of a generation ends with this epoch or ended before.
+fn is_over(case: &Case, generation: u64, epoch: Epoch) -> bool {
+    generation < case.params.region_generation(epoch.next())
+}
+
+/// Keys may be revealed from the last report of their period on, and again: an epoch may end void, a report be missed.
 fn reveals(
     findings: &mut Findings,
     case: &Case,
@@ -85,14 +92,15 @@ fn reveals(
                 region: reveal.region,
                 generation: reveal.generation,
             };
-            let due = case.params.reveals_regions(*epoch) && id == region(case, *epoch);
+            let due = id.region == 0 && is_over(case, id.generation, *epoch);
             findings.plain(
                 ("chase/reveal-due", &about),
                 due,
-                "a reveal of the region whose period ends",
+                "a reveal of the region whose period is over",
             );
-            let new = keys.insert(id, reveal.key).is_none();
-            findings.plain(("chase/reveal-once", &about), new, "one key of a region");
+            let first = *keys.entry(id).or_insert(reveal.key);
+            let same = first == reveal.key;
+            findings.plain(("chase/reveal-once", &about), same, "one key of a region");
         }
     }
     keys
@@ -218,7 +226,7 @@ impl Regions<'_> {
             show(id.region, id.generation),
             named,
         );
-        self.logged_before(findings, about, id, receipt);
+        self.logged_before(findings, recorded, id, receipt);
         if let Some(class) = self.class(recorded) {
             findings.equal(
                 ("chase/receipt-blocks", about),
@@ -249,18 +257,24 @@ impl Regions<'_> {
     fn logged_before(
         &self,
         findings: &mut Findings,
-        about: &str,
+        recorded: &Recorded,
         id: RegionId,
         receipt: &FillReceipt,
     ) {
-        let at = ("chase/receipt-key", about);
+        let at = ("chase/receipt-key", recorded.path.as_str());
         let expected = "a key whose hash was logged before the fill";
         let logged = self.logged.contains(&(id, receipt.key_hash));
-        if !logged && self.doubtful.contains(&id) {
+        if !logged && (self.doubtful.contains(&id) || self.gap(id, recorded)) {
             findings.undecided(at, expected, "a logged hash that is not in the bundle");
         } else {
             findings.holds(at, logged, expected, receipt.key_hash);
         }
+    }
+
+    /// Whether a key or a fill of the region may have been logged before, where the bundle has nothing.
+    fn gap(&self, id: RegionId, recorded: &Recorded) -> bool {
+        let mut before = self.gaps.range(..recorded.outcome.place.0);
+        self.case.starts_late() || before.any(|gap| region(self.case, *gap) == id)
     }
 
     fn class(&self, recorded: &Recorded) -> Option<&HardwareClass> {
@@ -287,7 +301,7 @@ impl Regions<'_> {
                 ("chase/after-fill", about),
                 "a fill with a receipt before it",
             );
-            match self.case.starts_late() {
+            match self.gap(id, recorded) {
                 true => findings.undecided(at, expected, "none in the bundle"),
                 false => {
                     findings.holds(at, false, expected, "none");
@@ -377,7 +391,7 @@ impl Regions<'_> {
             };
             let over = history.epochs.iter().any(ends);
             let at = ("chase/key-revealed", at.as_str());
-            let expected = "the key, in the report of the period's last epoch";
+            let expected = "the key, in an agreed report since the period's last epoch";
             match (self.keys.contains_key(&id), over) {
                 (true, _) => {
                     findings.plain(at, true, expected);
@@ -389,7 +403,7 @@ impl Regions<'_> {
                     findings.undecided(
                         at,
                         expected,
-                        "no agreed report of that epoch in the bundle",
+                        "no agreed report of that epoch, nor the key in a later one",
                     );
                 }
             }

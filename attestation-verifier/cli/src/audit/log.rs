@@ -42,6 +42,9 @@ pub struct History {
     pub hypernode: HyperNodeId,
     /// Its epochs.
     pub epochs: BTreeMap<Epoch, EpochRecord>,
+    /// Epochs of which the bundle does not hold everything it may have recorded: no agreed report and no record beside it,
+    /// or not all of its outcomes. Nothing that rests on such an epoch can be denied.
+    pub gaps: BTreeSet<Epoch>,
 }
 
 impl History {
@@ -70,26 +73,39 @@ struct Place<'a> {
 pub fn check(findings: &mut Findings, files: &Files, case: &Case, inputs: &InputSets) -> Histories {
     let mut histories = Histories::new();
     for member in &case.params.roster {
-        let mut epochs = BTreeMap::new();
+        let (mut epochs, mut gaps) = (BTreeMap::new(), BTreeSet::new());
         for epoch in (case.claim.first.0..=case.claim.last.0).map(Epoch) {
             let agreed = inputs.get(&epoch).and_then(|agreed| agreed.get(&member.id));
             let record = match agreed {
                 Some(included) => agreed_record(findings, files, case, &included.report),
                 None => beside(findings, files, case, epoch, member.id),
             };
+            // An agreed report that does not name the node says that there is nothing.
+            if record.as_ref().map_or(agreed.is_none(), |r| !r.complete) {
+                gaps.insert(epoch);
+            }
             epochs.extend(record.map(|record| (epoch, record)));
         }
         if !epochs.is_empty() {
-            histories.insert(
-                member.id,
-                History {
-                    hypernode: member.id,
-                    epochs,
-                },
-            );
+            let history = History {
+                hypernode: member.id,
+                epochs,
+                gaps,
+            };
+            name_gaps(findings, &history);
+            histories.insert(member.id, history);
         }
     }
     histories
+}
+
+fn name_gaps(findings: &mut Findings, history: &History) {
+    for epoch in &history.gaps {
+        let about = about(*epoch, &history.hypernode);
+        let expected = "everything it recorded, under an agreed report or beside it";
+        let actual = "not in the bundle: what later rests on it is undecided";
+        findings.not_checked(("log/recorded", &about), expected, actual);
+    }
 }
 
 fn about(epoch: Epoch, hypernode: &HyperNodeId) -> String {

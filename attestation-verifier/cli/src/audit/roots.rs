@@ -24,11 +24,6 @@ pub type Roots = BTreeMap<Epoch, CheckedRoot>;
 
 /// Checks the roots of all epochs that are not void.
 pub fn check(findings: &mut Findings, files: &Files, case: &Case) -> Roots {
-    for epoch in &case.claim.void {
-        let about = format!("epoch {epoch}");
-        let actual = "only on the ledger; committees, beacons and sums must go on without it";
-        findings.not_checked(("roots/void", &about), "an epoch that ended void", actual);
-    }
     let mut roots = Roots::new();
     for epoch in case.epochs() {
         let path = layout::root(epoch);
@@ -40,7 +35,30 @@ pub fn check(findings: &mut Findings, files: &Files, case: &Case) -> Roots {
             roots.insert(epoch, root);
         }
     }
+    void(findings, case, &roots);
     roots
+}
+
+/// Nobody signs that an epoch was void. A later root must fit without it; with none after it, whoever made the bundle may
+/// have cut off a verdict.
+fn void(findings: &mut Findings, case: &Case, roots: &Roots) {
+    let last = roots.keys().next_back();
+    if last.is_none() {
+        let expected = "at least one signed root";
+        findings.undecided(("roots/signed", "bundle"), expected, "none");
+    }
+    let expected = "an epoch that ended void";
+    for epoch in &case.claim.void {
+        let about = format!("epoch {epoch}");
+        let at = ("roots/void", about.as_str());
+        if last.is_some_and(|last| last > epoch) {
+            let actual = "only on the ledger; committees, beacons and sums must go on without it";
+            findings.not_checked(at, expected, actual);
+        } else {
+            let actual = "no signed root after it: whether it was void only the ledger can say";
+            findings.undecided(at, expected, actual);
+        }
+    }
 }
 
 /// The committee that must sign: the one the last signed root names, else the pinned one.

@@ -119,6 +119,10 @@ pub struct Cast {
     pub epochs: u64,
     /// A HyperNode whose report of an epoch is not agreed on.
     pub absent: Option<(usize, u64)>,
+    /// A HyperNode of whose epoch the bundle holds nothing: its report was missed, and its part is not there.
+    pub lost: Option<(usize, u64)>,
+    /// An epoch that ended void.
+    pub void: Option<u64>,
     boot: MeasuredBoot,
 }
 
@@ -152,7 +156,6 @@ impl Cast {
         let variant = if rogue { Variant::Rogue } else { Variant::Good };
         let boot = MeasuredBoot::new(variant, config.as_bytes());
         let (session, tpm) = (Key::new(99), SoftTpm::manufacture());
-        let absent = None;
         Self {
             hypernodes,
             session,
@@ -162,7 +165,9 @@ impl Cast {
             network,
             behaviour,
             epochs,
-            absent,
+            absent: None,
+            lost: None,
+            void: None,
             boot,
         }
     }
@@ -377,7 +382,8 @@ impl Cast {
         draft
     }
 
-    fn fill(&self, who: usize, epoch: u64, id: RegionId) -> [Draft; 2] {
+    /// The key's hash and the fill of a region.
+    pub fn fill(&self, who: usize, epoch: u64, id: RegionId) -> [Draft; 2] {
         let mut logged = self.draft(who, (epoch, 0), OutcomeKind::RegionKey, 3);
         let key = self.region_key(who, id);
         let raw = [
@@ -479,7 +485,7 @@ pub fn story(cast: &Cast, lie: Lie<'_>) -> Story {
         node: cast.tpm.node,
         first: Epoch(0),
         last: Epoch(cast.epochs - 1),
-        void: Vec::new(),
+        void: cast.void.map(Epoch).into_iter().collect(),
     };
     files.insert(layout::CLAIM.into(), claim.encode());
     for epoch in 0..cast.epochs {
@@ -489,9 +495,14 @@ pub fn story(cast: &Cast, lie: Lie<'_>) -> Story {
         for (who, memory) in memories.iter_mut().enumerate() {
             let mut drafts = cast.drafts(who, epoch, beacon, memory);
             lie(Part::Drafts(who, epoch, cast, &mut drafts));
-            let mut report = logged(cast, who, epoch, beacon, memory, &drafts, &mut files);
+            let mut part = Files::new();
+            let mut report = logged(cast, who, epoch, beacon, memory, &drafts, &mut part);
             lie(Part::Report(who, epoch, &mut report));
-            if cast.absent == Some((who, epoch)) {
+            if cast.lost == Some((who, epoch)) {
+                continue;
+            }
+            files.extend(part);
+            if cast.absent == Some((who, epoch)) || cast.void == Some(epoch) {
                 continue;
             }
             let id = cast.hypernodes[who].id();
@@ -503,6 +514,10 @@ pub fn story(cast: &Cast, lie: Lie<'_>) -> Story {
             files.insert(layout::report(Epoch(epoch), &id), signed);
             entries.push((id, commit, salt));
             included.insert(id, Included { commit, report });
+        }
+        if cast.void == Some(epoch) {
+            history.void();
+            continue;
         }
         files.insert(layout::inputs(Epoch(epoch)), Inputs { entries }.encode());
         settle(cast, &mut history, epoch, &included, lie, &mut files);
@@ -683,20 +698,6 @@ fn node_report(
             owner: Some(PROVIDER),
         })
         .collect();
-    let id = RegionId {
-        region: 0,
-        generation: cast.params.region_generation(at),
-    };
-    let reveal = RegionReveal {
-        region: 0,
-        generation: id.generation,
-        key: cast.region_key(who, id),
-    };
-    let reveals = if cast.params.reveals_regions(at) {
-        vec![reveal]
-    } else {
-        Vec::new()
-    };
     NodeReport {
         node: cast.tpm.node,
         class: cast.class.digest(),
@@ -710,8 +711,26 @@ fn node_report(
         chase: summary::chase(outcomes),
         outcome_root,
         outcomes: outcomes.len() as u32,
-        reveals,
+        reveals: reveals(cast, who, at),
     }
+}
+
+/// The keys of the period before, once more, and of the one that ends with this epoch.
+fn reveals(cast: &Cast, who: usize, at: Epoch) -> Vec<RegionReveal> {
+    let over = cast.params.region_generation(at.next());
+    let first = cast.params.region_generation(at).saturating_sub(1);
+    let reveal = |generation| RegionReveal {
+        region: 0,
+        generation,
+        key: cast.region_key(
+            who,
+            RegionId {
+                region: 0,
+                generation,
+            },
+        ),
+    };
+    (first..over).map(reveal).collect()
 }
 
 /// Aggregates, signs the root and writes the epoch's ledger half.
