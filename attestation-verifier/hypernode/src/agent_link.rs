@@ -8,7 +8,7 @@ use assay_transport::frames::{TransportError, aio};
 use assay_transport::{Identity, tls};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -110,10 +110,17 @@ impl AgentLink {
         &self.endpoint
     }
 
-    /// Sends a request.
-    pub async fn send(&mut self, request: &AgentRequest) -> Result<(), LinkError> {
-        let sent = aio::write(&mut self.stream, request, AGENT_REQUEST_BYTES_MAX).await;
-        sent.map_err(|source| self.transport(source))
+    /// Sends a request; a peer that does not read holds this no longer than `within`.
+    pub async fn send(
+        &mut self,
+        request: &AgentRequest,
+        within: Duration,
+    ) -> Result<(), LinkError> {
+        let sending = aio::write(&mut self.stream, request, AGENT_REQUEST_BYTES_MAX);
+        match timeout(within, sending).await {
+            Ok(sent) => sent.map_err(|source| self.transport(source)),
+            Err(_) => Err(self.timed_out(within)),
+        }
     }
 
     /// Reads a reply.
@@ -125,21 +132,23 @@ impl AgentLink {
                 refusal,
             }),
             Ok(reply) => reply.map_err(|source| self.transport(source)),
-            Err(_) => Err(LinkError::Timeout {
-                endpoint: self.endpoint.clone(),
-                ms: within.as_millis(),
-            }),
+            Err(_) => Err(self.timed_out(within)),
         }
     }
 
-    /// One request and its one reply.
+    /// One request and its one reply, both within the time.
     pub async fn ask(
         &mut self,
         request: &AgentRequest,
         within: Duration,
     ) -> Result<AgentReply, LinkError> {
-        self.send(request).await?;
-        self.reply(within).await
+        let begun = Instant::now();
+        self.send(request, within).await?;
+        let left = within.saturating_sub(begun.elapsed());
+        match self.reply(left).await {
+            Err(LinkError::Timeout { .. }) => Err(self.timed_out(within)),
+            replied => replied,
+        }
     }
 
     /// The error for a reply of the wrong kind.
@@ -147,6 +156,13 @@ impl AgentLink {
         LinkError::Unexpected {
             endpoint: self.endpoint.clone(),
             expected,
+        }
+    }
+
+    fn timed_out(&self, within: Duration) -> LinkError {
+        LinkError::Timeout {
+            endpoint: self.endpoint.clone(),
+            ms: within.as_millis(),
         }
     }
 

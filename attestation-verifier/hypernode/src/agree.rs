@@ -4,13 +4,14 @@
 use crate::board::{Board, Posted};
 use crate::clock;
 use crate::context::Context;
+use crate::explain;
 use crate::store::KeptReport;
 use anyhow::{Context as _, Result, bail};
 use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input_set_hash};
 use assay_aggregate::draw::proposer;
 use assay_aggregate::epoch::{EpochOutcome, Included, Registration};
 use assay_aggregate::inputs::{self, Gathered, Opened, ROUND};
-use assay_ledger::Resolution;
+use assay_ledger::{Resolution, claims_at};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
 use assay_protocol::report::{Commit, Proposal, Reveal, RootSignature, Vote, commitment};
@@ -107,7 +108,7 @@ impl<'a> Round<'a> {
         while self.phase < Phase::Over {
             self.advance().await?;
             if let Err(error) = self.exchange().await {
-                eprintln!("note: epoch {}: {error:#}", self.epoch);
+                eprintln!("note: epoch {}: {}", self.epoch, explain(&error));
             }
             self.try_root().await?;
             tokio::time::sleep(POLL).await;
@@ -234,7 +235,8 @@ impl<'a> Round<'a> {
         let outcome = match self.compute(&list).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                eprintln!("note: epoch {}: no root yet: {error:#}", self.epoch);
+                let why = explain(&error);
+                eprintln!("note: epoch {}: no root yet: {why}", self.epoch);
                 return Ok(());
             }
         };
@@ -375,23 +377,11 @@ async fn aggregate(
     })
 }
 
-/// The ledger's registrations as they were when this HyperNode first aggregated the epoch: the ledger does not say when
-/// one was made, and a later one must not change what an earlier epoch comes to.
+/// The claims that count in an epoch: the same ones whenever they are read after its end.
 async fn registrations(context: &Context, epoch: Epoch) -> Result<Vec<Registration>> {
-    if let Some(kept) = context.registrations(epoch)? {
-        return Ok(kept);
-    }
     let records = context.ledger.registrations().await?;
-    let known: Vec<_> = records
-        .into_iter()
-        .map(|record| Registration {
-            node: record.node,
-            provider: record.provider,
-            class: record.class_digest,
-        })
-        .collect();
-    context.keep_registrations(epoch, &known)?;
-    Ok(known)
+    let cutoff = context.params.epoch_start(epoch);
+    Ok(claims_at(&records, cutoff, &context.classes))
 }
 
 /// Follows the ledger: takes over each epoch it resolved, recomputing its root from the board.

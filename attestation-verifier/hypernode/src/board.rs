@@ -61,7 +61,7 @@ impl Board {
     /// Objects after number `after`.
     pub async fn read(&mut self, epoch: Epoch, after: u64) -> Result<Vec<(u64, BoardObject)>> {
         match self.ask(&BoardRequest::Read { epoch, after }).await? {
-            BoardReply::Objects { objects } => Ok(objects),
+            BoardReply::Objects { objects } => growing(objects, after),
             BoardReply::Refused(refusal) => bail!("board: {refusal}"),
             BoardReply::Stored { .. } => bail!("board: expected objects, got a receipt"),
         }
@@ -75,9 +75,6 @@ impl Board {
             let Some((last, _)) = objects.last() else {
                 return Ok(all);
             };
-            if *last <= after {
-                bail!("board: numbers do not grow: {after}, then {last}");
-            }
             after = *last;
             if all.len() > OBJECTS_MAX {
                 bail!("board: more than {OBJECTS_MAX} objects in epoch {epoch}");
@@ -102,7 +99,9 @@ impl Board {
     async fn exchange(&mut self, request: &BoardRequest) -> Result<BoardReply> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => timeout(CONNECT_WAIT, self.connect()).await??,
+            None => timeout(CONNECT_WAIT, self.connect())
+                .await
+                .with_context(|| format!("no connection within {CONNECT_WAIT:?}"))??,
         };
         aio::write(&mut stream, request, BOARD_FRAME_BYTES_MAX).await?;
         let reply = aio::read(&mut stream, BOARD_FRAME_BYTES_MAX).await?;
@@ -118,4 +117,16 @@ impl Board {
         socket.set_nodelay(true)?;
         Ok(connector.connect(tls::server_name(), socket).await?)
     }
+}
+
+/// Numbers after `after`, each larger than the one before: else the same objects could come for ever.
+fn growing(objects: Vec<(u64, BoardObject)>, after: u64) -> Result<Vec<(u64, BoardObject)>> {
+    let mut last = after;
+    for (number, _) in &objects {
+        if *number <= last {
+            bail!("board: numbers do not grow: {last}, then {number}");
+        }
+        last = *number;
+    }
+    Ok(objects)
 }

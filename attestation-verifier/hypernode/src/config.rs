@@ -1,6 +1,7 @@
 //! Configuration, keys and secrets of a HyperNode.
 
 use anyhow::{Context as _, Result, bail};
+use assay_hw_profiles::LoadError;
 use assay_protocol::class::HardwareClass;
 use assay_protocol::ids::{Digest, Seed};
 use assay_protocol::params::NetworkParams;
@@ -134,7 +135,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
     let vendors: TrustBundle = json(&config.vendors, "vendor roots")?;
     let mut classes = BTreeMap::new();
     for file in &config.classes {
-        let class = assay_hw_profiles::load(file)?;
+        let class = assay_hw_profiles::load(file).map_err(|error| named(error, file))?;
         let digest = class.digest();
         if !params.classes.contains(&digest) {
             bail!(
@@ -151,7 +152,8 @@ pub fn load(path: &Path) -> Result<Loaded> {
         .find(|digest| !classes.contains_key(digest))
     {
         bail!(
-            "hardware class {missing}: the network uses it, but no file in `classes` has this digest"
+            "hardware class {missing}: the network uses it, but no file in `classes` has this digest\n\
+             hint: add the class file the network was made from"
         );
     }
     let secrets = Secrets::load(&config.secrets)?;
@@ -162,6 +164,14 @@ pub fn load(path: &Path) -> Result<Loaded> {
         classes,
         secrets,
     })
+}
+
+/// Only an error of reading names the file by itself.
+fn named(error: LoadError, file: &Path) -> anyhow::Error {
+    match error {
+        LoadError::File { .. } => error.into(),
+        other => anyhow::Error::from(other).context(format!("class file {}", file.display())),
+    }
 }
 
 fn json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {

@@ -74,26 +74,36 @@ impl Context {
         let ledger_key = LedgerKey::from_file(&config.ledger_key)?;
         if ledger_key.address() != entry.ledger {
             bail!(
-                "ledger key {}: expected account {}, got {}",
+                "ledger key {}: expected account {}, got {}\n\
+                 hint: use the key whose account registered this HyperNode",
                 config.ledger_key.display(),
                 entry.ledger,
                 ledger_key.address()
             );
         }
-        if schedule::seed_end(&secrets.seed, params.seed_chain_links) != entry.seed_end {
+        let seed_end = schedule::seed_end(&secrets.seed, params.seed_chain_links);
+        if seed_end != entry.seed_end {
             bail!(
-                "secrets file {}: its seed chain does not end in the registered {}",
+                "secrets file {}: expected a seed chain that ends in {}, got {seed_end}\n\
+                 hint: use the secrets that were made together with the registered key",
                 config.secrets.display(),
                 entry.seed_end
             );
         }
-        std::fs::create_dir_all(&config.state_dir)
-            .with_context(|| format!("state directory {}", config.state_dir.display()))?;
+        let state = || {
+            format!(
+                "state directory {}\n\
+                 hint: it belongs to one HyperNode of one network, whose user may write there",
+                config.state_dir.display()
+            )
+        };
+        std::fs::create_dir_all(&config.state_dir).with_context(state)?;
         let origin = assay_log::checkpoint::origin(&network, &own);
-        let journal = Journal::open(config.state_dir.join("journal.sqlite"), &origin)?;
-        let objects = ObjectStore::open(config.state_dir.join("objects"))?;
+        let journal = Journal::open(config.state_dir.join("journal.sqlite"), &origin);
+        let journal = journal.with_context(state)?;
+        let objects = ObjectStore::open(config.state_dir.join("objects")).with_context(state)?;
         let history = History::new(&params, classes.values().cloned())?;
-        let ledger = LedgerView::new(&config.ledger_url, params.contract);
+        let ledger = LedgerView::new(&config.ledger_url, params.contract, classes.clone());
         let context = Self {
             network,
             own,

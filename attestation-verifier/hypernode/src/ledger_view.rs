@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use assay_ledger::rpc::RpcChain;
-use assay_ledger::{AssayLedger, NodeRecord, NodeStatus};
+use assay_ledger::{AssayLedger, NodeRecord, NodeStatus, is_covered};
+use assay_protocol::class::HardwareClass;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,18 +23,20 @@ pub struct Registered {
 pub struct LedgerView {
     url: String,
     contract: Address,
+    classes: BTreeMap<Digest, HardwareClass>,
     client: Mutex<Option<Arc<AssayLedger>>>,
     endpoints: Mutex<BTreeMap<HyperNodeId, String>>,
     known: Mutex<Vec<NodeRecord>>,
 }
 
 impl LedgerView {
-    /// A view of the contract behind a JSON-RPC URL; connects when first used.
-    pub fn new(url: &str, contract: Address) -> Self {
+    /// A view of the contract behind a JSON-RPC URL; connects when first used. `classes` are those in force.
+    pub fn new(url: &str, contract: Address, classes: BTreeMap<Digest, HardwareClass>) -> Self {
         let (client, endpoints, known) = (Mutex::new(None), Mutex::default(), Mutex::default());
         Self {
             url: url.to_owned(),
             contract,
+            classes,
             client,
             endpoints,
             known,
@@ -60,15 +63,9 @@ impl LedgerView {
         tokio::task::spawn_blocking(move || work(&client)).await?
     }
 
-    /// Registrations of nodes that are not out of the network.
+    /// All registrations of nodes ever made, see [`assay_ledger::claims_at`].
     pub async fn registrations(&self) -> Result<Vec<NodeRecord>> {
-        self.read(|ledger| {
-            let live = |record: &NodeRecord| {
-                !matches!(record.status, NodeStatus::None | NodeStatus::Removed)
-            };
-            Ok(ledger.nodes()?.into_iter().filter(live).collect())
-        })
-        .await
+        self.read(|ledger| Ok(ledger.nodes()?)).await
     }
 
     /// Reads registrations and where the other HyperNodes are reached; [`LedgerView::nodes`] then answers from it.
@@ -84,11 +81,13 @@ impl LedgerView {
 
     /// Nodes to challenge in an epoch, one entry each, as last read. Of a node that nobody is confirmed to own, every
     /// registration has its turn, so that a stranger who registers it first with a wrong address only delays it.
+    /// Cancelled and removed ones, and those that pledged less than their class asks for, are left out.
     pub fn nodes(&self, epoch: Epoch) -> Vec<Registered> {
         let mut candidates: BTreeMap<NodeId, Vec<NodeRecord>> = BTreeMap::new();
         for record in lock(&self.known).iter() {
             let owner = record.confirmed_owner;
-            if owner.is_none_or(|owner| owner == record.provider) {
+            let owned = owner.is_none_or(|owner| owner == record.provider);
+            if owned && self.is_in_service(record) {
                 candidates
                     .entry(record.node)
                     .or_default()
@@ -99,6 +98,11 @@ impl LedgerView {
             .into_values()
             .filter_map(|of_node| turn(of_node, epoch))
             .collect()
+    }
+
+    fn is_in_service(&self, record: &NodeRecord) -> bool {
+        let out = matches!(record.status, NodeStatus::None | NodeStatus::Removed);
+        !out && record.cancelled_at.is_none() && is_covered(record, &self.classes)
     }
 
     /// One of [`LedgerView::nodes`].

@@ -1,12 +1,13 @@
 //! assay-hypernode: the verifier's daemon.
 #![forbid(unsafe_code)]
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use assay_hypernode::config::{self, Secrets};
 use assay_hypernode::context::Context;
-use assay_hypernode::{daemon, export};
+use assay_hypernode::{daemon, explain, export};
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{Epoch, HyperNodeId, NodeId};
+use assay_protocol::limits::SEED_CHAIN_MAX;
 use assay_protocol::schedule;
 use assay_transport::Identity;
 use clap::{Parser, Subcommand};
@@ -34,7 +35,7 @@ enum Command {
         #[arg(long)]
         secrets: PathBuf,
         /// Links of the seed chain, a network parameter.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(2..=SEED_CHAIN_MAX))]
         seed_chain_links: u64,
     },
     /// Runs the daemon.
@@ -94,17 +95,39 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", explain(&error));
             ExitCode::from(code)
         }
     }
 }
 
 fn open(path: &std::path::Path) -> Result<(Context, config::Config)> {
-    Context::open(config::load(path)?)
+    config::load(path).and_then(Context::open).map_err(hinted)
+}
+
+/// Whatever is wrong before the start has a next step; the more exact one when there is one.
+fn hinted(error: anyhow::Error) -> anyhow::Error {
+    let said = error
+        .chain()
+        .any(|cause| cause.to_string().contains("\nhint: "));
+    if said {
+        return error;
+    }
+    error.context(
+        "cannot start\nhint: correct the file that is named; README.md shows a whole configuration",
+    )
 }
 
 fn init(key: &std::path::Path, secrets: &std::path::Path, links: u64) -> Result<()> {
+    for file in [key, secrets] {
+        if file.exists() {
+            bail!(
+                "{}: expected a new file, but it exists\n\
+                 hint: keys and secrets are never replaced; name other files",
+                file.display()
+            );
+        }
+    }
     let identity = Identity::create(key)?;
     let secrets = Secrets::create(secrets)?;
     let material = serde_json::json!({

@@ -30,7 +30,7 @@ pub fn start(context: &Arc<Context>, node: NodeId) {
 
 /// Recording failed (a full disk, say): without a journal this HyperNode must not go on judging.
 fn fatal(task: &str, node: NodeId, error: &anyhow::Error) -> ! {
-    eprintln!("error: {task} of node {node}: {error:#}");
+    eprintln!("error: {task} of node {node}: {}", crate::explain(error));
     std::process::exit(3);
 }
 

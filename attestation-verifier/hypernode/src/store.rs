@@ -4,7 +4,6 @@ use crate::clock;
 use crate::context::Context;
 use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::Memory;
-use assay_aggregate::epoch::Registration;
 use assay_appraisal::tpm::attest::ClockInfo;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cbor_map;
@@ -221,27 +220,6 @@ impl Context {
         commit: &Digest,
     ) -> Result<()> {
         self.put(&format!("seen/{epoch}/{id}/{commit}"), &true)
-    }
-
-    /// Registrations an epoch was aggregated with.
-    pub fn registrations(&self, epoch: Epoch) -> Result<Option<Vec<Registration>>> {
-        let kept: Option<Vec<(NodeId, Address, Digest)>> =
-            self.get(&format!("registrations/{epoch}"))?;
-        let registration = |(node, provider, class)| Registration {
-            node,
-            provider,
-            class,
-        };
-        Ok(kept.map(|kept| kept.into_iter().map(registration).collect()))
-    }
-
-    /// Keeps the registrations an epoch is aggregated with.
-    pub fn keep_registrations(&self, epoch: Epoch, known: &[Registration]) -> Result<()> {
-        let known: Vec<_> = known
-            .iter()
-            .map(|r| (r.node, r.provider, r.class))
-            .collect();
-        self.put(&format!("registrations/{epoch}"), &known)
     }
 
     /// Remembers which object holds the raw evidence behind a salted digest.

@@ -6,7 +6,7 @@
 //! ```
 //! Time is an argument; the loop around [`Poster::step`] is in [`crate::run`].
 
-use assay_aggregate::epoch::{EpochOutcome, Registration};
+use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{Gathered, History, signatures_for};
 use assay_aggregate::more_than_two_thirds;
 use assay_ledger::{Action, AssayLedger, LedgerError, LedgerKey};
@@ -247,12 +247,12 @@ impl Poster {
         if !more_than_two_thirds(signed.values().sum(), total) {
             return Ok(waiting(epoch, "agreed, waiting for root signatures"));
         }
-        let known = replay::known_registrations(&self.ledger.nodes()?);
+        let known = replay::claims(&self.ledger, &self.history)?;
         let (_, outcome) = replay::aggregate(&self.history, gathered, &input_set, &known)?;
         let computed = outcome.root.digest(self.chain_id, &self.ledger.contract());
         let weight = signed.get(&computed).copied().unwrap_or(0);
         if more_than_two_thirds(weight, total) {
-            return self.post(&outcome, gathered, &computed, weight, &known);
+            return self.post(&outcome, gathered, &computed, weight);
         }
         match signed.keys().any(|digest| *digest != computed) {
             true => Ok(Step::Disagrees {
@@ -270,7 +270,6 @@ impl Poster {
         gathered: &Gathered,
         digest: &Keccak,
         signed: u128,
-        known: &[Registration],
     ) -> Result<Step, PosterError> {
         let (epoch, committee) = (outcome.root.epoch, self.history.committee());
         let signatures = signatures_for(
@@ -279,7 +278,6 @@ impl Poster {
             self.history.seats(),
             gathered.signatures(),
         );
-        self.store.put_registrations(epoch, known)?;
         let action = Action::post_root(&outcome.root, committee, &signatures);
         let receipt = self.outbox().perform(&action)?;
         Ok(Step::Posted {

@@ -3,7 +3,7 @@
 
 use assay_aggregate::epoch::{EpochError, EpochOutcome, Included, Registration};
 use assay_aggregate::inputs::{self, Gathered, History, HistoryError, InputError};
-use assay_ledger::{AssayLedger, EpochRecord, LedgerError, NodeRecord, Resolution};
+use assay_ledger::{AssayLedger, EpochRecord, LedgerError, Resolution, claims_at};
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak};
 use std::collections::BTreeMap;
 
@@ -215,10 +215,7 @@ pub fn recompute(
     let mut board = Gathering::of(epoch);
     board.update(store, history)?;
     let gathered = board.gathered;
-    let known = match store.registrations(epoch)? {
-        Some(known) => known,
-        None => known_registrations(&ledger.nodes()?),
-    };
+    let known = claims(ledger, history)?;
     let (reports, outcome) = aggregate(history, &gathered, &record.input_set, &known)?;
     if outcome.root.root != record.root {
         let (computed, posted) = (outcome.root.root, record.root);
@@ -236,13 +233,8 @@ pub fn recompute(
     }))
 }
 
-/// What the ledger knows of providers' claims; cancelled ones are gone.
-pub fn known_registrations(nodes: &[NodeRecord]) -> Vec<Registration> {
-    let registration = |node: &NodeRecord| Registration {
-        node: node.node,
-        provider: node.provider,
-        class: node.class_digest,
-    };
-    let here = |node: &&NodeRecord| node.status != assay_ledger::NodeStatus::None;
-    nodes.iter().filter(here).map(registration).collect()
+/// The claims that count in the history's next epoch, see [`claims_at`].
+pub fn claims(ledger: &AssayLedger, history: &History) -> Result<Vec<Registration>, LedgerError> {
+    let cutoff = history.params().epoch_start(history.next());
+    Ok(claims_at(&ledger.nodes()?, cutoff, history.classes()))
 }

@@ -1,10 +1,7 @@
 //! The bridge's durable state: one SQLite file, WAL, `synchronous = FULL`. What is answered or broadcast is here first.
 
-use assay_aggregate::epoch::Registration;
 use assay_ledger::SignedTx;
-use assay_protocol::cbor::{CborError, Field, Value};
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId};
-use assay_protocol::item::Item;
+use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, NetworkId, NodeId};
 use assay_protocol::wire::BoardObject;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::path::{Path, PathBuf};
@@ -16,7 +13,6 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRI
 CREATE TABLE IF NOT EXISTS objects (
   epoch INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, hypernode BLOB NOT NULL, bytes BLOB NOT NULL,
   PRIMARY KEY (epoch, number), UNIQUE (epoch, kind, hypernode)) STRICT;
-CREATE TABLE IF NOT EXISTS registrations (epoch INTEGER PRIMARY KEY, known BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS outbox (
   id INTEGER PRIMARY KEY, action TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, nonce INTEGER NOT NULL, raw BLOB NOT NULL,
   state TEXT NOT NULL) STRICT;
@@ -237,30 +233,6 @@ impl Store {
         })
     }
 
-    /// The registrations an epoch was aggregated with, if it was here.
-    pub fn registrations(&self, epoch: Epoch) -> Result<Option<Vec<Registration>>, StoreError> {
-        let sql = "SELECT known FROM registrations WHERE epoch = ?1";
-        let known: Option<Vec<u8>> = self.with(|c| {
-            c.query_row(sql, [int(epoch.0)], |row| row.get(0))
-                .optional()
-        })?;
-        let decode = |bytes: Vec<u8>| {
-            decode_registrations(&bytes).map_err(|error| self.damaged(error.to_string()))
-        };
-        known.map(decode).transpose()
-    }
-
-    /// Keeps the registrations of an epoch; the last ones count.
-    pub fn put_registrations(
-        &self,
-        epoch: Epoch,
-        known: &[Registration],
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO registrations VALUES (?1, ?2)";
-        self.with(|c| c.execute(sql, params![int(epoch.0), encode_registrations(known)]))
-            .map(drop)
-    }
-
     /// Stores a signed transaction before it is sent. There is one in flight at most.
     pub fn enqueue(&self, action: &str, tx: &SignedTx) -> Result<(), StoreError> {
         let sql = "INSERT INTO outbox (action, hash, nonce, raw, state) VALUES (?1, ?2, ?3, ?4, 'pending')";
@@ -357,24 +329,4 @@ fn object_of(kind: &str, bytes: Vec<u8>) -> Option<BoardObject> {
         .into_iter()
         .find(|make| make(Vec::new()).kind() == kind)?;
     Some(maker(bytes))
-}
-
-fn encode_registrations(known: &[Registration]) -> Vec<u8> {
-    let row = |r: &Registration| (r.node, r.provider, r.class);
-    known
-        .iter()
-        .map(row)
-        .collect::<Vec<(NodeId, Address, Digest)>>()
-        .encode()
-}
-
-fn decode_registrations(bytes: &[u8]) -> Result<Vec<Registration>, CborError> {
-    let field = Field::new("registrations", Value::decode(bytes)?);
-    let rows = Vec::<(NodeId, Address, Digest)>::from_field(field)?;
-    let row = |(node, provider, class)| Registration {
-        node,
-        provider,
-        class,
-    };
-    Ok(rows.into_iter().map(row).collect())
 }

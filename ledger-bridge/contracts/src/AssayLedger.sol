@@ -58,7 +58,6 @@ contract AssayLedger is IAssayLedger {
     uint256 private _operatorCount;
 
     NodeKey[] private _nodes;
-    mapping(bytes32 => mapping(address => bool)) private _listed;
     mapping(bytes32 => mapping(address => Registration)) private _registrations;
     mapping(bytes32 => NodeAccount) private _accounts;
     mapping(uint64 => EpochRecord) private _epochs;
@@ -146,15 +145,15 @@ contract AssayLedger is IAssayLedger {
         _checkValue(type(uint128).max);
         _checkEndpoint(endpoint);
         Registration storage r = _registrations[nodeId][msg.sender];
+        if (r.cancelledAtMs != 0) revert RegistrationEnded(nodeId, msg.sender, r.cancelledAtMs);
         if (r.status != Status.None) revert NodeAlreadyRegistered(nodeId, msg.sender);
         address owner = _accounts[nodeId].owner;
         if (owner != address(0)) revert NodeAlreadyConfirmed(nodeId, owner);
-        if (!_listed[nodeId][msg.sender]) {
-            _listed[nodeId][msg.sender] = true;
-            _nodes.push(NodeKey(nodeId, msg.sender));
-        }
-        _registrations[nodeId][msg.sender] =
-            Registration(Status.Provisional, uint128(msg.value), 0, classDigest, region, endpoint);
+        _nodes.push(NodeKey(nodeId, msg.sender));
+        uint128 pledged = uint128(msg.value);
+        _registrations[nodeId][msg.sender] = Registration(
+            Status.Provisional, uint64(_nowMs()), 0, pledged, pledged, 0, classDigest, region, endpoint
+        );
         emit NodeRegistered(nodeId, msg.sender, classDigest, msg.value);
     }
 
@@ -162,7 +161,9 @@ contract AssayLedger is IAssayLedger {
         Registration storage r = _registrations[nodeId][msg.sender];
         if (r.status != Status.Provisional) revert NotProvisional(nodeId, msg.sender);
         uint256 amount = r.collateral;
-        delete _registrations[nodeId][msg.sender];
+        r.status = Status.None;
+        r.cancelledAtMs = uint64(_nowMs());
+        r.collateral = 0;
         emit RegistrationCancelled(nodeId, msg.sender, amount);
         _pay(msg.sender, amount);
     }

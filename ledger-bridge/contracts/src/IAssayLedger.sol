@@ -110,11 +110,19 @@ interface IAssayLedger {
         bytes32 committee;
     }
 
-    /// @notice A provider's registration of a node.
+    /// @notice A provider's registration of a node. It is never erased: who counts the registrations of an epoch
+    /// must find the same ones whenever it reads, so what was true at a past moment stays readable.
+    /// @param status None when cancelled
+    /// @param registeredAtMs block time of the registration
+    /// @param cancelledAtMs block time of the cancellation, 0 while there was none
+    /// @param pledged the collateral at registration; never changes
     /// @param collateral what a slash can still take
     /// @param escrow what was slashed, kept for the dispute window of a later version
     struct Registration {
         Status status;
+        uint64 registeredAtMs;
+        uint64 cancelledAtMs;
+        uint128 pledged;
         uint128 collateral;
         uint128 escrow;
         bytes32 classDigest;
@@ -185,6 +193,7 @@ interface IAssayLedger {
     error CapTooSmall(uint256 capBps, uint256 operators);
     error ZeroWeight(address signer);
     error NodeAlreadyRegistered(bytes32 node, address provider);
+    error RegistrationEnded(bytes32 node, address provider, uint64 cancelledAtMs);
     error NodeAlreadyConfirmed(bytes32 node, address owner);
     error NodeNotRegistered(bytes32 node, address provider);
     error NotProvisional(bytes32 node, address provider);
@@ -233,13 +242,16 @@ interface IAssayLedger {
     function openGenesis(bytes32 networkId_) external;
 
     /// @notice A provider pledges `msg.value` for a node; provisional until a root confirms it.
-    /// Several providers may do so for one id: the first confirmed one wins.
-    /// @dev Reverts: ZeroId, ZeroValue, ValueTooLarge, EndpointTooLong, NodeAlreadyRegistered, NodeAlreadyConfirmed.
+    /// Several providers may do so for one id: the first confirmed one wins. One account registers a node once:
+    /// after a cancellation it needs another account, or a root that confirmed the cancelled registration
+    /// would pay the new one for epochs in which nothing was pledged.
+    /// @dev Reverts: ZeroId, ZeroValue, ValueTooLarge, EndpointTooLong, RegistrationEnded, NodeAlreadyRegistered,
+    /// NodeAlreadyConfirmed.
     function registerNode(bytes32 nodeId, bytes32 classDigest, bytes32 region, string calldata endpoint)
         external
         payable;
 
-    /// @notice Takes back the collateral of a registration that was never confirmed.
+    /// @notice Takes back the collateral of a registration that was never confirmed, and ends it for good.
     /// @dev Reverts: NotProvisional, TransferFailed.
     function cancelRegistration(bytes32 nodeId) external;
 
@@ -288,7 +300,7 @@ interface IAssayLedger {
     function epochRecord(uint64 epoch) external view returns (EpochRecord memory);
     function hyperNodeCount() external view returns (uint256);
     function hyperNodeAt(uint256 index) external view returns (HyperNode memory);
-    /// @notice Number of registrations ever made; a cancelled one stays with status None.
+    /// @notice Number of registrations ever made; a cancelled one stays, with status None and its times.
     function nodeCount() external view returns (uint256);
     function nodeAt(uint256 index) external view returns (NodeView memory);
     function registration(bytes32 nodeId, address provider) external view returns (Registration memory);

@@ -321,7 +321,8 @@ impl AssayLedger {
         (0..count).map(U256::from).map(one).collect()
     }
 
-    /// All registrations of nodes, in order; cancelled ones have status [`NodeStatus::None`].
+    /// All registrations of nodes ever made, in order; cancelled ones have status [`NodeStatus::None`].
+    /// What counts in an epoch is for [`crate::claims_at`] to say.
     pub fn nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
         let count = self.count(&Abi::nodeCountCall {})?;
         let one = |index| Ok(node(self.read(&Abi::nodeAtCall { index })?));
@@ -467,6 +468,9 @@ fn node(v: Abi::NodeView) -> NodeRecord {
         class_digest: Digest(r.classDigest.0),
         region: r.region.0,
         endpoint: r.endpoint,
+        registered_at: UnixMs(r.registeredAtMs),
+        cancelled_at: (r.cancelledAtMs != 0).then_some(UnixMs(r.cancelledAtMs)),
+        pledged: Stake(r.pledged),
         collateral: Stake(r.collateral),
         escrow: Stake(r.escrow),
         status: status(r.status),

@@ -11,6 +11,7 @@
 pub mod abi;
 mod action;
 mod chain;
+mod claims;
 mod client;
 mod convert;
 pub mod embedded;
@@ -20,6 +21,7 @@ mod types;
 
 pub use action::{Action, SignedTx};
 pub use chain::{Block, Chain, ChainError, Receipt, TxRefused};
+pub use claims::{claims_at, is_covered};
 pub use client::{AssayLedger, LedgerError};
 pub use key::{KeyError, LedgerKey};
 pub use types::{

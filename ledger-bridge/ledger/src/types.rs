@@ -98,6 +98,12 @@ pub struct NodeRecord {
     pub region: [u8; 32],
     /// Where its agent is reached.
     pub endpoint: String,
+    /// Block time of the registration, in whole seconds.
+    pub registered_at: UnixMs,
+    /// Block time of the cancellation, in whole seconds, if there was one.
+    pub cancelled_at: Option<UnixMs>,
+    /// The collateral at registration; never changes.
+    pub pledged: Stake,
     /// What a slash can still take.
     pub collateral: Stake,
     /// What was slashed.

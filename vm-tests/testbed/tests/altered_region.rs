@@ -16,7 +16,7 @@ const PLAN: Plan = Plan {
     reveal_ms: 5_000,
     vote_ms: 7_500,
     void_after_ms: 12_000,
-    genesis_in_ms: 9_000,
+    genesis_in_ms: 12_000,
 };
 const BLOCK: u64 = 4_096;
 

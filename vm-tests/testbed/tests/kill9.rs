@@ -18,7 +18,7 @@ const PLAN: Plan = Plan {
     reveal_ms: 5_000,
     vote_ms: 7_500,
     void_after_ms: 12_000,
-    genesis_in_ms: 9_000,
+    genesis_in_ms: 12_000,
 };
 /// Epochs under fire; one more without it must then be posted.
 const EPOCHS_UNDER_FIRE: u64 = 2;

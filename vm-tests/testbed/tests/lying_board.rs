@@ -21,7 +21,7 @@ const PLAN: Plan = Plan {
     reveal_ms: 3_500,
     vote_ms: 5_500,
     void_after_ms: 8_000,
-    genesis_in_ms: 9_000,
+    genesis_in_ms: 12_000,
 };
 
 /// All objects of an epoch by number, and who posted them.

@@ -92,7 +92,8 @@ async fn walk(
     let mut link =
         AgentLink::connect(&context.identity, endpoint, Some(session), CONNECT_WAIT).await?;
     let begun = Instant::now();
-    link.send(&AgentRequest::Chase { nonce, plan }).await?;
+    link.send(&AgentRequest::Chase { nonce, plan }, ANSWER_WAIT)
+        .await?;
     let mut checkpoints = BTreeMap::new();
     for _ in 0..=plan.checkpoints_per_lane().saturating_mul(plan.lanes) {
         match link.reply(ANSWER_WAIT).await? {

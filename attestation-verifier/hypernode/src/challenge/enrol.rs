@@ -19,9 +19,9 @@ pub async fn run(asking: &Asking<'_>) -> Result<Option<EnrolRecord>> {
     let (class, record, detail) = match attempt(asking).await {
         Ok(record) => (OutcomeClass::Pass, Some(record), String::new()),
         Err(error) if error.downcast_ref::<LinkError>().is_some() => {
-            (OutcomeClass::Inconclusive, None, format!("{error:#}"))
+            (OutcomeClass::Inconclusive, None, crate::explain(&error))
         }
-        Err(error) => (OutcomeClass::Fail, None, format!("{error:#}")),
+        Err(error) => (OutcomeClass::Fail, None, crate::explain(&error)),
     };
     let mut draft = asking.draft(OutcomeKind::Enrol, class);
     draft.detail = detail;

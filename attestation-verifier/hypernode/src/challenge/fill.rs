@@ -23,7 +23,7 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
         Ok(receipt) => receipt,
         Err(error) => {
             let mut draft = asking.draft(OutcomeKind::Fill, OutcomeClass::Inconclusive);
-            draft.detail = format!("{error:#}");
+            draft.detail = crate::explain(&error);
             context.record(draft)?;
             return Ok(OutcomeClass::Inconclusive);
         }

@@ -178,10 +178,15 @@ async fn attempt(
     let answer =
         cose::open::<ProbeAnswer>(&bytes, &session.0).map_err(|error| error.to_string())?;
     let payload = answer.payload();
-    if payload.nonce != nonce || payload.node != asking.node.node {
+    let (nonce_got, node, node_got) = (payload.nonce, asking.node.node, payload.node);
+    if nonce_got != nonce {
         return Err(format!(
-            "probe answer: expected nonce {nonce}, got {}",
-            payload.nonce
+            "probe answer: expected nonce {nonce}, got {nonce_got}"
+        ));
+    }
+    if node_got != node {
+        return Err(format!(
+            "probe answer: expected node {node}, got {node_got}"
         ));
     }
     Ok(bytes)

@@ -10,11 +10,13 @@ use assay_aggregate::inputs::History;
 use assay_bridge::board::Board;
 use assay_bridge::config::Plan;
 use assay_bridge::poster::Poster;
-use assay_bridge::replay::known_registrations;
+use assay_bridge::replay;
 use assay_bridge::setup;
 use assay_bridge::store::Store;
 use assay_ledger::embedded::{ChainConfig, EmbeddedChain};
-use assay_ledger::{AssayLedger, Chain, GenesisParameters, LedgerKey, NewHyperNode, NewNode};
+use assay_ledger::{
+    Action, AssayLedger, Chain, GenesisParameters, LedgerKey, NewHyperNode, NewNode,
+};
 use assay_protocol::class::HardwareClass;
 use assay_protocol::cose::{Authenticated, Payload, Signer, seal};
 use assay_protocol::ids::{
@@ -35,6 +37,7 @@ pub const CHAIN_ID: u64 = 31_337;
 pub const EPOCH_MS: u64 = 8_000;
 pub const NODE: NodeId = NodeId([0x11; 32]);
 const LINKS: u64 = 64;
+const SETUP_MS: u64 = 10_000;
 
 pub const PLAN: &str = r#"
 epoch_ms = 8000
@@ -262,8 +265,18 @@ impl Network {
     }
 
     pub fn open_at(genesis: u64, plan: &str) -> Self {
+        Self::open_with(genesis, plan, Stake(20_000_000_000_000_000_000))
+    }
+
+    /// Like [`Network::open`], the node registered with another collateral.
+    pub fn with_collateral(collateral: Stake) -> Self {
+        Self::open_with(1_800_000_000_000, PLAN, collateral)
+    }
+
+    fn open_with(genesis: u64, plan: &str, collateral: Stake) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let clock = Arc::new(AtomicU64::new(genesis));
+        // What counts in epoch 0 is registered before it.
+        let clock = Arc::new(AtomicU64::new(genesis - SETUP_MS));
         let chain = Arc::new(chain(&dir.path().join("chain.db"), &clock));
         let plan = plan_file(dir.path(), plan);
         let class = plan.load_classes().unwrap().remove(0);
@@ -288,12 +301,13 @@ impl Network {
             class_digest: class.digest(),
             region: [0; 32],
             endpoint: "127.0.0.1:7000".into(),
-            collateral: Stake(20_000_000_000_000_000_000),
+            collateral,
         };
         ledger.register_node(&provider(), &new).unwrap();
         ledger
             .fund_rewards(&deployer(), Stake(1_000_000_000_000_000_000))
             .unwrap();
+        clock.store(genesis, Ordering::SeqCst);
         let network = params.network_id();
         let store = Arc::new(Store::open(&dir.path().join("state"), network).unwrap());
         let board = Board::new(params.clone(), store.clone());
@@ -308,6 +322,23 @@ impl Network {
             store,
             board,
         }
+    }
+
+    /// A registration of the node by anybody, with plenty of collateral.
+    pub fn register(&self, by: &LedgerKey) {
+        let new = NewNode {
+            node: NODE,
+            class_digest: self.class.digest(),
+            region: [0; 32],
+            endpoint: "127.0.0.1:7001".into(),
+            collateral: Stake(20_000_000_000_000_000_000),
+        };
+        self.ledger().register_node(by, &new).unwrap();
+    }
+
+    pub fn cancel(&self, by: &LedgerKey) {
+        let cancel = Action::cancel_registration(NODE);
+        self.ledger().submit(by, &cancel).unwrap();
     }
 
     pub fn state_dir(&self) -> PathBuf {
@@ -360,7 +391,7 @@ impl Network {
     /// What a HyperNode computes from the agreed reports.
     pub fn outcome(&self, history: &History) -> EpochOutcome {
         let epoch = history.next();
-        let known = known_registrations(&self.ledger().nodes().unwrap());
+        let known = replay::claims(&self.ledger(), history).unwrap();
         history.aggregate(known, &self.reports(epoch)).unwrap()
     }
 

@@ -1,17 +1,19 @@
 //! From votes to a settled root, in one process on a real embedded chain.
 
 use assay_aggregate::agreement::input_set_hash;
+use assay_aggregate::epoch::EpochOutcome;
+use assay_aggregate::inputs::History;
 use assay_bridge::export::{self, Range};
 use assay_bridge::poster::Step;
 use assay_bridge::store::TxEnd;
-use assay_bridge::{status, verdicts};
+use assay_bridge::{replay, status, verdicts};
 use assay_ledger::{Action, NodeStatus, Resolution};
-use assay_protocol::ids::{Epoch, Keccak, NodeId};
+use assay_protocol::ids::{Epoch, Keccak, NodeId, Stake};
 use assay_protocol::item::Item;
 use assay_protocol::layout::{self, Claim, SignedRoot};
 use assay_protocol::params::NetworkParams;
 
-use crate::network::{NODE, Network, poster_key, provider};
+use crate::network::{NODE, Network, key, poster_key, provider};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
@@ -38,6 +40,24 @@ fn complete(net: &Network, poster: &mut assay_bridge::poster::Poster, epoch: Epo
             skipped: 0
         }
     );
+}
+
+/// Everybody signs this outcome's root and a stranger posts it.
+fn post_by_hand(net: &Network, history: &History, outcome: &EpochOutcome) {
+    let digest = net.digest(outcome);
+    let signature = |m: &assay_aggregate::root::Member| {
+        let h = net
+            .hypernodes
+            .iter()
+            .find(|h| h.ledger.address() == m.address)
+            .unwrap();
+        Some(h.ledger.sign_digest(&digest).unwrap())
+    };
+    let committee = history.committee();
+    let signatures: Vec<_> = committee.members().iter().map(signature).collect();
+    net.ledger()
+        .post_root(&provider(), &outcome.root, committee, &signatures)
+        .unwrap();
 }
 
 #[test]
@@ -180,22 +200,9 @@ fn somebody_else_s_posting_and_settlement_are_followed() {
     net.agree(epoch);
     let history = net.history();
     let outcome = net.outcome(&history);
-    let digest = net.digest(&outcome);
-    net.sign(epoch, digest, &ALL);
-    let signature = |m: &assay_aggregate::root::Member| {
-        let h = net
-            .hypernodes
-            .iter()
-            .find(|h| h.ledger.address() == m.address)
-            .unwrap();
-        Some(h.ledger.sign_digest(&digest).unwrap())
-    };
-    let committee = history.committee();
-    let signatures: Vec<_> = committee.members().iter().map(signature).collect();
+    net.sign(epoch, net.digest(&outcome), &ALL);
     let ledger = net.ledger();
-    ledger
-        .post_root(&provider(), &outcome.root, committee, &signatures)
-        .unwrap();
+    post_by_hand(&net, &history, &outcome);
     let leaf = &outcome.leaves[0];
     let proof = outcome.tree.proof(&leaf.hash()).unwrap();
     ledger.settle(&provider(), epoch, leaf, &proof).unwrap();
@@ -360,20 +367,105 @@ fn a_board_without_the_posted_inputs_stops_before_settling() {
 #[test]
 fn a_root_that_cannot_be_reproduced_is_never_settled() {
     let net = Network::open();
-    let mut poster = net.poster();
     let epoch = Epoch(0);
     net.agree(epoch);
-    let digest = net.digest(&net.outcome(poster.history()));
-    net.sign(epoch, digest, &ALL);
-    assert!(matches!(
-        poster.step(net.now()).unwrap(),
-        Step::Posted { .. }
-    ));
-    net.store.put_registrations(epoch, &[]).unwrap();
+    let history = net.history();
+    let mut outcome = net.outcome(&history);
+    outcome.root.root = Keccak([0xbb; 32]);
+    post_by_hand(&net, &history, &outcome);
     let error = net.poster().step(net.now()).unwrap_err().to_string();
     assert!(
         error.contains("outcome root: recomputed") && error.contains("hint:"),
         "{error}"
     );
     assert_eq!(net.ledger().nodes().unwrap()[0].settled_epoch, None);
+}
+
+#[test]
+fn registrations_that_come_and_go_during_an_epoch_do_not_move_its_root() {
+    let net = Network::open();
+    let mut poster = net.poster();
+    let (epoch, outsider) = (Epoch(0), key(51));
+    net.agree(epoch);
+    let before = net.digest(&net.outcome(poster.history()));
+    net.register(&outsider);
+    let between = net.digest(&net.outcome(poster.history()));
+    net.cancel(&outsider);
+    let after = net.digest(&net.outcome(poster.history()));
+    assert_eq!((before, before), (between, after));
+    // The confirmed claim itself goes away once all have signed: the root is still what they signed.
+    net.sign(epoch, before, &ALL);
+    net.cancel(&provider());
+    let posted = poster.step(net.now()).unwrap();
+    assert!(matches!(posted, Step::Posted { .. }), "{posted}");
+    let settled = Step::Settled {
+        epoch,
+        settled: 0,
+        skipped: 1,
+    };
+    assert_eq!(poster.step(net.now()).unwrap(), settled);
+    assert_eq!(net.ledger().nodes().unwrap()[0].confirmed_owner, None);
+    // Who starts later, from the same board, comes to the same.
+    assert_eq!(net.poster().step(net.now()).unwrap(), settled);
+    // The claim lived when epoch 1 began; no later epoch adds to it, and the ledger pays none of it.
+    let mut earned = Vec::new();
+    for epoch in [Epoch(1), Epoch(2), Epoch(3)] {
+        net.agree(epoch);
+        let digest = net.digest(&net.outcome(poster.history()));
+        net.sign(epoch, digest, &ALL);
+        for _ in ["posted", "settled"] {
+            poster.step(net.now()).unwrap();
+        }
+        earned.push(poster.history().states()[&NODE].cumulative_reward);
+    }
+    assert_eq!(poster.history().next(), Epoch(4));
+    assert_eq!(earned, [earned[0]; 3]);
+    let node = &net.ledger().nodes().unwrap()[0];
+    assert_eq!((node.cumulative_reward, node.arrears), (Stake(0), Stake(0)));
+}
+
+#[test]
+fn a_registration_before_the_epoch_counts_in_it_and_not_before() {
+    let net = Network::open();
+    let mut poster = net.poster();
+    let outsider = key(49);
+    net.register(&outsider);
+    let claims = |poster: &assay_bridge::poster::Poster| {
+        let claims = replay::claims(&net.ledger(), poster.history()).unwrap();
+        claims
+            .iter()
+            .map(|claim| claim.provider)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(claims(&poster), [provider().address()]);
+    complete(&net, &mut poster, Epoch(0));
+    assert_eq!(claims(&poster), [provider().address(), outsider.address()]);
+}
+
+#[test]
+fn less_collateral_than_the_class_asks_for_earns_nothing() {
+    let class = Network::open().class;
+    let least = u128::from(class.money.collateral_gwei_min) * 1_000_000_000;
+    let reward = u128::from(class.money.reward_gwei_per_epoch) * 1_000_000_000;
+    for (collateral, expected) in [(1, None), (least - 1, None), (least, Some(reward))] {
+        let net = Network::with_collateral(Stake(collateral));
+        let mut poster = net.poster();
+        for epoch in [Epoch(0), Epoch(1)] {
+            net.agree(epoch);
+            let digest = net.digest(&net.outcome(poster.history()));
+            net.sign(epoch, digest, &ALL);
+            for _ in ["posted", "settled"] {
+                poster.step(net.now()).unwrap();
+            }
+        }
+        assert_eq!(poster.history().next(), Epoch(2));
+        let state = poster.history().states().get(&NODE);
+        assert_eq!(
+            state.map(|s| s.cumulative_reward),
+            expected,
+            "{collateral} wei"
+        );
+        let node = &net.ledger().nodes().unwrap()[0];
+        assert_eq!(node.cumulative_reward.0, expected.unwrap_or(0));
+    }
 }

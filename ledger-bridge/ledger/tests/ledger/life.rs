@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use assay_ledger::embedded::{ChainConfig, EmbeddedChain};
-use assay_ledger::{AssayLedger, LedgerKey, NodeRecord, NodeStatus, Resolution, Rewards};
-use assay_protocol::ids::{Epoch, Keccak, Stake};
+use assay_ledger::{Action, AssayLedger, LedgerKey, NodeRecord, NodeStatus, Resolution, Rewards};
+use assay_protocol::ids::{Epoch, Keccak, Stake, UnixMs};
 
 use super::network::*;
 
@@ -203,6 +203,50 @@ fn the_first_confirmed_provider_wins_and_the_other_gets_its_collateral_back() {
         Stake(RICH)
     );
     assert_eq!(net.ledger.nodes().unwrap()[1].status, NodeStatus::None);
+}
+
+#[test]
+fn a_registration_keeps_its_times_and_its_pledge() {
+    let net = Network::open(&[40, 25, 20, 15]);
+    net.clock.set(START_MS + 1_900);
+    net.ledger
+        .register_node(&provider(), &new_node(500))
+        .unwrap();
+    let made = only_node(&net);
+    assert_eq!(
+        made.registered_at,
+        UnixMs(START_MS + 1_000),
+        "whole seconds"
+    );
+    assert_eq!((made.cancelled_at, made.pledged), (None, Stake(500)));
+
+    net.clock.set(START_MS + 5_000);
+    net.ledger
+        .submit(&provider(), &Action::cancel_registration(NODE))
+        .unwrap();
+    let ended = NodeRecord {
+        cancelled_at: Some(UnixMs(START_MS + 5_000)),
+        collateral: Stake(0),
+        status: NodeStatus::None,
+        ..made
+    };
+    assert_eq!(only_node(&net), ended);
+    assert_eq!(
+        net.ledger.balance(provider().address()).unwrap(),
+        Stake(RICH)
+    );
+}
+
+#[test]
+fn a_slash_leaves_the_pledge_as_it_was() {
+    let net = Network::ready();
+    net.conclude(&leaf(0)).unwrap();
+    let mut breach = leaf(1);
+    (breach.verdict, breach.cumulative_slash) = (3, 200);
+    net.conclude(&breach).unwrap();
+    let node = only_node(&net);
+    assert_eq!((node.pledged, node.collateral), (Stake(500), Stake(300)));
+    assert!(node.registered_at < UnixMs(GENESIS_MS) && node.cancelled_at.is_none());
 }
 
 #[test]

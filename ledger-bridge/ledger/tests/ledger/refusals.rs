@@ -2,7 +2,7 @@
 
 use assay_aggregate::root::{Committee, Member};
 use assay_ledger::abi::IAssayLedger as Abi;
-use assay_ledger::{AssayLedger, LedgerError};
+use assay_ledger::{Action, AssayLedger, LedgerError};
 use assay_protocol::ids::{Address, Bps, Digest, Epoch, Keccak, NetworkId, NodeId, Stake};
 
 use super::network::*;
@@ -103,6 +103,28 @@ fn nothing_is_posted_before_genesis() {
         net.ledger.post_root(&deployer(), root, &committee, &[None]),
         "GenesisNotOpen",
     );
+}
+
+#[test]
+fn a_cancelled_registration_is_over_for_good() {
+    let net = Network::ready();
+    let cancel = || {
+        let action = Action::cancel_registration(NODE);
+        net.ledger.submit(&provider(), &action)
+    };
+    cancel().unwrap();
+    refused(cancel(), "NotProvisional");
+    refused(
+        net.ledger.register_node(&provider(), &new_node(500)),
+        "RegistrationEnded",
+    );
+    // What was confirmed after its end moves no money.
+    refused(net.conclude(&leaf(0)), "NodeNotRegistered");
+    // The node's id is not burnt: another account may register it.
+    net.ledger
+        .register_node(&other_provider(), &new_node(500))
+        .unwrap();
+    assert_eq!(net.ledger.nodes().unwrap().len(), 2);
 }
 
 #[test]

@@ -24,7 +24,7 @@ const PLAN: Plan = Plan {
     reveal_ms: 7_000,
     vote_ms: 11_000,
     void_after_ms: 20_000,
-    genesis_in_ms: 9_000,
+    genesis_in_ms: 12_000,
 };
 /// Stakes of the four HyperNodes, in whole coins.
 const STAKES: [u64; 4] = [40, 25, 20, 15];

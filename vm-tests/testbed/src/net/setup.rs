@@ -5,7 +5,7 @@ use super::process::{Daemon, Programs};
 use super::scaler::ScalerNode;
 use crate::TestCa;
 use crate::boot_log::Variant;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Address, Digest, HyperNodeId, Keccak, NetworkId, Seed};
 use assay_protocol::params::NetworkParams;
@@ -228,6 +228,11 @@ impl LocalNetwork {
                 &collateral,
             ];
             self.bridge_command("register-node", &key, &args)?;
+        }
+        if super::now() >= self.params.genesis_unix_ms {
+            bail!(
+                "the nodes were registered after epoch 0 began, so it confirms none\nhint: a longer genesis_in_ms"
+            );
         }
         Ok(())
     }
