@@ -1,0 +1,206 @@
+//! A HyperNode that dies in the middle of an agreement sends, when it is back, the same bytes again.
+
+use crate::bench::{Act, Bench, CALM, Times, say, serve};
+use assay_aggregate::draw::proposer;
+use assay_aggregate::inputs::ROUND;
+use assay_hypernode::agree::Round;
+use assay_hypernode::board::Board;
+use assay_hypernode::clock;
+use assay_hypernode::config::BridgeSection;
+use assay_hypernode::context::Context;
+use assay_hypernode::report::close_epoch;
+use assay_protocol::cose::Signer as _;
+use assay_protocol::ids::{Digest, Epoch};
+use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
+use assay_transport::Identity;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const E: Epoch = Epoch(0);
+/// The epoch has just ended; its phases follow quickly.
+const ENDED: Times = Times {
+    slot: 1_000,
+    slots: 4,
+    phases: [3_000, 5_000, 60_000, 120_000],
+    since_genesis: 4_000,
+};
+
+/// A board that keeps what it is given, and remembers every post.
+#[derive(Default)]
+struct Kept {
+    posts: Vec<BoardObject>,
+    objects: Vec<BoardObject>,
+    hold_back: Option<&'static str>,
+}
+
+impl Kept {
+    fn answer(&mut self, request: BoardRequest) -> Vec<Act> {
+        match request {
+            BoardRequest::Post { epoch, object } => {
+                assert_eq!(epoch, E);
+                if self.hold_back == Some(object.kind()) {
+                    let early = Refusal::new(RefusalCode::Busy, "too early");
+                    return say(&BoardReply::Refused(early));
+                }
+                self.posts.push(object.clone());
+                if !self.objects.contains(&object) {
+                    self.objects.push(object);
+                }
+                let number = self.objects.len() as u64;
+                say(&BoardReply::Stored { number })
+            }
+            BoardRequest::Read { after, .. } => {
+                let objects = (1..).zip(self.objects.iter().cloned());
+                let objects = objects.filter(|(number, _)| *number > after).collect();
+                say(&BoardReply::Objects { objects })
+            }
+        }
+    }
+
+    fn posted(&self, kind: &str) -> usize {
+        self.posts.iter().filter(|post| post.kind() == kind).count()
+    }
+}
+
+struct Scene {
+    bench: Bench,
+    member: usize,
+    board: Arc<Mutex<Kept>>,
+    bridge: BridgeSection,
+}
+
+impl Scene {
+    /// The HyperNode tested is the proposer, so that it has everything to send.
+    fn new() -> Self {
+        let bench = Bench::new(ENDED);
+        let beacon = bench.open(0).beacon(E).unwrap();
+        let ids: Vec<_> = bench.members.iter().map(crate::bench::Member::id).collect();
+        let own = proposer(&beacon, &ids, ROUND).unwrap();
+        let member = ids.iter().position(|id| *id == own).unwrap();
+        let board = Arc::new(Mutex::new(Kept::default()));
+        let (identity, shared) = (Identity::generate().unwrap(), Arc::clone(&board));
+        let address = serve(&identity, move |request| {
+            shared.lock().unwrap().answer(request)
+        });
+        let bridge = BridgeSection {
+            address: address.parse().unwrap(),
+            key: Digest(identity.public_key()),
+        };
+        Self {
+            bench,
+            member,
+            board,
+            bridge,
+        }
+    }
+
+    /// One life of the HyperNode: closes the epoch, agrees, and dies when `until` holds.
+    async fn live(&self, until: impl Fn(&Kept) -> bool) {
+        let context = self.bench.open(self.member);
+        let nodes = BTreeMap::new();
+        let report = close_epoch(&context, E, &nodes).unwrap();
+        let mut board = Board::new(context.identity.clone(), self.bridge.clone());
+        let round = Round::start(&context, &mut board, E, report).unwrap();
+        let died = async {
+            while !until(&self.board.lock().unwrap()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let life = async {
+            tokio::select! {
+                ended = round.run() => panic!("the round ended: {ended:?}"),
+                () = died => {}
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(50), life)
+            .await
+            .unwrap_or_else(|_| panic!("{:?}", self.board.lock().unwrap().posts));
+    }
+
+    fn contents(&self) -> BTreeMap<&'static str, BTreeSet<Vec<u8>>> {
+        let mut contents: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for post in &self.board.lock().unwrap().posts {
+            let bytes = post.bytes().to_vec();
+            contents.entry(post.kind()).or_default().insert(bytes);
+        }
+        contents
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_each_step_it_sends_the_same_bytes_again() {
+    let scene = Scene::new();
+    for kind in ["commit", "reveal", "proposal", "vote"] {
+        scene.live(|board| board.posted(kind) >= 1).await;
+    }
+    // Twice more, with everything behind it.
+    for lives in 2..4 {
+        let all = |board: &Kept| {
+            let kinds = ["commit", "reveal", "proposal", "vote"];
+            kinds.iter().all(|kind| board.posted(kind) >= lives)
+        };
+        scene.live(all).await;
+    }
+    let contents = scene.contents();
+    let kinds: Vec<_> = contents.keys().copied().collect();
+    assert_eq!(
+        kinds,
+        ["commit", "proposal", "reveal", "vote"],
+        "too few votes for a root"
+    );
+    for (kind, contents) in contents {
+        assert_eq!(contents.len(), 1, "{kind}: {} contents", contents.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_early_for_the_board_is_offered_again_and_blocks_nothing_for_ever() {
+    let scene = Scene::new();
+    scene.board.lock().unwrap().hold_back = Some("commit");
+    let (board, released) = (Arc::clone(&scene.board), clock::now().0 + 1_000);
+    scene
+        .live(move |kept| {
+            if clock::now().0 < released {
+                assert_eq!(kept.posts, []);
+                return false;
+            }
+            kept.posted("commit") >= 1 || {
+                // Released from outside of the lock that is held here.
+                let board = Arc::clone(&board);
+                std::thread::spawn(move || board.lock().unwrap().hold_back = None);
+                false
+            }
+        })
+        .await;
+    assert_eq!(scene.board.lock().unwrap().posted("commit"), 1);
+}
+
+/// Bad objects on the board are said and passed over: they neither end the round nor change what is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_on_the_board_changes_nothing() {
+    let scene = Scene::new();
+    scene.live(|board| board.posted("commit") >= 1).await;
+    {
+        let mut board = scene.board.lock().unwrap();
+        board.objects.push(BoardObject::Commit(vec![0xff; 20]));
+        board.objects.push(BoardObject::Vote(Vec::new()));
+        // A genuine object under another kind.
+        let commit = board.objects[0].bytes().to_vec();
+        board.objects.push(BoardObject::Reveal(commit));
+    }
+    scene.live(|board| board.posted("vote") >= 1).await;
+    assert_eq!(scene.contents()["commit"].len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_of_an_epoch_without_a_beacon_is_refused() {
+    let bench = Bench::new(CALM);
+    let context: Arc<Context> = bench.open(0);
+    let report = close_epoch(&context, E, &BTreeMap::new()).unwrap();
+    let bridge = bench.members[0].config.bridge.clone();
+    let mut board = Board::new(context.identity.clone(), bridge);
+    let started = Round::start(&context, &mut board, Epoch(2), report);
+    let error = started.err().unwrap().to_string();
+    assert!(error.contains("no beacon for epoch 2"), "{error}");
+}

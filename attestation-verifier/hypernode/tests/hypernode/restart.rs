@@ -1,0 +1,242 @@
+//! What a HyperNode knows after its process ended without notice: everything it acknowledged.
+
+use crate::bench::{Bench, CALM, NODE, outcome};
+use assay_aggregate::agreement::{Agreement, Setting};
+use assay_appraisal::tpm::attest::ClockInfo;
+use assay_hypernode::challenge::Asking;
+use assay_hypernode::context::Context;
+use assay_hypernode::record::Draft;
+use assay_hypernode::report::{self, close_epoch};
+use assay_hypernode::store::{Binding, KeptReport};
+use assay_protocol::answers::EnrolRecord;
+use assay_protocol::cose;
+use assay_protocol::ids::{Address, AkName, Digest, Epoch, HyperNodeId, SessionKey, Slot};
+use assay_protocol::item::{Blob, Item as _};
+use assay_protocol::outcome::{OutcomeClass, OutcomeKind, media};
+use assay_protocol::region::RegionId;
+use assay_protocol::report::{Cell, Report};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const E: Epoch = Epoch(0);
+const ID: RegionId = RegionId {
+    region: 0,
+    generation: 0,
+};
+
+fn draft(bench: &Bench, context: &Context, kind: OutcomeKind) -> Draft {
+    let node = bench.registered(NODE, "127.0.0.1:1");
+    let asking = Asking::begin(context, &node, bench.place()).unwrap();
+    let mut draft = asking.draft(kind, OutcomeClass::Pass);
+    draft.raw.push((vec![kind as u8; 10], media::PROBE_ANSWER));
+    draft
+}
+
+fn nodes(bench: &Bench) -> BTreeMap<assay_protocol::ids::NodeId, Digest> {
+    BTreeMap::from([(NODE, bench.class_digest())])
+}
+
+fn binding(key: u8, epoch: u64) -> Binding {
+    Binding {
+        session_key: SessionKey([key; 32]),
+        ak_name: AkName([3; 34]),
+        epoch: Epoch(epoch),
+        reset_count: 4,
+        restart_count: 5,
+    }
+}
+
+/// The same HyperNode, started again.
+fn again(bench: &Bench, context: Arc<Context>) -> Arc<Context> {
+    drop(context);
+    bench.open(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_and_their_evidence_are_there_and_count_once() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let kinds = [OutcomeKind::Probe, OutcomeKind::Attest, OutcomeKind::Chase];
+    let mut made = Vec::new();
+    for kind in kinds {
+        let draft = draft(&bench, &context, kind);
+        made.push(context.record(draft).unwrap().unwrap());
+    }
+    let context = again(&bench, context);
+    assert_eq!(report::outcomes(&context, E, NODE).unwrap(), made);
+    for outcome in &made {
+        let object = context.raw_of(&outcome.evidence[0].salted_digest).unwrap();
+        let raw = context.objects.get(&object.unwrap(), 10).unwrap();
+        assert_eq!(raw, [outcome.kind as u8; 10]);
+    }
+    // What the slot has already is not judged again after the restart.
+    let repeated = draft(&bench, &context, OutcomeKind::Probe);
+    assert_eq!(context.record(repeated).unwrap(), None);
+    assert_eq!(outcome(&context, OutcomeKind::Probe), made[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enrolment_binding_clock_receipt_and_owner_are_there() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let record = EnrolRecord {
+        node: NODE,
+        ek_certificate: Blob(vec![1; 900]),
+        ek_public: Blob(vec![2; 300]),
+        ak_public: Blob(vec![3; 90]),
+        ak_name: AkName([4; 34]),
+    };
+    let clock = ClockInfo {
+        clock_ms: 9,
+        reset_count: 8,
+        restart_count: 7,
+        safe: true,
+    };
+    let (salted, owner) = (Digest([6; 32]), Address([5; 20]));
+    context.keep_enrolment(&record).unwrap();
+    context.bind(&NODE, &binding(1, 0)).unwrap();
+    context.bind(&NODE, &binding(2, 0)).unwrap();
+    context.keep_clock(&NODE, &clock).unwrap();
+    context.keep_receipt(&NODE, ID, &[7; 500]).unwrap();
+    context.keep_owner(&salted, &owner).unwrap();
+
+    let context = again(&bench, context);
+    assert_eq!(context.enrolment(&NODE).unwrap(), Some(record));
+    assert_eq!(context.binding(&NODE).unwrap(), Some(binding(2, 0)));
+    assert!(context.is_dead(&NODE, &SessionKey([1; 32])).unwrap());
+    assert!(!context.is_dead(&NODE, &SessionKey([2; 32])).unwrap());
+    assert_eq!(context.clock_of(&NODE).unwrap(), Some(clock));
+    assert_eq!(
+        context.receipt(&NODE, ID).unwrap(),
+        Some(Blob(vec![7; 500]))
+    );
+    let next = RegionId {
+        generation: 1,
+        ..ID
+    };
+    assert_eq!(context.receipt(&NODE, next).unwrap(), None);
+    assert_eq!(context.owner_of(&salted).unwrap(), Some(owner));
+}
+
+#[test]
+fn a_binding_ends_two_epochs_after_its_nonce() {
+    let held: Vec<bool> = (4..8).map(|e| binding(1, 5).holds_in(Epoch(e))).collect();
+    assert_eq!(held, [true, true, true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_agreement_needs_is_there() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let seats = context
+        .seats
+        .iter()
+        .map(|seat| (seat.hypernode, seat.weight));
+    let setting = Setting {
+        network: context.network,
+        epoch: E,
+        round: 0,
+        own: context.own,
+        proposer: context.own,
+        weights: seats.collect(),
+    };
+    let memory = Agreement::start(setting).memory().clone();
+    let seen = [
+        (HyperNodeId([1; 32]), Digest([2; 32])),
+        (HyperNodeId([1; 32]), Digest([3; 32])),
+    ];
+    context.keep_agreement_memory(E, &memory).unwrap();
+    for (id, commit) in &seen {
+        context.keep_commit_in_time(E, id, commit).unwrap();
+        context.keep_commit_in_time(E, id, commit).unwrap();
+    }
+    let context = again(&bench, context);
+    assert_eq!(context.agreement_memory(E).unwrap(), Some(memory));
+    assert_eq!(context.agreement_memory(Epoch(1)).unwrap(), None);
+    assert_eq!(context.commits_in_time(E).unwrap(), seen);
+    // Epoch 10's keys start with those of epoch 1.
+    context
+        .keep_commit_in_time(Epoch(10), &seen[0].0, &seen[0].1)
+        .unwrap();
+    assert_eq!(context.commits_in_time(Epoch(1)).unwrap(), []);
+}
+
+fn opened(context: &Context, kept: &KeptReport) -> Report {
+    cose::open::<Report>(&kept.signed.0, &context.own.0)
+        .unwrap()
+        .into_payload()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_is_closed_once_and_its_report_never_changes() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let probe = draft(&bench, &context, OutcomeKind::Probe);
+    let (_, slot) = context.record(probe).unwrap().unwrap().place;
+    let kept = close_epoch(&context, E, &nodes(&bench)).unwrap();
+    assert_eq!(close_epoch(&context, E, &nodes(&bench)).unwrap(), kept);
+    let report = opened(&context, &kept);
+    assert_eq!((report.epoch, report.nodes.len()), (E, 1));
+    assert_eq!(report.seed, context.seed(E).unwrap());
+    let cell = report.nodes[0].cells.0[slot.0 as usize];
+    let on_panel = context.on_panel(context.beacon(E).unwrap(), E, NODE, slot);
+    let expected = if on_panel { Cell::Answered } else { Cell::None };
+    assert_eq!(cell, expected as u8);
+
+    let context = again(&bench, context);
+    // Not even with other nodes to report on.
+    assert_eq!(close_epoch(&context, E, &BTreeMap::new()).unwrap(), kept);
+    assert_eq!(context.own_report(E).unwrap(), Some(kept));
+    let size = context
+        .journal(|journal| Ok(journal.tree().size()))
+        .unwrap();
+    assert_eq!(size, report.log_size, "nothing was appended twice");
+    let note = context
+        .journal(|journal| journal.checkpoint_at(size))
+        .unwrap();
+    assert!(note.is_some());
+    // The epoch is closed: what comes now changes nothing.
+    let late = draft(&bench, &context, OutcomeKind::Chase);
+    assert_eq!(context.record(late).unwrap(), None);
+    assert_eq!(report::outcomes(&context, E, NODE).unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_half_closed_when_the_process_died_is_closed_like_any_other() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let probe = draft(&bench, &context, OutcomeKind::Probe);
+    context.record(probe).unwrap().unwrap();
+    context
+        .journal(|journal| journal.close_slot(E, Slot(0)))
+        .unwrap();
+    let context = again(&bench, context);
+    context
+        .journal(|journal| journal.close_slot(E, Slot(1)))
+        .unwrap();
+    context
+        .journal(|journal| journal.close_node(E, NODE))
+        .unwrap();
+    let context = again(&bench, context);
+    let report = opened(&context, &close_epoch(&context, E, &nodes(&bench)).unwrap());
+    assert_eq!(report.nodes[0].outcomes, 1);
+    // Four slot leaves and the node's.
+    assert_eq!(report.log_size, u64::from(bench.params.slots()) + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_record_of_another_form_is_an_error_by_name() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let key = format!("binding/{NODE}");
+    let mut bytes = binding(1, 0).encode();
+    bytes.push(0);
+    context
+        .journal(|journal| journal.put_meta(&key, &bytes))
+        .unwrap();
+    let error = context.binding(&NODE).unwrap_err();
+    assert!(
+        error.to_string().contains(&format!("stored record {key}")),
+        "{error}"
+    );
+}
