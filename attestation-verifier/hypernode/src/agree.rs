@@ -108,7 +108,8 @@ impl<'a> Round<'a> {
         while self.phase < Phase::Over {
             self.advance().await?;
             if let Err(error) = self.exchange().await {
-                eprintln!("note: epoch {}: {}", self.epoch, explain(&error));
+                let why = explain(&error);
+                self.context.note(format!("epoch {}: {why}", self.epoch));
             }
             self.try_root().await?;
             tokio::time::sleep(POLL).await;
@@ -236,7 +237,8 @@ impl<'a> Round<'a> {
             Ok(outcome) => outcome,
             Err(error) => {
                 let why = explain(&error);
-                eprintln!("note: epoch {}: no root yet: {why}", self.epoch);
+                self.context
+                    .note(format!("epoch {}: no root yet: {why}", self.epoch));
                 return Ok(());
             }
         };

@@ -47,6 +47,7 @@ pub struct Context {
     /// The committee.
     pub seats: Vec<Seat>,
     journal: Mutex<Journal>,
+    last_note: Mutex<String>,
     secrets: Secrets,
     history: Mutex<History>,
 }
@@ -113,6 +114,7 @@ impl Context {
             objects,
             seats: history.seats().to_vec(),
             journal: Mutex::new(journal),
+            last_note: Mutex::default(),
             secrets,
             history: Mutex::new(history),
             params,
@@ -121,6 +123,18 @@ impl Context {
             classes,
         };
         Ok((context, config))
+    }
+
+    /// Tells the operator what is wrong just now; the same thing again is not repeated.
+    pub fn note(&self, text: String) {
+        let mut last = self
+            .last_note
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *last != text {
+            eprintln!("note: {text}");
+            *last = text;
+        }
     }
 
     /// Works on the journal; blocks this thread, not the runtime.

@@ -64,7 +64,7 @@ async fn watch_nodes(context: Arc<Context>) -> Result<()> {
 /// The nodes of an epoch of classes this network has; none while the ledger does not answer.
 async fn known_nodes(context: &Context, epoch: Epoch) -> Vec<Registered> {
     if let Err(error) = context.ledger.refresh().await {
-        eprintln!("note: {}", explain(&error));
+        context.note(explain(&error));
         return Vec::new();
     }
     let mut nodes = context.ledger.nodes(epoch);
@@ -168,7 +168,7 @@ fn first_epoch(context: &Context) -> Epoch {
 
 async fn catch_up(context: &Context, board: &mut Board) {
     if let Err(error) = follow(context, board).await {
-        eprintln!("note: following the ledger: {}", explain(&error));
+        context.note(format!("following the ledger: {}", explain(&error)));
     }
 }
 
