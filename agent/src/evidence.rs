@@ -1,4 +1,4 @@
-//! Evidence: one quote for all HyperNodes that wait at that moment (DESIGN section 6).
+//! Evidence: one quote for all HyperNodes that wait at that moment (ARCHITECTURE section 6).
 
 use crate::counters;
 use crate::node::{Node, now};
@@ -131,12 +131,25 @@ impl Node {
     /// Claims, then the quote over them, sealed by the session key.
     fn evidence(&self, requests: &[Request]) -> Answer {
         let event_log = read_event_log(&self.config.tpm.event_log)?;
-        let clock = retried(|| self.tpm.clock())?;
-        let claims = self.claims(requests, clock, digest(&[&event_log]))?;
-        let qualifying = qualifying_data(&claims_bytes(&claims));
-        let quote = retried(|| self.tpm.quote(qualifying))?;
+        let (mut claims, mut quote) = self.quoted(requests, &event_log)?;
+        if !same_boot(&claims.clock, &quote.clock) {
+            // The host slept between the two readings of the clock: claims of before would contradict the quote.
+            (claims, quote) = self.quoted(requests, &event_log)?;
+        }
         let vendor = self.vendor(quote, event_log);
         Ok(seal(claims, &vendor, self.session.identity()).into())
+    }
+
+    fn quoted(
+        &self,
+        requests: &[Request],
+        event_log: &[u8],
+    ) -> Result<(Claims, Quote), EvidenceError> {
+        let clock = retried(|| self.tpm.clock())?;
+        let claims = self.claims(requests, clock, digest(&[event_log]))?;
+        let qualifying = qualifying_data(&claims_bytes(&claims));
+        let quote = retried(|| self.tpm.quote(qualifying))?;
+        Ok((claims, quote))
     }
 
     fn claims(
@@ -185,6 +198,10 @@ impl Node {
 }
 
 /// Once more after a failure: the TPM thread reopens a TPM that was reset. Not after a timeout.
+fn same_boot(claimed: &TpmClock, quoted: &Clock) -> bool {
+    claimed.reset_count == quoted.reset_count && claimed.restart_count == quoted.restart_count
+}
+
 fn retried<T>(mut call: impl FnMut() -> Result<T, TpmError>) -> Result<T, EvidenceError> {
     let outcome = match call() {
         Err(TpmError::Command { .. }) => call(),
@@ -251,6 +268,42 @@ mod tests {
         assert_eq!(last[0].0.freshness.0, Epoch(2));
         drop(sender);
         assert!(next_batch(&queue, &mut waiting).is_none());
+    }
+
+    #[test]
+    fn a_batch_holds_one_nonce_of_each_hypernode() {
+        let (sender, queue) = sync_channel(WAITING_MAX);
+        for n in [1, 2, 1] {
+            sender.send(request(n, 1).0).unwrap();
+        }
+        let mut waiting = VecDeque::new();
+        let members = |batch: Vec<Waiting>| -> Vec<u8> {
+            batch
+                .iter()
+                .map(|(request, _)| request.hypernode.0[0])
+                .collect()
+        };
+        assert_eq!(members(next_batch(&queue, &mut waiting).unwrap()), [1, 2]);
+        assert_eq!(members(next_batch(&queue, &mut waiting).unwrap()), [1]);
+    }
+
+    #[test]
+    fn a_clock_of_another_boot_is_noticed() {
+        let claimed = |reset_count, restart_count| TpmClock {
+            clock_ms: 1,
+            reset_count,
+            restart_count,
+            safe: true,
+        };
+        let quoted = Clock {
+            clock_ms: 2,
+            reset_count: 3,
+            restart_count: 4,
+            safe: true,
+        };
+        assert!(same_boot(&claimed(3, 4), &quoted));
+        assert!(!same_boot(&claimed(3, 3), &quoted));
+        assert!(!same_boot(&claimed(2, 4), &quoted));
     }
 
     #[test]

@@ -19,7 +19,7 @@ cbor_map! {
 }
 
 cbor_map! {
-    /// One agent-claimed counter. Never pays, never slashes (DESIGN section 6).
+    /// One agent-claimed counter. Never pays, never slashes (ARCHITECTURE section 6).
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Counter {
         /// Which, see [`counter`].

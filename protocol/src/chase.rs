@@ -1,4 +1,4 @@
-//! The chase step, spoken by agent, HyperNode and auditor alike (DESIGN section 8).
+//! The chase step, spoken by agent, HyperNode and auditor alike (ARCHITECTURE section 8).
 
 use crate::hash::sha256;
 use crate::ids::Nonce;

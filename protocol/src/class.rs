@@ -1,4 +1,4 @@
-//! Hardware classes: what a node of the class must have, deliver and prove (DESIGN section 12).
+//! Hardware classes: what a node of the class must have, deliver and prove (ARCHITECTURE section 12).
 //! The TOML files and their loader are in `hw-profiles`; here are the types and their canonical digest.
 
 use crate::cbor_map;
@@ -103,7 +103,7 @@ cbor_map! {
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct AttestationPolicy {
-        /// Least attestation tier (DESIGN section 7).
+        /// Least attestation tier (ARCHITECTURE section 7).
         1 => tier_min: u8,
         /// Allowed values of pinned PCRs, SHA-256 bank, ascending by index.
         2 => pcrs: Vec<PcrReference>,

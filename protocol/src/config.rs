@@ -1,5 +1,5 @@
 //! The agent's measured configuration: one TOML file whose SHA-256 is in PCR 12 (EV_IPL).
-//! It names the owner; the quote makes that a proven claim (DESIGN section 5).
+//! It names the owner; the quote makes that a proven claim (ARCHITECTURE section 5).
 
 use crate::ids::{Address, HyperNodeId, NetworkId};
 use crate::limits::{AGENT_CONFIG_BYTES_MAX, ROSTER_MAX};

@@ -1,4 +1,4 @@
-//! Evidence: an EAT claims-set (RFC 9711) signed by the session key, quoted by the TPM (DESIGN section 6).
+//! Evidence: an EAT claims-set (RFC 9711) signed by the session key, quoted by the TPM (ARCHITECTURE section 6).
 //!
 //! The COSE payload is the plain claims-set, so that any EAT library reads it. The raw vendor evidence is a
 //! CMW collection in the unprotected header; its SHA-256 is in the protected header, so the session signature

@@ -92,7 +92,7 @@ macro_rules! bytes_id {
 }
 
 bytes_id!(
-    /// SHA-256 of the network parameters' deterministic CBOR (DESIGN section 5).
+    /// SHA-256 of the network parameters' deterministic CBOR (ARCHITECTURE section 5).
     NetworkId, 32);
 bytes_id!(
     /// SHA-256(`"assay/node/1"` ‖ key type ‖ EK public key): one ScalerNode.

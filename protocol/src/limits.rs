@@ -8,7 +8,7 @@ pub const BOARD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const AGENT_REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Most bytes of region data in one `FillData` frame.
 pub const FILL_CHUNK_BYTES_MAX: usize = 128 * 1024;
-/// Most nonces (waiting HyperNodes) one quote may serve (DESIGN section 6).
+/// Most nonces (waiting HyperNodes) one quote may serve (ARCHITECTURE section 6).
 pub const NONCE_BATCH_MAX: usize = 64;
 /// Longest signed evidence, in bytes.
 pub const EVIDENCE_BYTES_MAX: usize = 1536 * 1024;

@@ -1,4 +1,4 @@
-//! One challenge's result, signed by the HyperNode that made it (DESIGN sections 8 and 10).
+//! One challenge's result, signed by the HyperNode that made it (ARCHITECTURE sections 8 and 10).
 
 use crate::cbor::{CborError, Field, Value};
 use crate::hash;

@@ -1,4 +1,4 @@
-//! Network parameters, fixed at genesis, and the time arithmetic that follows from them (DESIGN section 5).
+//! Network parameters, fixed at genesis, and the time arithmetic that follows from them (ARCHITECTURE section 5).
 
 use crate::cbor_map;
 use crate::hash;

@@ -1,4 +1,4 @@
-//! Keyed regions: AES-256-CTR keystream that only the HyperNode can make (DESIGN section 8).
+//! Keyed regions: AES-256-CTR keystream that only the HyperNode can make (ARCHITECTURE section 8).
 
 use crate::hash::{hkdf_sha256, sha256};
 use crate::ids::{Digest, NetworkId, NodeId, RegionKey};

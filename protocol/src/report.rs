@@ -1,4 +1,4 @@
-//! One HyperNode's epoch, and the objects that travel over the board until a root is signed (DESIGN section 9).
+//! One HyperNode's epoch, and the objects that travel over the board until a root is signed (ARCHITECTURE section 9).
 
 use crate::cbor::{CborError, Field, Value};
 use crate::hash;
@@ -42,7 +42,7 @@ impl Cell {
     }
 }
 
-/// How far a chase counts (DESIGN section 8).
+/// How far a chase counts (ARCHITECTURE section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]

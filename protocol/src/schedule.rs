@@ -1,4 +1,4 @@
-//! When a HyperNode must probe, from values anybody can recompute once the seed is revealed (DESIGN section 8).
+//! When a HyperNode must probe, from values anybody can recompute once the seed is revealed (ARCHITECTURE section 8).
 
 use crate::hash::{hmac_sha256, sha256};
 use crate::ids::{Beacon, Epoch, HyperNodeId, NetworkId, NodeId, Nonce, Seed, Slot};
@@ -55,7 +55,7 @@ pub struct ChallengePlace {
 }
 
 impl ChallengePlace {
-    /// The nonce of DESIGN section 6; `r` is fresh randomness, logged in the outcome.
+    /// The nonce of ARCHITECTURE section 6; `r` is fresh randomness, logged in the outcome.
     pub fn nonce(&self, r: &[u8; 32]) -> Nonce {
         Nonce(sha256(&[
             b"assay/nonce/1",

@@ -4,7 +4,7 @@ use crate::ids::{Digest, Epoch, Keccak};
 use crate::params::NetworkParams;
 use serde::{Deserialize, Serialize};
 
-/// What stands behind a TPM vendor's root (DESIGN section 5).
+/// What stands behind a TPM vendor's root (ARCHITECTURE section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RootKind {

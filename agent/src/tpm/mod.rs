@@ -41,7 +41,7 @@ pub struct TpmConfig {
 }
 
 impl TpmConfig {
-    /// The defaults of DESIGN section 5: RSA-2048 EK, ten seconds a call.
+    /// The defaults of ARCHITECTURE section 5: RSA-2048 EK, ten seconds a call.
     pub fn new(tcti: impl Into<String>, ak_blob: impl Into<PathBuf>) -> Self {
         Self {
             tcti: tcti.into(),

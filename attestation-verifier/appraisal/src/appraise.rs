@@ -1,4 +1,4 @@
-//! The whole appraisal of one piece of evidence (DESIGN section 7), in two steps that cannot be
+//! The whole appraisal of one piece of evidence (ARCHITECTURE section 7), in two steps that cannot be
 //! exchanged: [`authenticate`] finds out whose evidence it is, [`appraise`] what it is worth.
 //!
 //! Forged, replayed or mismatched evidence is an error that yields nothing. A genuine quote whose

@@ -1,5 +1,5 @@
 //! Verifies a chase: every lane is walked again over the keystream the HyperNode can make and the
-//! node cannot (DESIGN section 8). A lost or altered block, or a read left out, changes the states.
+//! node cannot (ARCHITECTURE section 8). A lost or altered block, or a read left out, changes the states.
 
 use assay_protocol::answers::ChaseAnswer;
 use assay_protocol::chase::{self, ChasePlan, LaneState, PlanError};

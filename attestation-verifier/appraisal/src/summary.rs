@@ -109,7 +109,7 @@ fn verdict_of(classes: impl Iterator<Item = OutcomeClass>) -> OutcomeClass {
     })
 }
 
-/// Whether a chase counts as `iops`: cache fraction c = RAM ÷ live regions at most 1/4 (DESIGN section 8).
+/// Whether a chase counts as `iops`: cache fraction c = RAM ÷ live regions at most 1/4 (ARCHITECTURE section 8).
 pub fn chase_kind(memory_bytes: u64, live_region_bytes: u64) -> ChaseKind {
     let four_c = memory_bytes.checked_mul(4);
     match four_c {

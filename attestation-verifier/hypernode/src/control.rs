@@ -1,4 +1,4 @@
-//! Control probes: before a node counts as silent, two other HyperNodes must have answered (DESIGN section 8).
+//! Control probes: before a node counts as silent, two other HyperNodes must have answered (ARCHITECTURE section 8).
 
 use crate::clock;
 use crate::context::Context;

@@ -69,6 +69,14 @@ async fn known_nodes(context: &Context, epoch: Epoch) -> Vec<Registered> {
     }
     let mut nodes = context.ledger.nodes(epoch);
     nodes.retain(|node| context.classes.contains_key(&node.class));
+    let max = report::nodes_max(&context.params);
+    if nodes.len() > max {
+        context.note(format!(
+            "{} nodes are registered, this network's reports hold {max}",
+            nodes.len()
+        ));
+        nodes.truncate(max);
+    }
     nodes
 }
 

@@ -81,7 +81,8 @@ impl LedgerView {
 
     /// Nodes to challenge in an epoch, one entry each, as last read. Of a node that nobody is confirmed to own, every
     /// registration has its turn, so that a stranger who registers it first with a wrong address only delays it.
-    /// Cancelled and removed ones, and those that pledged less than their class asks for, are left out.
+    /// Cancelled and removed ones, and those that pledged less than their class asks for, are left out. Nodes with a
+    /// confirmed owner come first: whoever caps the list drops newcomers, never them.
     pub fn nodes(&self, epoch: Epoch) -> Vec<Registered> {
         let mut candidates: BTreeMap<NodeId, Vec<NodeRecord>> = BTreeMap::new();
         for record in lock(&self.known).iter() {
@@ -94,8 +95,12 @@ impl LedgerView {
                     .push(record.clone());
             }
         }
-        candidates
-            .into_values()
+        let confirmed =
+            |of_node: &Vec<NodeRecord>| of_node.iter().any(|r| r.confirmed_owner.is_some());
+        let (known, new): (Vec<_>, Vec<_>) = candidates.into_values().partition(confirmed);
+        known
+            .into_iter()
+            .chain(new)
             .filter_map(|of_node| turn(of_node, epoch))
             .collect()
     }

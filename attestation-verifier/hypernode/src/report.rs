@@ -9,11 +9,22 @@ use assay_log::Leaf;
 use assay_protocol::cose::{self, Signer as _};
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
 use assay_protocol::item::Blob;
+use assay_protocol::limits::{REPORT_BYTES_MAX, REPORT_NODES_MAX};
 use assay_protocol::outcome::{Outcome, OutcomeKind, metric};
+use assay_protocol::params::NetworkParams;
 use assay_protocol::region::RegionId;
 use assay_protocol::report::{NodeReport, RegionReveal, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// What a node takes in a report besides one byte a slot, generously.
+const NODE_BYTES_MAX: usize = 512;
+
+/// Nodes that surely fit a report, so that nobody's registrations can make one unreadable.
+pub fn nodes_max(params: &NetworkParams) -> usize {
+    let each = NODE_BYTES_MAX.saturating_add(params.slots() as usize);
+    (REPORT_BYTES_MAX / each).min(REPORT_NODES_MAX)
+}
 
 /// A slot is closed one slot after its end, so that late recordings of it are in.
 pub fn closing_time(context: &Context, epoch: Epoch, slot: Slot) -> UnixMs {
@@ -196,4 +207,50 @@ fn key_hash_logged(context: &Context, generation: u64, node: NodeId) -> Result<b
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_protocol::item::Item as _;
+    use assay_protocol::outcome::OutcomeClass;
+    use assay_protocol::report::{AttestSummary, ChaseKind, ChaseSummary};
+
+    /// The largest a node can be: every number at its widest, two region keys.
+    fn widest(slots: usize) -> NodeReport {
+        let reveal = RegionReveal {
+            region: u32::MAX,
+            generation: u64::MAX,
+            key: assay_protocol::ids::RegionKey([0xff; 32]),
+        };
+        NodeReport {
+            node: NodeId([0xff; 32]),
+            class: Digest([0xff; 32]),
+            cells: Blob(vec![4; slots]),
+            attest: AttestSummary {
+                class: OutcomeClass::Inconclusive,
+                tier: u8::MAX,
+                owner: Some(assay_protocol::ids::Address([0xff; 20])),
+            },
+            chase: ChaseSummary {
+                class: OutcomeClass::Inconclusive,
+                reads_per_s: u64::MAX,
+                kind: ChaseKind::Iops,
+            },
+            outcome_root: Digest([0xff; 32]),
+            outcomes: u32::MAX,
+            reveals: vec![reveal.clone(), reveal],
+        }
+    }
+
+    #[test]
+    fn a_node_never_takes_more_of_a_report_than_is_reckoned() {
+        for slots in [1, 60, 4_096] {
+            let taken = widest(slots).encode().len();
+            assert!(
+                taken <= NODE_BYTES_MAX + slots,
+                "{taken} bytes with {slots} slots"
+            );
+        }
+    }
 }

@@ -15,7 +15,7 @@ use assay_protocol::limits::SMALL_OBJECT_BYTES_MAX;
 use assay_protocol::region::RegionId;
 
 cbor_map! {
-    /// A session key bound to a node's TPM by an accepted quote (DESIGN section 5).
+    /// A session key bound to a node's TPM by an accepted quote (ARCHITECTURE section 5).
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Binding {
         /// The session key.

@@ -1,7 +1,7 @@
 //! From an agreed input set to the root of an epoch.
 //!
 //! Every HyperNode sits on every node's committee, so there is no draw of committees and medians are weighted by capped
-//! stake (DESIGN section 8). A node is judged when included reports by more than 2/3 of the committee's weight hold data
+//! stake (ARCHITECTURE section 8). A node is judged when included reports by more than 2/3 of the committee's weight hold data
 //! about it; data of a report with a malformed list, another class or a wrong number of slots does not count.
 //!
 //! - Confirmed: an earlier root confirmed the node's owner. Only then does `pass` pay and `breach` slash.

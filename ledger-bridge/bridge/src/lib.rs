@@ -2,7 +2,7 @@
 //!
 //! The *board* stores their objects durably and refuses what breaks the rules of an epoch; the *poster* recomputes the
 //! root from the agreed input set and posts it, once, when more than 2/3 of the committee's weight signed exactly it.
-//! The bridge decides nothing: it cannot sign a root, and HyperNodes verify every byte it hands them (DESIGN section 9).
+//! The bridge decides nothing: it cannot sign a root, and HyperNodes verify every byte it hands them (ARCHITECTURE section 9).
 #![forbid(unsafe_code)]
 
 pub mod board;

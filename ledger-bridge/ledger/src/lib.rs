@@ -1,6 +1,6 @@
 //! The ledger as Assay sees it: one low-level [`Chain`] trait, an embedded EVM chain on disk
 //! ([`embedded::EmbeddedChain`]), any EVM node by URL ([`rpc::RpcChain`]), and the typed client
-//! [`AssayLedger`] for the one contract (DESIGN sections 5 and 9).
+//! [`AssayLedger`] for the one contract (ARCHITECTURE sections 5 and 9).
 //!
 //! The API is synchronous: asynchronous callers use `spawn_blocking`.
 //!

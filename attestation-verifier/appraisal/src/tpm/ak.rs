@@ -1,4 +1,4 @@
-//! The rules an attestation key's public area must satisfy before it may be enrolled (DESIGN section 5).
+//! The rules an attestation key's public area must satisfy before it may be enrolled (ARCHITECTURE section 5).
 
 use super::algorithm::{ALG_ECDSA, ALG_RSAPSS, ALG_RSASSA, Curve, HashAlg};
 use super::key::PublicKey;

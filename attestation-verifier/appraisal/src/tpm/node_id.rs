@@ -1,4 +1,4 @@
-//! A node's id is its endorsement key (DESIGN section 5).
+//! A node's id is its endorsement key (ARCHITECTURE section 5).
 
 use super::algorithm::{ALG_ECC, ALG_RSA};
 use super::ek_template::EkKey;

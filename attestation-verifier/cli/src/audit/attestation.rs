@@ -16,7 +16,7 @@ use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, media, metric}
 use assay_protocol::schedule::{Challenge, ChallengePlace};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Epochs in which a binding counts, its own among them (DESIGN section 5).
+/// Epochs in which a binding counts, its own among them (ARCHITECTURE section 5).
 const BINDING_EPOCHS: u64 = 2;
 
 /// A session key vouched for by an authentic quote.

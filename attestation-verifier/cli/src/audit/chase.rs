@@ -427,7 +427,7 @@ fn numbers(findings: &mut Findings, recorded: &Recorded, id: RegionId, class: &H
         rate,
         metric(metric::CHASE_READS_PER_S),
     );
-    // No memory size is proven in this version: any could be a cache (DESIGN section 8).
+    // No memory size is proven in this version: any could be a cache (ARCHITECTURE section 8).
     let live = u64::from(class.budget.region_blocks).saturating_mul(BLOCK_BYTES as u64);
     let kind = chase_kind(u64::MAX, live) as u64;
     findings.equal(("chase/kind", about), kind, metric(metric::CHASE_IS_IOPS));

@@ -28,7 +28,7 @@ pub fn render(summary: &Summary) -> String {
     }
     out.push_str(
         "\ntier 1, never 2: the TPMs are software under a test root that only this network's trust bundle allows, and nothing\n\
-         here measures everything that can reach the TPM (DESIGN section 7); tier 0: the quoted PCRs are not the class's.\n\
+         here measures everything that can reach the TPM (ARCHITECTURE section 7); tier 0: the quoted PCRs are not the class's.\n\
          chase counts as liveness: the regions are far smaller than the memory that may cache them, so the rate says that\n\
          the node reads its region, not how fast its disk is.\n\
          slashed: held in escrow until the dispute window closes.\n",
