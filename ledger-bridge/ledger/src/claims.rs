@@ -47,13 +47,47 @@ pub fn is_covered(record: &NodeRecord, classes: &BTreeMap<Digest, HardwareClass>
 mod tests {
     use super::*;
     use crate::types::NodeStatus;
-    use assay_protocol::ids::{Address, Epoch, NodeId, Stake};
+    use assay_protocol::class::{AttestationPolicy, Budget, Hardware, Money, Sla};
+    use assay_protocol::ids::{Address, Bps, Epoch, NodeId, Ppm, Stake};
     use proptest::prelude::*;
 
     const CUTOFF: UnixMs = UnixMs(10_000);
 
     fn class() -> HardwareClass {
-        assay_hw_profiles::parse(assay_hw_profiles::DEMO_CLASS).unwrap()
+        HardwareClass {
+            schema: 1,
+            name: "test".into(),
+            summary: "for tests".into(),
+            hardware: Hardware {
+                cpu: "any".into(),
+                cores: 1,
+                memory_mib: 1,
+                disk_gib: 1,
+                nic_mbps: 1,
+            },
+            sla: Sla {
+                availability_ppm: Ppm(900_000),
+                coverage_ppm_min: Ppm(800_000),
+                chase_reads_per_s_min: 1_000,
+                chase_liveness_reads_per_s_min: 10,
+            },
+            budget: Budget {
+                region_blocks: 4_096,
+                chase_lanes: 4,
+                chase_steps: 64,
+                chase_checkpoint_every: 16,
+                probe_attempts: 3,
+            },
+            money: Money {
+                collateral_gwei_min: 10_000_000_000,
+                reward_gwei_per_epoch: 100_000_000,
+                slash_bps: Bps(1_000),
+            },
+            attestation: AttestationPolicy {
+                tier_min: 1,
+                pcrs: Vec::new(),
+            },
+        }
     }
 
     fn classes() -> BTreeMap<Digest, HardwareClass> {

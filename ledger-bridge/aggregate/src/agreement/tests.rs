@@ -1,0 +1,590 @@
+use super::*;
+use proptest::prelude::*;
+
+const WEIGHTS: [u128; 4] = [40, 25, 20, 15];
+
+fn id(n: usize) -> HyperNodeId {
+    HyperNodeId([n as u8 + 1; 32])
+}
+
+fn entry(n: usize) -> Entry {
+    Entry {
+        hypernode: id(n),
+        commit: Digest([n as u8 + 100; 32]),
+    }
+}
+
+fn other_entry(n: usize) -> Entry {
+    Entry {
+        hypernode: id(n),
+        commit: Digest([n as u8 + 200; 32]),
+    }
+}
+
+fn setting(own: usize, proposer: usize) -> Setting {
+    Setting {
+        network: NetworkId([9; 32]),
+        epoch: Epoch(5),
+        round: 0,
+        own: id(own),
+        proposer: id(proposer),
+        weights: (0..4).map(|n| (id(n), WEIGHTS[n])).collect(),
+    }
+}
+
+fn hash_of(list: &[Entry]) -> Digest {
+    input_set_hash(&NetworkId([9; 32]), Epoch(5), list)
+}
+
+/// A HyperNode that had everything of `in_time` in time.
+fn ready(own: usize, proposer: usize, in_time: &[Entry]) -> Agreement {
+    let mut machine = Agreement::start(setting(own, proposer));
+    for entry in in_time {
+        assert_eq!(machine.handle(Event::Commit(*entry)), []);
+    }
+    machine.handle(Event::CommitsClosed);
+    for entry in in_time {
+        assert_eq!(machine.handle(Event::Reveal(*entry)), []);
+    }
+    assert_eq!(machine.handle(Event::RevealsDue), []);
+    machine
+}
+
+fn proposal(from: usize, list: &[Entry]) -> Event {
+    Event::Proposal {
+        from: id(from),
+        list: list.to_vec(),
+    }
+}
+
+fn vote(from: usize, list: &[Entry]) -> Event {
+    Event::Vote {
+        from: id(from),
+        input_set: hash_of(list),
+    }
+}
+
+fn votes_for(actions: &[Action]) -> Vec<Digest> {
+    let vote = |action: &Action| match action {
+        Action::SendVote(input_set) => Some(*input_set),
+        _ => None,
+    };
+    actions.iter().filter_map(vote).collect()
+}
+
+fn all() -> Vec<Entry> {
+    (0..4).map(entry).collect()
+}
+
+#[test]
+fn votes_locks_and_signs_with_persistence_before_each_step() {
+    let mut machine = ready(1, 0, &all());
+    let actions = machine.handle(proposal(0, &all()));
+    assert!(
+        matches!(actions[..], [Action::Persist(_), Action::SendVote(_)]),
+        "{actions:?}"
+    );
+    assert_eq!(machine.handle(vote(2, &all())), []);
+    let actions = machine.handle(vote(0, &all()));
+    let [Action::Persist(memory), Action::ComputeRoot(list)] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((memory.lock, list), (Some(hash_of(&all())), &all()));
+    let digest = Keccak([1; 32]);
+    let actions = machine.handle(Event::RootComputed {
+        input_set: hash_of(&all()),
+        digest,
+    });
+    let [Action::Persist(memory), Action::SignRoot(signed)] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((memory.signed, *signed), (Some(digest), digest));
+    assert_eq!(machine.handle(Event::Timeout), []);
+}
+
+#[test]
+fn exactly_two_thirds_do_not_lock() {
+    let mut setting = setting(0, 0);
+    setting.weights = (0..3).map(|n| (id(n), 1)).collect();
+    let mut machine = Agreement::start(setting);
+    let list = vec![entry(0)];
+    machine.handle(Event::Commit(entry(0)));
+    machine.handle(Event::Reveal(entry(0)));
+    machine.handle(Event::RevealsDue);
+    machine.handle(Event::ProposalDue);
+    assert_eq!(machine.handle(vote(1, &list)), []);
+    assert_eq!(machine.locked(), None);
+    assert!(!machine.handle(vote(2, &list)).is_empty());
+}
+
+#[test]
+fn an_omitted_punctual_entry_gets_no_vote() {
+    let mut machine = ready(1, 0, &all());
+    assert_eq!(machine.handle(proposal(0, &all()[..3])), []);
+    assert_eq!(
+        votes_for(&machine.handle(proposal(0, &all()))),
+        [hash_of(&all())]
+    );
+}
+
+#[test]
+fn an_entry_that_cannot_be_opened_waits_for_its_reveal() {
+    let mut machine = ready(1, 0, &all()[..3]);
+    machine.handle(proposal(0, &all()));
+    assert_eq!(machine.memory().vote, None);
+    // Its commit came after commits closed: never allowed.
+    assert_eq!(machine.handle(Event::Reveal(entry(3))), []);
+
+    let mut machine = Agreement::start(setting(1, 0));
+    for entry in all() {
+        machine.handle(Event::Commit(entry));
+    }
+    machine.handle(Event::CommitsClosed);
+    for entry in &all()[..3] {
+        machine.handle(Event::Reveal(*entry));
+    }
+    machine.handle(Event::RevealsDue);
+    assert_eq!(machine.handle(proposal(0, &all())), []);
+    assert_eq!(
+        votes_for(&machine.handle(Event::Reveal(entry(3)))),
+        [hash_of(&all())]
+    );
+}
+
+#[test]
+fn late_entries_are_allowed_but_not_required() {
+    for with_late in [false, true] {
+        let mut machine = Agreement::start(setting(1, 0));
+        for entry in &all()[..3] {
+            machine.handle(Event::Commit(*entry));
+        }
+        machine.handle(Event::CommitsDue);
+        machine.handle(Event::Commit(entry(3)));
+        machine.handle(Event::CommitsClosed);
+        for entry in all() {
+            machine.handle(Event::Reveal(entry));
+        }
+        machine.handle(Event::RevealsDue);
+        let list = all()[..if with_late { 4 } else { 3 }].to_vec();
+        assert_eq!(
+            votes_for(&machine.handle(proposal(0, &list))),
+            [hash_of(&list)]
+        );
+    }
+}
+
+#[test]
+fn a_late_reveal_is_allowed_but_not_required() {
+    for with_late in [false, true] {
+        let mut machine = Agreement::start(setting(1, 0));
+        for entry in all() {
+            machine.handle(Event::Commit(entry));
+        }
+        machine.handle(Event::CommitsClosed);
+        for entry in &all()[..3] {
+            machine.handle(Event::Reveal(*entry));
+        }
+        machine.handle(Event::RevealsDue);
+        machine.handle(Event::Reveal(entry(3)));
+        let list = all()[..if with_late { 4 } else { 3 }].to_vec();
+        assert_eq!(
+            votes_for(&machine.handle(proposal(0, &list))),
+            [hash_of(&list)]
+        );
+    }
+}
+
+#[test]
+fn only_the_proposer_is_voted_for_and_only_once() {
+    let mut entries = all()[..2].to_vec();
+    entries.push(other_entry(1));
+    let mut machine = ready(1, 0, &entries);
+    let (first, second) = (vec![entry(0), entry(1)], vec![entry(0), other_entry(1)]);
+    assert_eq!(votes_for(&machine.handle(proposal(2, &first))), []);
+    assert_eq!(
+        votes_for(&machine.handle(proposal(0, &first))),
+        [hash_of(&first)]
+    );
+    // Just as good, but too late.
+    assert_eq!(votes_for(&machine.handle(proposal(0, &second))), []);
+}
+
+#[test]
+fn nothing_is_voted_before_reveals_are_due() {
+    let mut machine = Agreement::start(setting(1, 0));
+    machine.handle(Event::Commit(entry(0)));
+    machine.handle(Event::Reveal(entry(0)));
+    assert_eq!(machine.handle(proposal(0, &all()[..1])), []);
+    assert_eq!(votes_for(&machine.handle(Event::RevealsDue)).len(), 1);
+}
+
+#[test]
+fn malformed_lists_and_strangers_are_ignored() {
+    let mut machine = ready(1, 0, &[]);
+    let mut reversed = all();
+    reversed.reverse();
+    assert_eq!(machine.handle(proposal(0, &reversed)), []);
+    assert_eq!(machine.handle(proposal(0, &[])), []);
+    let twice = vec![entry(0), entry(0)];
+    assert_eq!(machine.handle(proposal(0, &twice)), []);
+    let stranger = HyperNodeId([0xee; 32]);
+    machine.handle(Event::Vote {
+        from: stranger,
+        input_set: Digest([0; 32]),
+    });
+    machine.handle(Event::Commit(Entry {
+        hypernode: stranger,
+        commit: Digest([0; 32]),
+    }));
+    assert!(machine.votes.is_empty() && machine.seen.is_empty());
+}
+
+#[test]
+fn a_second_vote_does_not_count_and_is_named() {
+    let mut machine = ready(3, 0, &all());
+    machine.handle(proposal(0, &all()));
+    machine.handle(Event::Vote {
+        from: id(0),
+        input_set: Digest([1; 32]),
+    });
+    machine.handle(vote(1, &all()));
+    machine.handle(vote(2, &all()));
+    assert_eq!(machine.handle(vote(0, &all())), []);
+    assert_eq!(machine.locked(), None);
+    assert!(machine.equivocators().contains(&id(0)));
+}
+
+#[test]
+fn who_commits_twice_is_required_by_nobody_but_may_be_included_once() {
+    let mut entries = all();
+    entries.push(other_entry(3));
+    let mut without = ready(1, 0, &entries);
+    assert_eq!(
+        votes_for(&without.handle(proposal(0, &all()[..3]))).len(),
+        1
+    );
+    let mut with = ready(1, 0, &entries);
+    assert_eq!(votes_for(&with.handle(proposal(0, &all()))).len(), 1);
+    assert!(with.equivocators().contains(&id(3)));
+}
+
+#[test]
+fn a_timeout_ends_the_round_for_good() {
+    let mut machine = ready(1, 0, &all());
+    assert_eq!(
+        machine.handle(Event::Timeout),
+        [Action::Fail(Failure::Timeout)]
+    );
+    machine.handle(proposal(0, &all()));
+    for n in 0..4 {
+        assert_eq!(machine.handle(vote(n, &all())), []);
+    }
+}
+
+#[test]
+fn a_root_for_another_list_or_a_second_root_is_not_signed() {
+    let mut machine = ready(0, 0, &all());
+    machine.handle(Event::ProposalDue);
+    machine.handle(vote(1, &all()));
+    machine.handle(vote(2, &all()));
+    let input_set = hash_of(&all());
+    let digest = Keccak([1; 32]);
+    let foreign = Event::RootComputed {
+        input_set: Digest([0; 32]),
+        digest,
+    };
+    assert_eq!(machine.handle(foreign), []);
+    machine.handle(Event::RootComputed { input_set, digest });
+    let refused = Keccak([2; 32]);
+    let actions = machine.handle(Event::RootComputed {
+        input_set,
+        digest: refused,
+    });
+    assert_eq!(
+        actions,
+        [Action::Fail(Failure::OtherRoot {
+            signed: digest,
+            refused
+        })]
+    );
+}
+
+#[test]
+fn a_restart_repeats_the_same_words() {
+    let mut machine = ready(0, 0, &all());
+    machine.handle(Event::ProposalDue);
+    let memory = Memory::decode(&machine.memory().encode()).unwrap();
+    assert_eq!(&memory, machine.memory());
+    let (mut restored, again) = Agreement::restore(setting(0, 0), memory.clone()).unwrap();
+    assert_eq!(
+        again,
+        [
+            Action::SendProposal(all()),
+            Action::SendVote(hash_of(&all()))
+        ]
+    );
+    // It knows nothing but its memory, yet votes for nothing else and proposes nothing else.
+    restored.handle(Event::RevealsDue);
+    assert_eq!(restored.handle(Event::ProposalDue), []);
+    assert_eq!(restored.handle(proposal(0, &all()[..2])), []);
+    // Others' votes let it lock once it can open the list again.
+    restored.handle(vote(1, &all()));
+    assert_eq!(restored.handle(vote(2, &all())), []);
+    let mut actions = Vec::new();
+    for entry in all() {
+        actions = restored.handle(Event::Reveal(entry));
+    }
+    assert!(matches!(
+        actions[..],
+        [Action::Persist(_), Action::ComputeRoot(_)]
+    ));
+
+    let elsewhere = Setting {
+        epoch: Epoch(6),
+        ..setting(0, 0)
+    };
+    assert!(matches!(
+        Agreement::restore(elsewhere, memory),
+        Err(MemoryError::Elsewhere { .. })
+    ));
+}
+
+#[test]
+fn malformed_memory_is_refused() {
+    let mut machine = ready(0, 0, &all());
+    machine.handle(Event::ProposalDue);
+    let bytes = machine.memory().encode();
+    for cut in 0..bytes.len() {
+        assert_eq!(Memory::decode(&bytes[..cut]), Err(MemoryError::Malformed));
+    }
+    let long = [&bytes[..], &[0]].concat();
+    assert_eq!(Memory::decode(&long), Err(MemoryError::Malformed));
+    let mut flag = bytes;
+    flag[MEMORY_LABEL.len() + 44] = 2;
+    assert_eq!(Memory::decode(&flag), Err(MemoryError::Malformed));
+}
+
+/// A cluster in one process. The root stands for H(L): any function of the agreed list would do.
+struct Cluster {
+    machines: Vec<Agreement>,
+    /// What an honest HyperNode ever sent: at most one value each.
+    voted: Vec<BTreeSet<Digest>>,
+    signed: Vec<BTreeSet<Keccak>>,
+    proposed: Vec<BTreeSet<Vec<Entry>>>,
+    /// The last memory each HyperNode wrote: all that a crash leaves.
+    disks: Vec<Option<Vec<u8>>>,
+    mail: Vec<(usize, Event)>,
+    random: u64,
+}
+
+impl Cluster {
+    fn new(proposer: usize, random: u64) -> Self {
+        Self {
+            machines: (0..4)
+                .map(|n| Agreement::start(setting(n, proposer)))
+                .collect(),
+            voted: vec![BTreeSet::new(); 4],
+            signed: vec![BTreeSet::new(); 4],
+            proposed: vec![BTreeSet::new(); 4],
+            disks: vec![None; 4],
+            mail: Vec::new(),
+            random: random | 1,
+        }
+    }
+
+    fn pick(&mut self, below: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random % below as u64) as usize
+    }
+
+    fn tell(&mut self, to: usize, event: Event) {
+        let actions = self.machines[to].handle(event);
+        self.act(to, actions);
+    }
+
+    fn tell_all(&mut self, event: &Event) {
+        for to in 0..4 {
+            self.tell(to, event.clone());
+        }
+    }
+
+    fn act(&mut self, own: usize, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Persist(memory) => self.disks[own] = Some(memory.encode()),
+                Action::SendProposal(list) => {
+                    assert_eq!(self.disk(own).proposal.as_ref(), Some(&list));
+                    self.proposed[own].insert(list.clone());
+                    self.post(&Event::Proposal {
+                        from: id(own),
+                        list,
+                    });
+                }
+                Action::SendVote(input_set) => {
+                    assert_eq!(self.disk(own).vote, Some(input_set));
+                    self.voted[own].insert(input_set);
+                    self.post(&Event::Vote {
+                        from: id(own),
+                        input_set,
+                    });
+                }
+                Action::ComputeRoot(list) => {
+                    let input_set = hash_of(&list);
+                    assert_eq!(self.disk(own).lock, Some(input_set));
+                    let digest = Keccak(input_set.0);
+                    self.tell(own, Event::RootComputed { input_set, digest });
+                }
+                Action::SignRoot(digest) => {
+                    assert_eq!(self.disk(own).signed, Some(digest));
+                    self.signed[own].insert(digest);
+                }
+                Action::Fail(_) => {}
+            }
+        }
+    }
+
+    /// What a crash right now would leave.
+    fn disk(&self, who: usize) -> Memory {
+        Memory::decode(self.disks[who].as_ref().unwrap()).unwrap()
+    }
+
+    fn post(&mut self, event: &Event) {
+        for to in 0..4 {
+            self.mail.push((to, event.clone()));
+        }
+    }
+
+    /// Delivers everything, in random order; a misbehaving board drops and repeats, and HyperNodes crash.
+    fn deliver(&mut self, misbehaving: bool) {
+        for _ in 0..2_000 {
+            if self.mail.is_empty() {
+                return;
+            }
+            let at = self.pick(self.mail.len());
+            let (to, event) = self.mail.swap_remove(at);
+            if misbehaving {
+                match self.pick(12) {
+                    0 => continue,
+                    1 => self.mail.push((to, event.clone())),
+                    2 => self.crash(to),
+                    _ => {}
+                }
+            }
+            self.tell(to, event);
+        }
+    }
+
+    fn crash(&mut self, who: usize) {
+        let before = self.machines[who].clone();
+        let (mut after, again) = match &self.disks[who] {
+            None => (Agreement::start(before.setting), Vec::new()),
+            Some(bytes) => {
+                let memory = Memory::decode(bytes).unwrap();
+                Agreement::restore(before.setting, memory).unwrap()
+            }
+        };
+        // The clock and the board are still there.
+        after.commits_due = before.commits_due;
+        after.commits_closed = before.commits_closed;
+        after.reveals_due = before.reveals_due;
+        after.seen = before.seen;
+        self.machines[who] = after;
+        self.act(who, again);
+    }
+}
+
+fn distinct<T: Ord + Clone>(sets: &[BTreeSet<T>], honest: &[usize]) -> BTreeSet<T> {
+    honest
+        .iter()
+        .flat_map(|n| sets[*n].iter().cloned())
+        .collect()
+}
+
+#[test]
+fn honest_board_everybody_signs_the_same() {
+    for proposer in 0..4 {
+        let mut cluster = Cluster::new(proposer, 7);
+        for entry in all() {
+            cluster.tell_all(&Event::Commit(entry));
+        }
+        cluster.tell_all(&Event::CommitsClosed);
+        for entry in all() {
+            cluster.tell_all(&Event::Reveal(entry));
+        }
+        cluster.tell_all(&Event::RevealsDue);
+        cluster.tell_all(&Event::ProposalDue);
+        cluster.deliver(false);
+        assert!(cluster.signed.iter().all(|signed| signed.len() == 1));
+        assert_eq!(distinct(&cluster.signed, &[0, 1, 2, 3]).len(), 1);
+    }
+}
+
+#[test]
+fn a_board_that_shows_two_hypernodes_another_set_gets_no_root_or_one() {
+    for proposer in 0..4 {
+        let mut cluster = Cluster::new(proposer, 11);
+        let shown = |to: usize| if to < 2 { all() } else { all()[..3].to_vec() };
+        for to in 0..4 {
+            for entry in shown(to) {
+                cluster.tell(to, Event::Commit(entry));
+            }
+            cluster.tell(to, Event::CommitsClosed);
+            for entry in shown(to) {
+                cluster.tell(to, Event::Reveal(entry));
+            }
+            cluster.tell(to, Event::RevealsDue);
+        }
+        cluster.tell_all(&Event::ProposalDue);
+        cluster.deliver(false);
+        cluster.tell_all(&Event::Timeout);
+        assert!(
+            distinct(&cluster.signed, &[0, 1, 2, 3]).is_empty(),
+            "proposer {proposer}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn never_two_roots_whatever_the_board_and_a_third_of_the_weight_do(
+        random: u64, proposer in 0usize..4, liar in 1usize..4,
+    ) {
+        // The liar has at most 25 of 100.
+        let honest: Vec<usize> = (0..4).filter(|n| *n != liar).collect();
+        let mut cluster = Cluster::new(proposer, random);
+        for to in 0..4 {
+            for n in 0..4 {
+                let shown = if n == liar && cluster.pick(2) == 0 { other_entry(n) } else { entry(n) };
+                if cluster.pick(8) > 0 {
+                    cluster.tell(to, Event::Commit(shown));
+                }
+                if cluster.pick(8) > 0 {
+                    cluster.mail.push((to, Event::Reveal(shown)));
+                }
+            }
+        }
+        cluster.deliver(true);
+        for event in [Event::CommitsClosed, Event::RevealsDue, Event::ProposalDue] {
+            cluster.tell_all(&event);
+        }
+        let lists: Vec<Vec<Entry>> = vec![all(), all()[..3].to_vec(), vec![entry(0), entry(1), other_entry(2)]];
+        for to in 0..4 {
+            for list in &lists {
+                cluster.mail.push((to, Event::Proposal { from: id(liar), list: list.clone() }));
+                if cluster.pick(2) == 0 {
+                    cluster.mail.push((to, Event::Vote { from: id(liar), input_set: hash_of(list) }));
+                }
+            }
+        }
+        cluster.deliver(true);
+        for n in &honest {
+            prop_assert!(cluster.voted[*n].len() <= 1);
+            prop_assert!(cluster.signed[*n].len() <= 1);
+            prop_assert!(cluster.proposed[*n].len() <= 1);
+        }
+        prop_assert!(distinct(&cluster.signed, &honest).len() <= 1);
+    }
+}

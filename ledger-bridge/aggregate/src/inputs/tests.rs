@@ -1,0 +1,281 @@
+use super::*;
+use assay_protocol::class::{AttestationPolicy, Budget, Hardware, Money, Sla};
+use assay_protocol::cose::{Signer, seal};
+use assay_protocol::ids::{Bps, NodeId, Ppm, Stake, UnixMs};
+use assay_protocol::item::Blob;
+use assay_protocol::outcome::OutcomeClass;
+use assay_protocol::report::{AttestSummary, ChaseKind, ChaseSummary, NodeReport};
+
+const NETWORK: NetworkId = NetworkId([1; 32]);
+const E: Epoch = Epoch(3);
+
+/// Signs nothing real: here objects are taken as opened.
+struct Anybody(u8);
+
+impl Signer for Anybody {
+    fn public_key(&self) -> PublicKey {
+        [self.0; 32]
+    }
+    fn sign(&self, _: &[u8]) -> [u8; 64] {
+        [0; 64]
+    }
+}
+
+fn id(n: u8) -> HyperNodeId {
+    HyperNodeId([n; 32])
+}
+
+fn revealed(n: u8, commitment: Digest) -> Opened {
+    let report = Report {
+        network: NETWORK,
+        epoch: E,
+        hypernode: id(n),
+        seed: Seed([n; 32]),
+        log_size: 1,
+        log_root: Digest([n; 32]),
+        nodes: Vec::new(),
+        at: UnixMs(0),
+    };
+    let report = seal(report, &Anybody(n));
+    Opened::Reveal(Box::new(Revealed {
+        from: id(n),
+        commitment,
+        salt: [n; 32],
+        report,
+    }))
+}
+
+fn votes(votes: &[(u8, u8)]) -> Gathered {
+    let mut gathered = Gathered::default();
+    for (from, list) in votes {
+        let input_set = Digest([*list; 32]);
+        gathered.add(
+            &NETWORK,
+            E,
+            Opened::Vote {
+                from: id(*from),
+                input_set,
+            },
+        );
+    }
+    gathered
+}
+
+#[test]
+fn more_than_two_thirds_of_the_weight_must_vote_for_one_list() {
+    let weights = [(id(1), 40), (id(2), 26), (id(3), 19), (id(4), 14)].into();
+    assert_eq!(votes(&[(1, 7), (2, 7)]).agreed(&weights), None, "66 of 99");
+    assert_eq!(votes(&[(1, 7), (2, 8), (3, 7)]).agreed(&weights), None);
+    assert_eq!(
+        votes(&[(1, 7), (2, 7), (4, 7)]).agreed(&weights),
+        Some(Digest([7; 32]))
+    );
+    assert_eq!(
+        votes(&[(1, 7), (2, 7), (9, 7)]).agreed(&weights),
+        None,
+        "a stranger"
+    );
+    let mut twice = votes(&[(1, 7), (1, 8), (2, 8), (3, 8)]);
+    assert_eq!(twice.agreed(&weights), None, "the first vote counts");
+    twice.add(
+        &NETWORK,
+        E,
+        Opened::Vote {
+            from: id(4),
+            input_set: Digest([8; 32]),
+        },
+    );
+    assert_eq!(twice.agreed(&weights), None);
+}
+
+#[test]
+fn a_list_opens_only_with_a_report_for_each_very_commit() {
+    let (mut gathered, commit) = (Gathered::default(), Digest([5; 32]));
+    gathered.add(&NETWORK, E, revealed(1, commit));
+    let entry = |n, commit| Entry {
+        hypernode: id(n),
+        commit,
+    };
+    assert!(
+        gathered
+            .included(&[entry(1, commit)])
+            .unwrap()
+            .contains_key(&id(1))
+    );
+    for missing in [entry(1, Digest([6; 32])), entry(2, commit)] {
+        let error = gathered.included(&[entry(1, commit), missing]).unwrap_err();
+        assert!(matches!(error, InputError::NotRevealed { .. }), "{error}");
+    }
+    let list = vec![entry(1, commit)];
+    gathered.add(
+        &NETWORK,
+        E,
+        Opened::Proposal {
+            from: id(4),
+            list: list.clone(),
+        },
+    );
+    let input_set = input_set_hash(&NETWORK, E, &list);
+    assert_eq!(gathered.list(&input_set), Some(&list[..]));
+    assert_eq!(gathered.list(&Digest([0; 32])), None);
+}
+
+fn node_report(node: NodeId) -> NodeReport {
+    NodeReport {
+        node,
+        class: Digest([1; 32]),
+        cells: Blob::default(),
+        attest: AttestSummary {
+            class: OutcomeClass::Inconclusive,
+            tier: 0,
+            owner: None,
+        },
+        chase: ChaseSummary {
+            class: OutcomeClass::Inconclusive,
+            reads_per_s: 0,
+            kind: ChaseKind::Liveness,
+        },
+        outcome_root: Digest([0; 32]),
+        outcomes: 0,
+        reveals: Vec::new(),
+    }
+}
+
+#[test]
+fn only_registrations_of_nodes_that_reports_speak_of_take_part() {
+    let registration = |n: u8| Registration {
+        node: NodeId([n; 32]),
+        provider: Address([n; 20]),
+        class: Digest([1; 32]),
+    };
+    let known = [registration(2), registration(1), registration(2)];
+    assert!(registrations(known, &BTreeMap::new()).is_empty());
+    let Opened::Reveal(revealed) = revealed(1, Digest([5; 32])) else {
+        unreachable!()
+    };
+    let mut report = revealed.report.into_payload();
+    report.nodes = vec![node_report(NodeId([2; 32]))];
+    let included = Included {
+        commit: Digest([5; 32]),
+        report,
+    };
+    let chosen = registrations(known, &[(id(1), included)].into());
+    assert_eq!(chosen, [registration(2)]);
+}
+
+fn class() -> HardwareClass {
+    HardwareClass {
+        schema: 1,
+        name: "test".into(),
+        summary: String::new(),
+        hardware: Hardware {
+            cpu: String::new(),
+            cores: 1,
+            memory_mib: 1,
+            disk_gib: 1,
+            nic_mbps: 1,
+        },
+        sla: Sla {
+            availability_ppm: Ppm(1),
+            coverage_ppm_min: Ppm(1),
+            chase_reads_per_s_min: 1,
+            chase_liveness_reads_per_s_min: 1,
+        },
+        budget: Budget {
+            region_blocks: 64,
+            chase_lanes: 1,
+            chase_steps: 4,
+            chase_checkpoint_every: 4,
+            probe_attempts: 1,
+        },
+        money: Money {
+            collateral_gwei_min: 1,
+            reward_gwei_per_epoch: 1,
+            slash_bps: Bps(0),
+        },
+        attestation: AttestationPolicy {
+            tier_min: 0,
+            pcrs: Vec::new(),
+        },
+    }
+}
+
+fn params() -> NetworkParams {
+    let entry = |n: u8| RosterEntry {
+        id: id(n),
+        operator: Digest([n; 32]),
+        ledger: Address([n; 20]),
+        stake: Stake(u128::from(n)),
+        seed_end: Seed([n; 32]),
+    };
+    NetworkParams {
+        chain_id: 1,
+        contract: Address([1; 20]),
+        genesis_unix_ms: UnixMs(0),
+        epoch_ms: 4_000,
+        slot_ms: 1_000,
+        clock_skew_ms_max: 1,
+        panel_min: 2,
+        operator_cap_bps: Bps(5_000),
+        systemic_min_providers: 0,
+        control_probes: 1,
+        persistence: (1, 1),
+        reaudit_seats: 0,
+        region_epochs: 1,
+        seed_chain_links: 8,
+        commit_ms: 1,
+        reveal_ms: 2,
+        vote_ms: 3,
+        void_after_ms: 4,
+        classes: vec![class().digest()],
+        roster: (1..=3).map(entry).collect(),
+    }
+}
+
+#[test]
+fn history_moves_beacons_on_and_a_void_epoch_keeps_states() {
+    let mut history = History::new(&params(), [class()]).unwrap();
+    let genesis = |e| Some(genesis_beacon(&params(), &params().network_id(), Epoch(e)));
+    assert_eq!(history.beacon(Epoch(0)), genesis(0));
+    assert_eq!(history.beacon(Epoch(1)), genesis(1));
+    assert_eq!(history.beacon(Epoch(2)), None, "nothing is revealed yet");
+    let mut void = history.clone();
+    void.void();
+    let outcome = history.aggregate([], &BTreeMap::new()).unwrap();
+    let Opened::Reveal(revealed) = revealed(1, Digest([5; 32])) else {
+        unreachable!()
+    };
+    let included = Included {
+        commit: Digest([5; 32]),
+        report: revealed.report.into_payload(),
+    };
+    history.posted(&outcome, &[(id(1), included)].into());
+    assert_eq!((history.next(), void.next()), (Epoch(1), Epoch(1)));
+    assert_eq!(history.beacon(Epoch(1)), genesis(1));
+    assert_eq!(history.beacon(Epoch(0)), None);
+    assert_ne!(
+        history.beacon(Epoch(2)),
+        void.beacon(Epoch(2)),
+        "revealed seeds count"
+    );
+    assert_eq!(void.states(), history.states());
+}
+
+#[test]
+fn other_classes_than_the_network_s_are_refused() {
+    let mut other = class();
+    other.schema = 2;
+    for classes in [vec![], vec![other.clone()], vec![class(), other]] {
+        let error = History::new(&params(), classes).unwrap_err();
+        assert!(matches!(error, HistoryError::Classes { .. }), "{error}");
+    }
+}
+
+#[test]
+fn signatures_stand_where_their_members_do_and_other_digests_count_as_absent() {
+    let history = History::new(&params(), [class()]).unwrap();
+    let (digest, other) = (Keccak([1; 32]), Keccak([2; 32]));
+    let signed = [(id(1), (other, [1; 65])), (id(3), (digest, [3; 65]))].into();
+    let all = signatures_for(history.committee(), &digest, history.seats(), &signed);
+    assert_eq!(all, [None, None, Some([3; 65])]);
+}

@@ -1,0 +1,340 @@
+use super::*;
+use proptest::prelude::*;
+
+/// Account 0 of the well-known development mnemonic.
+const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+fn key(n: u8) -> [u8; 32] {
+    [n; 32]
+}
+
+fn account(n: u8) -> Address {
+    address_of(SigningKey::from_slice(&key(n)).unwrap().verifying_key())
+}
+
+fn committee(weights: &[(u8, u128)]) -> Committee {
+    let member = |&(n, weight): &(u8, u128)| Member {
+        address: account(n),
+        weight,
+    };
+    Committee::new(weights.iter().map(member).collect()).unwrap()
+}
+
+fn epoch_root() -> EpochRoot {
+    EpochRoot {
+        network: NetworkId([1; 32]),
+        epoch: Epoch(2),
+        round: 0,
+        input_set: Digest([3; 32]),
+        committee: Keccak([4; 32]),
+        root: Keccak([5; 32]),
+        leaf_count: 6,
+        evidence_root: Digest([7; 32]),
+        policy_digest: Digest([8; 32]),
+        next_committee: Keccak([9; 32]),
+    }
+}
+
+fn node_leaf() -> NodeLeaf {
+    NodeLeaf {
+        epoch: Epoch(1),
+        node: NodeId([2; 32]),
+        owner: Address([3; 20]),
+        confirmed: true,
+        verdict: 1,
+        reasons: 0,
+        tier: 1,
+        availability: Ppm(1_000_000),
+        lower: Ppm(956_853),
+        upper: Ppm(1_000_000),
+        coverage: Ppm(1_000_000),
+        chase_rate: 8_000,
+        chase_kind: 2,
+        cumulative_reward: 10,
+        cumulative_slash: 0,
+    }
+}
+
+#[test]
+fn address_of_a_known_key() {
+    let key: [u8; 32] = hex::decode(KEY).unwrap().try_into().unwrap();
+    let address = address_of(SigningKey::from_slice(&key).unwrap().verifying_key());
+    assert_eq!(
+        address.to_string(),
+        "f39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+    );
+    let digest = keccak(b"hello");
+    assert_eq!(recover(&digest, &sign(&digest, &key).unwrap()), Ok(address));
+}
+
+#[test]
+fn abi_words_stand_right_aligned() {
+    assert_eq!(
+        hex::encode(number(0x1234)),
+        format!("{}1234", "0".repeat(60))
+    );
+    assert_eq!(
+        hex::encode(address_word(&Address([0xab; 20]))),
+        format!("{}{}", "0".repeat(24), "ab".repeat(20))
+    );
+    let abi = node_leaf().abi();
+    assert_eq!(abi.len(), 16 * 32);
+    assert_eq!(abi[31], 1);
+    assert_eq!(abi[14 * 32 + 31], 10);
+}
+
+#[test]
+fn empty_committee_hash_is_two_words() {
+    let words = [number(0x20), number(0)].concat();
+    assert_eq!(committee_hash(&[]), keccak(&words));
+}
+
+#[test]
+fn committee_hash_does_not_depend_on_order_but_on_everything_else() {
+    let a = Member {
+        address: Address([1; 20]),
+        weight: 40,
+    };
+    let b = Member {
+        address: Address([2; 20]),
+        weight: 25,
+    };
+    assert_eq!(committee_hash(&[a, b]), committee_hash(&[b, a]));
+    assert_ne!(committee_hash(&[a, b]), committee_hash(&[a]));
+    let heavier = Member { weight: 26, ..b };
+    assert_ne!(committee_hash(&[a, b]), committee_hash(&[a, heavier]));
+}
+
+#[test]
+fn bad_committees_are_named() {
+    let member = |n, weight| Member {
+        address: Address([n; 20]),
+        weight,
+    };
+    assert_eq!(
+        Committee::new(vec![member(1, 1), member(1, 2)]),
+        Err(RootError::MemberTwice(Address([1; 20])))
+    );
+    for weight in [0, WEIGHT_MAX + 1] {
+        let refused = Committee::new(vec![member(1, weight)]);
+        assert!(matches!(refused, Err(RootError::MemberWeight { .. })));
+    }
+    let many = vec![member(1, 1); ROSTER_MAX + 1];
+    assert_eq!(Committee::new(many), Err(RootError::TooManyMembers(1025)));
+}
+
+#[test]
+fn digest_binds_chain_contract_and_every_field() {
+    let here = Address([7; 20]);
+    let base = epoch_root().digest(31_337, &here);
+    let root = epoch_root();
+    let changed = [
+        EpochRoot {
+            network: NetworkId([0; 32]),
+            ..root
+        },
+        EpochRoot {
+            epoch: Epoch(0),
+            ..root
+        },
+        EpochRoot { round: 1, ..root },
+        EpochRoot {
+            input_set: Digest([0; 32]),
+            ..root
+        },
+        EpochRoot {
+            committee: Keccak([0; 32]),
+            ..root
+        },
+        EpochRoot {
+            root: Keccak([0; 32]),
+            ..root
+        },
+        EpochRoot {
+            leaf_count: 0,
+            ..root
+        },
+        EpochRoot {
+            evidence_root: Digest([0; 32]),
+            ..root
+        },
+        EpochRoot {
+            policy_digest: Digest([0; 32]),
+            ..root
+        },
+        EpochRoot {
+            next_committee: Keccak([0; 32]),
+            ..root
+        },
+    ];
+    for other in changed {
+        assert_ne!(other.digest(31_337, &here), base, "{other:?}");
+    }
+    assert_ne!(root.digest(1, &here), base);
+    assert_ne!(root.digest(31_337, &Address([8; 20])), base);
+}
+
+#[test]
+fn malleable_and_malformed_signatures_are_refused() {
+    let digest = keccak(b"x");
+    let good = sign(&digest, &key(1)).unwrap();
+    assert_eq!(recover(&digest, &good), Ok(account(1)));
+    assert!(recover(&digest, &good[..64]).is_err());
+    let mut bad_v = good;
+    bad_v[64] = 0;
+    assert!(matches!(recover(&digest, &bad_v), Err(RootError::Signature(m)) if m.contains("27")));
+    assert!(recover(&digest, &[0; 65]).is_err());
+    assert!(matches!(
+        recover(&digest, &high_s(&good)),
+        Err(RootError::Signature(message)) if message.contains("lower half")
+    ));
+    assert_ne!(recover(&keccak(b"y"), &good), Ok(account(1)));
+    assert!(sign(&digest, &[0; 32]).is_err());
+}
+
+/// The other valid spelling of a signature: n − s and the other v.
+fn high_s(good: &[u8; 65]) -> [u8; 65] {
+    let signature = Signature::from_slice(&good[..64]).unwrap();
+    let s = -*signature.s();
+    let other = Signature::from_scalars(*signature.r(), s).unwrap();
+    let mut out = *good;
+    out[..64].copy_from_slice(&other.to_bytes());
+    out[64] = 55 - good[64];
+    out
+}
+
+#[test]
+fn quorum_is_strict_and_counts_each_member_once() {
+    let committee = committee(&[(1, 40), (2, 25), (3, 20), (4, 15)]);
+    let digest = keccak(b"root");
+    let signed = |keys: &[u8]| {
+        let signatures: Vec<_> = keys
+            .iter()
+            .map(|n| sign(&digest, &key(*n)).unwrap())
+            .collect();
+        quorum(&digest, &signatures, &committee)
+    };
+    assert_eq!(signed(&[1, 2, 3]), Ok(85));
+    assert_eq!(
+        signed(&[1, 2]),
+        Err(RootError::NoQuorum {
+            signed: 65,
+            total: 100
+        })
+    );
+    assert_eq!(signed(&[1, 2, 1]), Err(RootError::SignedTwice(account(1))));
+    assert_eq!(signed(&[1, 2, 9]), Err(RootError::Stranger(account(9))));
+    let thirds = super::tests::committee(&[(1, 1), (2, 1), (3, 1)]);
+    let two = [
+        sign(&digest, &key(1)).unwrap(),
+        sign(&digest, &key(2)).unwrap(),
+    ];
+    assert!(matches!(
+        quorum(&digest, &two, &thirds),
+        Err(RootError::NoQuorum { .. })
+    ));
+    let none: [[u8; 65]; 0] = [];
+    assert!(quorum(&digest, &none, &thirds).is_err());
+}
+
+#[test]
+fn every_leaf_field_is_in_the_hash() {
+    let leaf = node_leaf();
+    let base = leaf.hash();
+    let changed = [
+        NodeLeaf {
+            epoch: Epoch(9),
+            ..leaf
+        },
+        NodeLeaf {
+            node: NodeId([9; 32]),
+            ..leaf
+        },
+        NodeLeaf {
+            owner: Address([9; 20]),
+            ..leaf
+        },
+        NodeLeaf {
+            confirmed: false,
+            ..leaf
+        },
+        NodeLeaf { verdict: 9, ..leaf },
+        NodeLeaf { reasons: 9, ..leaf },
+        NodeLeaf { tier: 9, ..leaf },
+        NodeLeaf {
+            availability: Ppm(9),
+            ..leaf
+        },
+        NodeLeaf {
+            lower: Ppm(9),
+            ..leaf
+        },
+        NodeLeaf {
+            upper: Ppm(9),
+            ..leaf
+        },
+        NodeLeaf {
+            coverage: Ppm(9),
+            ..leaf
+        },
+        NodeLeaf {
+            chase_rate: 9,
+            ..leaf
+        },
+        NodeLeaf {
+            chase_kind: 9,
+            ..leaf
+        },
+        NodeLeaf {
+            cumulative_reward: 9,
+            ..leaf
+        },
+        NodeLeaf {
+            cumulative_slash: 9,
+            ..leaf
+        },
+    ];
+    for other in changed {
+        assert_ne!(other.hash(), base, "{other:?}");
+    }
+}
+
+#[test]
+fn evidence_root_covers_id_size_and_root() {
+    let head = |size, root| LogHead {
+        size,
+        root: Digest([root; 32]),
+    };
+    let of = |id, head| evidence_root(&BTreeMap::from([(HyperNodeId([id; 32]), head)]));
+    let base = of(1, head(1, 1));
+    for other in [of(2, head(1, 1)), of(1, head(2, 1)), of(1, head(1, 2))] {
+        assert_ne!(other, base);
+    }
+}
+
+#[test]
+fn empty_tree_has_the_zero_root() {
+    let tree = OutcomeTree::new(vec![]);
+    assert_eq!(tree.root(), Keccak([0; 32]));
+    assert!(tree.proof(&Keccak([1; 32])).is_err());
+}
+
+proptest! {
+    #[test]
+    fn every_leaf_is_proved_and_no_other(n in 1usize..50, seed: u8) {
+        let leaves: Vec<_> = (0..n).map(|i| keccak(&[seed, i as u8])).collect();
+        let tree = OutcomeTree::new(leaves.clone());
+        let mut reversed = leaves.clone();
+        reversed.reverse();
+        prop_assert_eq!(OutcomeTree::new(reversed).root(), tree.root());
+        for leaf in &leaves {
+            let proof = tree.proof(leaf).unwrap();
+            prop_assert!(verify_proof(leaf, &proof, &tree.root()));
+            let stranger = keccak(b"stranger");
+            prop_assert!(!verify_proof(&stranger, &proof, &tree.root()));
+            if !proof.is_empty() {
+                prop_assert!(!verify_proof(leaf, &proof[1..], &tree.root()));
+            }
+        }
+    }
+}
