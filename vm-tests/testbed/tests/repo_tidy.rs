@@ -430,3 +430,49 @@ fn lock_files_name_only_the_public_registries() {
         }
     }
 }
+
+/// Names of tests that a document cites: snake case of four words or more, in backquotes, outside of code blocks.
+fn cited_tests(document: &str) -> Vec<String> {
+    let prose = document.split("```").step_by(2);
+    let quoted = prose.flat_map(|text| text.split('`').skip(1).step_by(2));
+    let snake = |word: &&str| {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        word.matches('_').count() >= 3 && word.chars().all(plain)
+    };
+    quoted.filter(snake).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_documents_cite_only_tests_that_exist() {
+    let rust = files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    let sources: String = rust.map(|path| read(&path)).collect();
+    let mut missing = Vec::new();
+    let mut cited = 0;
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+    ] {
+        for test in cited_tests(&read(&root().join(document))) {
+            cited += 1;
+            if !sources.contains(&format!("fn {test}(")) {
+                missing.push(format!("{document}: {test}"));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+    assert!(cited > 50, "only {cited} citations found");
+}
+
+#[test]
+fn a_citation_is_found_in_prose_only() {
+    let text =
+        "see `a_test_of_this` and `not one`\n```\n`in_a_code_block`\n```\n`another_test_of_that`";
+    assert_eq!(
+        cited_tests(text),
+        ["a_test_of_this", "another_test_of_that"]
+    );
+}
