@@ -41,6 +41,23 @@ pub struct Config {
     pub bridge: BridgeSection,
 }
 
+impl Config {
+    /// Relative paths are relative to the folder of the file that names them.
+    fn resolve(&mut self, folder: &Path) {
+        let files = [
+            &mut self.key,
+            &mut self.ledger_key,
+            &mut self.secrets,
+            &mut self.network,
+            &mut self.vendors,
+            &mut self.state_dir,
+        ];
+        for path in files.into_iter().chain(&mut self.classes) {
+            *path = folder.join(&*path);
+        }
+    }
+}
+
 /// The `[bridge]` section.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,8 +143,9 @@ impl Secrets {
 pub fn load(path: &Path) -> Result<Loaded> {
     let text =
         fs::read_to_string(path).with_context(|| format!("configuration {}", path.display()))?;
-    let config: Config =
+    let mut config: Config =
         toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))?;
+    config.resolve(path.parent().unwrap_or(Path::new(".")));
     let params: NetworkParams = json(&config.network, "network parameters")?;
     params
         .validate()
@@ -177,4 +195,23 @@ fn named(error: LoadError, file: &Path) -> anyhow::Error {
 fn json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
     let text = fs::read_to_string(path).with_context(|| format!("{what} {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{what} {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_paths_start_at_the_file_and_absolute_ones_stay() {
+        let mut config: Config = toml::from_str(
+            "key = \"key\"\nledger_key = \"/abs/ledger\"\nsecrets = \"s\"\nnetwork = \"n\"\nvendors = \"v\"\n\
+             classes = [\"c\"]\nstate_dir = \"d\"\nlisten = \"127.0.0.1:1\"\nledger_url = \"http://127.0.0.1:2\"\n\
+             [bridge]\naddress = \"127.0.0.1:3\"\nkey = \"0000000000000000000000000000000000000000000000000000000000000000\"\n",
+        )
+        .unwrap();
+        config.resolve(Path::new("/etc/assay"));
+        assert_eq!(config.key, Path::new("/etc/assay/key"));
+        assert_eq!(config.classes, [Path::new("/etc/assay/c")]);
+        assert_eq!(config.ledger_key, Path::new("/abs/ledger"));
+    }
 }

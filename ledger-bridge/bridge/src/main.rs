@@ -10,6 +10,7 @@ use assay_bridge::{export, run, status, system_now, verdicts};
 use assay_ledger::{Action, AssayLedger, LedgerKey, NewHyperNode, NewNode};
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Seed, UnixMs};
 use assay_protocol::params::NetworkParams;
+use assay_protocol::trust::{CommitteePin, TrustBundle, TrustFile};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use serde_json::json;
@@ -49,6 +50,8 @@ enum Command {
     Verdicts(Verdicts),
     /// Write the ledger's half of an audit bundle.
     Export(Export),
+    /// Write what an auditor pins: the network, its first committee and the TPM vendor roots.
+    Trust(Trust),
 }
 
 #[derive(Subcommand)]
@@ -200,6 +203,18 @@ struct Status {
 }
 
 #[derive(Args)]
+struct Trust {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// TPM vendor roots (JSON), the HyperNodes' `vendors`.
+    #[arg(long)]
+    vendors: PathBuf,
+    /// File to write or replace.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Args)]
 struct Verdicts {
     #[command(flatten)]
     config: ConfigArg,
@@ -274,6 +289,7 @@ fn execute(command: Command) -> Result<()> {
         }
         Command::Verdicts(arg) => show_verdicts(&arg),
         Command::Export(arg) => write_export(&arg),
+        Command::Trust(arg) => write_trust(&arg),
     }
 }
 
@@ -348,6 +364,28 @@ fn write_export(arg: &Export) -> Result<()> {
     };
     let void = export::export(&store, &ledger, history, &range, &arg.out)?;
     say_json(&json!({ "out": arg.out, "void": void }))
+}
+
+/// Needs no ledger: the committee follows from the network's parameters, and `open-genesis` compared the two.
+fn write_trust(arg: &Trust) -> Result<()> {
+    let config = Config::load(&arg.config.config)?;
+    let params = config.params()?;
+    let text = std::fs::read_to_string(&arg.vendors)
+        .with_context(|| format!("vendor roots {}", arg.vendors.display()))?;
+    let vendors: TrustBundle = serde_json::from_str(&text)
+        .with_context(|| format!("vendor roots {}", arg.vendors.display()))?;
+    let history = History::new(&params, config.load_classes()?)?;
+    let trust = TrustFile {
+        schema: 1,
+        committee: CommitteePin {
+            epoch: Epoch(0),
+            hash: history.committee().hash(),
+        },
+        params,
+        vendors,
+    };
+    setup::write_atomically(&arg.out, serde_json::to_string_pretty(&trust)?.as_bytes())?;
+    say_json(&json!({ "out": arg.out, "network": history.network() }))
 }
 
 fn read_network(arg: &ConfigArg) -> Result<(Store, AssayLedger, History)> {

@@ -1,5 +1,6 @@
 //! The commands of a new network against a running bridge, and how failures look.
 
+use assay_protocol::trust::TrustFile;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -189,6 +190,28 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
         "out",
     ];
     fails(dir, &export, 1, "not resolved yet");
+
+    let trust = [
+        "trust",
+        "--config",
+        "bridge.toml",
+        "--vendors",
+        "vendors.json",
+        "--out",
+        "trust.json",
+    ];
+    fails(dir, &trust, 1, "vendors.json");
+    std::fs::write(
+        dir.join("vendors.json"),
+        "{\"allowed_kinds\":[\"test\"],\"roots\":[]}",
+    )
+    .unwrap();
+    ok(dir, &trust);
+    let trust = std::fs::read_to_string(dir.join("trust.json")).unwrap();
+    let trust: TrustFile = serde_json::from_str(&trust).unwrap();
+    let opened: serde_json::Value = serde_json::from_str(&opened).unwrap();
+    assert_eq!(opened["network"], trust.params.network_id().to_string());
+    assert_eq!(opened["committee"], trust.committee.hash.to_string());
 }
 
 #[test]

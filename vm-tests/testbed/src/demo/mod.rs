@@ -76,10 +76,7 @@ pub fn run(out: &Path, root: &Path) -> Result<Summary> {
     let mut network = LocalNetwork::create(programs, &state, PLAN, &STAKES, &scalers, |text| {
         progress.say(text)
     })?;
-    fs::write(
-        out.join("trust.json"),
-        serde_json::to_string_pretty(&network.trust())?,
-    )?;
+    network.write_trust(&out.join("trust.json"))?;
     print_parameters(&network);
     progress.say("ScalerNodes: measured boot, agents started, collateral pledged");
     network.start_scalers(COLLATERAL)?;

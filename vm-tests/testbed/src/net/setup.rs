@@ -7,11 +7,9 @@ use crate::TestCa;
 use crate::boot_log::Variant;
 use anyhow::{Context as _, Result, bail};
 use assay_protocol::hash::digest;
-use assay_protocol::ids::{Address, Digest, HyperNodeId, Keccak, NetworkId, Seed};
+use assay_protocol::ids::{Address, Digest, HyperNodeId, NetworkId, Seed};
 use assay_protocol::params::NetworkParams;
-use assay_protocol::trust::{
-    CommitteePin, EkType, HexBytes, RootKind, TrustBundle, TrustFile, VendorRoot,
-};
+use assay_protocol::trust::{EkType, HexBytes, RootKind, TrustBundle, VendorRoot};
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,8 +87,6 @@ pub struct LocalNetwork {
     pub contract: String,
     /// Network parameters.
     pub params: NetworkParams,
-    /// Hash of the first committee.
-    pub committee: Keccak,
     /// Vendor roots.
     pub vendors: TrustBundle,
     /// HyperNodes.
@@ -104,11 +100,6 @@ pub struct LocalNetwork {
 struct Material {
     ed25519: HyperNodeId,
     seed_end: Seed,
-}
-
-#[derive(Deserialize)]
-struct Opened {
-    committee: Keccak,
 }
 
 /// An account of the test network.
@@ -157,8 +148,7 @@ impl LocalNetwork {
             let made = register(&programs, &dir, &rpc, &contract, account, *stake, n + 1)?;
             hypernodes.push(made);
         }
-        let (params, committee) =
-            open_genesis(&programs, &dir, &rpc, &deployer, &contract, &plan_file)?;
+        let params = open_genesis(&programs, &dir, &rpc, &deployer, &contract, &plan_file)?;
         let network = Self {
             programs,
             dir,
@@ -166,7 +156,6 @@ impl LocalNetwork {
             rpc,
             contract,
             params,
-            committee,
             vendors,
             hypernodes,
             scalers,
@@ -187,17 +176,19 @@ impl LocalNetwork {
         self.params.network_id()
     }
 
-    /// What an auditor pins.
-    pub fn trust(&self) -> TrustFile {
-        TrustFile {
-            schema: 1,
-            params: self.params.clone(),
-            committee: CommitteePin {
-                epoch: assay_protocol::ids::Epoch(0),
-                hash: self.committee,
-            },
-            vendors: self.vendors.clone(),
-        }
+    /// Writes what an auditor pins.
+    pub fn write_trust(&self, out: &Path) -> Result<()> {
+        let (config, vendors) = (self.bridge_config(), self.dir.join("vendors.json"));
+        let args = [
+            "trust",
+            "--config",
+            text(&config)?,
+            "--vendors",
+            text(&vendors)?,
+            "--out",
+            text(out)?,
+        ];
+        self.programs.run("assay-bridge", &args).map(drop)
     }
 
     /// Funds rewards, boots the ScalerNodes and registers them with `collateral` whole coins each.
@@ -426,7 +417,7 @@ fn deploy(
     Ok(programs.run("assay-bridge", &args)?.trim().to_owned())
 }
 
-/// Closes the roster; returns the network's parameters and the hash of its committee.
+/// Closes the roster; returns the network's parameters.
 fn open_genesis(
     programs: &Programs,
     dir: &Path,
@@ -434,7 +425,7 @@ fn open_genesis(
     deployer: &Account,
     contract: &str,
     plan: &Path,
-) -> Result<(NetworkParams, Keccak)> {
+) -> Result<NetworkParams> {
     let (key, plan) = (text(&deployer.key)?, text(plan)?);
     let file = dir.join("network.json");
     let out = text(&file)?;
@@ -451,9 +442,8 @@ fn open_genesis(
         "--out",
         out,
     ];
-    let opened: Opened = serde_json::from_str(&programs.run("assay-bridge", &args)?)?;
-    let params = serde_json::from_str(&fs::read_to_string(&file)?)?;
-    Ok((params, opened.committee))
+    programs.run("assay-bridge", &args)?;
+    Ok(serde_json::from_str(&fs::read_to_string(&file)?)?)
 }
 
 fn register(
