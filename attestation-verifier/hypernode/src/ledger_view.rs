@@ -153,3 +153,85 @@ fn turn(mut records: Vec<NodeRecord>, epoch: Epoch) -> Option<Registered> {
         class: record.class_digest,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_protocol::ids::{Stake, UnixMs};
+
+    const MINE: Address = Address([1; 20]);
+    const OTHER: Address = Address([2; 20]);
+
+    fn class() -> HardwareClass {
+        assay_hw_profiles::parse(assay_hw_profiles::DEMO_CLASS).unwrap()
+    }
+
+    fn record(node: u8, provider: Address) -> NodeRecord {
+        let least = u128::from(class().money.collateral_gwei_min) * 1_000_000_000;
+        NodeRecord {
+            node: NodeId([node; 32]),
+            provider,
+            class_digest: class().digest(),
+            region: [0; 32],
+            endpoint: provider.to_string(),
+            registered_at: UnixMs(1_000),
+            cancelled_at: None,
+            pledged: Stake(least),
+            collateral: Stake(least),
+            escrow: Stake(0),
+            status: NodeStatus::Provisional,
+            confirmed_owner: None,
+            settled_epoch: None,
+            cumulative_reward: Stake(0),
+            cumulative_slash: Stake(0),
+            arrears: Stake(0),
+        }
+    }
+
+    fn nodes(records: &[NodeRecord], epoch: u64) -> Vec<Registered> {
+        let classes = BTreeMap::from([(class().digest(), class())]);
+        let view = LedgerView::new("http://127.0.0.1:1", Address([0; 20]), classes);
+        *lock(&view.known) = records.to_vec();
+        view.nodes(Epoch(epoch))
+    }
+
+    #[test]
+    fn registrations_of_an_unconfirmed_node_take_turns_and_the_confirmed_one_stays() {
+        let mut records = [record(7, OTHER), record(7, MINE)];
+        let asked = |records: &[NodeRecord], epoch| nodes(records, epoch)[0].endpoint.clone();
+        assert_eq!(asked(&records, 0), MINE.to_string());
+        assert_eq!(asked(&records, 1), OTHER.to_string());
+        for record in &mut records {
+            record.confirmed_owner = Some(MINE);
+        }
+        assert_eq!(asked(&records, 0), asked(&records, 1));
+        assert_eq!(asked(&records, 1), MINE.to_string());
+    }
+
+    #[test]
+    fn what_is_cancelled_removed_unpledged_or_of_no_class_is_not_asked() {
+        let broken: [fn(&mut NodeRecord); 4] = [
+            |record| record.cancelled_at = Some(UnixMs(2_000)),
+            |record| record.status = NodeStatus::Removed,
+            |record| record.pledged.0 -= 1,
+            |record| record.class_digest = Digest([9; 32]),
+        ];
+        assert_eq!(nodes(&[record(7, MINE)], 0).len(), 1);
+        for (number, change) in broken.into_iter().enumerate() {
+            let mut record = record(7, MINE);
+            change(&mut record);
+            assert_eq!(nodes(&[record], 0), [], "case {number}");
+        }
+    }
+
+    #[test]
+    fn confirmed_nodes_come_first() {
+        let mut known = record(9, MINE);
+        known.confirmed_owner = Some(MINE);
+        let order: Vec<NodeId> = nodes(&[record(3, MINE), known], 0)
+            .iter()
+            .map(|node| node.node)
+            .collect();
+        assert_eq!(order, [NodeId([9; 32]), NodeId([3; 32])]);
+    }
+}

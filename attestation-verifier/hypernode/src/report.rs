@@ -73,8 +73,11 @@ pub fn close_journal(
         context.journal(|journal| journal.close_node(epoch, node))?;
     }
     let own = context.own;
-    context.journal(|journal| journal.checkpoint(&own, |bytes| context.identity.sign(bytes)))?;
-    let size = context.journal(|journal| Ok(journal.tree().size()))?;
+    // Under one lock: a slot leaf between the two would leave the size without a checkpoint.
+    let size = context.journal(|journal| {
+        journal.checkpoint(&own, |bytes| context.identity.sign(bytes))?;
+        Ok(journal.tree().size())
+    })?;
     context.keep_closed(epoch, size)?;
     Ok(size)
 }

@@ -118,6 +118,64 @@ async fn enrolment_binding_clock_receipt_and_owner_are_there() {
     assert_eq!(context.owner_of(&salted).unwrap(), Some(owner));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_key_enrols_again_and_starts_a_new_clock() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let record = |ak: u8| EnrolRecord {
+        node: NODE,
+        ek_certificate: Blob(vec![1]),
+        ek_public: Blob(vec![2]),
+        ak_public: Blob(vec![3]),
+        ak_name: AkName([ak; 34]),
+    };
+    let clock = ClockInfo {
+        clock_ms: 9,
+        reset_count: 8,
+        restart_count: 7,
+        safe: true,
+    };
+    assert!(context.enrolled_at(&NODE).is_err());
+    context.keep_enrolment(&record(4)).unwrap();
+    context.keep_clock(&NODE, &clock).unwrap();
+    context.enrolled_at(&NODE).unwrap();
+    // The same key again keeps its clock: enrolling anew must not hide a rollback.
+    context.keep_enrolment(&record(4)).unwrap();
+    assert_eq!(context.clock_of(&NODE).unwrap(), Some(clock));
+    context.keep_enrolment(&record(5)).unwrap();
+    assert_eq!(context.clock_of(&NODE).unwrap(), None);
+    context.forget_enrolment(&NODE).unwrap();
+    assert_eq!(again(&bench, context).enrolment(&NODE).unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_whose_end_was_missed_is_closed_once_and_can_be_exported() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let probe = draft(&bench, &context, OutcomeKind::Probe);
+    context.record(probe).unwrap().unwrap();
+    let context = again(&bench, context);
+    let size = report::close_journal(&context, E, [NODE]).unwrap();
+    // Later leaves do not move the size, and a checkpoint of exactly this size is kept.
+    context
+        .journal(|journal| journal.close_slot(Epoch(1), Slot(0)))
+        .unwrap();
+    assert_eq!(report::close_journal(&context, E, [NODE]).unwrap(), size);
+    assert!(
+        context
+            .journal(|journal| journal.checkpoint_at(size))
+            .unwrap()
+            .is_some()
+    );
+    let out = bench.path("part");
+    assert!(context.own_report(E).unwrap().is_none());
+    // The outcome, its evidence, the proofs and the checkpoint.
+    assert_eq!(
+        assay_hypernode::export::write(&context, NODE, E, E, &out).unwrap(),
+        4
+    );
+}
+
 #[test]
 fn a_binding_ends_two_epochs_after_its_nonce() {
     let held: Vec<bool> = (4..8).map(|e| binding(1, 5).holds_in(Epoch(e))).collect();
