@@ -13,7 +13,7 @@ use assay_appraisal::eventlog::EventLog;
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::tpm::algorithm::HashAlg;
 use assay_appraisal::tpm::{attest, public, signature};
-use assay_appraisal::{ek, tpm::key::PublicKey};
+use assay_appraisal::{ek, crypto::key::PublicKey};
 use assay_log::bundle;
 use assay_log::checkpoint;
 use assay_log::leaf::Leaf;

@@ -22,11 +22,17 @@ pub mod appraise;
 pub mod chase;
 pub mod checks;
 pub mod clock;
+pub mod corim;
+pub mod cose_sign1;
+pub mod crypto;
 pub mod ek;
 pub mod eventlog;
+pub mod ima;
 pub mod quote;
+pub mod snp;
 pub mod summary;
 pub mod tpm;
+pub mod x509;
 
 #[cfg(test)]
 mod testing;

@@ -1,9 +1,9 @@
 //! Authenticates a quote: every step its own check, and a type that only they can make.
 
 use crate::checks::{Checks, Mode, Stopped};
+use crate::crypto::key::PublicKey;
 use crate::tpm::algorithm::HashAlg;
 use crate::tpm::attest::{self, Attest, ClockInfo, PcrSelection};
-use crate::tpm::key::PublicKey;
 use crate::tpm::signature::{self, Signature};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The offline tools of the verifier: `assay-audit` recomputes the verdicts of a bundle, `assay-verifier` makes
-//! bundles and shows evidence. Nothing here opens a socket; files are read only by [`source`] and the programs.
+//! The offline tools of the verifier: `assay-audit` recomputes the verdicts of a bundle, `assay-verifier`
+//! verifies raw attestation data, makes bundles and shows evidence. Nothing here opens a socket; files are read only by [`source`] and the programs.
 #![forbid(unsafe_code)]
 
 pub mod audit;
@@ -8,3 +8,4 @@ pub mod print;
 pub mod seal;
 pub mod show;
 pub mod source;
+pub mod verifier;

@@ -1,11 +1,11 @@
 //! Shows what signed evidence says, what of it holds, and hands the quote to tpm2-tools.
 
 use assay_appraisal::checks::{Check, Checks, Mode};
+use assay_appraisal::crypto::key::PublicKey;
 use assay_appraisal::eventlog;
 use assay_appraisal::quote::{self, PcrValues};
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::tpm::algorithm::{Curve, HashAlg};
-use assay_appraisal::tpm::key::PublicKey;
 use assay_log::base64;
 use assay_protocol::cose::{CoseError, claimed_signer};
 use assay_protocol::evidence::{self, Claims, SignedEvidence, VendorEvidence, qualifying_data};

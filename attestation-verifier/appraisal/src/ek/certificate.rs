@@ -2,8 +2,8 @@
 //! (TCG EK Credential Profile for TPM 2.0).
 
 use super::roots::Roots;
+use crate::crypto::key::{KeyError, PublicKey};
 use crate::tpm::ek_template::{EkKey, EkKeyError};
-use crate::tpm::key::{KeyError, PublicKey};
 use crate::tpm::node_id::node_id;
 use assay_protocol::ids::{Digest, NodeId, UnixMs};
 use assay_protocol::limits::EK_CERTIFICATE_BYTES_MAX;
@@ -238,14 +238,14 @@ fn check_purpose(extension: &[u8]) -> Result<(), EkError> {
 fn check_key_usage(extension: Option<&[u8]>, key: &PublicKey) -> Result<(), EkError> {
     let expected = match key {
         PublicKey::Rsa { .. } => "keyEncipherment",
-        PublicKey::Ecc { .. } => "keyAgreement",
+        PublicKey::Ecc { .. } | PublicKey::Ed25519(_) => "keyAgreement",
     };
     let refused = |actual| EkError::KeyUsage { expected, actual };
     let usage = extension.ok_or_else(|| refused("none".into()))?;
     let usage = KeyUsageBits::from_der(usage).map_err(malformed)?;
     let fits = match key {
         PublicKey::Rsa { .. } => usage.key_encipherment(),
-        PublicKey::Ecc { .. } => usage.key_agreement(),
+        PublicKey::Ecc { .. } | PublicKey::Ed25519(_) => usage.key_agreement(),
     };
     if fits {
         Ok(())

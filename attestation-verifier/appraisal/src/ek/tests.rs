@@ -44,7 +44,7 @@ fn extension(oid: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
 }
 
 fn spki_p256(key: &EcdsaKeyPair) -> Vec<u8> {
-    crate::tpm::key::tests::p256_spki(key.public_key().as_ref())
+    crate::crypto::key::tests::p256_spki(key.public_key().as_ref())
 }
 
 struct Ca {

@@ -1,9 +1,9 @@
 //! The rules an attestation key's public area must satisfy before it may be enrolled (ARCHITECTURE section 5).
 
 use super::algorithm::{ALG_ECDSA, ALG_RSAPSS, ALG_RSASSA, Curve, HashAlg};
-use super::key::PublicKey;
 use super::public::{self, Attributes, Public};
 use super::reader::FormatError;
+use crate::crypto::key::PublicKey;
 use assay_protocol::ids::AkName;
 
 /// A public area that satisfies the AK rules.

@@ -94,6 +94,8 @@ pub enum Curve {
     P256,
     /// NIST P-384, `0004`.
     P384,
+    /// NIST P-521, `0005`: some vendors' roots; not accepted for a TPM's own keys.
+    P521,
 }
 
 impl Curve {
@@ -102,6 +104,16 @@ impl Curve {
         match self {
             Self::P256 => 32,
             Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+
+    /// The curve in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
         }
     }
 

@@ -2,7 +2,7 @@
 //! the TCG default template with the certified key inserted (TCG EK Credential Profile 2.x, annex B).
 
 use super::algorithm::Curve;
-use super::key::PublicKey;
+use crate::crypto::key::PublicKey;
 use assay_protocol::trust::EkType;
 
 /// Attributes of the default templates: fixedTPM, fixedParent, sensitiveDataOrigin, adminWithPolicy,
@@ -139,7 +139,7 @@ impl EkKey {
 fn describe(key: &PublicKey) -> String {
     match key {
         PublicKey::Rsa { exponent, .. } => format!("{} with e = {exponent}", key.kind()),
-        PublicKey::Ecc { .. } => key.kind(),
+        PublicKey::Ecc { .. } | PublicKey::Ed25519(_) => key.kind(),
     }
 }
 

@@ -160,7 +160,7 @@ mod tests {
     fn ek() -> (OaepPrivateDecryptingKey, EkKey) {
         let private = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
         let spki = private.public_key().as_der().unwrap();
-        let key = crate::tpm::key::PublicKey::from_spki(spki.as_ref()).unwrap();
+        let key = crate::crypto::key::PublicKey::from_spki(spki.as_ref()).unwrap();
         (
             OaepPrivateDecryptingKey::new(private).unwrap(),
             EkKey::from_public(&key).unwrap(),

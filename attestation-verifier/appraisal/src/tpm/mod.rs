@@ -4,7 +4,6 @@ pub mod ak;
 pub mod algorithm;
 pub mod attest;
 pub mod ek_template;
-pub mod key;
 pub mod make_credential;
 pub mod node_id;
 pub mod public;

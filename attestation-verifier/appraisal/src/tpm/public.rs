@@ -1,9 +1,9 @@
 //! `TPMT_PUBLIC` and `TPM2B_PUBLIC` of RSA and ECC keys (TPM 2.0 part 2, section 12.2).
 
 use super::algorithm::{ALG_AES, ALG_CFB, ALG_ECC, ALG_NULL, ALG_RSA, Curve, HashAlg};
-use super::key::PublicKey;
 use super::reader::{FormatError, Reader};
 use super::signature::padded;
+use crate::crypto::key::PublicKey;
 use assay_protocol::hash::sha256;
 use assay_protocol::ids::AkName;
 

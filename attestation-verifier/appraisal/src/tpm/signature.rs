@@ -1,9 +1,11 @@
 //! `TPMT_SIGNATURE` (TPM 2.0 part 2, section 11.3.4) and its verification over received bytes.
 
 use super::algorithm::{Curve, HashAlg, SignatureAlg};
-use super::key::PublicKey;
 use super::reader::{FormatError, Reader};
-use aws_lc_rs::signature as aws;
+use crate::crypto::key::PublicKey;
+use crate::crypto::signature::{self, Form, Scheme, Sha1};
+
+pub use crate::crypto::signature::SignatureError;
 
 /// Largest `TPMT_SIGNATURE` accepted, bytes (RSA-4096).
 pub const SIGNATURE_BYTES_MAX: usize = 520;
@@ -17,6 +19,7 @@ pub struct Signature {
     pub alg: SignatureAlg,
     /// The hash it declares.
     pub hash: HashAlg,
+    sha1: Sha1,
     value: Value,
 }
 
@@ -26,37 +29,19 @@ enum Value {
     Ecc { r: Vec<u8>, s: Vec<u8> },
 }
 
-/// A signature does not hold.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureError {
-    /// The scheme, hash and key do not fit, or are too weak.
-    #[error("signature: {alg:?} with {hash:?} is not accepted under an {key} key")]
-    Unsuitable {
-        /// The scheme.
-        alg: SignatureAlg,
-        /// The hash.
-        hash: HashAlg,
-        /// The key, in words.
-        key: String,
-    },
-    /// The numbers do not verify.
-    #[error(
-        "signature: expected a valid signature by this {key} key, got one that does not verify"
-    )]
-    Invalid {
-        /// The key, in words.
-        key: String,
-    },
-}
-
 /// Parses a `TPMT_SIGNATURE`; refuses SHA-1, unknown schemes and trailing bytes.
 pub fn parse(bytes: &[u8]) -> Result<Signature, FormatError> {
+    parse_with(bytes, Sha1::Refused)
+}
+
+/// Parses a `TPMT_SIGNATURE`; whether SHA-1 may be declared is the caller's named policy.
+pub fn parse_with(bytes: &[u8], sha1: Sha1) -> Result<Signature, FormatError> {
     let mut r = Reader::new("TPMT_SIGNATURE", bytes, SIGNATURE_BYTES_MAX)?;
     let id = r.u16("sigAlg")?;
     let alg = SignatureAlg::from_id(id)
         .ok_or_else(|| r.unexpected("sigAlg", "RSASSA, RSAPSS or ECDSA", id))?;
     let hash = HashAlg::read(&mut r, "hash")?;
-    if hash == HashAlg::Sha1 {
+    if hash == HashAlg::Sha1 && sha1 == Sha1::Refused {
         return Err(r.unexpected("hash", "SHA-256, SHA-384 or SHA-512", hash.id()));
     }
     let value = match alg {
@@ -69,7 +54,12 @@ pub fn parse(bytes: &[u8]) -> Result<Signature, FormatError> {
         },
     };
     r.finish()?;
-    Ok(Signature { alg, hash, value })
+    Ok(Signature {
+        alg,
+        hash,
+        sha1,
+        value,
+    })
 }
 
 impl Signature {
@@ -78,61 +68,31 @@ impl Signature {
     /// Accepted: RSA of 2048 to 4096 bits with RSASSA or RSAPSS (salt as long as the digest),
     /// P-256 with SHA-256, P-384 with SHA-384.
     pub fn verify(&self, key: &PublicKey, message: &[u8]) -> Result<(), SignatureError> {
-        let verified = match (key, &self.value) {
-            (PublicKey::Rsa { modulus, exponent }, Value::Rsa(signature)) => {
-                let params = self.rsa_parameters().ok_or_else(|| self.unsuitable(key))?;
-                if !(256..=512).contains(&modulus.len()) {
-                    return Err(self.unsuitable(key));
-                }
-                let exponent = exponent.to_be_bytes();
-                let exponent: Vec<u8> = exponent.into_iter().skip_while(|b| *b == 0).collect();
-                aws::RsaPublicKeyComponents {
-                    n: modulus,
-                    e: &exponent,
-                }
-                .verify(params, message, signature)
-            }
-            (PublicKey::Ecc { curve, x, y }, Value::Ecc { r, s }) => {
-                let algorithm = self.ecdsa(*curve).ok_or_else(|| self.unsuitable(key))?;
-                let point = [&[4u8][..], x, y].concat();
-                let fixed = padded(r, curve.size())
-                    .zip(padded(s, curve.size()))
-                    .map(|(r, s)| [r, s].concat())
+        let how = (self.scheme(), Form::Fixed, self.sha1);
+        match (&self.value, key) {
+            (Value::Rsa(bytes), _) => signature::verify(key, how, message, bytes),
+            (Value::Ecc { r, s }, PublicKey::Ecc { curve, .. }) => {
+                let fixed = fixed(r, s, *curve)
                     .ok_or_else(|| SignatureError::Invalid { key: key.kind() })?;
-                aws::UnparsedPublicKey::new(algorithm, point).verify(message, &fixed)
+                signature::verify(key, how, message, &fixed)
             }
-            _ => return Err(self.unsuitable(key)),
-        };
-        verified.map_err(|_| SignatureError::Invalid { key: key.kind() })
-    }
-
-    fn rsa_parameters(&self) -> Option<&'static aws::RsaParameters> {
-        match (self.alg, self.hash) {
-            (SignatureAlg::Rsassa, HashAlg::Sha256) => Some(&aws::RSA_PKCS1_2048_8192_SHA256),
-            (SignatureAlg::Rsassa, HashAlg::Sha384) => Some(&aws::RSA_PKCS1_2048_8192_SHA384),
-            (SignatureAlg::Rsassa, HashAlg::Sha512) => Some(&aws::RSA_PKCS1_2048_8192_SHA512),
-            (SignatureAlg::Rsapss, HashAlg::Sha256) => Some(&aws::RSA_PSS_2048_8192_SHA256),
-            (SignatureAlg::Rsapss, HashAlg::Sha384) => Some(&aws::RSA_PSS_2048_8192_SHA384),
-            (SignatureAlg::Rsapss, HashAlg::Sha512) => Some(&aws::RSA_PSS_2048_8192_SHA512),
-            _ => None,
+            (Value::Ecc { .. }, _) => signature::verify(key, how, message, &[]),
         }
     }
 
-    fn ecdsa(&self, curve: Curve) -> Option<&'static aws::EcdsaVerificationAlgorithm> {
-        match (curve, self.hash) {
-            (Curve::P256, HashAlg::Sha256) => Some(&aws::ECDSA_P256_SHA256_FIXED),
-            (Curve::P384, HashAlg::Sha384) => Some(&aws::ECDSA_P384_SHA384_FIXED),
-            _ => None,
+    fn scheme(&self) -> Scheme {
+        match self.alg {
+            SignatureAlg::Rsassa => Scheme::RsaPkcs1(self.hash),
+            SignatureAlg::Rsapss => Scheme::RsaPss(self.hash),
+            SignatureAlg::Ecdsa => Scheme::Ecdsa(self.hash),
         }
     }
+}
 
-    fn unsuitable(&self, key: &PublicKey) -> SignatureError {
-        SignatureError::Unsuitable {
-            alg: self.alg,
-            hash: self.hash,
-            key: key.kind(),
-        }
-    }
+fn fixed(r: &[u8], s: &[u8], curve: Curve) -> Option<Vec<u8>> {
+    let mut out = padded(r, curve.size())?;
+    out.extend(padded(s, curve.size())?);
+    Some(out)
 }
 
 /// Left-pads with zeros: some TPMs strip them. `None` when longer than `size`.

@@ -1,27 +1,56 @@
-//! `assay-verifier`: makes audit bundles of their parts and shows evidence, offline.
+//! `assay-verifier`: verifies raw attestation data, appraises and shows evidence, and makes audit bundles of
+//! their parts. All of it offline.
 #![forbid(unsafe_code)]
 
 use anyhow::{Context as _, Result};
 use assay_cli::seal::{Target, merge, write};
 use assay_cli::show::Shown;
 use assay_cli::source;
+use assay_cli::verifier::{Finding, appraise, azure, ek, eventlog, ima, snp, tpm};
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Makes audit bundles of their parts and shows evidence, offline.
+/// Verifies raw attestation data, appraises and shows evidence, and makes audit bundles of their parts. Offline.
 ///
-/// Exit codes: 0 done; 1 failed, the message says what and where; 2 wrong usage.
+/// Exit codes of snp, tpm, eventlog, ima, ek, azure, appraise and explain: 0 accepted; 1 rejected; 2 undecided,
+/// or a file or argument that cannot be used.
+/// Exit codes of bundle and show: 0 done; 1 failed, the message says what and where; 2 wrong usage.
 #[derive(Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Cli {
+    /// Print the finding as JSON: result, checks, claims.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// AMD SEV-SNP attestation reports.
+    #[command(subcommand)]
+    Snp(snp::Command),
+    /// TPM 2.0 quotes.
+    #[command(subcommand)]
+    Tpm(tpm::Command),
+    /// Firmware event logs.
+    #[command(subcommand)]
+    Eventlog(eventlog::Command),
+    /// IMA measurement lists.
+    #[command(subcommand)]
+    Ima(ima::Command),
+    /// Endorsement key certificates.
+    #[command(subcommand)]
+    Ek(ek::Command),
+    /// Evidence of Azure's confidential VMs.
+    #[command(subcommand)]
+    Azure(azure::Command),
+    /// Appraise signed evidence against a hardware class; stop at the first check that fails.
+    Appraise(appraise::Appraise),
+    /// The same, running every check that can be run.
+    Explain(appraise::Appraise),
     /// Merge the parts that `assay-bridge export` and `assay-hypernode export` wrote into one bundle.
     Bundle {
         /// The bundle to write: `NAME.bag` or `NAME.tar`; both are made.
@@ -42,18 +71,48 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Bundle { out, parts } => bundle(&out, &parts),
-        Command::Show { extract, evidence } => show(&evidence, extract.as_deref()),
+    let Cli { json, command } = Cli::parse();
+    let finding = match &command {
+        Command::Snp(command) => snp::run(command),
+        Command::Tpm(command) => tpm::run(command),
+        Command::Eventlog(command) => eventlog::run(command),
+        Command::Ima(command) => ima::run(command),
+        Command::Ek(command) => ek::run(command),
+        Command::Azure(command) => azure::run(command),
+        Command::Appraise(arguments) => appraise::appraise(arguments),
+        Command::Explain(arguments) => appraise::explain(arguments),
+        Command::Bundle { out, parts } => return done(bundle(out, parts)),
+        Command::Show { extract, evidence } => return done(show(evidence, extract.as_deref())),
     };
-    match done {
+    concluded(finding, json)
+}
+
+fn done(result: Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            eprintln!("hint: `assay-verifier help` lists what each command reads and writes");
+            complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a finding; what could not be asked at all is a finding of its own, so that JSON is always printed.
+fn concluded(finding: Result<Finding>, json: bool) -> ExitCode {
+    let finding = finding.unwrap_or_else(|error| {
+        complain(&error);
+        Finding::unusable(&error)
+    });
+    match serde_json::to_string(&finding) {
+        Ok(text) if json => println!("{text}"),
+        _ => print!("{finding}"),
+    }
+    ExitCode::from(finding.result.exit_code())
+}
+
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+    eprintln!("hint: `assay-verifier help` lists what each command reads and writes");
 }
 
 fn bundle(out: &Path, parts: &[PathBuf]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! A TPM in software: an EK certificate from a CA of its own, an AK, quotes. Only a test root trusts it.
 
+use assay_appraisal::crypto::key::PublicKey;
 use assay_appraisal::tpm::ek_template::EkKey;
-use assay_appraisal::tpm::key::PublicKey;
 use assay_appraisal::tpm::node_id::node_id;
 use assay_protocol::evidence::TpmClock;
 use assay_protocol::hash::{digest, sha256};

@@ -1,14 +1,17 @@
 //! Public keys, from a TPM's public area or from a certificate, in one canonical form.
 
-use super::algorithm::Curve;
-use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, UintRef};
-use x509_cert::der::{Decode, Reader as _, SliceReader};
-use x509_cert::spki::SubjectPublicKeyInfoRef;
+use super::der::{self, Der, DerError};
+use crate::tpm::algorithm::Curve;
 
-const OID_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const OID_EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const OID_P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const OID_P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const OID_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+/// Some EK certificates name the padding of the key: id-RSAES-OAEP, id-RSASSA-PSS.
+const OID_RSA_OAEP: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 7];
+const OID_RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+const OID_EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const OID_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+const OID_P384: &[u8] = &[0x2b, 0x81, 0x04, 0, 0x22];
+const OID_P521: &[u8] = &[0x2b, 0x81, 0x04, 0, 0x23];
+const OID_ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
 /// Largest `SubjectPublicKeyInfo` accepted, bytes.
 pub const SPKI_BYTES_MAX: usize = 1024;
@@ -32,6 +35,8 @@ pub enum PublicKey {
         /// y, big-endian.
         y: Vec<u8>,
     },
+    /// An Ed25519 key (RFC 8032).
+    Ed25519([u8; 32]),
 }
 
 /// A `SubjectPublicKeyInfo` holds no key this verifier knows.
@@ -41,66 +46,73 @@ pub enum KeyError {
     #[error("public key: expected a DER SubjectPublicKeyInfo, got {0}")]
     Malformed(String),
     /// Another algorithm or curve.
-    #[error("public key: expected RSA, ECC P-256 or ECC P-384, got algorithm {0}")]
+    #[error("public key: expected RSA, ECC P-256, P-384 or P-521, or Ed25519, got algorithm {0}")]
     Unsupported(String),
 }
 
-impl From<x509_cert::der::Error> for KeyError {
-    fn from(error: x509_cert::der::Error) -> Self {
+impl From<DerError> for KeyError {
+    fn from(error: DerError) -> Self {
         Self::Malformed(error.to_string())
     }
 }
 
 impl PublicKey {
     /// Decodes a DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7).
-    pub fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
-        if der.len() > SPKI_BYTES_MAX {
-            return Err(KeyError::Malformed(format!("{} bytes", der.len())));
+    pub fn from_spki(bytes: &[u8]) -> Result<Self, KeyError> {
+        if bytes.len() > SPKI_BYTES_MAX {
+            return Err(KeyError::Malformed(format!("{} bytes", bytes.len())));
         }
-        let spki = SubjectPublicKeyInfoRef::from_der(der)?;
-        let bits = spki
-            .subject_public_key
-            .as_bytes()
-            .ok_or_else(|| KeyError::Malformed("an unaligned bit string".into()))?;
-        match spki.algorithm.oid {
-            OID_RSA => rsa_from_der(bits),
-            OID_EC => ecc_from_point(curve_of(spki.algorithm.parameters)?, bits),
-            other => Err(KeyError::Unsupported(other.to_string())),
+        let mut outer = Der::new(bytes);
+        let mut spki = outer.enter("SubjectPublicKeyInfo", der::SEQUENCE)?;
+        outer.finish("SubjectPublicKeyInfo")?;
+        let mut algorithm = spki.enter("algorithm", der::SEQUENCE)?;
+        let oid = algorithm.oid("algorithm")?;
+        let bits = spki.bits("subjectPublicKey")?;
+        spki.finish("SubjectPublicKeyInfo")?;
+        match oid {
+            OID_RSA | OID_RSA_OAEP | OID_RSA_PSS => rsa_from_der(bits),
+            OID_EC => ecc_from_point(curve_of(algorithm)?, bits),
+            OID_ED25519 => bits
+                .try_into()
+                .map(Self::Ed25519)
+                .map_err(|_| KeyError::Malformed(format!("{} bytes of Ed25519", bits.len()))),
+            other => Err(KeyError::Unsupported(der::dotted(other))),
         }
     }
 
-    /// What it is, in words: `RSA-2048`, `ECC P-256`.
+    /// What it is, in words: `RSA-2048`, `ECC P-256`, `Ed25519`.
     pub fn kind(&self) -> String {
         match self {
             Self::Rsa { modulus, .. } => format!("RSA-{}", modulus.len().saturating_mul(8)),
-            Self::Ecc {
-                curve: Curve::P256, ..
-            } => "ECC P-256".into(),
-            Self::Ecc {
-                curve: Curve::P384, ..
-            } => "ECC P-384".into(),
+            Self::Ecc { curve, .. } => format!("ECC {}", curve.name()),
+            Self::Ed25519(_) => "Ed25519".into(),
         }
     }
 }
 
 fn rsa_from_der(bits: &[u8]) -> Result<PublicKey, KeyError> {
-    let mut reader = SliceReader::new(bits)?;
-    let (modulus, exponent) = reader.sequence(|inner| {
-        let modulus = UintRef::decode(inner)?;
-        Ok((modulus.as_bytes().to_vec(), u32::decode(inner)?))
-    })?;
-    reader.finish(())?;
+    let mut outer = Der::new(bits);
+    let mut inner = outer.enter("RSAPublicKey", der::SEQUENCE)?;
+    outer.finish("RSAPublicKey")?;
+    let modulus = inner.unsigned("modulus")?.to_vec();
+    let exponent = inner.u64("publicExponent")?;
+    inner.finish("RSAPublicKey")?;
+    let exponent = u32::try_from(exponent)
+        .map_err(|_| KeyError::Malformed(format!("an exponent of {exponent}")))?;
     Ok(PublicKey::Rsa { modulus, exponent })
 }
 
-fn curve_of(parameters: Option<AnyRef<'_>>) -> Result<Curve, KeyError> {
-    let oid = parameters
-        .ok_or_else(|| KeyError::Malformed("no curve".into()))?
-        .decode_as::<ObjectIdentifier>()?;
+fn curve_of(mut parameters: Der<'_>) -> Result<Curve, KeyError> {
+    let oid = parameters.oid("curve")?;
+    parameters.finish("curve")?;
     match oid {
         OID_P256 => Ok(Curve::P256),
         OID_P384 => Ok(Curve::P384),
-        other => Err(KeyError::Unsupported(format!("curve {other}"))),
+        OID_P521 => Ok(Curve::P521),
+        other => Err(KeyError::Unsupported(format!(
+            "curve {}",
+            der::dotted(other)
+        ))),
     }
 }
 

@@ -1,0 +1,1 @@
+//! Reference values from signed CoRIM.

@@ -1,0 +1,1 @@
+//! COSE_Sign1 objects made by others.

@@ -1,0 +1,1 @@
+//! IMA measurement lists.

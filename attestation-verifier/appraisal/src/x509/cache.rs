@@ -1,0 +1,76 @@
+//! Certificates repeat: roots, intermediates and VCEKs are the same for a fleet, so that each signature
+//! is verified once and remembered by the digest of everything that went into it.
+//!
+//! Only signatures that verified are remembered; dates, names and revocation are judged every time.
+
+use crate::crypto::key::PublicKey;
+use crate::crypto::signature::{self, Form, Scheme, Sha1, SignatureError};
+use assay_protocol::hash::sha256;
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+/// Entries kept; beyond it the cache starts afresh, so that hostile certificates cannot grow it.
+pub const ENTRIES_MAX: usize = 16_384;
+
+/// Signatures that verified. Empty at first; it may be shared between threads.
+#[derive(Debug, Default)]
+pub struct SignatureCache(Mutex<HashSet<[u8; 32]>>);
+
+impl SignatureCache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As [`signature::verify`], but once per (key, scheme, message, signature).
+    pub fn verify(
+        &self,
+        (key, spki): (&PublicKey, &[u8]),
+        (scheme, form, sha1): (Scheme, Form, Sha1),
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError> {
+        let entry = entry(spki, (scheme, form, sha1), message, signature);
+        if self.lock().contains(&entry) {
+            return Ok(());
+        }
+        signature::verify(key, (scheme, form, sha1), message, signature)?;
+        let mut verified = self.lock();
+        if verified.len() >= ENTRIES_MAX {
+            verified.clear();
+        }
+        verified.insert(entry);
+        Ok(())
+    }
+
+    /// Signatures remembered.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A panic elsewhere leaves the set whole: entries are inserted in one step.
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Each part is hashed with its length, so that no two tuples give one entry.
+fn entry(spki: &[u8], how: (Scheme, Form, Sha1), message: &[u8], signature: &[u8]) -> [u8; 32] {
+    let how = format!("{how:?}");
+    let size = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes();
+    sha256(&[
+        b"assay/verified/1",
+        &size(spki),
+        spki,
+        &size(how.as_bytes()),
+        how.as_bytes(),
+        &size(message),
+        message,
+        signature,
+    ])
+}

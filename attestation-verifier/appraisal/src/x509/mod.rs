@@ -1,0 +1,14 @@
+//! X.509 certificates and CRLs (RFC 5280), as TPM vendors and AMD really make them.
+//!
+//! Why not a library: some vendors' certificates are not DER (Nuvoton orders a SET wrongly), carry critical
+//! extensions that libraries refuse, or have serial number 0 (AMD). Each oddity is handled on purpose and
+//! listed in ARCHITECTURE.md, section 7; everything else is refused.
+
+pub mod cache;
+pub mod certificate;
+pub mod crl;
+pub mod name;
+pub mod path;
+
+pub use cache::SignatureCache;
+pub use certificate::{Certificate, X509Error};
