@@ -179,6 +179,9 @@ impl Node {
             owner: (self.config.network, self.config.provider),
             event_log,
             at: now(),
+            snp_report: None,
+            ima: None,
+            chip_ids: None,
         })
     }
 
@@ -193,6 +196,8 @@ impl Node {
                 .map(|(pcr, value)| (pcr, Digest(value)))
                 .collect(),
             event_log: Blob(event_log),
+            ima_log: None,
+            snp: None,
         }
     }
 }

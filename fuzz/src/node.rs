@@ -90,6 +90,8 @@ impl SoftNode {
             ak_public: Blob(self.ak_public.clone()),
             pcrs,
             event_log: Blob(log.to_vec()),
+            ima_log: None,
+            snp: None,
         };
         evidence::seal(claims, &vendor, &samples::key())
     }

@@ -72,10 +72,11 @@ mod tests {
     #[test]
     fn unknown_missing_and_impossible_values_are_named() {
         let cases = [
-            ("schema = 1", "schema = 1\nsurprise = 2", "surprise"),
+            ("schema = 2", "schema = 2\nsurprise = 2", "surprise"),
             ("chase_lanes = 4\n", "", "chase_lanes"),
-            ("schema = 1", "schema = 2", "schema"),
-            ("tier_min = 1", "tier_min = 2", "tier_min"),
+            ("schema = 2", "schema = 1", "schema"),
+            ("tier_min = 1", "tier_min = 4", "tier_min"),
+            ("tier_min = 1", "tier_min = 2", "an image or an ima section"),
             ("region_blocks = 4096", "region_blocks = 4095", "blocks"),
             ("slash_bps = 1000", "slash_bps = 10001", "slash_bps"),
             (

@@ -3,7 +3,7 @@
 
 use crate::cbor_map;
 use crate::hash;
-use crate::ids::{Bps, Digest, Ppm};
+use crate::ids::{Bps, Digest, Digest384, Ppm};
 use crate::item::Item;
 use crate::region::RegionId;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ cbor_map! {
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct HardwareClass {
-        /// Schema version, 1.
+        /// Schema version, 2.
         1 => schema: u32,
         /// Short name, unique in the network.
         2 => name: String,
@@ -107,8 +107,91 @@ cbor_map! {
         1 => tier_min: u8,
         /// Allowed values of pinned PCRs, SHA-256 bank, ascending by index.
         2 => pcrs: Vec<PcrReference>,
+        /// Rules over what the event log proves; a rule that is absent is not made.
+        3 => boot: Option<BootPolicy>,
+        /// Tier 2 by a published image; absent where the class has none.
+        4 => image: Option<ImagePolicy>,
+        /// Tier 2 by IMA; absent where the class does not use it.
+        5 => ima: Option<ImaPolicy>,
+        /// Tier 3 by a chassis proof; absent where the class asks for none.
+        6 => chassis: Option<ChassisPolicy>,
     }
 }
+
+cbor_map! {
+    /// Rules over what the event log proves about the boot. What is not proven fails the rule.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct BootPolicy {
+        /// Secure Boot must be proven to be on. By itself it earns no tier: the keys may be the provider's.
+        1 => secure_boot: bool,
+        /// Kernel command lines allowed, whole.
+        2 => command_lines: Option<Vec<String>>,
+        /// Authenticode SHA-256 digests of the EFI applications allowed, every one that ran.
+        3 => boot_applications: Option<Vec<Digest>>,
+        /// Firmware versions allowed, as the S-CRTM names them.
+        4 => firmware_versions: Option<Vec<String>>,
+    }
+}
+
+cbor_map! {
+    /// A published image: PCR 4 and PCR 11 are pinned, and its command line names the root file system's hash.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct ImagePolicy {
+        /// dm-verity root hashes allowed (`roothash=` of the measured command line).
+        1 => verity_roots: Vec<Digest>,
+    }
+}
+
+cbor_map! {
+    /// A measured IMA policy and what may run under it.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct ImaPolicy {
+        /// SHA-256 of the allowlist file: every entry of the measurement list must be on it.
+        1 => allowlist: Digest,
+        /// SHA-256 digests of the IMA policy files that may be loaded; they are measured like any other file.
+        2 => policies: Vec<Digest>,
+        /// Kernel command lines allowed, whole: they choose the policy of the first moments.
+        3 => command_lines: Vec<String>,
+    }
+}
+
+cbor_map! {
+    /// What a chassis proof must show (ARCHITECTURE section 6).
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct ChassisPolicy {
+        /// MEASUREMENT of the probe guest, as its build computes it.
+        1 => measurements: Vec<Digest384>,
+        /// Least TCB, one entry for each processor generation that is allowed.
+        2 => tcb_min: Vec<TcbFloor>,
+    }
+}
+
+cbor_map! {
+    /// The least TCB of one processor generation (SEV-SNP ABI, TCB_VERSION), each part by itself.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct TcbFloor {
+        /// The generation: `milan`, `genoa` or `turin`.
+        1 => product: String,
+        /// FMC; on Turin only, and there required.
+        2 => fmc: Option<u8>,
+        /// Boot loader of the security processor.
+        3 => bootloader: u8,
+        /// Its operating system.
+        4 => tee: u8,
+        /// SNP firmware.
+        5 => snp: u8,
+        /// Microcode.
+        6 => microcode: u8,
+    }
+}
+
+/// Processor generations a class may name.
+pub const SNP_PRODUCTS: [&str; 3] = ["milan", "genoa", "turin"];
 
 cbor_map! {
     /// The values one PCR may have.
@@ -119,6 +202,20 @@ cbor_map! {
         1 => index: u8,
         /// Allowed values, at least one.
         2 => allowed: Vec<Digest>,
+    }
+}
+
+impl AttestationPolicy {
+    /// A policy of pinned PCRs alone, without rules for tiers 2 and 3.
+    pub fn of_pcrs(tier_min: u8, pcrs: Vec<PcrReference>) -> Self {
+        Self {
+            tier_min,
+            pcrs,
+            boot: None,
+            image: None,
+            ima: None,
+            chassis: None,
+        }
     }
 }
 
@@ -140,7 +237,7 @@ impl HardwareClass {
 
     /// Refuses a class that contradicts itself.
     pub fn validate(&self) -> Result<(), ClassError> {
-        self.rule(self.schema == 1, "schema", "1", self.schema)?;
+        self.rule(self.schema == 2, "schema", "2", self.schema)?;
         for (name, ppm) in [
             ("sla.availability_ppm", self.sla.availability_ppm),
             ("sla.coverage_ppm_min", self.sla.coverage_ppm_min),
@@ -164,17 +261,86 @@ impl HardwareClass {
     }
 
     fn validate_attestation(&self) -> Result<(), ClassError> {
-        let tier = self.attestation.tier_min;
-        let provable = "0 or 1 (tiers 2 and 3 are not proven by this version)";
-        self.rule(tier <= 1, "attestation.tier_min", provable, tier)?;
-        let pcrs = &self.attestation.pcrs;
+        let policy = &self.attestation;
+        let pcrs = &policy.pcrs;
         let ordered = pcrs.is_sorted_by(|a, b| a.index < b.index);
         let complete = pcrs
             .iter()
             .all(|pcr| pcr.index <= 14 && !pcr.allowed.is_empty());
         let expected = "ascending indices 0..=14, each with values";
         let actual = format!("{} entries", pcrs.len());
-        self.rule(ordered && complete, "attestation.pcrs", expected, actual)
+        self.rule(ordered && complete, "attestation.pcrs", expected, actual)?;
+        self.validate_tiers()?;
+        self.validate_lists()?;
+        self.validate_chassis()
+    }
+
+    /// A class may ask only for a tier whose proof it describes.
+    fn validate_tiers(&self) -> Result<(), ClassError> {
+        let policy = &self.attestation;
+        let tier = policy.tier_min;
+        self.rule(tier <= 3, "attestation.tier_min", "0 to 3", tier)?;
+        let software = policy.image.is_some() || policy.ima.is_some();
+        let why = "an image or an ima section for tier 2 and above";
+        self.rule(tier < 2 || software, "attestation", why, "neither")?;
+        let why = "a chassis section for tier 3, and an image or an ima section with it";
+        let chassis = policy.chassis.is_some();
+        self.rule(tier < 3 || chassis, "attestation", why, "none")?;
+        self.rule(!chassis || software, "attestation", why, "a chassis alone")?;
+        let pinned = |index| policy.pcrs.iter().any(|pcr| pcr.index == index);
+        let image = policy.image.is_none() || (pinned(4) && pinned(11));
+        let expected = "PCR 4 and PCR 11 pinned beside an image section";
+        self.rule(image, "attestation.pcrs", expected, "not both")
+    }
+
+    /// An empty list would allow nothing, or be taken for "anything": it is a mistake either way.
+    fn validate_lists(&self) -> Result<(), ClassError> {
+        let policy = &self.attestation;
+        let boot = policy.boot.as_ref();
+        let image = policy.image.as_ref();
+        let ima = policy.ima.as_ref();
+        let chassis = policy.chassis.as_ref();
+        let lengths = [
+            (
+                "boot.command_lines",
+                boot.and_then(|b| Some(b.command_lines.as_ref()?.len())),
+            ),
+            (
+                "boot.boot_applications",
+                boot.and_then(|b| Some(b.boot_applications.as_ref()?.len())),
+            ),
+            (
+                "boot.firmware_versions",
+                boot.and_then(|b| Some(b.firmware_versions.as_ref()?.len())),
+            ),
+            ("image.verity_roots", image.map(|i| i.verity_roots.len())),
+            ("ima.policies", ima.map(|i| i.policies.len())),
+            ("ima.command_lines", ima.map(|i| i.command_lines.len())),
+            (
+                "chassis.measurements",
+                chassis.map(|c| c.measurements.len()),
+            ),
+            ("chassis.tcb_min", chassis.map(|c| c.tcb_min.len())),
+        ];
+        lengths.into_iter().try_for_each(|(name, length)| {
+            self.rule(length != Some(0), name, "at least one entry", 0)
+        })
+    }
+
+    fn validate_chassis(&self) -> Result<(), ClassError> {
+        let floors = self.attestation.chassis.iter().flat_map(|c| &c.tcb_min);
+        let mut seen: Vec<&str> = Vec::new();
+        for floor in floors {
+            let product = floor.product.as_str();
+            let known = SNP_PRODUCTS.contains(&product) && !seen.contains(&product);
+            let name = "chassis.tcb_min.product";
+            self.rule(known, name, "milan, genoa or turin, each once", product)?;
+            let name = "chassis.tcb_min.fmc";
+            let fits = floor.fmc.is_some() == (product == "turin");
+            self.rule(fits, name, "a value on turin, none elsewhere", product)?;
+            seen.push(product);
+        }
+        Ok(())
     }
 
     fn rule(
@@ -212,4 +378,182 @@ pub fn policy_digest(classes: &[Digest]) -> Digest {
     let mut sorted = classes.to_vec();
     sorted.sort();
     hash::digest(&[b"assay/policy/1", &sorted.encode()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(attestation: AttestationPolicy) -> HardwareClass {
+        HardwareClass {
+            schema: 2,
+            name: "t".into(),
+            summary: String::new(),
+            hardware: Hardware {
+                cpu: "any".into(),
+                cores: 1,
+                memory_mib: 1,
+                disk_gib: 1,
+                nic_mbps: 1,
+            },
+            sla: Sla {
+                availability_ppm: Ppm(1_000_000),
+                coverage_ppm_min: Ppm(1),
+                chase_reads_per_s_min: 1,
+                chase_liveness_reads_per_s_min: 1,
+            },
+            budget: Budget {
+                region_blocks: 64,
+                chase_lanes: 1,
+                chase_steps: 16,
+                chase_checkpoint_every: 16,
+                probe_attempts: 1,
+            },
+            money: Money {
+                collateral_gwei_min: 1,
+                reward_gwei_per_epoch: 1,
+                slash_bps: Bps(10_000),
+            },
+            attestation,
+        }
+    }
+
+    fn full() -> AttestationPolicy {
+        let pinned = |index| PcrReference {
+            index,
+            allowed: vec![Digest([1; 32])],
+        };
+        let floor = |product: &str, fmc| TcbFloor {
+            product: product.into(),
+            fmc,
+            bootloader: 1,
+            tee: 0,
+            snp: 1,
+            microcode: 1,
+        };
+        AttestationPolicy {
+            tier_min: 3,
+            pcrs: vec![pinned(4), pinned(11)],
+            boot: Some(BootPolicy {
+                secure_boot: true,
+                command_lines: Some(vec!["ro".into()]),
+                boot_applications: Some(vec![Digest([2; 32])]),
+                firmware_versions: Some(vec!["1".into()]),
+            }),
+            image: Some(ImagePolicy {
+                verity_roots: vec![Digest([3; 32])],
+            }),
+            ima: Some(ImaPolicy {
+                allowlist: Digest([4; 32]),
+                policies: vec![Digest([5; 32])],
+                command_lines: vec!["ro".into()],
+            }),
+            chassis: Some(ChassisPolicy {
+                measurements: vec![Digest384([6; 48])],
+                tcb_min: vec![floor("genoa", None), floor("turin", Some(1))],
+            }),
+        }
+    }
+
+    /// What a changed policy is refused for; nothing when it is accepted.
+    fn refused(change: impl FnOnce(&mut AttestationPolicy)) -> String {
+        let mut policy = full();
+        change(&mut policy);
+        let outcome = class(policy).validate();
+        outcome.map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_complete_policy_is_accepted_and_round_trips() {
+        let class = class(full());
+        assert_eq!(class.validate(), Ok(()));
+        assert_eq!(
+            HardwareClass::decode("class", 4_096, &class.encode()),
+            Ok(class)
+        );
+    }
+
+    #[test]
+    fn a_tier_needs_the_section_that_proves_it() {
+        assert!(refused(|p| p.tier_min = 4).contains("tier_min"));
+        assert!(refused(|p| p.chassis = None).contains("a chassis section"));
+        let neither = |p: &mut AttestationPolicy| (p.image, p.ima) = (None, None);
+        assert!(refused(neither).contains("an image or an ima section"));
+        let bare = |tier| {
+            move |p: &mut AttestationPolicy| *p = AttestationPolicy::of_pcrs(tier, Vec::new())
+        };
+        assert_eq!(refused(bare(1)), "");
+        assert!(refused(bare(2)).contains("an image or an ima section"));
+        let alone = |p: &mut AttestationPolicy| (p.tier_min, p.image, p.ima) = (1, None, None);
+        assert!(refused(alone).contains("a chassis alone"));
+        for only in [0, 1] {
+            let one = |p: &mut AttestationPolicy| drop(p.pcrs.remove(only));
+            assert!(refused(one).contains("PCR 4 and PCR 11"));
+        }
+        assert_eq!(refused(|p| (p.image, p.pcrs) = (None, Vec::new())), "");
+        assert_eq!(refused(|p| p.ima = None), "");
+    }
+
+    #[test]
+    fn pcrs_are_ascending_known_and_have_values() {
+        assert!(refused(|p| p.pcrs.reverse()).contains("ascending"));
+        assert!(refused(|p| p.pcrs[1].index = 4).contains("ascending"));
+        assert!(refused(|p| p.pcrs[1].index = 15).contains("ascending"));
+        assert!(refused(|p| p.pcrs[0].allowed.clear()).contains("ascending"));
+    }
+
+    #[test]
+    fn empty_lists_are_mistakes_and_named() {
+        fn boot(p: &mut AttestationPolicy) -> &mut BootPolicy {
+            p.boot.as_mut().unwrap()
+        }
+        fn ima(p: &mut AttestationPolicy) -> &mut ImaPolicy {
+            p.ima.as_mut().unwrap()
+        }
+        fn chassis(p: &mut AttestationPolicy) -> &mut ChassisPolicy {
+            p.chassis.as_mut().unwrap()
+        }
+        let cases = [
+            (
+                "boot.command_lines",
+                refused(|p| boot(p).command_lines = Some(vec![])),
+            ),
+            (
+                "boot.boot_applications",
+                refused(|p| boot(p).boot_applications = Some(vec![])),
+            ),
+            (
+                "boot.firmware_versions",
+                refused(|p| boot(p).firmware_versions = Some(vec![])),
+            ),
+            (
+                "image.verity_roots",
+                refused(|p| p.image.as_mut().unwrap().verity_roots.clear()),
+            ),
+            ("ima.policies", refused(|p| ima(p).policies.clear())),
+            (
+                "ima.command_lines",
+                refused(|p| ima(p).command_lines.clear()),
+            ),
+            (
+                "chassis.measurements",
+                refused(|p| chassis(p).measurements.clear()),
+            ),
+            ("chassis.tcb_min", refused(|p| chassis(p).tcb_min.clear())),
+        ];
+        for (name, error) in cases {
+            assert!(error.contains(name), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn floors_name_known_generations_once_and_fmc_only_on_turin() {
+        fn floors(p: &mut AttestationPolicy) -> &mut Vec<TcbFloor> {
+            &mut p.chassis.as_mut().unwrap().tcb_min
+        }
+        assert!(refused(|p| floors(p)[0].product = "rome".into()).contains("rome"));
+        assert!(refused(|p| floors(p)[1].product = "genoa".into()).contains("each once"));
+        assert!(refused(|p| floors(p)[0].fmc = Some(1)).contains("fmc"));
+        assert!(refused(|p| floors(p)[1].fmc = None).contains("fmc"));
+    }
 }

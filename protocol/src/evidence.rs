@@ -5,17 +5,18 @@
 //! covers both, and the TPM's qualifying data covers the claims.
 
 use crate::answers::{ChainLink, Counter};
-use crate::cbor::{CborError, Field, Value, int_map};
+use crate::cbor::{CborError, Field, Fields, Value, int_map};
 use crate::cbor_map;
 use crate::cose::{self, Authenticated, CoseError, Payload, PublicKey, Signer};
-use crate::hash::{digest, sha256};
+use crate::hash::{digest, sha256, sha512};
 use crate::ids::{
-    Address, AkName, Beacon, Digest, Epoch, HyperNodeId, NetworkId, NodeId, Nonce, SessionKey,
-    UnixMs,
+    Address, AkName, Beacon, ChipId, Digest, Epoch, HyperNodeId, NetworkId, NodeId, Nonce,
+    SessionKey, UnixMs,
 };
 use crate::item::{Blob, Item};
 use crate::limits::{
-    COUNTERS_MAX, EVENT_LOG_BYTES_MAX, EVIDENCE_BYTES_MAX, NONCE_BATCH_MAX, TPM_STRUCTURE_BYTES_MAX,
+    CHIP_IDS_MAX, COUNTERS_MAX, EVENT_LOG_BYTES_MAX, EVIDENCE_BYTES_MAX, IMA_LIST_BYTES_MAX,
+    NONCE_BATCH_MAX, SNP_CERTIFICATES_BYTES_MAX, SNP_REPORT_BYTES_MAX, TPM_STRUCTURE_BYTES_MAX,
 };
 
 /// `eat_profile` of this evidence.
@@ -39,6 +40,19 @@ cbor_map! {
         3 => restart_count: u32,
         /// Whether the clock is known not to have gone back.
         4 => safe: bool,
+    }
+}
+
+cbor_map! {
+    /// Which part of the IMA measurement list is beside the claims.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct ImaClaim {
+        /// SHA-256 of the bytes beside the claims.
+        1 => digest: Digest,
+        /// Entries of this boot before the first one carried.
+        2 => first: u64,
+        /// Entries carried.
+        3 => count: u64,
     }
 }
 
@@ -71,15 +85,16 @@ pub struct Claims {
     pub event_log: Digest,
     /// The agent's clock, milliseconds (claim −75011).
     pub at: UnixMs,
+    /// SHA-256 of the SEV-SNP report beside the claims, when there is one (claim −75012).
+    pub snp_report: Option<Digest>,
+    /// The part of the IMA list beside the claims, when there is one (claim −75013).
+    pub ima: Option<ImaClaim>,
+    /// Chip ids of all sockets, as the agent read them on the host (claim −75014); nothing where it cannot.
+    pub chip_ids: Option<Vec<ChipId>>,
 }
 
 /// Claims the schema keeps for later and this version refuses by name unless null.
-const RESERVED: [(i64, &str); 4] = [
-    (-75_004, "inventory digest"),
-    (-75_012, "SEV-SNP report digest"),
-    (-75_013, "IMA log digest"),
-    (-75_014, "chip ids"),
-];
+const RESERVED: [(i64, &str); 1] = [(-75_004, "inventory digest")];
 
 impl Claims {
     fn value(&self) -> Value {
@@ -107,6 +122,9 @@ impl Claims {
             (-75_009, self.owner.to_value()),
             (-75_010, self.event_log.to_value()),
             (-75_011, self.at.to_value()),
+            (-75_012, self.snp_report.to_value()),
+            (-75_013, self.ima.to_value()),
+            (-75_014, self.chip_ids.to_value()),
         ];
         entries.extend(RESERVED.map(|(key, _)| (key, Value::Null)));
         int_map(entries)
@@ -149,7 +167,14 @@ impl Claims {
             owner: Item::from_field(map.take(-75_009)?)?,
             event_log: Item::from_field(map.take(-75_010)?)?,
             at: Item::from_field(map.take(-75_011)?)?,
+            snp_report: Item::from_field(map.take(-75_012)?)?,
+            ima: Item::from_field(map.take(-75_013)?)?,
+            chip_ids: Item::from_field(map.take(-75_014)?)?,
         };
+        let chips = claims.chip_ids.as_ref().map_or(1, Vec::len);
+        if !(1..=CHIP_IDS_MAX).contains(&chips) {
+            return Err(schema("claims: chip ids", "null or 1 to 8 chip ids"));
+        }
         if claims.nonces.is_empty() || claims.nonces.len() > NONCE_BATCH_MAX {
             return Err(schema("claims: nonces", "1 to 64 nonces"));
         }
@@ -165,6 +190,21 @@ impl Claims {
         }
         Ok(claims)
     }
+}
+
+/// What a SEV-SNP report binds of the nonces: SHA-256 over the list of (HyperNode id, nonce), in the order of the
+/// claims.
+pub fn nonce_batch(nonces: &[(HyperNodeId, Nonce)]) -> Digest {
+    let parts: Vec<&[u8]> = nonces
+        .iter()
+        .flat_map(|(hypernode, nonce)| [&hypernode.0[..], &nonce.0[..]])
+        .collect();
+    digest(&parts)
+}
+
+/// `report_data` of a SEV-SNP report: SHA-512(`"assay/snp/1"` ‖ batch ‖ session key ‖ AK name).
+pub fn snp_report_data(batch: &Digest, session: &SessionKey, ak_name: &AkName) -> [u8; 64] {
+    sha512(&[b"assay/snp/1", &batch.0, &session.0, &ak_name.0])
 }
 
 /// Qualifying data of the quote: SHA-256(`"assay/quote/1"` ‖ claims bytes).
@@ -203,57 +243,138 @@ pub struct VendorEvidence {
     pub pcrs: Vec<(u8, Digest)>,
     /// `tpm2-eventlog`: the binary TCG event log.
     pub event_log: Blob,
+    /// `ima-log`: the binary IMA measurement list, or the part of it that the claims name.
+    pub ima_log: Option<Blob>,
+    /// `sev-snp-report` and `sev-snp-certs`.
+    pub snp: Option<SnpEvidence>,
 }
 
-const CMW_TYPES: [(&str, &str); 5] = [
-    ("tpm2-attest", "application/vnd.assay.tpms-attest"),
-    ("tpm2-signature", "application/vnd.assay.tpmt-signature"),
-    ("tpm2-ak-public", "application/vnd.assay.tpmt-public"),
-    ("tpm2-pcrs", "application/vnd.assay.pcrs+cbor"),
-    ("tpm2-eventlog", "application/vnd.assay.tcg-event-log"),
-];
+/// A SEV-SNP report with the endorsements the host gave with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnpEvidence {
+    /// ATTESTATION_REPORT, as the firmware made it.
+    pub report: Blob,
+    /// The certificate table of the extended report (GHCB specification, section 4.1.8.1), as the host gave it.
+    pub certificates: Blob,
+}
+
+/// One part of the CMW collection: its label, media type and cap.
+type Part = (&'static str, &'static str, usize);
+
+const ATTEST: Part = (
+    "tpm2-attest",
+    "application/vnd.assay.tpms-attest",
+    TPM_STRUCTURE_BYTES_MAX,
+);
+const SIGNATURE: Part = (
+    "tpm2-signature",
+    "application/vnd.assay.tpmt-signature",
+    TPM_STRUCTURE_BYTES_MAX,
+);
+const AK_PUBLIC: Part = (
+    "tpm2-ak-public",
+    "application/vnd.assay.tpmt-public",
+    TPM_STRUCTURE_BYTES_MAX,
+);
+const PCRS: Part = (
+    "tpm2-pcrs",
+    "application/vnd.assay.pcrs+cbor",
+    TPM_STRUCTURE_BYTES_MAX,
+);
+const EVENT_LOG: Part = (
+    "tpm2-eventlog",
+    "application/vnd.assay.tcg-event-log",
+    EVENT_LOG_BYTES_MAX,
+);
+const IMA_LOG: Part = (
+    "ima-log",
+    "application/vnd.assay.ima-list",
+    IMA_LIST_BYTES_MAX,
+);
+const SNP_REPORT: Part = (
+    "sev-snp-report",
+    "application/vnd.assay.sev-snp-report",
+    SNP_REPORT_BYTES_MAX,
+);
+const SNP_CERTIFICATES: Part = (
+    "sev-snp-certs",
+    "application/vnd.assay.sev-cert-table",
+    SNP_CERTIFICATES_BYTES_MAX,
+);
 
 impl VendorEvidence {
     fn encode(&self) -> Vec<u8> {
+        let pcrs = self.pcrs.encode();
         let parts = [
-            self.attest.0.clone(),
-            self.signature.0.clone(),
-            self.ak_public.0.clone(),
-            self.pcrs.encode(),
-            self.event_log.0.clone(),
-        ];
-        let record = |((label, media), bytes): ((&str, &str), Vec<u8>)| {
+            (ATTEST, Some(&self.attest.0)),
+            (SIGNATURE, Some(&self.signature.0)),
+            (AK_PUBLIC, Some(&self.ak_public.0)),
+            (PCRS, Some(&pcrs)),
+            (EVENT_LOG, Some(&self.event_log.0)),
+            (IMA_LOG, self.ima_log.as_ref().map(|log| &log.0)),
+            (SNP_REPORT, self.snp.as_ref().map(|snp| &snp.report.0)),
             (
+                SNP_CERTIFICATES,
+                self.snp.as_ref().map(|snp| &snp.certificates.0),
+            ),
+        ];
+        let record = |((label, media, _), bytes): (Part, Option<&Vec<u8>>)| {
+            let value = Value::Bytes(bytes?.clone());
+            Some((
                 Value::text(label),
-                Value::Array(vec![Value::text(media), Value::Bytes(bytes)]),
-            )
+                Value::Array(vec![Value::text(media), value]),
+            ))
         };
-        Value::Map(CMW_TYPES.into_iter().zip(parts).map(record).collect()).encode()
+        Value::Map(parts.into_iter().filter_map(record).collect()).encode()
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, CborError> {
         let value = Value::decode_bounded("CMW collection", EVIDENCE_BYTES_MAX, bytes)?;
         let mut map = Field::new("CMW collection", value).map()?;
-        let mut part = |at: usize, max: usize| -> Result<Blob, CborError> {
-            let (label, media) = CMW_TYPES.get(at).copied().unwrap_or_default();
-            let [kind, value] = map.take_text(label)?.tuple()?;
-            kind.equals(&Value::text(media))?;
-            value.bytes(max).map(Blob)
+        let pcrs = required(&mut map, PCRS)?;
+        let report = optional(&mut map, SNP_REPORT)?;
+        let certificates = optional(&mut map, SNP_CERTIFICATES)?;
+        let snp = match (report, certificates) {
+            (Some(report), Some(certificates)) => Some(SnpEvidence {
+                report,
+                certificates,
+            }),
+            (None, None) => None,
+            _ => {
+                return Err(CborError::Schema {
+                    what: "CMW collection".into(),
+                    expected: "a SEV-SNP report and its certificates, or neither".into(),
+                    actual: "one of them".into(),
+                });
+            }
         };
         let vendor = Self {
-            attest: part(0, TPM_STRUCTURE_BYTES_MAX)?,
-            signature: part(1, TPM_STRUCTURE_BYTES_MAX)?,
-            ak_public: part(2, TPM_STRUCTURE_BYTES_MAX)?,
-            pcrs: Item::decode(
-                "tpm2-pcrs",
-                TPM_STRUCTURE_BYTES_MAX,
-                &part(3, TPM_STRUCTURE_BYTES_MAX)?.0,
-            )?,
-            event_log: part(4, EVENT_LOG_BYTES_MAX)?,
+            attest: required(&mut map, ATTEST)?,
+            signature: required(&mut map, SIGNATURE)?,
+            ak_public: required(&mut map, AK_PUBLIC)?,
+            pcrs: Item::decode("tpm2-pcrs", TPM_STRUCTURE_BYTES_MAX, &pcrs.0)?,
+            event_log: required(&mut map, EVENT_LOG)?,
+            ima_log: optional(&mut map, IMA_LOG)?,
+            snp,
         };
         map.end()?;
         Ok(vendor)
     }
+}
+
+fn required(map: &mut Fields, part: Part) -> Result<Blob, CborError> {
+    read_part(map.take_text(part.0)?, part)
+}
+
+fn optional(map: &mut Fields, part: Part) -> Result<Option<Blob>, CborError> {
+    let field = map.optional_text(part.0);
+    field.map(|field| read_part(field, part)).transpose()
+}
+
+fn read_part(field: Field, (_, media, max): Part) -> Result<Blob, CborError> {
+    let [kind, value] = field.tuple()?;
+    kind.equals(&Value::text(media))?;
+    value.bytes(max).map(Blob)
 }
 
 /// Evidence whose session signature was verified; nothing of the TPM was checked yet.
@@ -357,6 +478,9 @@ mod tests {
             owner: (NetworkId([12; 32]), Address([13; 20])),
             event_log: Digest([14; 32]),
             at: UnixMs(15_000),
+            snp_report: None,
+            ima: None,
+            chip_ids: None,
         }
     }
 
@@ -367,6 +491,82 @@ mod tests {
             ak_public: Blob(vec![3]),
             pcrs: vec![(0, Digest([4; 32]))],
             event_log: Blob(vec![5; 100]),
+            ima_log: None,
+            snp: None,
+        }
+    }
+
+    /// Everything that may be absent is there.
+    fn complete(session: &TestKey) -> (Claims, VendorEvidence) {
+        let ima = ImaClaim {
+            digest: Digest([16; 32]),
+            first: 17,
+            count: 18,
+        };
+        let claims = Claims {
+            snp_report: Some(Digest([19; 32])),
+            ima: Some(ima),
+            chip_ids: Some(vec![ChipId([20; 64]), ChipId([21; 64])]),
+            ..claims(session)
+        };
+        let vendor = VendorEvidence {
+            ima_log: Some(Blob(vec![22; 100])),
+            snp: Some(SnpEvidence {
+                report: Blob(vec![23; 1184]),
+                certificates: Blob(vec![24; 100]),
+            }),
+            ..vendor()
+        };
+        (claims, vendor)
+    }
+
+    #[test]
+    fn what_may_be_absent_round_trips_when_it_is_there() {
+        let key = TestKey::new(1);
+        let (claims, vendor) = complete(&key);
+        let bytes = seal(claims.clone(), &vendor, &key);
+        let opened = open(&bytes, &key.public_key()).unwrap();
+        assert_eq!((opened.claims(), opened.vendor()), (&claims, &vendor));
+    }
+
+    #[test]
+    fn no_chip_id_too_many_and_half_of_the_snp_evidence_are_refused() {
+        let key = TestKey::new(1);
+        let (good, vendor) = complete(&key);
+        for count in [0, CHIP_IDS_MAX + 1] {
+            let mut claims = good.clone();
+            claims.chip_ids = Some(vec![ChipId([1; 64]); count]);
+            assert!(open(&seal(claims, &vendor, &key), &key.public_key()).is_err());
+        }
+        for label in [SNP_REPORT.0, SNP_CERTIFICATES.0] {
+            let Value::Map(mut entries) = Value::decode(&vendor.encode()).unwrap() else {
+                panic!("a CMW collection is a map");
+            };
+            entries.retain(|(key, _)| *key != Value::text(label));
+            let error = VendorEvidence::decode(&Value::Map(entries).encode()).unwrap_err();
+            assert!(error.to_string().contains("or neither"), "{error}");
+        }
+    }
+
+    #[test]
+    fn report_data_binds_every_nonce_the_session_and_the_attestation_key() {
+        let nonces = [(HyperNodeId([1; 32]), Nonce([2; 32]))];
+        let two = [nonces[0], (HyperNodeId([3; 32]), Nonce([4; 32]))];
+        let batch = nonce_batch(&nonces);
+        assert_eq!(batch, digest(&[&[1; 32], &[2; 32]]));
+        let of = |batch: &Digest, session: u8, ak: u8| {
+            snp_report_data(batch, &SessionKey([session; 32]), &AkName([ak; 34]))
+        };
+        let base = of(&batch, 5, 6);
+        let mut preimage = b"assay/snp/1".to_vec();
+        preimage.extend([&batch.0[..], &[5; 32], &[6; 34]].concat());
+        assert_eq!(base, sha512(&[&preimage]));
+        for other in [
+            of(&nonce_batch(&two), 5, 6),
+            of(&batch, 7, 6),
+            of(&batch, 5, 7),
+        ] {
+            assert_ne!(other, base);
         }
     }
 
@@ -417,7 +617,7 @@ mod tests {
         if let Value::Map(entries) = &mut value {
             for entry in entries
                 .iter_mut()
-                .filter(|(k, _)| *k == Value::int(-75_012))
+                .filter(|(k, _)| *k == Value::int(-75_004))
             {
                 entry.1 = Value::bytes([0; 32]);
             }
@@ -425,6 +625,6 @@ mod tests {
         let error = Claims::read(Field::new("claims", value))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("SEV-SNP"), "{error}");
+        assert!(error.contains("inventory"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The one way to hash: SHA-256 over the concatenation of labelled parts.
+//! The one way to hash: over the concatenation of labelled parts, with SHA-256 but for SEV-SNP's report data.
 
 use crate::ids::Digest;
 use aws_lc_rs::{digest, hmac};
@@ -15,6 +15,15 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 /// SHA-256 over the concatenation of `parts`, as a [`Digest`].
 pub fn digest(parts: &[&[u8]]) -> Digest {
     Digest(sha256(parts))
+}
+
+/// SHA-512 over the concatenation of `parts`.
+pub fn sha512(parts: &[&[u8]]) -> [u8; 64] {
+    let mut context = digest::Context::new(&digest::SHA512);
+    for part in parts {
+        context.update(part);
+    }
+    fixed(context.finish().as_ref())
 }
 
 /// HMAC-SHA-256 over the concatenation of `parts`.
@@ -35,8 +44,8 @@ pub fn hkdf_sha256(ikm: &[u8], salt: &[u8], info: &[&[u8]]) -> [u8; 32] {
     hmac_sha256(&pseudo_random_key, &parts)
 }
 
-fn fixed(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0u8; 32];
+fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0u8; N];
     for (to, from) in out.iter_mut().zip(bytes) {
         *to = *from;
     }

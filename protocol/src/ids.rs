@@ -113,6 +113,12 @@ bytes_id!(
     /// A SHA-256 digest.
     Digest, 32);
 bytes_id!(
+    /// A SHA-384 digest: the launch MEASUREMENT of a SEV-SNP guest.
+    Digest384, 48);
+bytes_id!(
+    /// CHIP_ID of an AMD processor, as SEV-SNP reports and GET_ID give it; all zero when it is masked.
+    ChipId, 64);
+bytes_id!(
     /// A Keccak-256 digest (only on the ledger's side).
     Keccak, 32);
 bytes_id!(

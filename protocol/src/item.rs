@@ -2,8 +2,8 @@
 
 use crate::cbor::{CborError, Field, Value};
 use crate::ids::{
-    Address, AkName, Beacon, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Nonce,
-    Ppm, RegionKey, Seed, SessionKey, Slot, Stake, UnixMs,
+    Address, AkName, Beacon, Bps, ChipId, Digest, Digest384, Epoch, HyperNodeId, Keccak, NetworkId,
+    NodeId, Nonce, Ppm, RegionKey, Seed, SessionKey, Slot, Stake, UnixMs,
 };
 
 /// Most items of any array; the length caps of the objects themselves bite earlier.
@@ -169,6 +169,8 @@ fixed!(
     Nonce,
     Beacon,
     Digest,
+    Digest384,
+    ChipId,
     Keccak,
     Seed,
     RegionKey,

@@ -1,7 +1,7 @@
 //! Every bound on what comes from outside, in one place. Checked before anything is allocated.
 
 /// Longest transport frame between HyperNode and agent, in bytes.
-pub const AGENT_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub const AGENT_FRAME_BYTES_MAX: usize = 7 * 1024 * 1024;
 /// Longest transport frame between HyperNodes and the bridge, in bytes.
 pub const BOARD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Longest request an agent reads from a HyperNode, in bytes.
@@ -11,9 +11,17 @@ pub const FILL_CHUNK_BYTES_MAX: usize = 128 * 1024;
 /// Most nonces (waiting HyperNodes) one quote may serve (ARCHITECTURE section 6).
 pub const NONCE_BATCH_MAX: usize = 64;
 /// Longest signed evidence, in bytes.
-pub const EVIDENCE_BYTES_MAX: usize = 1536 * 1024;
+pub const EVIDENCE_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Longest event log inside evidence, in bytes.
 pub const EVENT_LOG_BYTES_MAX: usize = 1024 * 1024;
+/// Longest IMA measurement list, or part of one, inside evidence, in bytes.
+pub const IMA_LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest SEV-SNP attestation report inside evidence, in bytes.
+pub const SNP_REPORT_BYTES_MAX: usize = 4 * 1024;
+/// Longest certificate table beside a SEV-SNP report, in bytes.
+pub const SNP_CERTIFICATES_BYTES_MAX: usize = 32 * 1024;
+/// Most processors whose chip ids a host may name.
+pub const CHIP_IDS_MAX: usize = 8;
 /// Longest agent configuration file, in bytes.
 pub const AGENT_CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// Longest EK certificate, NV padding included, in bytes.

@@ -69,6 +69,9 @@ fn quoted(dir: &Path, tcti: &str, boot: &MeasuredBoot) -> Vec<u8> {
         owner: (NetworkId([4; 32]), Address([5; 20])),
         event_log: digest(&[&log]),
         at: UnixMs(0),
+        snp_report: None,
+        ima: None,
+        chip_ids: None,
     };
     let nonce = hex::encode(qualifying_data(&claims_bytes(&claims)));
     let pcrs = "sha256:0,1,2,3,4,5,6,7,8,9,10,11,12,13,14";
@@ -97,6 +100,8 @@ fn quoted(dir: &Path, tcti: &str, boot: &MeasuredBoot) -> Vec<u8> {
         ak_public: Blob(ak_public),
         pcrs: (0..15).zip(boot.pcrs().map(Digest)).collect(),
         event_log: Blob(log),
+        ima_log: None,
+        snp: None,
     };
     evidence::seal(claims, &vendor, &session)
 }

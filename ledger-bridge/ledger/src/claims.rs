@@ -55,7 +55,7 @@ mod tests {
 
     fn class() -> HardwareClass {
         HardwareClass {
-            schema: 1,
+            schema: 2,
             name: "test".into(),
             summary: "for tests".into(),
             hardware: Hardware {
@@ -83,10 +83,7 @@ mod tests {
                 reward_gwei_per_epoch: 100_000_000,
                 slash_bps: Bps(1_000),
             },
-            attestation: AttestationPolicy {
-                tier_min: 1,
-                pcrs: Vec::new(),
-            },
+            attestation: AttestationPolicy::of_pcrs(1, Vec::new()),
         }
     }
 

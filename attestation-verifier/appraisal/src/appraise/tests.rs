@@ -83,7 +83,7 @@ fn replay(log: &[u8]) -> Vec<(u8, Digest)> {
 fn class(pcrs: &[(u8, Digest)]) -> HardwareClass {
     let pinned = pcrs.iter().take(8);
     HardwareClass {
-        schema: 1,
+        schema: 2,
         name: "test".into(),
         summary: String::new(),
         hardware: Hardware {
@@ -111,15 +111,15 @@ fn class(pcrs: &[(u8, Digest)]) -> HardwareClass {
             reward_gwei_per_epoch: 1,
             slash_bps: Bps(1),
         },
-        attestation: AttestationPolicy {
-            tier_min: 1,
-            pcrs: pinned
+        attestation: AttestationPolicy::of_pcrs(
+            1,
+            pinned
                 .map(|(index, value)| PcrReference {
                     index: *index,
                     allowed: vec![*value],
                 })
                 .collect(),
-        },
+        ),
     }
 }
 
@@ -152,6 +152,9 @@ impl Node {
             owner: (NETWORK, PROVIDER),
             event_log: digest(&[&log]),
             at: UnixMs(15_000),
+            snp_report: None,
+            ima: None,
+            chip_ids: None,
         };
         Self {
             class: class(&pcrs),
@@ -198,6 +201,8 @@ impl Node {
             ak_public: Blob(self.ak_public.clone()),
             pcrs: self.pcrs.clone(),
             event_log: Blob(self.log.clone()),
+            ima_log: None,
+            snp: None,
         };
         evidence::seal(self.claims.clone(), &vendor, &SessionSigner::new(1))
     }

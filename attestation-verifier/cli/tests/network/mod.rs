@@ -239,6 +239,9 @@ impl Cast {
             owner: (self.network, PROVIDER),
             event_log: digest(&[&log]),
             at: draft.window.0,
+            snp_report: None,
+            ima: None,
+            chip_ids: None,
         };
         let pcrs: Vec<_> = (0..15).zip(self.boot.pcrs().map(Digest)).collect();
         let qualifying = qualifying_data(&claims_bytes(&claims));
@@ -249,6 +252,8 @@ impl Cast {
             ak_public: Blob(self.tpm.ak_public()),
             pcrs,
             event_log: Blob(log),
+            ima_log: None,
+            snp: None,
         };
         evidence::seal(claims, &vendor, session)
     }
@@ -842,7 +847,7 @@ fn params(hypernodes: &[Key], class: &HardwareClass) -> NetworkParams {
 fn class(pcrs: &[[u8; 32]]) -> HardwareClass {
     let pinned = pcrs.iter().take(8).enumerate();
     HardwareClass {
-        schema: 1,
+        schema: 2,
         name: "test".into(),
         summary: "test".into(),
         hardware: Hardware {
@@ -870,14 +875,14 @@ fn class(pcrs: &[[u8; 32]]) -> HardwareClass {
             reward_gwei_per_epoch: 10,
             slash_bps: Bps(1_000),
         },
-        attestation: AttestationPolicy {
-            tier_min: 1,
-            pcrs: pinned
+        attestation: AttestationPolicy::of_pcrs(
+            1,
+            pinned
                 .map(|(index, value)| PcrReference {
                     index: index as u8,
                     allowed: vec![Digest(*value)],
                 })
                 .collect(),
-        },
+        ),
     }
 }

@@ -23,7 +23,7 @@ fn node(n: u8) -> NodeId {
 
 fn class() -> HardwareClass {
     HardwareClass {
-        schema: 1,
+        schema: 2,
         name: "test".into(),
         summary: "for tests".into(),
         hardware: Hardware {
@@ -51,10 +51,7 @@ fn class() -> HardwareClass {
             reward_gwei_per_epoch: 5,
             slash_bps: Bps(1_000),
         },
-        attestation: AttestationPolicy {
-            tier_min: 1,
-            pcrs: vec![],
-        },
+        attestation: AttestationPolicy::of_pcrs(1, vec![]),
     }
 }
 

@@ -165,7 +165,7 @@ fn only_registrations_of_nodes_that_reports_speak_of_take_part() {
 
 fn class() -> HardwareClass {
     HardwareClass {
-        schema: 1,
+        schema: 2,
         name: "test".into(),
         summary: String::new(),
         hardware: Hardware {
@@ -193,10 +193,7 @@ fn class() -> HardwareClass {
             reward_gwei_per_epoch: 1,
             slash_bps: Bps(0),
         },
-        attestation: AttestationPolicy {
-            tier_min: 0,
-            pcrs: Vec::new(),
-        },
+        attestation: AttestationPolicy::of_pcrs(0, Vec::new()),
     }
 }
 

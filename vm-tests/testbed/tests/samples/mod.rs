@@ -6,13 +6,14 @@ use assay_protocol::answers::{
     ProbeAnswer, counter,
 };
 use assay_protocol::class::{
-    AttestationPolicy, Budget, Hardware, HardwareClass, Money, PcrReference, Sla,
+    AttestationPolicy, BootPolicy, Budget, ChassisPolicy, Hardware, HardwareClass, ImaPolicy,
+    ImagePolicy, Money, PcrReference, Sla, TcbFloor,
 };
 use assay_protocol::cose::{self, Payload, PublicKey, Signer};
-use assay_protocol::evidence::{self, Claims, TpmClock, VendorEvidence};
+use assay_protocol::evidence::{self, Claims, ImaClaim, SnpEvidence, TpmClock, VendorEvidence};
 use assay_protocol::ids::{
-    Address, AkName, Beacon, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Nonce,
-    Ppm, RegionKey, Seed, SessionKey, Slot, Stake, UnixMs,
+    Address, AkName, Beacon, Bps, ChipId, Digest, Digest384, Epoch, HyperNodeId, Keccak, NetworkId,
+    NodeId, Nonce, Ppm, RegionKey, Seed, SessionKey, Slot, Stake, UnixMs,
 };
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::layout::{
@@ -70,10 +71,13 @@ pub fn hypernode() -> HyperNodeId {
 /// Objects that travel or lie signed, evidence first.
 pub fn signed() -> Vec<Sample> {
     let evidence = evidence::seal(claims(), &vendor(), &key());
-    let mut all = vec![Sample {
-        rule: "SignedEvidence",
-        bytes: evidence,
-    }];
+    let complete = evidence::seal(complete_claims(), &complete_vendor(), &key());
+    let mut all: Vec<Sample> = [evidence, complete]
+        .map(|bytes| Sample {
+            rule: "SignedEvidence",
+            bytes,
+        })
+        .into();
     all.extend(answers());
     all.push(sign("SignedOutcome", outcome()));
     all.extend(board());
@@ -142,6 +146,35 @@ pub fn claims() -> Claims {
         owner: (NETWORK, PROVIDER),
         event_log: DIGEST,
         at: AT,
+        snp_report: None,
+        ima: None,
+        chip_ids: None,
+    }
+}
+
+/// Claims of a node that has everything that may be absent.
+fn complete_claims() -> Claims {
+    let ima = ImaClaim {
+        digest: DIGEST,
+        first: 100,
+        count: 23,
+    };
+    Claims {
+        snp_report: Some(DIGEST),
+        ima: Some(ima),
+        chip_ids: Some(vec![ChipId([0xc1; 64]), ChipId([0xc2; 64])]),
+        ..claims()
+    }
+}
+
+fn complete_vendor() -> VendorEvidence {
+    VendorEvidence {
+        ima_log: Some(Blob(vec![0; 50])),
+        snp: Some(SnpEvidence {
+            report: Blob(vec![2; 1_184]),
+            certificates: Blob(vec![0; 24]),
+        }),
+        ..vendor()
     }
 }
 
@@ -152,6 +185,8 @@ fn vendor() -> VendorEvidence {
         ak_public: Blob(vec![0, 0x23]),
         pcrs: (0..15).map(|pcr| (pcr, DIGEST)).collect(),
         event_log: Blob(vec![0; 40]),
+        ima_log: None,
+        snp: None,
     }
 }
 
@@ -376,7 +411,7 @@ pub fn params() -> NetworkParams {
 
 pub fn class() -> HardwareClass {
     HardwareClass {
-        schema: 1,
+        schema: 2,
         name: "sample".into(),
         summary: "A class for tests.".into(),
         hardware: Hardware {
@@ -404,13 +439,44 @@ pub fn class() -> HardwareClass {
             reward_gwei_per_epoch: 100_000_000,
             slash_bps: Bps(1_000),
         },
-        attestation: AttestationPolicy {
-            tier_min: 1,
-            pcrs: vec![PcrReference {
-                index: 7,
-                allowed: vec![DIGEST],
+        attestation: attestation(),
+    }
+}
+
+/// Every rule that a class may make.
+fn attestation() -> AttestationPolicy {
+    let pinned = |index| PcrReference {
+        index,
+        allowed: vec![DIGEST],
+    };
+    AttestationPolicy {
+        tier_min: 3,
+        pcrs: vec![pinned(4), pinned(11)],
+        boot: Some(BootPolicy {
+            secure_boot: true,
+            command_lines: Some(vec!["ro quiet".into()]),
+            boot_applications: Some(vec![DIGEST]),
+            firmware_versions: None,
+        }),
+        image: Some(ImagePolicy {
+            verity_roots: vec![DIGEST],
+        }),
+        ima: Some(ImaPolicy {
+            allowlist: DIGEST,
+            policies: vec![DIGEST],
+            command_lines: vec!["ima_policy=tcb".into()],
+        }),
+        chassis: Some(ChassisPolicy {
+            measurements: vec![Digest384([0x77; 48])],
+            tcb_min: vec![TcbFloor {
+                product: "turin".into(),
+                fmc: Some(1),
+                bootloader: 1,
+                tee: 1,
+                snp: 4,
+                microcode: 81,
             }],
-        },
+        }),
     }
 }
 
