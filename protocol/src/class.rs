@@ -135,12 +135,13 @@ cbor_map! {
 }
 
 cbor_map! {
-    /// A published image: PCR 4 and PCR 11 are pinned, and its command line names the root file system's hash.
+    /// A published image: PCR 4 and PCR 11 are pinned, and the command line inside the image names the hash of the
+    /// root file system, so that people see what the pinned values stand for.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct ImagePolicy {
-        /// dm-verity root hashes allowed (`roothash=` of the measured command line).
-        1 => verity_roots: Vec<Digest>,
+        /// Whole command lines of the image's `.cmdline` section, each with `roothash=` and the dm-verity root hash.
+        1 => command_lines: Vec<String>,
     }
 }
 
@@ -290,7 +291,13 @@ impl HardwareClass {
         let pinned = |index| policy.pcrs.iter().any(|pcr| pcr.index == index);
         let image = policy.image.is_none() || (pinned(4) && pinned(11));
         let expected = "PCR 4 and PCR 11 pinned beside an image section";
-        self.rule(image, "attestation.pcrs", expected, "not both")
+        self.rule(image, "attestation.pcrs", expected, "not both")?;
+        let lines = policy.image.iter().flat_map(|image| &image.command_lines);
+        lines.into_iter().try_for_each(|line| {
+            let expected = "roothash= and 64 hexadecimal digits in each";
+            let name = "attestation.image.command_lines";
+            self.rule(verity_root(line).is_some(), name, expected, line)
+        })
     }
 
     /// An empty list would allow nothing, or be taken for "anything": it is a mistake either way.
@@ -313,7 +320,7 @@ impl HardwareClass {
                 "boot.firmware_versions",
                 boot.and_then(|b| Some(b.firmware_versions.as_ref()?.len())),
             ),
-            ("image.verity_roots", image.map(|i| i.verity_roots.len())),
+            ("image.command_lines", image.map(|i| i.command_lines.len())),
             ("ima.policies", ima.map(|i| i.policies.len())),
             ("ima.command_lines", ima.map(|i| i.command_lines.len())),
             (
@@ -370,6 +377,17 @@ impl HardwareClass {
             steps: self.budget.chase_steps,
             checkpoint_every: self.budget.chase_checkpoint_every,
         }
+    }
+}
+
+/// The dm-verity root hash that a kernel command line names; nothing when it names none or two.
+pub fn verity_root(command_line: &str) -> Option<Digest> {
+    let mut named = command_line
+        .split_ascii_whitespace()
+        .filter_map(|word| word.strip_prefix("roothash="));
+    match (named.next(), named.next()) {
+        (Some(hash), None) if !hash.starts_with("0x") => hash.parse().ok(),
+        _ => None,
     }
 }
 
@@ -441,7 +459,7 @@ mod tests {
                 firmware_versions: Some(vec!["1".into()]),
             }),
             image: Some(ImagePolicy {
-                verity_roots: vec![Digest([3; 32])],
+                command_lines: vec![format!("roothash={} ro", "03".repeat(32))],
             }),
             ima: Some(ImaPolicy {
                 allowlist: Digest([4; 32]),
@@ -495,6 +513,26 @@ mod tests {
     }
 
     #[test]
+    fn an_image_names_the_hash_of_its_root() {
+        let hash = "0a".repeat(32);
+        let root = Some(Digest([10; 32]));
+        assert_eq!(verity_root(&format!("ro roothash={hash} quiet")), root);
+        for bad in [
+            "ro quiet".to_owned(),
+            format!("roothash={hash} roothash={hash}"),
+            format!("roothash=0x{hash}"),
+            format!("roothash={}", "0a".repeat(31)),
+            format!("xroothash={hash}"),
+        ] {
+            assert_eq!(verity_root(&bad), None, "{bad}");
+            let line = |p: &mut AttestationPolicy| {
+                p.image.as_mut().unwrap().command_lines.push(bad.clone());
+            };
+            assert!(refused(line).contains("roothash="), "{bad}");
+        }
+    }
+
+    #[test]
     fn pcrs_are_ascending_known_and_have_values() {
         assert!(refused(|p| p.pcrs.reverse()).contains("ascending"));
         assert!(refused(|p| p.pcrs[1].index = 4).contains("ascending"));
@@ -527,8 +565,8 @@ mod tests {
                 refused(|p| boot(p).firmware_versions = Some(vec![])),
             ),
             (
-                "image.verity_roots",
-                refused(|p| p.image.as_mut().unwrap().verity_roots.clear()),
+                "image.command_lines",
+                refused(|p| p.image.as_mut().unwrap().command_lines.clear()),
             ),
             ("ima.policies", refused(|p| ima(p).policies.clear())),
             (

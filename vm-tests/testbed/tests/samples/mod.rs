@@ -459,7 +459,7 @@ fn attestation() -> AttestationPolicy {
             firmware_versions: None,
         }),
         image: Some(ImagePolicy {
-            verity_roots: vec![DIGEST],
+            command_lines: vec![format!("roothash={DIGEST}")],
         }),
         ima: Some(ImaPolicy {
             allowlist: DIGEST,
