@@ -8,11 +8,15 @@
 pub mod boot_log;
 pub mod ca;
 pub mod demo;
+pub mod ima_list;
 pub mod net;
 mod raw_tpm;
+pub mod soft_node;
 pub mod swtpm;
 
 pub use boot_log::{Banks, MeasuredBoot, Variant};
 pub use ca::TestCa;
+pub use ima_list::ImaList;
 pub use raw_tpm::RawTpm;
+pub use soft_node::SoftNode;
 pub use swtpm::Swtpm;
