@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 pub const DEMO_CLASS: &str = include_str!("../classes/demo.toml");
 
 /// Longest class file, in bytes.
-const CLASS_BYTES_MAX: usize = 256 * 1024;
+const CLASS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why a class is refused.
 #[derive(Debug, thiserror::Error)]

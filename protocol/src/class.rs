@@ -150,8 +150,8 @@ cbor_map! {
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct ImaPolicy {
-        /// SHA-256 of the allowlist file: every entry of the measurement list must be on it.
-        1 => allowlist: Digest,
+        /// SHA-256 digests of the files that may run, ascending: every entry of the measurement list must be one.
+        1 => allowed: Vec<Digest>,
         /// SHA-256 digests of the IMA policy files that may be loaded; they are measured like any other file.
         2 => policies: Vec<Digest>,
         /// Kernel command lines allowed, whole: they choose the policy of the first moments.
@@ -273,6 +273,15 @@ impl HardwareClass {
         self.rule(ordered && complete, "attestation.pcrs", expected, actual)?;
         self.validate_tiers()?;
         self.validate_lists()?;
+        let mut allowed = policy.ima.iter().map(|ima| &ima.allowed);
+        let ascending = allowed.all(|list| list.is_sorted_by(|a, b| a < b));
+        let expected = "ascending digests, none twice";
+        self.rule(
+            ascending,
+            "attestation.ima.allowed",
+            expected,
+            "another order",
+        )?;
         self.validate_chassis()
     }
 
@@ -321,6 +330,7 @@ impl HardwareClass {
                 boot.and_then(|b| Some(b.firmware_versions.as_ref()?.len())),
             ),
             ("image.command_lines", image.map(|i| i.command_lines.len())),
+            ("ima.allowed", ima.map(|i| i.allowed.len())),
             ("ima.policies", ima.map(|i| i.policies.len())),
             ("ima.command_lines", ima.map(|i| i.command_lines.len())),
             (
@@ -462,7 +472,7 @@ mod tests {
                 command_lines: vec![format!("roothash={} ro", "03".repeat(32))],
             }),
             ima: Some(ImaPolicy {
-                allowlist: Digest([4; 32]),
+                allowed: vec![Digest([4; 32]), Digest([5; 32])],
                 policies: vec![Digest([5; 32])],
                 command_lines: vec!["ro".into()],
             }),
@@ -568,6 +578,7 @@ mod tests {
                 "image.command_lines",
                 refused(|p| p.image.as_mut().unwrap().command_lines.clear()),
             ),
+            ("ima.allowed", refused(|p| ima(p).allowed.clear())),
             ("ima.policies", refused(|p| ima(p).policies.clear())),
             (
                 "ima.command_lines",
@@ -582,6 +593,19 @@ mod tests {
         for (name, error) in cases {
             assert!(error.contains(name), "{name}: {error}");
         }
+    }
+
+    #[test]
+    fn allowed_files_are_ascending_and_listed_once() {
+        let list = |values: [u8; 2]| {
+            refused(|p| {
+                let allowed = values.map(|value| Digest([value; 32]));
+                p.ima.as_mut().unwrap().allowed = allowed.to_vec();
+            })
+        };
+        assert_eq!(list([1, 2]), "");
+        assert!(list([2, 1]).contains("ascending"));
+        assert!(list([1, 1]).contains("ascending"));
     }
 
     #[test]

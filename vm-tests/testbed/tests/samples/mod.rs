@@ -462,7 +462,7 @@ fn attestation() -> AttestationPolicy {
             command_lines: vec![format!("roothash={DIGEST}")],
         }),
         ima: Some(ImaPolicy {
-            allowlist: DIGEST,
+            allowed: vec![DIGEST],
             policies: vec![DIGEST],
             command_lines: vec!["ima_policy=tcb".into()],
         }),
