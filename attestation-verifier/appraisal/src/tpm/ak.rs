@@ -16,6 +16,8 @@ pub enum AkRules {
     Network,
     /// What the offline tools look at: also ECC P-384, RSA-3072 and RSA-4096, SHA-384 and SHA-512.
     Offline,
+    /// As [`AkRules::Offline`], and SHA-1, for TPMs that know no better.
+    OfflineLegacy,
 }
 
 /// A public area that satisfies the AK rules of a network, decoded for its own scheme.
@@ -63,7 +65,7 @@ pub enum AkError {
     #[error("attestation key: scheme: expected {expected}, got {actual}")]
     Scheme {
         /// What fits.
-        expected: &'static str,
+        expected: String,
         /// What was found.
         actual: String,
     },
@@ -81,7 +83,8 @@ impl AttestationKey {
     /// Applies the AK rules of a network: SHA-256 name, restricted signing key that never left this TPM and
     /// cannot decrypt, ECC P-256 with ECDSA or RSA-2048 with RSASSA or RSAPSS, hash SHA-256.
     pub fn from_public(public: Public) -> Result<Self, AkError> {
-        let verifying = check(&public, AkRules::Network)?;
+        let scheme = check(&public, AkRules::Network)?;
+        let verifying = VerifyingKey::new(public.key.clone(), scheme, Form::Der)?;
         let name = public
             .name()
             .ok_or(AkRules::Network.name_alg(public.name_alg))?;
@@ -113,10 +116,10 @@ impl AttestationKey {
     }
 }
 
-/// Applies `rules` to a public area and decodes the key for the scheme it names.
+/// Applies `rules` to a public area; yields the one scheme this key signs with.
 ///
 /// It proves nothing by itself: anybody can write a public area. See [`AttestationKey`].
-pub fn check(public: &Public, rules: AkRules) -> Result<VerifyingKey, AkError> {
+pub fn check(public: &Public, rules: AkRules) -> Result<Scheme, AkError> {
     if !rules.hashes().contains(&public.name_alg) {
         return Err(rules.name_alg(public.name_alg));
     }
@@ -124,8 +127,7 @@ pub fn check(public: &Public, rules: AkRules) -> Result<VerifyingKey, AkError> {
     if public.symmetric {
         return Err(AkError::Symmetric);
     }
-    let scheme = scheme(public, rules)?;
-    Ok(VerifyingKey::new(public.key.clone(), scheme, Form::Der)?)
+    scheme(public, rules)
 }
 
 impl AkRules {
@@ -133,20 +135,33 @@ impl AkRules {
         match self {
             Self::Network => &[HashAlg::Sha256],
             Self::Offline => &[HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512],
+            Self::OfflineLegacy => &[
+                HashAlg::Sha256,
+                HashAlg::Sha384,
+                HashAlg::Sha512,
+                HashAlg::Sha1,
+            ],
         }
     }
 
     fn name_alg(self, actual: HashAlg) -> AkError {
-        let expected = match self {
+        AkError::NameAlg {
+            expected: self.hash_names(),
+            actual,
+        }
+    }
+
+    fn hash_names(self) -> &'static str {
+        match self {
             Self::Network => "SHA-256",
             Self::Offline => "SHA-256, SHA-384 or SHA-512",
-        };
-        AkError::NameAlg { expected, actual }
+            Self::OfflineLegacy => "SHA-1, SHA-256, SHA-384 or SHA-512",
+        }
     }
 
     /// The schemes that fit the key; none when the rules know no such key.
     fn schemes(self, key: &PublicKey) -> &'static [u16] {
-        let offline = self == Self::Offline;
+        let offline = self != Self::Network;
         match key {
             PublicKey::Ecc { curve, .. } => match curve {
                 Curve::P256 => &[ALG_ECDSA],
@@ -168,17 +183,18 @@ impl AkRules {
     fn keys(self) -> &'static str {
         match self {
             Self::Network => "ECC P-256 or RSA-2048 with e = 65537",
-            Self::Offline => "ECC P-256 or P-384, or RSA-2048, RSA-3072 or RSA-4096 with e = 65537",
+            Self::Offline | Self::OfflineLegacy => {
+                "ECC P-256 or P-384, or RSA-2048, RSA-3072 or RSA-4096 with e = 65537"
+            }
         }
     }
 
-    fn scheme_of(self, key: &PublicKey) -> &'static str {
-        match (self, key) {
-            (Self::Network, PublicKey::Ecc { .. }) => "ECDSA with SHA-256",
-            (Self::Network, _) => "RSASSA or RSAPSS with SHA-256",
-            (Self::Offline, PublicKey::Ecc { .. }) => "ECDSA with SHA-256, SHA-384 or SHA-512",
-            (Self::Offline, _) => "RSASSA or RSAPSS with SHA-256, SHA-384 or SHA-512",
-        }
+    fn scheme_of(self, key: &PublicKey) -> String {
+        let kind = match key {
+            PublicKey::Ecc { .. } => "ECDSA",
+            _ => "RSASSA or RSAPSS",
+        };
+        format!("{kind} with {}", self.hash_names())
     }
 }
 
@@ -262,7 +278,7 @@ mod tests {
         out
     }
 
-    fn offline(bytes: &[u8]) -> Result<VerifyingKey, AkError> {
+    fn offline(bytes: &[u8]) -> Result<Scheme, AkError> {
         check(&public::parse(bytes).unwrap(), AkRules::Offline)
     }
 
@@ -310,15 +326,21 @@ mod tests {
 
     #[test]
     fn the_offline_rules_know_more_keys_and_the_network_does_not() {
-        for (bytes, kind) in [
-            (p384(), "ECC P-384"),
-            (rsa(3072, 0x14, 0x0c), "RSA-3072"),
-            (rsa(4096, 0x16, 0x0d), "RSA-4096"),
-            (rsa(2048, 0x14, 0x0c), "RSA-2048"),
+        for (bytes, scheme) in [
+            (p384(), Scheme::Ecdsa(HashAlg::Sha384)),
+            (rsa(3072, 0x14, 0x0c), Scheme::RsaPkcs1(HashAlg::Sha384)),
+            (rsa(4096, 0x16, 0x0d), Scheme::RsaPss(HashAlg::Sha512)),
+            (rsa(2048, 0x14, 0x0c), Scheme::RsaPkcs1(HashAlg::Sha384)),
         ] {
-            assert_eq!(offline(&bytes).unwrap().public().kind(), kind);
-            assert!(AttestationKey::from_bytes(&bytes).is_err(), "{kind}");
+            assert_eq!(offline(&bytes), Ok(scheme));
+            assert!(AttestationKey::from_bytes(&bytes).is_err(), "{scheme:?}");
         }
+        let sha1 = public::parse(&rsa(2048, 0x14, 0x04)).unwrap();
+        assert!(check(&sha1, AkRules::Offline).is_err());
+        assert_eq!(
+            check(&sha1, AkRules::OfflineLegacy),
+            Ok(Scheme::RsaPkcs1(HashAlg::Sha1))
+        );
         for (bytes, part) in [
             (rsa(1024, 0x14, 0x0b), "got RSA-1024"),
             (rsa(2056, 0x14, 0x0b), "got RSA-2056"),
