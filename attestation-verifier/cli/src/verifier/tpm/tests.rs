@@ -287,3 +287,117 @@ fn logs_that_do_not_parse_are_rejected_and_ima_is_undecided() {
     let outcome = files.outcome(&["--pcrs", "pcrs.json", "--ima", "log.bin"]);
     assert_eq!(outcome, (Conclusion::Undecided, vec!["ima-list".into()]));
 }
+
+/// The reference data's folder: `$ASSAY_VECTORS`, by default `shared/vectors` beside the repository.
+fn vectors() -> Option<std::path::PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
+    let folder = std::env::var_os("ASSAY_VECTORS").map_or_else(beside, Into::into);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("NOT TESTED: no reference data at {}", folder.display());
+    None
+}
+
+/// The command over a folder of the reference data, with what is there.
+fn over(folder: &Path, ak: &str, more: &[&str]) -> Finding {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let nonce = hex::encode(fs::read(folder.join("nonce.bin")).unwrap());
+    let mut line: Vec<String> = ["tool", "quote", "--nonce", &nonce]
+        .map(String::from)
+        .to_vec();
+    for (option, name) in [
+        ("--attest", "attest.bin"),
+        ("--signature", "sig.bin"),
+        ("--ak", ak),
+        ("--pcrs", "pcrs.json"),
+        ("--eventlog", "eventlog.bin"),
+    ] {
+        if folder.join(name).exists() && !more.contains(&option) {
+            line.extend([option.to_owned(), file(name)]);
+        }
+    }
+    line.extend(more.iter().map(|word| (*word).to_owned()));
+    run(&Line::try_parse_from(line).unwrap().command).unwrap()
+}
+
+#[test]
+fn keylimes_pcr_file_equals_its_json() {
+    let Some(root) = vectors() else { return };
+    let folder = root.join("tpm-quote/keylime__keylime/keylime-files");
+    let read = |name| pcrs::read(&fs::read(folder.join(name)).unwrap(), &[]).unwrap();
+    let (file, json) = (read("quotepcr.out"), read("pcrs.json"));
+    assert_eq!(file.values, json.values);
+    let quotepcr = folder.join("quotepcr.out").display().to_string();
+    let finding = over(&folder, "ak.pub", &["--pcrs", &quotepcr]);
+    assert_eq!(finding.result, Conclusion::Accepted, "{finding}");
+    assert_eq!(finding.claims["ak_form"], "TPM2B_PUBLIC");
+}
+
+#[test]
+fn derived_cases_conclude_as_they_must() {
+    let Some(root) = vectors() else { return };
+    let manifest = fs::read_to_string(root.join("negative/MANIFEST.tsv")).unwrap();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for line in manifest.lines().skip(1) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        if !matches!(fields[1], "tpm-quote" | "tpm-quote-forged" | "eventlog") {
+            continue;
+        }
+        // The same files as its control: what differs is that this bank must be explained.
+        let forced: &[&str] = if fields[0].ends_with("real-sha1-digests-missing") {
+            &["--bank", "sha1,sha256"]
+        } else {
+            &[]
+        };
+        count += 1;
+        let finding = over(&root.join(fields[0]), "ak.pem", forced);
+        let expected = match fields[5] {
+            "accept" => Conclusion::Accepted,
+            _ => Conclusion::Rejected,
+        };
+        if finding.result != expected {
+            wrong.push(format!("{}\n{finding}", fields[0]));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(count, 64);
+}
+
+#[test]
+fn published_sets_conclude_as_they_must() {
+    let Some(root) = vectors() else { return };
+    let folders = |path: &Path| -> Vec<std::path::PathBuf> {
+        let entries = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir()).collect()
+    };
+    let mut counts = [0; 3];
+    for set in folders(&root.join("tpm-quote"))
+        .iter()
+        .flat_map(|f| folders(f))
+    {
+        let Ok(manifest) = fs::read(set.join("set.json")) else {
+            continue;
+        };
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        let sha1 = manifest["sigalg"].as_str().unwrap().ends_with("SHA1");
+        let expected = match manifest["expected"].as_str().unwrap() {
+            "accept" if sha1 => Conclusion::Rejected,
+            "accept" if set.join("pcrs.json").exists() => Conclusion::Accepted,
+            "accept" => Conclusion::Undecided,
+            _ => Conclusion::Rejected,
+        };
+        for ak in ["ak.pem", "ak.tpmt_public.bin"] {
+            if set.join(ak).exists() {
+                let finding = over(&set, ak, &[]);
+                assert_eq!(finding.result, expected, "{}\n{finding}", set.display());
+            }
+        }
+        counts[usize::from(expected.exit_code())] += 1;
+    }
+    eprintln!("accepted, rejected, undecided: {counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), 34);
+}
