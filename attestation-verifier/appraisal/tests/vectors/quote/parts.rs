@@ -273,7 +273,7 @@ fn values(folder: &Path) -> Result {
     let quote = quote.ok_or("no authentic quote")?;
     let mut set = Set::read(folder)?;
     let selection = selection(&manifest);
-    for (at, _) in quote.pcrs() {
+    for at in quote.pcrs().keys() {
         let values = set.pcrs.as_mut().unwrap();
         values.get_mut(at).unwrap()[0] ^= 1;
         let legacy = LegacyKey(&set.key);

@@ -49,11 +49,11 @@ pub enum AkFileError {
     #[error("not PEM, and as binary neither {tpmt}, nor {tpm2b}, nor {spki}")]
     NoForm {
         /// Why it is no `TPMT_PUBLIC`.
-        tpmt: FormatError,
+        tpmt: Box<FormatError>,
         /// Why it is no `TPM2B_PUBLIC`.
-        tpm2b: FormatError,
+        tpm2b: Box<FormatError>,
         /// Why it is no `SubjectPublicKeyInfo`.
-        spki: KeyError,
+        spki: Box<KeyError>,
     },
     /// More than one of the forms.
     #[error("it can be read in more than one way")]
@@ -73,7 +73,11 @@ pub fn read(bytes: &[u8]) -> Result<AkFile, AkFileError> {
         (Ok(public), Err(_), Err(_)) => Ok(AkFile::Public("TPMT_PUBLIC", Box::new(public))),
         (Err(_), Ok(public), Err(_)) => Ok(AkFile::Public("TPM2B_PUBLIC", Box::new(public))),
         (Err(_), Err(_), Ok(key)) => Ok(AkFile::Key("DER", key)),
-        (Err(tpmt), Err(tpm2b), Err(spki)) => Err(AkFileError::NoForm { tpmt, tpm2b, spki }),
+        (Err(tpmt), Err(tpm2b), Err(spki)) => Err(AkFileError::NoForm {
+            tpmt: Box::new(tpmt),
+            tpm2b: Box::new(tpm2b),
+            spki: Box::new(spki),
+        }),
         _ => Err(AkFileError::Ambiguous),
     }
 }
