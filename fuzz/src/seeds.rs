@@ -40,6 +40,9 @@ fn main() {
     );
     objects(&corpus);
     tpm(&corpus);
+    for (target, seeds) in assay_fuzz::tpm::seeds() {
+        corpus.add(target, seeds);
+    }
     archive(&corpus);
     corpus.add("frames", frames());
     corpus.add("agent_config", [node::config().into_bytes()]);

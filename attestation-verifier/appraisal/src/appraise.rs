@@ -215,7 +215,7 @@ fn quoted(
         pcrs: &pcrs,
     };
     let expected = quote::Expected {
-        key: expected.ak.key(),
+        key: expected.ak.verifying_key(),
         qualifying_data: &evidence::qualifying_data(signed.claims_bytes()),
         selection: &quote::SELECTION,
     };

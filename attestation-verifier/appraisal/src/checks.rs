@@ -43,6 +43,16 @@ impl fmt::Display for Check {
     }
 }
 
+/// Bytes, compared as they are and shown in hexadecimal only when they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
 /// Whether to go on after a check that did not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -87,11 +97,12 @@ impl Checks {
             expected: expected.to_string(),
             actual: actual.to_string(),
         };
-        self.list.push(check.clone());
-        match (outcome, self.mode) {
+        let result = match (outcome, self.mode) {
             (Outcome::Pass, _) | (_, Mode::Explain) => Ok(()),
-            (_, Mode::Verify) => Err(Stopped(check)),
-        }
+            (_, Mode::Verify) => Err(Stopped(check.clone())),
+        };
+        self.list.push(check);
+        result
     }
 
     /// Records a pass when `expected == actual`, a fail otherwise.

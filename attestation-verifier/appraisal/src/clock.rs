@@ -1,6 +1,21 @@
-//! Continuity of a TPM's clock and counters between two quotes (TPM 2.0 part 1, section 36).
+//! Continuity of a TPM's clock and counters from quote to quote (TPM 2.0 part 1, section 36; part 2, section
+//! 10.11.1), as a state machine without time of its own.
 //!
-//! Counters that go back mean a replayed quote, a cleared TPM or another TPM: all are refused.
+//! What a genuine TPM does: `clock` counts powered milliseconds and is kept through an orderly shutdown.
+//! After an unorderly one it falls back to its last non-volatile value, at most [`CLOCK_FALLBACK_MS_MAX`]
+//! earlier, and `safe` is clear until the next non-volatile update. `resetCount` grows with each TPM Reset and
+//! survives everything but `TPM2_Clear`; `restartCount` grows with each suspend and starts again with each
+//! reset. `TPM2_Clear` sets all of them to zero.
+//!
+//! So every older quote of one TPM is refused, except one whose clock and counters are all equal to the last
+//! record: that one is the nonce's to refuse. What cannot be seen here: that a reboot was a good one (the event
+//! log shows that), that the clock was set forward by the owner, and a clear after which the counters were
+//! driven past the old record (the node then is still the same TPM). Keys outside the endorsement and
+//! platform hierarchies see counters with a constant added; an attestation key is in the endorsement hierarchy.
+
+mod similarity;
+
+pub use similarity::{Similarity, same_tpm};
 
 use crate::tpm::attest::ClockInfo;
 
@@ -20,6 +35,32 @@ pub enum Continuity {
     Resumed,
     /// The TPM was reset: `resetCount` grew.
     Rebooted,
+    /// The TPM was cleared, and its owner was allowed that: counters start again.
+    Cleared,
+}
+
+/// Whether a node may start again after `TPM2_Clear`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reenrolment {
+    /// The rule: counters that went back are refused.
+    #[default]
+    None,
+    /// A new enrolment, decided elsewhere: counters may have gone back. It opens the door to replays of the
+    /// time before the clear; only a nonce made after the decision closes it.
+    AfterClear,
+}
+
+/// One step from the last record to this quote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// How it continues.
+    pub continuity: Continuity,
+    /// TPM resets in between. Each needs an explanation the caller has to ask for: an event log of the new boot.
+    pub resets: u32,
+    /// Restarts in between; after a reset or a clear, restarts since then.
+    pub restarts: u32,
+    /// Milliseconds the clock fell back, which only an unorderly shutdown explains; 0 when it did not.
+    pub fallback_ms: u64,
 }
 
 /// Clock and counters do not continue the last record.
@@ -53,24 +94,54 @@ pub enum ClockError {
     },
 }
 
-/// Compares this quote with the last accepted one.
+/// Compares this quote with the last accepted one; a cleared TPM is refused.
 pub fn continuity(last: Option<&ClockInfo>, now: &ClockInfo) -> Result<Continuity, ClockError> {
+    step(last, now, Reenrolment::None).map(|step| step.continuity)
+}
+
+/// Compares this quote with the last accepted one. When it is accepted, `now` is the next record.
+pub fn step(
+    last: Option<&ClockInfo>,
+    now: &ClockInfo,
+    reenrolment: Reenrolment,
+) -> Result<Step, ClockError> {
     let Some(last) = last else {
-        return Ok(Continuity::First);
+        return Ok(fresh(Continuity::First, now));
     };
-    if now.reset_count < last.reset_count {
-        return Err(ClockError::ResetRollback {
-            last: last.reset_count,
-            now: now.reset_count,
-        });
+    match (forward(last, now), reenrolment) {
+        (Err(_), Reenrolment::AfterClear) => Ok(fresh(Continuity::Cleared, now)),
+        (step, _) => step,
     }
-    let rebooted = now.reset_count > last.reset_count;
-    if !rebooted && now.restart_count < last.restart_count {
-        return Err(ClockError::RestartRollback {
+}
+
+fn fresh(continuity: Continuity, now: &ClockInfo) -> Step {
+    Step {
+        continuity,
+        resets: 0,
+        restarts: now.restart_count,
+        fallback_ms: 0,
+    }
+}
+
+fn forward(last: &ClockInfo, now: &ClockInfo) -> Result<Step, ClockError> {
+    let resets =
+        now.reset_count
+            .checked_sub(last.reset_count)
+            .ok_or(ClockError::ResetRollback {
+                last: last.reset_count,
+                now: now.reset_count,
+            })?;
+    let rebooted = resets > 0;
+    let restarts = if rebooted {
+        now.restart_count
+    } else {
+        let rollback = ClockError::RestartRollback {
             last: last.restart_count,
             now: now.restart_count,
-        });
-    }
+        };
+        let restarts = now.restart_count.checked_sub(last.restart_count);
+        restarts.ok_or(rollback)?
+    };
     let fallback_ms = last.clock_ms.saturating_sub(now.clock_ms);
     // Only a reset can be unorderly: a resume follows an orderly shutdown.
     let explained = rebooted && !now.safe && fallback_ms <= CLOCK_FALLBACK_MS_MAX;
@@ -80,61 +151,18 @@ pub fn continuity(last: Option<&ClockInfo>, now: &ClockInfo) -> Result<Continuit
             now_ms: now.clock_ms,
         });
     }
-    Ok(match (rebooted, now.restart_count > last.restart_count) {
+    let continuity = match (rebooted, restarts > 0) {
         (true, _) => Continuity::Rebooted,
         (false, true) => Continuity::Resumed,
         (false, false) => Continuity::SameBoot,
+    };
+    Ok(Step {
+        continuity,
+        resets,
+        restarts,
+        fallback_ms,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(reset_count: u32, restart_count: u32, clock_ms: u64, safe: bool) -> ClockInfo {
-        ClockInfo {
-            clock_ms,
-            reset_count,
-            restart_count,
-            safe,
-        }
-    }
-
-    const LAST: ClockInfo = ClockInfo {
-        clock_ms: 10_000_000,
-        reset_count: 3,
-        restart_count: 2,
-        safe: true,
-    };
-
-    #[test]
-    fn forward_is_accepted() {
-        let cases = [
-            (at(3, 2, 10_000_000, true), Continuity::SameBoot),
-            (at(3, 2, 10_000_001, false), Continuity::SameBoot),
-            (at(3, 3, 10_000_001, true), Continuity::Resumed),
-            (at(4, 0, 10_000_001, true), Continuity::Rebooted),
-            (at(4, 0, 9_999_999, false), Continuity::Rebooted),
-            (
-                at(9, 0, 10_000_000 - CLOCK_FALLBACK_MS_MAX, false),
-                Continuity::Rebooted,
-            ),
-        ];
-        for (now, expected) in cases {
-            assert_eq!(continuity(Some(&LAST), &now), Ok(expected), "{now:?}");
-        }
-        assert_eq!(continuity(None, &LAST), Ok(Continuity::First));
-    }
-
-    #[test]
-    fn every_rollback_is_refused_by_name() {
-        let refused = |now| continuity(Some(&LAST), &now).unwrap_err().to_string();
-        assert!(refused(at(2, 9, 99_000_000, true)).contains("resetCount"));
-        assert!(refused(at(3, 1, 99_000_000, true)).contains("restartCount"));
-        assert!(refused(at(3, 2, 9_999_999, true)).contains("clock"));
-        assert!(refused(at(3, 2, 9_999_999, false)).contains("clock"));
-        assert!(refused(at(3, 3, 9_999_999, false)).contains("clock"));
-        assert!(refused(at(4, 0, 9_999_999, true)).contains("clock"));
-        assert!(refused(at(4, 0, 10_000_000 - CLOCK_FALLBACK_MS_MAX - 1, false)).contains("clock"));
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 //! is another type than authenticated data, and the constructors of the latter are private.
 //!
 //! What is refused by name for now: SEV-SNP reports, IMA lists and semantic event-log claims
-//! (tiers 2 and 3), ECC endorsement keys in [`tpm::make_credential`], legacy SHA-1 event logs.
+//! (tiers 2 and 3), legacy SHA-1 event logs.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

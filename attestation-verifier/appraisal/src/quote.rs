@@ -1,7 +1,10 @@
-//! Authenticates a quote: every step its own check, and a type that only they can make.
+//! Authenticates a quote: every step its own check, and a type that only they can make
+//! (TPM 2.0 part 3, section 18.4, `TPM2_Quote`).
 
-use crate::checks::{Checks, Mode, Stopped};
+use crate::checks::{Checks, Hex, Mode, Stopped};
 use crate::crypto::key::PublicKey;
+use crate::crypto::signature::Scheme;
+use crate::crypto::verifying_key::Verifier;
 use crate::tpm::algorithm::HashAlg;
 use crate::tpm::attest::{self, Attest, ClockInfo, PcrSelection};
 use crate::tpm::signature::{self, Signature};
@@ -29,15 +32,25 @@ pub struct Received<'a> {
 }
 
 /// What the quote must say.
-#[derive(Debug, Clone, Copy)]
-pub struct Expected<'a> {
+///
+/// The key decides whether SHA-1 is accepted: only [`crate::crypto::verifying_key::LegacyKey`] does.
+#[derive(Debug)]
+pub struct Expected<'a, K: Verifier + ?Sized = PublicKey> {
     /// The enrolled attestation key.
-    pub key: &'a PublicKey,
+    pub key: &'a K,
     /// The qualifying data asked for.
     pub qualifying_data: &'a [u8],
-    /// The PCRs asked for, in this order.
+    /// The PCRs asked for, in this order; at least one, and no bank twice.
     pub selection: &'a [PcrSelection],
 }
+
+impl<K: Verifier + ?Sized> Clone for Expected<'_, K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: Verifier + ?Sized> Copy for Expected<'_, K> {}
 
 /// A quote that its key signed over exactly the data and PCR values expected.
 ///
@@ -46,6 +59,7 @@ pub struct Expected<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthenticQuote {
     attest: Attest,
+    scheme: Scheme,
     pcrs: PcrValues,
 }
 
@@ -60,6 +74,21 @@ impl AuthenticQuote {
         self.attest.firmware_version
     }
 
+    /// The whole structure.
+    pub fn attest(&self) -> &Attest {
+        &self.attest
+    }
+
+    /// How it was signed.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Every quoted PCR.
+    pub fn pcrs(&self) -> &PcrValues {
+        &self.pcrs
+    }
+
     /// The value of a quoted PCR; nothing for a PCR that was not quoted.
     pub fn pcr(&self, bank: HashAlg, index: u32) -> Option<&[u8]> {
         self.pcrs.get(&(bank, index)).map(Vec::as_slice)
@@ -67,7 +96,10 @@ impl AuthenticQuote {
 }
 
 /// Authenticates a quote, stopping at the first check that fails.
-pub fn verify(received: Received<'_>, expected: Expected<'_>) -> Result<AuthenticQuote, Stopped> {
+pub fn verify<K: Verifier + ?Sized>(
+    received: Received<'_>,
+    expected: Expected<'_, K>,
+) -> Result<AuthenticQuote, Stopped> {
     let mut checks = Checks::new(Mode::Verify);
     match authenticate(&mut checks, received, expected)? {
         Some(quote) => Ok(quote),
@@ -76,78 +108,139 @@ pub fn verify(received: Received<'_>, expected: Expected<'_>) -> Result<Authenti
 }
 
 /// Authenticates a quote, recording each step; yields it only when every step passed.
-pub fn authenticate(
+pub fn authenticate<K: Verifier + ?Sized>(
     checks: &mut Checks,
     received: Received<'_>,
-    expected: Expected<'_>,
+    expected: Expected<'_, K>,
 ) -> Result<Option<AuthenticQuote>, Stopped> {
+    let Some(signed) = signed(checks, received, expected)? else {
+        return Ok(None);
+    };
+    let selected = selection(checks, &signed.attest, expected.selection)?;
+    let pcrs = pcr_digest(checks, &signed, received.pcrs)?;
+    Ok(match (signed.holds, selected, pcrs) {
+        (true, true, Some(pcrs)) => Some(AuthenticQuote {
+            attest: signed.attest,
+            scheme: signed.signature.scheme(),
+            pcrs,
+        }),
+        _ => None,
+    })
+}
+
+/// A quote as far as it can be looked at without PCR values.
+struct Signed {
+    attest: Attest,
+    signature: Signature,
+    /// Whether the signature and the qualifying data are as expected.
+    holds: bool,
+}
+
+/// The checks that need no PCR values, for whoever was given none: structure, signature, qualifying data and
+/// selection. It yields nothing, because a quote whose values nobody knows says nothing about a boot.
+pub fn without_values<K: Verifier + ?Sized>(
+    checks: &mut Checks,
+    attest: &[u8],
+    signature: &[u8],
+    expected: Expected<'_, K>,
+) -> Result<(), Stopped> {
+    let received = Received {
+        attest,
+        signature,
+        pcrs: &PcrValues::new(),
+    };
+    if let Some(signed) = signed(checks, received, expected)? {
+        selection(checks, &signed.attest, expected.selection)?;
+    }
+    Ok(())
+}
+
+fn signed<K: Verifier + ?Sized>(
+    checks: &mut Checks,
+    received: Received<'_>,
+    expected: Expected<'_, K>,
+) -> Result<Option<Signed>, Stopped> {
     let parsed = attest::parse(received.attest);
     let parsed = checks.value("quote-structure", "a TPMS_ATTEST of type QUOTE", parsed)?;
-    let signature = signature::parse(received.signature);
+    let signature = signature::parse_with(received.signature, expected.key.sha1());
     let signature = checks.value("quote-signature-structure", "a TPMT_SIGNATURE", signature)?;
     let (Some(attest), Some(signature)) = (parsed, signature) else {
         return Ok(None);
     };
     let verified = signature.verify(expected.key, received.attest);
-    let signed = checks.value(
+    let verified = checks.value(
         "quote-signature",
         "a signature by the attestation key",
         verified,
     )?;
-    let bound = qualifying_data(checks, &attest, expected.qualifying_data)?;
-    let selected = selection(checks, &attest, expected.selection)?;
-    let pcrs = pcr_digest(checks, &attest, &signature, received.pcrs)?;
-    Ok(match (signed, bound, selected, pcrs) {
-        (Some(()), true, true, Some(pcrs)) => Some(AuthenticQuote { attest, pcrs }),
+    let (asked, shown) = (Hex(expected.qualifying_data), Hex(&attest.extra_data));
+    let bound = asked == shown;
+    checks.equal("quote-qualifying-data", asked, shown)?;
+    Ok(Some(Signed {
+        holds: verified.is_some() && bound,
+        attest,
+        signature,
+    }))
+}
+
+/// A list of selections that says nothing, or one bank in two ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SelectionError {
+    /// No PCR is selected.
+    #[error("no PCR is selected")]
+    Empty,
+    /// A bank is listed twice: tools that go by bank and tools that go by entry would read two things.
+    #[error("the {0:?} bank is listed twice")]
+    BankTwice(HashAlg),
+}
+
+/// Whether a list selects a PCR at all, and names each bank once.
+pub fn selection_rules(selections: &[PcrSelection]) -> Result<(), SelectionError> {
+    if selections.iter().all(|selection| selection.mask == 0) {
+        return Err(SelectionError::Empty);
+    }
+    let mut banks: Vec<HashAlg> = selections.iter().map(|selection| selection.bank).collect();
+    banks.sort();
+    let twice = banks.windows(2).find_map(|pair| match pair {
+        [one, other] if one == other => Some(*one),
         _ => None,
-    })
+    });
+    twice.map_or(Ok(()), |bank| Err(SelectionError::BankTwice(bank)))
 }
 
-fn qualifying_data(checks: &mut Checks, attest: &Attest, expected: &[u8]) -> Result<bool, Stopped> {
-    let (expected, actual) = (hex::encode(expected), hex::encode(&attest.extra_data));
-    let same = expected == actual;
-    checks.equal("quote-qualifying-data", expected, actual)?;
-    Ok(same)
-}
-
-/// Equal to what was asked for, order included; an empty expectation is no expectation.
+/// Equal to what was asked for, order included; an expectation that breaks the rules is no expectation.
 fn selection(
     checks: &mut Checks,
     attest: &Attest,
     expected: &[PcrSelection],
 ) -> Result<bool, Stopped> {
-    let result = if expected.is_empty() {
-        Err("an empty list was asked for".to_owned())
-    } else if attest.selections == expected {
-        Ok(())
-    } else {
-        Err(Selection(&attest.selections).to_string())
+    let result = match selection_rules(expected) {
+        Err(error) => Err(error.to_string()),
+        Ok(()) if attest.selections == expected => Ok(()),
+        Ok(()) => Err(Selection(&attest.selections).to_string()),
     };
     Ok(checks
         .value("quote-pcr-selection", Selection(expected), result)?
         .is_some())
 }
 
-/// Digest over the values in the order of the selection, with the hash of the signature.
+/// Digest over the values in the order of the selection, with the hash of the signature (part 1, section 31.5.2).
 fn pcr_digest(
     checks: &mut Checks,
-    attest: &Attest,
-    signature: &Signature,
+    signed: &Signed,
     values: &PcrValues,
 ) -> Result<Option<PcrValues>, Stopped> {
-    let selected = selected_values(attest, values);
+    let selected = selected_values(&signed.attest, values);
     let Some(selected) =
         checks.value("quote-pcr-values", "a value for every quoted PCR", selected)?
     else {
         return Ok(None);
     };
     let parts: Vec<&[u8]> = selected.iter().map(|(_, value)| *value).collect();
-    let (expected, actual) = (
-        hex::encode(&attest.pcr_digest),
-        hex::encode(signature.hash.digest(&parts)),
-    );
-    let same = expected == actual;
-    checks.equal("quote-pcr-digest", expected, actual)?;
+    let digest = signed.signature.hash.digest(&parts);
+    let (quoted, computed) = (Hex(&signed.attest.pcr_digest), Hex(&digest));
+    let same = quoted == computed;
+    checks.equal("quote-pcr-digest", quoted, computed)?;
     let pcrs = selected
         .into_iter()
         .map(|(key, value)| (key, value.to_vec()))
@@ -165,11 +258,11 @@ fn selected_values<'a>(
     for selection in &attest.selections {
         for index in selection.indices() {
             let key = (selection.bank, index);
-            let name = format!("{:?} PCR {index}", selection.bank);
+            let bank = selection.bank;
             match values.get(&key) {
-                None => return Err(format!("none for {name}")),
-                Some(value) if value.len() != selection.bank.size() => {
-                    return Err(format!("{} bytes for {name}", value.len()));
+                None => return Err(format!("none for {bank:?} PCR {index}")),
+                Some(value) if value.len() != bank.size() => {
+                    return Err(format!("{} bytes for {bank:?} PCR {index}", value.len()));
                 }
                 Some(value) => out.push((key, value.as_slice())),
             }
@@ -178,7 +271,9 @@ fn selected_values<'a>(
     Ok(out)
 }
 
-struct Selection<'a>(&'a [PcrSelection]);
+/// A list of selections, in words.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'a>(pub &'a [PcrSelection]);
 
 impl fmt::Display for Selection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,155 +293,4 @@ impl fmt::Display for Selection<'_> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::tpm::attest::tests::{encode, sample};
-    use crate::tpm::signature::tests::SoftAk;
-
-    pub(crate) fn values() -> PcrValues {
-        (0..15)
-            .map(|index| ((HashAlg::Sha256, index), vec![index as u8; 32]))
-            .collect()
-    }
-
-    fn digest(values: &PcrValues) -> Vec<u8> {
-        let parts: Vec<&[u8]> = values.values().map(Vec::as_slice).collect();
-        HashAlg::Sha256.digest(&parts)
-    }
-
-    struct Case {
-        ak: SoftAk,
-        attest: Attest,
-        pcrs: PcrValues,
-        selection: Vec<PcrSelection>,
-    }
-
-    impl Case {
-        fn new() -> Self {
-            let attest = Attest {
-                pcr_digest: digest(&values()),
-                ..sample()
-            };
-            Self {
-                ak: SoftAk::generate(),
-                attest,
-                pcrs: values(),
-                selection: SELECTION.to_vec(),
-            }
-        }
-
-        /// The name of the check that stopped, or `ok`.
-        fn outcome(&self) -> String {
-            let attest = encode(&self.attest);
-            self.outcome_of(&attest, &self.ak.sign(&attest))
-        }
-
-        fn outcome_of(&self, attest: &[u8], signature: &[u8]) -> String {
-            let received = Received {
-                attest,
-                signature,
-                pcrs: &self.pcrs,
-            };
-            let key = &self.ak.public();
-            let expected = Expected {
-                key,
-                qualifying_data: &[7; 32],
-                selection: &self.selection,
-            };
-            verify(received, expected).map_or_else(|e| e.0.name, |_| "ok".into())
-        }
-    }
-
-    #[test]
-    fn a_good_quote_is_authenticated() {
-        assert_eq!(Case::new().outcome(), "ok");
-    }
-
-    #[test]
-    fn each_wrong_part_is_refused_by_its_own_check() {
-        let mut case = Case::new();
-        case.attest.extra_data = vec![7; 31];
-        assert_eq!(case.outcome(), "quote-qualifying-data");
-        let mut case = Case::new();
-        case.attest.selections[0].mask = 0x3fff;
-        assert_eq!(case.outcome(), "quote-pcr-selection");
-        let mut case = Case::new();
-        case.attest.selections.push(case.attest.selections[0]);
-        assert_eq!(case.outcome(), "quote-pcr-selection");
-        let mut case = Case::new();
-        case.attest.selections[0].bank = HashAlg::Sha384;
-        assert_eq!(case.outcome(), "quote-pcr-selection");
-        let mut case = Case::new();
-        case.pcrs.insert((HashAlg::Sha256, 7), vec![0; 32]);
-        assert_eq!(case.outcome(), "quote-pcr-digest");
-        let mut case = Case::new();
-        case.pcrs.remove(&(HashAlg::Sha256, 7));
-        assert_eq!(case.outcome(), "quote-pcr-values");
-        let mut case = Case::new();
-        case.pcrs.insert((HashAlg::Sha256, 7), vec![7; 31]);
-        assert_eq!(case.outcome(), "quote-pcr-values");
-    }
-
-    #[test]
-    fn an_empty_selection_is_refused_even_when_asked_for() {
-        let mut case = Case::new();
-        case.selection = Vec::new();
-        case.attest.selections = Vec::new();
-        case.attest.pcr_digest = HashAlg::Sha256.digest(&[]);
-        assert_eq!(case.outcome(), "quote-pcr-selection");
-    }
-
-    #[test]
-    fn another_key_is_refused() {
-        let case = Case::new();
-        let attest = encode(&case.attest);
-        let other = SoftAk::generate().sign(&attest);
-        assert_eq!(case.outcome_of(&attest, &other), "quote-signature");
-    }
-
-    #[test]
-    fn every_flip_and_truncation_of_quote_and_signature_is_refused() {
-        let case = Case::new();
-        let attest = encode(&case.attest);
-        let signature = case.ak.sign(&attest);
-        for at in 0..attest.len() {
-            let mut bad = attest.clone();
-            bad[at] ^= 1;
-            assert_ne!(case.outcome_of(&bad, &signature), "ok", "flip {at}");
-            assert_ne!(case.outcome_of(&attest[..at], &signature), "ok", "cut {at}");
-        }
-        for at in 0..signature.len() {
-            let mut bad = signature.clone();
-            bad[at] ^= 1;
-            assert_ne!(case.outcome_of(&attest, &bad), "ok", "signature flip {at}");
-        }
-    }
-
-    #[test]
-    fn explain_runs_every_step_and_yields_nothing_when_one_fails() {
-        let case = Case::new();
-        let attest = encode(&case.attest);
-        let signature = SoftAk::generate().sign(&attest);
-        let mut checks = Checks::new(Mode::Explain);
-        let key = case.ak.public();
-        let received = Received {
-            attest: &attest,
-            signature: &signature,
-            pcrs: &case.pcrs,
-        };
-        let expected = Expected {
-            key: &key,
-            qualifying_data: &[8; 32],
-            selection: &SELECTION,
-        };
-        let quote = authenticate(&mut checks, received, expected).unwrap();
-        assert!(quote.is_none() && !checks.passed());
-        let failed: Vec<&str> = checks
-            .list()
-            .iter()
-            .filter(|c| c.outcome == crate::checks::Outcome::Fail)
-            .map(|c| c.name.as_str())
-            .collect();
-        assert_eq!(failed, ["quote-signature", "quote-qualifying-data"]);
-    }
-}
+pub(crate) mod tests;

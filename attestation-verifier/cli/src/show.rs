@@ -1,5 +1,6 @@
 //! Shows what signed evidence says, what of it holds, and hands the quote to tpm2-tools.
 
+use crate::pcrs;
 use assay_appraisal::checks::{Check, Checks, Mode};
 use assay_appraisal::crypto::key::PublicKey;
 use assay_appraisal::eventlog;
@@ -12,13 +13,6 @@ use assay_protocol::evidence::{self, Claims, SignedEvidence, VendorEvidence, qua
 use assay_protocol::ids::Digest;
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use core::fmt::{self, Display};
-
-/// Bytes of tpm2-tools' serialized PCR selection: TPML_PCR_SELECTION as its C struct, 16 entries of 8 bytes.
-const SELECTION_ENTRIES: usize = 16;
-/// Digests in one TPML_DIGEST.
-const DIGESTS_A_LIST: usize = 8;
-/// Longest digest in a TPM2B_DIGEST struct.
-const DIGEST_BUFFER: usize = 64;
 
 /// Why a key cannot be written as PEM, or a quote not handed on.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +62,7 @@ impl Shown {
             ("attest.bin", vendor.attest.0.clone()),
             ("sig.bin", vendor.signature.0.clone()),
             ("ak.pem", pem(&spki(ak.key())?).into_bytes()),
-            ("pcrs.bin", serialized_pcrs(&vendor.pcrs)),
+            ("pcrs.bin", pcrs::write_serialized(&vendor.pcrs)),
             ("qualification.hex", qualification.into_bytes()),
         ])
     }
@@ -190,40 +184,6 @@ fn claims(f: &mut fmt::Formatter<'_>, claims: &Claims) -> fmt::Result {
         writeln!(f, "counter {id:<5} {value} {scope} (claimed)")?;
     }
     Ok(())
-}
-
-/// TPML_PCR_SELECTION, u32 count, then TPML_DIGESTs of eight: C structs, little-endian, as `tpm2_quote
-/// --pcrs_format=serialized` writes them.
-fn serialized_pcrs(pcrs: &[(u8, Digest)]) -> Vec<u8> {
-    let mut mask = [0u8; 4];
-    for (index, _) in pcrs {
-        if let Some(byte) = mask.get_mut(usize::from(index / 8)) {
-            *byte |= 1 << (index % 8);
-        }
-    }
-    let mut out = 1u32.to_le_bytes().to_vec();
-    // TPMS_PCR_SELECTION: hash u16, sizeofSelect u8, pcrSelect[4], one byte of padding.
-    out.extend(0x000b_u16.to_le_bytes());
-    out.push(3);
-    out.extend(mask);
-    out.resize(4 + SELECTION_ENTRIES * 8, 0);
-    let lists = pcrs.chunks(DIGESTS_A_LIST);
-    out.extend((lists.len() as u32).to_le_bytes());
-    lists.for_each(|list| digest_list(&mut out, list));
-    out
-}
-
-fn digest_list(out: &mut Vec<u8>, list: &[(u8, Digest)]) {
-    out.extend((list.len() as u32).to_le_bytes());
-    for (_, digest) in list {
-        out.extend((digest.0.len() as u16).to_le_bytes());
-        out.extend(digest.0);
-        out.resize(out.len() + DIGEST_BUFFER - digest.0.len(), 0);
-    }
-    out.resize(
-        out.len() + (DIGESTS_A_LIST - list.len()) * (2 + DIGEST_BUFFER),
-        0,
-    );
 }
 
 /// DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).

@@ -80,6 +80,16 @@ impl PublicKey {
         }
     }
 
+    /// The bytes alone, without algorithm or curve: an RSA modulus, an uncompressed point (`04` ‖ x ‖ y), an
+    /// Ed25519 key.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Rsa { modulus, .. } => modulus.clone(),
+            Self::Ecc { x, y, .. } => [&[4u8][..], x, y].concat(),
+            Self::Ed25519(bytes) => bytes.to_vec(),
+        }
+    }
+
     /// What it is, in words: `RSA-2048`, `ECC P-256`, `Ed25519`.
     pub fn kind(&self) -> String {
         match self {

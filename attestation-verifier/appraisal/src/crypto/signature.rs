@@ -5,6 +5,7 @@
 
 use super::key::PublicKey;
 use crate::tpm::algorithm::{Curve, HashAlg};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::signature as aws;
 
 /// Smallest RSA modulus accepted, bytes.
@@ -55,6 +56,12 @@ pub enum SignatureError {
         /// The key, in words.
         key: String,
     },
+    /// The numbers are no key: a point off its curve, an even modulus, an exponent of 1.
+    #[error("signature: expected a usable key, got an {key} key that is not")]
+    Key {
+        /// The key, in words.
+        key: String,
+    },
     /// The numbers do not verify.
     #[error(
         "signature: expected a valid signature by this {key} key, got one that does not verify"
@@ -72,35 +79,82 @@ pub fn verify(
     message: &[u8],
     signature: &[u8],
 ) -> Result<(), SignatureError> {
-    let unsuitable = || SignatureError::Unsuitable {
-        scheme,
-        key: key.kind(),
-    };
-    let verified = match key {
-        PublicKey::Rsa { modulus, exponent } => {
-            let parameters = rsa(scheme, sha1).ok_or_else(unsuitable)?;
-            if !(RSA_BYTES_MIN..=RSA_BYTES_MAX).contains(&modulus.len()) {
-                return Err(unsuitable());
-            }
-            let exponent = exponent.to_be_bytes();
-            let zeros = exponent.iter().take_while(|byte| **byte == 0).count();
-            let e = exponent.get(zeros..).unwrap_or_default();
-            let n = modulus.as_slice();
-            aws::RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)
+    let verified = match (key, algorithm(key, (scheme, form, sha1))?) {
+        (PublicKey::Rsa { modulus, exponent }, Algorithm::Rsa(parameters)) => {
+            components(modulus, &exponent.to_be_bytes()).verify(parameters, message, signature)
         }
-        PublicKey::Ecc { curve, x, y } => {
-            let algorithm = ecdsa(scheme, *curve, form, sha1).ok_or_else(unsuitable)?;
-            let point = [&[4u8][..], x, y].concat();
-            aws::UnparsedPublicKey::new(algorithm, point).verify(message, signature)
+        (_, Algorithm::Rsa(_)) => Err(Unspecified),
+        (_, Algorithm::Ecdsa(algorithm)) => {
+            aws::UnparsedPublicKey::new(algorithm, key.bytes()).verify(message, signature)
         }
-        PublicKey::Ed25519(bytes) => {
-            if scheme != Scheme::Ed25519 {
-                return Err(unsuitable());
-            }
-            aws::UnparsedPublicKey::new(&aws::ED25519, bytes).verify(message, signature)
+        (_, Algorithm::Ed25519) => {
+            aws::UnparsedPublicKey::new(&aws::ED25519, key.bytes()).verify(message, signature)
         }
     };
     verified.map_err(|_| SignatureError::Invalid { key: key.kind() })
+}
+
+/// A key decoded for one scheme, as the library keeps it.
+pub(super) type Parsed = aws::ParsedPublicKey;
+
+/// Decodes a key once, to verify many signatures of one scheme.
+pub(super) fn parse_key(
+    key: &PublicKey,
+    how: (Scheme, Form, Sha1),
+) -> Result<Parsed, SignatureError> {
+    let parsed = match (key, algorithm(key, how)?) {
+        (PublicKey::Rsa { modulus, exponent }, Algorithm::Rsa(parameters)) => {
+            components(modulus, &exponent.to_be_bytes())
+                .to_parsed_public_key(parameters)
+                .ok()
+        }
+        (_, Algorithm::Rsa(_)) => None,
+        (_, Algorithm::Ecdsa(algorithm)) => Parsed::new(algorithm, key.bytes()).ok(),
+        (_, Algorithm::Ed25519) => Parsed::new(&aws::ED25519, key.bytes()).ok(),
+    };
+    parsed.ok_or_else(|| SignatureError::Key { key: key.kind() })
+}
+
+enum Algorithm {
+    Rsa(&'static aws::RsaParameters),
+    Ecdsa(&'static aws::EcdsaVerificationAlgorithm),
+    Ed25519,
+}
+
+/// What verifies `how` under `key`: the one decision on what is accepted.
+fn algorithm(
+    key: &PublicKey,
+    (scheme, form, sha1): (Scheme, Form, Sha1),
+) -> Result<Algorithm, SignatureError> {
+    let algorithm = match key {
+        PublicKey::Rsa { modulus, .. } => rsa(scheme, sha1)
+            .filter(|_| (RSA_BYTES_MIN..=RSA_BYTES_MAX).contains(&modulus.len()))
+            .map(Algorithm::Rsa),
+        PublicKey::Ecc { curve, .. } => ecdsa(scheme, *curve, form, sha1).map(Algorithm::Ecdsa),
+        PublicKey::Ed25519(_) => (scheme == Scheme::Ed25519).then_some(Algorithm::Ed25519),
+    };
+    let algorithm = algorithm.ok_or_else(|| SignatureError::Unsuitable {
+        scheme,
+        key: key.kind(),
+    })?;
+    match key {
+        PublicKey::Rsa { modulus, exponent } if !rsa_numbers(modulus, *exponent) => {
+            Err(SignatureError::Key { key: key.kind() })
+        }
+        _ => Ok(algorithm),
+    }
+}
+
+/// The library looks at these only when it verifies: an odd modulus, and an exponent that is odd and not 1.
+fn rsa_numbers(modulus: &[u8], exponent: u32) -> bool {
+    let odd = modulus.last().is_some_and(|byte| byte & 1 == 1);
+    odd && exponent & 1 == 1 && exponent > 1
+}
+
+fn components<'a>(n: &'a [u8], e: &'a [u8; 4]) -> aws::RsaPublicKeyComponents<&'a [u8]> {
+    let zeros = e.iter().take_while(|byte| **byte == 0).count();
+    let e = e.get(zeros..).unwrap_or_default();
+    aws::RsaPublicKeyComponents { n, e }
 }
 
 fn rsa(scheme: Scheme, sha1: Sha1) -> Option<&'static aws::RsaParameters> {

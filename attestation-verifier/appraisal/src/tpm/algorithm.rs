@@ -23,7 +23,7 @@ pub const ALG_CFB: u16 = 0x0043;
 /// A hash algorithm: of a PCR bank, of a signature, of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HashAlg {
-    /// SHA-1: may be named and replayed, never accepted under a signature.
+    /// SHA-1: may be named and replayed; accepted under a signature only by a caller's named policy.
     Sha1,
     /// SHA-256.
     Sha256,
@@ -53,6 +53,23 @@ impl HashAlg {
             Self::Sha384 => 0x000c,
             Self::Sha512 => 0x000d,
         }
+    }
+
+    /// The name tools use: `sha1`, `sha256`, `sha384`, `sha512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// The algorithm of this name, in its one spelling.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512]
+            .into_iter()
+            .find(|alg| alg.name() == name)
     }
 
     /// Digest size in bytes.
@@ -162,6 +179,7 @@ mod tests {
             HashAlg::Sha512,
         ] {
             assert_eq!(HashAlg::from_id(alg.id()), Some(alg));
+            assert_eq!(HashAlg::from_name(alg.name()), Some(alg));
             assert_eq!(alg.digest(&[b"x"]).len(), alg.size());
         }
     }
@@ -169,6 +187,7 @@ mod tests {
     #[test]
     fn null_and_unknown_ids_are_nothing() {
         assert_eq!(HashAlg::from_id(ALG_NULL), None);
+        assert_eq!(HashAlg::from_name("SHA256"), None);
         assert_eq!(SignatureAlg::from_id(ALG_NULL), None);
         assert_eq!(SignatureAlg::from_id(0x0005), None);
     }

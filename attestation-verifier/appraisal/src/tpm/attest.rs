@@ -29,7 +29,9 @@ pub struct ClockInfo {
     pub safe: bool,
 }
 
-/// The PCRs selected in one bank (`TPMS_PCR_SELECTION`).
+/// The PCRs selected in one bank (`TPMS_PCR_SELECTION`, part 2, section 10.6.2).
+///
+/// An entry may select nothing: a TPM clears the bits of a bank it does not have and keeps the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PcrSelection {
     /// The bank.
@@ -112,6 +114,10 @@ fn selection(r: &mut Reader<'_>) -> Result<PcrSelection, FormatError> {
     let bank = HashAlg::read(r, "bank")?;
     let size = usize::from(r.u8("sizeofSelect")?);
     r.cap("sizeofSelect", size, SELECT_BYTES_MAX)?;
+    // PCR_SELECT_MIN is 3 on a PC and never 0: an entry without bits is a forger's, not a TPM's.
+    if size == 0 {
+        return Err(r.unexpected("sizeofSelect", "1 to 4", 0u8));
+    }
     let mut mask = [0u8; SELECT_BYTES_MAX];
     for (to, from) in mask.iter_mut().zip(r.take("pcrSelect", size)?) {
         *to = *from;
@@ -195,6 +201,35 @@ pub(crate) mod tests {
         assert!(changed(safe + 9, 0xff).contains("selection count may be 16"));
         assert!(changed(safe + 14, 0x12).contains("bank"));
         assert!(changed(safe + 15, 5).contains("sizeofSelect may be 4"));
+        assert!(changed(safe + 15, 0).contains("sizeofSelect: expected 1 to 4"));
+    }
+
+    #[test]
+    fn selections_of_one_to_four_bytes_are_read() {
+        let good = encode(&sample());
+        let at = 6 + 5 + 34 + 16 + 1 + 8 + 4 + 2;
+        assert_eq!(good[at], 3);
+        for size in 1..=4u8 {
+            let mut bytes = good.clone();
+            let bits = vec![0x81; usize::from(size)];
+            bytes.splice(at..at + 4, [&[size][..], &bits].concat());
+            let mask = u32::from_str_radix(&"81".repeat(usize::from(size)), 16).unwrap();
+            assert_eq!(parse(&bytes).unwrap().selections[0].mask, mask);
+        }
+        let last = PcrSelection {
+            bank: HashAlg::Sha1,
+            mask: 1 << 31 | 1,
+        };
+        assert_eq!(last.indices().collect::<Vec<u32>>(), [0, 31]);
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        let mut bytes = encode(&sample());
+        bytes.push(0);
+        let error = parse(&bytes).unwrap_err().to_string();
+        assert!(error.contains("no trailing bytes, got 1"), "{error}");
+        assert!(parse(&[0; ATTEST_BYTES_MAX + 1]).is_err());
     }
 
     proptest! {

@@ -71,6 +71,12 @@ impl Public {
         &self.bytes
     }
 
+    /// The object's name under whatever name algorithm it has: `nameAlg` ‖ digest of `TPMT_PUBLIC`.
+    pub fn object_name(&self) -> Vec<u8> {
+        let digest = self.name_alg.digest(&[&self.bytes]);
+        [&self.name_alg.id().to_be_bytes()[..], &digest].concat()
+    }
+
     /// The object's name: `000B` ‖ SHA-256(TPMT_PUBLIC) (TPM 2.0 part 1, section 16).
     /// `None` when the name algorithm is not SHA-256.
     pub fn name(&self) -> Option<AkName> {
@@ -128,7 +134,10 @@ fn symmetric(r: &mut Reader<'_>) -> Result<bool, FormatError> {
     match r.u16("symmetric")? {
         ALG_NULL => Ok(false),
         ALG_AES => {
-            r.u16("symmetric key bits")?;
+            let bits = r.u16("symmetric key bits")?;
+            if !matches!(bits, 128 | 192 | 256) {
+                return Err(r.unexpected("symmetric key bits", "128, 192 or 256", bits));
+            }
             match r.u16("symmetric mode")? {
                 ALG_CFB => Ok(true),
                 other => Err(r.unexpected("symmetric mode", "CFB", other)),
@@ -255,9 +264,13 @@ pub(crate) mod tests {
         let name = parse(&bytes).unwrap().name().unwrap();
         assert_eq!(name.0[..2], [0, 0x0b]);
         assert_eq!(name.0[2..], sha256(&[&bytes]));
+        assert_eq!(parse(&bytes).unwrap().object_name(), name.0);
         let mut sha384 = bytes;
         sha384[3] = 0x0c;
-        assert_eq!(parse(&sha384).unwrap().name(), None);
+        let public = parse(&sha384).unwrap();
+        assert_eq!(public.name(), None);
+        assert_eq!(public.object_name()[..2], [0, 0x0c]);
+        assert_eq!(public.object_name().len(), 50);
     }
 
     #[test]
@@ -281,6 +294,11 @@ pub(crate) mod tests {
         assert!(changed(&ecc, 1, 0x08).contains("type: expected RSA or ECC"));
         assert!(changed(&ecc, 3, 0x12).contains("nameAlg"));
         assert!(changed(&ecc, 11, 0x25).contains("symmetric"));
+        let mut storage = ecc.clone();
+        storage.splice(10..12, [0, 6, 0, 128, 0, 0x43]);
+        assert!(parse(&storage).unwrap().symmetric);
+        assert!(changed(&storage, 13, 129).contains("symmetric key bits"));
+        assert!(changed(&storage, 15, 0x42).contains("symmetric mode"));
         assert!(changed(&ecc, 13, 0x1a).contains("scheme"));
         assert!(changed(&ecc, 17, 0x05).contains("curve"));
         assert!(changed(&ecc, 19, 0x20).contains("kdf"));

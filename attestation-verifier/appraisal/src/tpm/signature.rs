@@ -2,8 +2,10 @@
 
 use super::algorithm::{Curve, HashAlg, SignatureAlg};
 use super::reader::{FormatError, Reader};
+use crate::crypto::der;
 use crate::crypto::key::PublicKey;
-use crate::crypto::signature::{self, Form, Scheme, Sha1};
+use crate::crypto::signature::{Form, Scheme, Sha1};
+use crate::crypto::verifying_key::Verifier;
 
 pub use crate::crypto::signature::SignatureError;
 
@@ -11,6 +13,8 @@ pub use crate::crypto::signature::SignatureError;
 pub const SIGNATURE_BYTES_MAX: usize = 520;
 const RSA_BYTES_MAX: usize = 512;
 const ECC_BYTES_MAX: usize = 48;
+/// `SEQUENCE` of two `INTEGER`s of 48 bytes and a sign.
+const DER_BYTES_MAX: usize = 2 + 2 * (2 + 1 + ECC_BYTES_MAX);
 
 /// A signature as parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +23,6 @@ pub struct Signature {
     pub alg: SignatureAlg,
     /// The hash it declares.
     pub hash: HashAlg,
-    sha1: Sha1,
     value: Value,
 }
 
@@ -54,33 +57,38 @@ pub fn parse_with(bytes: &[u8], sha1: Sha1) -> Result<Signature, FormatError> {
         },
     };
     r.finish()?;
-    Ok(Signature {
-        alg,
-        hash,
-        sha1,
-        value,
-    })
+    Ok(Signature { alg, hash, value })
 }
 
 impl Signature {
     /// Verifies the signature over exactly `message` by `key`.
     ///
-    /// Accepted: RSA of 2048 to 4096 bits with RSASSA or RSAPSS (salt as long as the digest),
-    /// P-256 with SHA-256, P-384 with SHA-384.
-    pub fn verify(&self, key: &PublicKey, message: &[u8]) -> Result<(), SignatureError> {
-        let how = (self.scheme(), Form::Fixed, self.sha1);
-        match (&self.value, key) {
-            (Value::Rsa(bytes), _) => signature::verify(key, how, message, bytes),
+    /// Accepted: RSA of 2048 to 4096 bits with RSASSA or RSAPSS (salt as long as the digest), and ECDSA on
+    /// P-256 and P-384; SHA-256, SHA-384 or SHA-512, and SHA-1 only where parsing *and* key accept it.
+    /// It proves that the holder of the key signed these bytes, not that a TPM made them.
+    pub fn verify<K: Verifier + ?Sized>(
+        &self,
+        key: &K,
+        message: &[u8],
+    ) -> Result<(), SignatureError> {
+        let scheme = self.scheme();
+        match (&self.value, key.public()) {
+            (Value::Rsa(bytes), _) => key.verify(scheme, Form::Der, message, bytes),
             (Value::Ecc { r, s }, PublicKey::Ecc { curve, .. }) => {
-                let fixed = fixed(r, s, *curve)
-                    .ok_or_else(|| SignatureError::Invalid { key: key.kind() })?;
-                signature::verify(key, how, message, &fixed)
+                let der = to_der(r, s, *curve).ok_or_else(|| SignatureError::Invalid {
+                    key: key.public().kind(),
+                })?;
+                key.verify(scheme, Form::Der, message, &der)
             }
-            (Value::Ecc { .. }, _) => signature::verify(key, how, message, &[]),
+            (Value::Ecc { .. }, other) => Err(SignatureError::Unsuitable {
+                scheme,
+                key: other.kind(),
+            }),
         }
     }
 
-    fn scheme(&self) -> Scheme {
+    /// The scheme it declares, with its hash.
+    pub fn scheme(&self) -> Scheme {
         match self.alg {
             SignatureAlg::Rsassa => Scheme::RsaPkcs1(self.hash),
             SignatureAlg::Rsapss => Scheme::RsaPss(self.hash),
@@ -89,10 +97,26 @@ impl Signature {
     }
 }
 
-fn fixed(r: &[u8], s: &[u8], curve: Curve) -> Option<Vec<u8>> {
-    let mut out = padded(r, curve.size())?;
-    out.extend(padded(s, curve.size())?);
-    Some(out)
+/// DER `SEQUENCE { r, s }`: the form with every hash on every curve, where TPMs pad or strip zeros as they like.
+/// `None` when a number is longer than the curve's.
+fn to_der(r: &[u8], s: &[u8], curve: Curve) -> Option<Vec<u8>> {
+    let mut content = Vec::with_capacity(DER_BYTES_MAX);
+    content.extend([der::SEQUENCE, 0]);
+    for number in [r, s] {
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        let sign = usize::from(number.get(zeros).is_none_or(|byte| *byte >= 0x80));
+        let number = number
+            .get(zeros..)
+            .filter(|_| number.len() <= curve.size())?;
+        let size = number.len().checked_add(sign)?;
+        content.extend([der::INTEGER, u8::try_from(size).ok()?]);
+        content.extend([0u8].iter().take(sign));
+        content.extend_from_slice(number);
+    }
+    let size = content.len().checked_sub(2)?;
+    // Two numbers of 49 bytes at most: a length of one byte.
+    *content.get_mut(1)? = u8::try_from(size).ok().filter(|size| *size < 0x80)?;
+    Some(content)
 }
 
 /// Left-pads with zeros: some TPMs strip them. `None` when longer than `size`.
@@ -106,6 +130,7 @@ pub(crate) fn padded(bytes: &[u8], size: usize) -> Option<Vec<u8>> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::crypto::verifying_key::LegacyKey;
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 
@@ -178,13 +203,11 @@ pub(crate) mod tests {
         );
         let sha1 = parse(&with(2..4, [0, 4])).unwrap_err().to_string();
         assert!(sha1.contains("hash: expected SHA-256"), "{sha1}");
-        let sha384 = parse(&with(2..4, [0, 0x0c]))
-            .unwrap()
-            .verify(&ak.public(), b"m")
-            .unwrap_err();
+        let sha384 = parse(&with(2..4, [0, 0x0c])).unwrap();
+        let relabelled = sha384.verify(&ak.public(), b"m").unwrap_err();
         assert!(
-            matches!(sha384, SignatureError::Unsuitable { .. }),
-            "{sha384}"
+            matches!(relabelled, SignatureError::Invalid { .. }),
+            "{relabelled}"
         );
         let rsa = PublicKey::Rsa {
             modulus: vec![0xff; 256],
@@ -206,5 +229,65 @@ pub(crate) mod tests {
             matches!(error, SignatureError::Unsuitable { .. }),
             "{error}"
         );
+    }
+
+    /// Peers took a curve they do not know for a signature that holds.
+    #[test]
+    fn an_unsupported_curve_is_no_success() {
+        let ak = SoftAk::generate();
+        let good = parse(&ak.sign(b"m")).unwrap();
+        let PublicKey::Ecc { x, y, .. } = ak.public() else {
+            unreachable!()
+        };
+        for curve in [Curve::P384, Curve::P521] {
+            let (x, y) = (
+                padded(&x, curve.size()).unwrap(),
+                padded(&y, curve.size()).unwrap(),
+            );
+            assert!(good.verify(&PublicKey::Ecc { curve, x, y }, b"m").is_err());
+        }
+        let ed25519 = PublicKey::Ed25519([1; 32]);
+        let error = good.verify(&ed25519, b"m").unwrap_err();
+        assert!(
+            matches!(error, SignatureError::Unsuitable { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn numbers_are_read_with_and_without_leading_zeros_and_never_longer_than_the_curve() {
+        let der = |r: &[u8], s: &[u8]| to_der(r, s, Curve::P256);
+        assert_eq!(
+            der(&[1], &[0x80]).unwrap(),
+            [0x30, 7, 2, 1, 1, 2, 2, 0, 0x80]
+        );
+        assert_eq!(der(&[0, 0, 1], &[0x7f]), der(&[1], &[0x7f]));
+        assert_eq!(der(&[], &[0]).unwrap(), [0x30, 6, 2, 1, 0, 2, 1, 0]);
+        assert_eq!(der(&[0xff; 32], &[0xff; 32]).unwrap().len(), 72);
+        assert_eq!(der(&[0; 33], &[1]), None);
+        assert_eq!(der(&[1], &[0; 33]), None);
+        let p384 = to_der(&[0xff; 48], &[0xff; 48], Curve::P384).unwrap();
+        assert_eq!((p384.len(), p384[1]), (DER_BYTES_MAX, 102));
+        assert!(parse(&[&[0, 0x18, 0, 0x0b, 0, 49][..], &[1; 49], &[0, 1, 1]].concat()).is_err());
+    }
+
+    #[test]
+    fn sha1_needs_the_policy_when_parsing_and_under_the_key() {
+        use aws_lc_rs::encoding::AsDer as _;
+        use aws_lc_rs::rsa::KeySize;
+        use aws_lc_rs::signature::RsaKeyPair;
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let spki = pair.public_key().as_der().unwrap();
+        let key = PublicKey::from_spki(spki.as_ref()).unwrap();
+        let bytes = [&[0, 0x14, 0, 4, 1, 0], &[1u8; 256][..]].concat();
+        assert!(parse(&bytes).is_err());
+        let signature = parse_with(&bytes, Sha1::Legacy).unwrap();
+        let strict = signature.verify(&key, b"m").unwrap_err();
+        assert!(
+            matches!(strict, SignatureError::Unsuitable { .. }),
+            "{strict}"
+        );
+        let legacy = signature.verify(&LegacyKey(&key), b"m").unwrap_err();
+        assert!(matches!(legacy, SignatureError::Invalid { .. }), "{legacy}");
     }
 }
