@@ -7,8 +7,13 @@
 pub mod cache;
 pub mod certificate;
 pub mod crl;
+pub mod extension;
 pub mod name;
 pub mod path;
 
 pub use cache::SignatureCache;
 pub use certificate::{Certificate, X509Error};
+pub use crl::{Crl, Revocation};
+
+#[cfg(test)]
+pub(crate) mod testing;
