@@ -10,10 +10,13 @@ pub mod crl;
 pub mod extension;
 pub mod name;
 pub mod path;
+pub mod store;
 
 pub use cache::SignatureCache;
 pub use certificate::{Certificate, X509Error};
 pub use crl::{Crl, Revocation};
+pub use path::{Path, PathError, Rules};
+pub use store::Store;
 
 #[cfg(test)]
 pub(crate) mod testing;

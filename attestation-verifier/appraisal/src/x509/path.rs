@@ -1,1 +1,487 @@
-//! Paths from a certificate up to a pinned root (RFC 5280 section 6, as far as the profiles read here need it).
+//! Paths from a certificate up to a pinned root (RFC 5280 section 6, as far as the profiles read here need it,
+//! and stricter where it leaves a choice).
+//!
+//! - An issuer is found by its name, byte for byte, and counts when its key verifies the signature over the bytes
+//!   received. Identifiers of keys only order the candidates.
+//! - A root is pinned by its bytes: its signature and its dates are not looked at, because whoever pinned it
+//!   decided. Every other certificate must be valid at the time given.
+//! - Every issuer, the root included, must be a CA, within its path length (self-issued certificates count), with
+//!   keyCertSign where keyUsage is there, and with the purpose asked for where extKeyUsage is there.
+//! - Understood critical extensions: keyUsage, basicConstraints, extKeyUsage, subjectAltName (its reader decides),
+//!   certificatePolicies (any policy will do). Name constraints are refused, critical or not; every other critical
+//!   extension is refused by name.
+//! - One key, or one certificate, twice in a path is refused. Depth and work are bounded.
+//!
+//! Not proven: that a root deserves trust, and that a certificate was not revoked, unless lists are given.
+
+use super::cache::SignatureCache;
+use super::certificate::{Certificate, X509Error};
+use super::crl::{Revocation, RevocationError};
+use super::extension::{
+    BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, KEY_USAGE, KeyUsage, NAME_CONSTRAINTS, POLICIES,
+    SUBJECT_ALT_NAME,
+};
+use super::name::text;
+use super::store::Store;
+use crate::crypto::der::{self, DerError};
+use crate::crypto::signature::{Scheme, Sha1};
+use crate::tpm::algorithm::HashAlg;
+use assay_protocol::ids::UnixMs;
+
+/// Most certificates in a path, leaf and root included.
+pub const DEPTH_MAX: usize = 6;
+/// Most signatures verified in the search for one path.
+pub const SIGNATURES_MAX: usize = 64;
+
+const UNDERSTOOD: [&[u8]; 5] = [
+    KEY_USAGE,
+    BASIC_CONSTRAINTS,
+    EXTENDED_KEY_USAGE,
+    SUBJECT_ALT_NAME,
+    POLICIES,
+];
+const EMPTY_NAME: &[u8] = &[0x30, 0];
+/// anyExtendedKeyUsage: in a CA it restricts nothing.
+const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0];
+
+/// What a path must satisfy.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'p, 'c> {
+    /// The time certificates must be valid at.
+    pub at: UnixMs,
+    /// The purpose every CA that names purposes must name (content of the object identifier). The leaf's own
+    /// purposes are for the caller to judge.
+    pub purpose: Option<&'p [u8]>,
+    /// Whether SHA-1 is accepted under signatures: a named exception for old intermediates.
+    pub sha1: Sha1,
+    /// The revocation lists, and whether each certificate below the root needs an answer.
+    pub revocation: Revocation<'p, 'c>,
+}
+
+impl Rules<'_, '_> {
+    /// Valid at `at`, no SHA-1, no purpose asked for, no lists.
+    pub fn at(at: UnixMs) -> Self {
+        Self {
+            at,
+            purpose: None,
+            sha1: Sha1::Refused,
+            revocation: Revocation::default(),
+        }
+    }
+}
+
+/// A valid path, leaf first, root last; made by [`find`] only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path<'a>(Vec<Certificate<'a>>);
+
+impl<'a> Path<'a> {
+    /// The certificate that was asked about.
+    pub fn leaf(&self) -> Option<&Certificate<'a>> {
+        self.0.first()
+    }
+
+    /// The pinned root.
+    pub fn root(&self) -> Option<&Certificate<'a>> {
+        self.0.last()
+    }
+
+    /// Every certificate, leaf first; at least two.
+    pub fn certificates(&self) -> &[Certificate<'a>] {
+        &self.0
+    }
+}
+
+/// There is no valid path. Of several attempts, the one that came furthest is named.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// Nobody of that name is among the certificates given.
+    #[error("its issuer is not in the bundle of trust roots: {issuer}")]
+    NotInBundle {
+        /// The name looked for.
+        issuer: String,
+    },
+    /// The issuer's key does not verify the signature.
+    #[error("{subject}: expected a signature by its issuer, got one that does not verify: {error}")]
+    Signature {
+        /// Whose signature.
+        subject: String,
+        /// What is wrong with it.
+        error: X509Error,
+    },
+    /// Signed with SHA-1 and the policy does not say that it may be.
+    #[error(
+        "{subject}: expected a signature with SHA-2, got SHA-1 (only the legacy policy takes it)"
+    )]
+    Sha1 {
+        /// Whose signature.
+        subject: String,
+    },
+    /// It has expired.
+    #[error("{subject}: expired at {not_after_s}, appraised at {at_s} (Unix seconds)")]
+    Expired {
+        /// Whose validity.
+        subject: String,
+        /// End of validity, Unix seconds.
+        not_after_s: i64,
+        /// Time of the appraisal, Unix seconds.
+        at_s: u64,
+    },
+    /// It is not valid yet.
+    #[error("{subject}: not valid before {not_before_s}, appraised at {at_s} (Unix seconds)")]
+    NotYetValid {
+        /// Whose validity.
+        subject: String,
+        /// Start of validity, Unix seconds.
+        not_before_s: i64,
+        /// Time of the appraisal, Unix seconds.
+        at_s: u64,
+    },
+    /// An issuer that may not issue.
+    #[error("{subject}: basic constraints: expected a CA, got none")]
+    NotCa {
+        /// The issuer.
+        subject: String,
+    },
+    /// The certificate asked about is itself a CA.
+    #[error("{subject}: basic constraints: expected no CA at the end of the path, got a CA")]
+    CaAsLeaf {
+        /// The certificate.
+        subject: String,
+    },
+    /// More intermediates than an issuer allows.
+    #[error("{subject}: path length: expected at most {max} intermediates below it, got {actual}")]
+    PathLength {
+        /// The issuer.
+        subject: String,
+        /// What it allows.
+        max: u64,
+        /// What there is.
+        actual: usize,
+    },
+    /// An issuer whose key is not certified for certificates.
+    #[error("{subject}: key usage: expected keyCertSign, got {actual}")]
+    KeyUsage {
+        /// The issuer.
+        subject: String,
+        /// What it says.
+        actual: String,
+    },
+    /// An issuer for other purposes.
+    #[error("{subject}: extended key usage: expected {expected}, got {actual}")]
+    Purpose {
+        /// The issuer.
+        subject: String,
+        /// The purpose asked for.
+        expected: String,
+        /// What it says.
+        actual: String,
+    },
+    /// Name constraints are not evaluated here.
+    #[error("{subject}: expected no name constraints, got some: they are not understood")]
+    NameConstraints {
+        /// The issuer.
+        subject: String,
+    },
+    /// A critical extension that is not understood.
+    #[error("{subject}: critical extension {oid} is not understood")]
+    CriticalExtension {
+        /// The certificate.
+        subject: String,
+        /// The extension.
+        oid: String,
+    },
+    /// One key twice.
+    #[error("{subject}: its key is already in the path: a loop, or one key under two names")]
+    Loop {
+        /// The certificate that would be added.
+        subject: String,
+    },
+    /// Too many certificates.
+    #[error("{subject}: expected at most {DEPTH_MAX} certificates in a path, got more")]
+    TooDeep {
+        /// The certificate whose issuer would be one too many.
+        subject: String,
+    },
+    /// Too much work.
+    #[error("expected a path within {SIGNATURES_MAX} signatures, got more candidates")]
+    TooManyCandidates,
+    /// Revoked, or of a status nobody knows although the policy wants to.
+    #[error("{subject}: revocation: {error}")]
+    Revocation {
+        /// The certificate.
+        subject: String,
+        /// What its issuer's lists say.
+        error: RevocationError,
+    },
+    /// An extension that counts does not parse.
+    #[error("{subject}: {error}")]
+    Extension {
+        /// The certificate.
+        subject: String,
+        /// What is wrong with it.
+        error: DerError,
+    },
+}
+
+/// Finds a valid path from `leaf` to one of `roots` through any of `intermediates`.
+///
+/// Candidates are tried depth first, roots before intermediates, so that the same input gives the same path.
+pub fn find<'a>(
+    leaf: Certificate<'a>,
+    intermediates: &'a Store,
+    roots: &'a Store,
+    rules: &Rules<'_, '_>,
+    cache: &SignatureCache,
+) -> Result<Path<'a>, PathError> {
+    let constraints = leaf.basic_constraints().map_err(extension_of(&leaf))?;
+    if constraints.ca {
+        let subject = text(leaf.subject);
+        return Err(PathError::CaAsLeaf { subject });
+    }
+    critical_extensions(&leaf)?;
+    dates(&leaf, rules.at)?;
+    let search = Search {
+        intermediates,
+        roots,
+        rules,
+        cache,
+        signatures: 0,
+        furthest: None,
+    };
+    search.run(leaf)
+}
+
+struct Search<'s, 'a, 'p, 'c> {
+    intermediates: &'a Store,
+    roots: &'a Store,
+    rules: &'s Rules<'p, 'c>,
+    cache: &'s SignatureCache,
+    signatures: usize,
+    /// How far the best attempt came, and why it ended.
+    furthest: Option<((usize, u8), PathError)>,
+}
+
+impl<'a> Search<'_, 'a, '_, '_> {
+    fn run(mut self, leaf: Certificate<'a>) -> Result<Path<'a>, PathError> {
+        let issuer = text(leaf.issuer);
+        let mut open = vec![vec![leaf]];
+        while let Some(chain) = open.pop() {
+            let Some(last) = chain.last() else { continue };
+            let roots = candidates(self.roots, last);
+            let middles = candidates(self.intermediates, last);
+            if roots.is_empty() && middles.is_empty() {
+                let issuer = text(last.issuer);
+                self.note(chain.len(), PathError::NotInBundle { issuer });
+            }
+            for root in roots {
+                if self.extends(&chain, last, &root, true)? {
+                    return Ok(Path([chain, vec![root]].concat()));
+                }
+            }
+            // The best candidate is pushed last, to be tried first.
+            for middle in middles.into_iter().rev() {
+                if self.extends(&chain, last, &middle, false)? {
+                    open.push([chain.clone(), vec![middle]].concat());
+                }
+            }
+        }
+        let missing = PathError::NotInBundle { issuer };
+        Err(self.furthest.map_or(missing, |(_, error)| error))
+    }
+
+    /// Whether `issuer` may follow the chain; what speaks against it is noted.
+    fn extends(
+        &mut self,
+        chain: &[Certificate<'a>],
+        last: &Certificate<'a>,
+        issuer: &Certificate<'a>,
+        is_root: bool,
+    ) -> Result<bool, PathError> {
+        if self.signatures >= SIGNATURES_MAX {
+            return Err(PathError::TooManyCandidates);
+        }
+        let outcome = self.link(chain, last, issuer, is_root);
+        let extends = outcome.is_ok();
+        if let Err(error) = outcome {
+            self.note(chain.len(), error);
+        }
+        Ok(extends)
+    }
+
+    fn link(
+        &mut self,
+        chain: &[Certificate<'a>],
+        last: &Certificate<'a>,
+        issuer: &Certificate<'a>,
+        is_root: bool,
+    ) -> Result<(), PathError> {
+        if chain.len() >= DEPTH_MAX {
+            let subject = text(last.subject);
+            return Err(PathError::TooDeep { subject });
+        }
+        if chain.iter().any(|below| below.key == issuer.key) {
+            let subject = text(issuer.subject);
+            return Err(PathError::Loop { subject });
+        }
+        self.signature(last, issuer)?;
+        authority(issuer, self.rules.purpose, chain.len().saturating_sub(1))?;
+        critical_extensions(issuer)?;
+        if !is_root {
+            dates(issuer, self.rules.at)?;
+        }
+        let (at, sha1) = (self.rules.at, self.rules.sha1);
+        let revocation = self.rules.revocation;
+        revocation
+            .check(last, issuer, at, sha1, self.cache)
+            .map_err(|error| PathError::Revocation {
+                subject: text(last.subject),
+                error,
+            })
+    }
+
+    fn signature(
+        &mut self,
+        last: &Certificate<'a>,
+        issuer: &Certificate<'a>,
+    ) -> Result<(), PathError> {
+        if uses_sha1(last.scheme) && self.rules.sha1 == Sha1::Refused {
+            let subject = text(last.subject);
+            return Err(PathError::Sha1 { subject });
+        }
+        self.signatures = self.signatures.saturating_add(1);
+        last.verify_signature(&issuer.key, issuer.spki, self.rules.sha1, self.cache)
+            .map_err(|error| PathError::Signature {
+                subject: text(last.subject),
+                error,
+            })
+    }
+
+    /// Keeps the error of the attempt that came furthest; among equals the one that says most, then the first.
+    fn note(&mut self, depth: usize, error: PathError) {
+        let says = match error {
+            PathError::NotInBundle { .. } => 0,
+            PathError::Signature { .. } => 1,
+            _ => 2,
+        };
+        let rank = (depth, says);
+        if self.furthest.as_ref().is_none_or(|(best, _)| rank > *best) {
+            self.furthest = Some((rank, error));
+        }
+    }
+}
+
+/// Certificates named as the issuer of `last`; those whose key it names come first. The empty name is nobody's.
+fn candidates<'a>(store: &'a Store, last: &Certificate<'_>) -> Vec<Certificate<'a>> {
+    if last.issuer == EMPTY_NAME {
+        return Vec::new();
+    }
+    let named = last.authority_key_id().ok().flatten();
+    let mut found: Vec<Certificate<'a>> = store.named(last.issuer).collect();
+    found.sort_by_key(|candidate| {
+        named.is_none() || candidate.subject_key_id().ok().flatten() != named
+    });
+    found
+}
+
+/// Whether a certificate may issue one that has `below` intermediates under it.
+fn authority(
+    issuer: &Certificate<'_>,
+    purpose: Option<&[u8]>,
+    below: usize,
+) -> Result<(), PathError> {
+    let subject = || text(issuer.subject);
+    let constraints = issuer.basic_constraints().map_err(extension_of(issuer))?;
+    if !constraints.ca {
+        return Err(PathError::NotCa { subject: subject() });
+    }
+    if let Some(max) = constraints.path_length
+        && u64::try_from(below).unwrap_or(u64::MAX) > max
+    {
+        let (subject, actual) = (subject(), below);
+        return Err(PathError::PathLength {
+            subject,
+            max,
+            actual,
+        });
+    }
+    let usage = issuer.key_usage().map_err(extension_of(issuer))?;
+    if let Some(usage) = usage
+        && !usage.has(KeyUsage::CERT_SIGN)
+    {
+        let (subject, actual) = (subject(), usage.names());
+        return Err(PathError::KeyUsage { subject, actual });
+    }
+    purposes(issuer, purpose)
+}
+
+fn purposes(issuer: &Certificate<'_>, purpose: Option<&[u8]>) -> Result<(), PathError> {
+    let listed = issuer.purposes().map_err(extension_of(issuer))?;
+    let (Some(purpose), Some(listed)) = (purpose, listed) else {
+        return Ok(());
+    };
+    if listed.contains(&purpose) || listed.contains(&ANY_PURPOSE) {
+        return Ok(());
+    }
+    let listed: Vec<String> = listed.into_iter().map(der::dotted).collect();
+    Err(PathError::Purpose {
+        subject: text(issuer.subject),
+        expected: der::dotted(purpose),
+        actual: listed.join(", "),
+    })
+}
+
+fn critical_extensions(certificate: &Certificate<'_>) -> Result<(), PathError> {
+    let subject = || text(certificate.subject);
+    if certificate.extension(NAME_CONSTRAINTS).is_some() {
+        return Err(PathError::NameConstraints { subject: subject() });
+    }
+    let unknown = certificate
+        .extensions
+        .iter()
+        .find(|extension| extension.critical && !UNDERSTOOD.contains(&extension.oid));
+    match unknown {
+        None => Ok(()),
+        Some(extension) => Err(PathError::CriticalExtension {
+            subject: subject(),
+            oid: der::dotted(extension.oid),
+        }),
+    }
+}
+
+fn dates(certificate: &Certificate<'_>, at: UnixMs) -> Result<(), PathError> {
+    let validity = certificate.validity;
+    if validity.contains(at) {
+        return Ok(());
+    }
+    let (subject, at_s) = (text(certificate.subject), at.0 / 1_000);
+    let (not_before_s, not_after_s) = (validity.not_before_s, validity.not_after_s);
+    if i64::try_from(at_s).unwrap_or(i64::MAX) < not_before_s {
+        return Err(PathError::NotYetValid {
+            subject,
+            not_before_s,
+            at_s,
+        });
+    }
+    Err(PathError::Expired {
+        subject,
+        not_after_s,
+        at_s,
+    })
+}
+
+fn uses_sha1(scheme: Scheme) -> bool {
+    matches!(
+        scheme,
+        Scheme::RsaPkcs1(HashAlg::Sha1)
+            | Scheme::RsaPss(HashAlg::Sha1)
+            | Scheme::Ecdsa(HashAlg::Sha1)
+    )
+}
+
+fn extension_of(certificate: &Certificate<'_>) -> impl FnOnce(DerError) -> PathError {
+    let subject = text(certificate.subject);
+    move |error| PathError::Extension { subject, error }
+}
+
+#[cfg(test)]
+mod tests;

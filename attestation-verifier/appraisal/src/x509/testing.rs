@@ -32,7 +32,11 @@ pub(crate) fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     [head, content].concat()
 }
 
+/// A name with this common name; the empty name for an empty one.
 pub(crate) fn name(common: &str) -> Vec<u8> {
+    if common.is_empty() {
+        return vec![0x30, 0];
+    }
     named(&[0x55, 4, 3], common)
 }
 
