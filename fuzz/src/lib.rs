@@ -228,6 +228,7 @@ fn test_roots() -> TrustBundle {
             name: "fuzz".into(),
             kind: RootKind::Test,
             ek_type: EkType::Rsa2048,
+            firmware_min: 0,
             sha256: digest(&[root]),
             certificate: root.to_vec(),
             intermediates: vec![HexBytes(include_bytes!("../ek/intermediate.der").to_vec())],

@@ -24,6 +24,7 @@ use super::extension::{
 use super::name::text;
 use super::store::Store;
 use crate::crypto::der::{self, DerError};
+use crate::crypto::key::PublicKey;
 use crate::crypto::signature::{Scheme, Sha1};
 use crate::tpm::algorithm::HashAlg;
 use assay_protocol::ids::UnixMs;
@@ -70,24 +71,29 @@ impl Rules<'_, '_> {
     }
 }
 
-/// A valid path, leaf first, root last; made by [`find`] only.
+/// A valid path; made by [`find`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path<'a>(Vec<Certificate<'a>>);
+pub struct Path<'a> {
+    leaf: Certificate<'a>,
+    middles: Vec<Certificate<'a>>,
+    root: Certificate<'a>,
+}
 
 impl<'a> Path<'a> {
     /// The certificate that was asked about.
-    pub fn leaf(&self) -> Option<&Certificate<'a>> {
-        self.0.first()
+    pub fn leaf(&self) -> &Certificate<'a> {
+        &self.leaf
     }
 
     /// The pinned root.
-    pub fn root(&self) -> Option<&Certificate<'a>> {
-        self.0.last()
+    pub fn root(&self) -> &Certificate<'a> {
+        &self.root
     }
 
-    /// Every certificate, leaf first; at least two.
-    pub fn certificates(&self) -> &[Certificate<'a>] {
-        &self.0
+    /// Every certificate, leaf first, root last.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate<'a>> {
+        let below = core::iter::once(&self.leaf).chain(&self.middles);
+        below.chain(core::iter::once(&self.root))
     }
 }
 
@@ -261,27 +267,63 @@ struct Search<'s, 'a, 'p, 'c> {
     furthest: Option<((usize, u8), PathError)>,
 }
 
+/// A path that has no root yet.
+#[derive(Clone)]
+struct Chain<'a> {
+    leaf: Certificate<'a>,
+    middles: Vec<Certificate<'a>>,
+}
+
+impl<'a> Chain<'a> {
+    fn last(&self) -> &Certificate<'a> {
+        self.middles.last().unwrap_or(&self.leaf)
+    }
+
+    fn len(&self) -> usize {
+        self.middles.len().saturating_add(1)
+    }
+
+    fn has_key(&self, key: &PublicKey) -> bool {
+        self.leaf.key == *key || self.middles.iter().any(|middle| middle.key == *key)
+    }
+
+    fn with(&self, middle: Certificate<'a>) -> Self {
+        let mut longer = self.clone();
+        longer.middles.push(middle);
+        longer
+    }
+
+    fn under(self, root: Certificate<'a>) -> Path<'a> {
+        let Self { leaf, middles } = self;
+        Path {
+            leaf,
+            middles,
+            root,
+        }
+    }
+}
+
 impl<'a> Search<'_, 'a, '_, '_> {
     fn run(mut self, leaf: Certificate<'a>) -> Result<Path<'a>, PathError> {
         let issuer = text(leaf.issuer);
-        let mut open = vec![vec![leaf]];
+        let middles = Vec::new();
+        let mut open = vec![Chain { leaf, middles }];
         while let Some(chain) = open.pop() {
-            let Some(last) = chain.last() else { continue };
-            let roots = candidates(self.roots, last);
-            let middles = candidates(self.intermediates, last);
+            let roots = candidates(self.roots, chain.last());
+            let middles = candidates(self.intermediates, chain.last());
             if roots.is_empty() && middles.is_empty() {
-                let issuer = text(last.issuer);
+                let issuer = text(chain.last().issuer);
                 self.note(chain.len(), PathError::NotInBundle { issuer });
             }
             for root in roots {
-                if self.extends(&chain, last, &root, true)? {
-                    return Ok(Path([chain, vec![root]].concat()));
+                if self.extends(&chain, &root, true)? {
+                    return Ok(chain.under(root));
                 }
             }
             // The best candidate is pushed last, to be tried first.
             for middle in middles.into_iter().rev() {
-                if self.extends(&chain, last, &middle, false)? {
-                    open.push([chain.clone(), vec![middle]].concat());
+                if self.extends(&chain, &middle, false)? {
+                    open.push(chain.with(middle));
                 }
             }
         }
@@ -292,15 +334,14 @@ impl<'a> Search<'_, 'a, '_, '_> {
     /// Whether `issuer` may follow the chain; what speaks against it is noted.
     fn extends(
         &mut self,
-        chain: &[Certificate<'a>],
-        last: &Certificate<'a>,
+        chain: &Chain<'a>,
         issuer: &Certificate<'a>,
         is_root: bool,
     ) -> Result<bool, PathError> {
         if self.signatures >= SIGNATURES_MAX {
             return Err(PathError::TooManyCandidates);
         }
-        let outcome = self.link(chain, last, issuer, is_root);
+        let outcome = self.link(chain, issuer, is_root);
         let extends = outcome.is_ok();
         if let Err(error) = outcome {
             self.note(chain.len(), error);
@@ -310,21 +351,21 @@ impl<'a> Search<'_, 'a, '_, '_> {
 
     fn link(
         &mut self,
-        chain: &[Certificate<'a>],
-        last: &Certificate<'a>,
+        chain: &Chain<'a>,
         issuer: &Certificate<'a>,
         is_root: bool,
     ) -> Result<(), PathError> {
+        let last = chain.last();
         if chain.len() >= DEPTH_MAX {
             let subject = text(last.subject);
             return Err(PathError::TooDeep { subject });
         }
-        if chain.iter().any(|below| below.key == issuer.key) {
+        if chain.has_key(&issuer.key) {
             let subject = text(issuer.subject);
             return Err(PathError::Loop { subject });
         }
         self.signature(last, issuer)?;
-        authority(issuer, self.rules.purpose, chain.len().saturating_sub(1))?;
+        authority(issuer, self.rules.purpose, chain.middles.len())?;
         critical_extensions(issuer)?;
         if !is_root {
             dates(issuer, self.rules.at)?;

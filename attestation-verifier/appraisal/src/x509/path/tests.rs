@@ -40,7 +40,9 @@ fn find_at(
     let leaf = Certificate::parse(leaf).unwrap();
     let (middles, roots) = (store(middles), store(roots));
     let path = find(leaf, &middles, &roots, rules, &SignatureCache::new())?;
-    let certificates = path.certificates().iter();
+    assert_eq!(path.leaf().bytes, path.certificates().next().unwrap().bytes);
+    assert_eq!(path.root().bytes, path.certificates().last().unwrap().bytes);
+    let certificates = path.certificates();
     Ok(certificates.map(|c| c.bytes.to_vec()).collect())
 }
 
