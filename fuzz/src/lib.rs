@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod node;
+pub mod x509;
 #[path = "../../vm-tests/testbed/tests/samples/mod.rs"]
 pub mod samples;
 

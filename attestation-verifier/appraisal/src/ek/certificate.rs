@@ -194,7 +194,16 @@ pub fn chain<'a>(
     chained(path, &leaf.key, roots)
 }
 
-/// The same steps as checks, named and listed. Yields the key when every one passed.
+/// What [`examine`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Examined<'a> {
+    /// The path, whatever the key is for.
+    pub path: Option<Path<'a>>,
+    /// The key, when every check passed.
+    pub key: Option<ChainedEk<'a>>,
+}
+
+/// The same steps as checks, named and listed.
 ///
 /// Names: `ek-certificate`, `ek-path`, `ek-purpose`, `ek-key-usage`, `ek-key`, and `ek-eligible` where the root's
 /// standing is known.
@@ -203,10 +212,10 @@ pub fn examine<'a>(
     roots: &'a Roots,
     rules: &Rules<'_, '_>,
     checks: &mut Checks,
-) -> Result<Option<ChainedEk<'a>>, Stopped> {
+) -> Result<Examined<'a>, Stopped> {
     let expected = "a DER certificate and nothing after it but padding";
     let Some(leaf) = checks.value("ek-certificate", expected, parse(certificate))? else {
-        return Ok(None);
+        return Ok(Examined::default());
     };
     let expected = "a valid path to a trusted root";
     let path = checks.value("ek-path", expected, find(leaf.clone(), roots, rules))?;
@@ -216,20 +225,23 @@ pub fn examine<'a>(
     let usage = checks.value("ek-key-usage", expected, check_key_usage(&leaf))?;
     let expected = "a key that has a default template";
     let key = checks.value("ek-key", expected, EkKey::from_public(&leaf.key))?;
-    let (Some(path), Some(()), Some(()), Some(_)) = (path, purpose, usage, key) else {
-        return Ok(None);
+    let sound = purpose.is_some() && usage.is_some() && key.is_some();
+    let found = path.clone().filter(|_| sound);
+    let chained = found.and_then(|path| chained(path, &leaf.key, roots).ok());
+    let key = match chained {
+        Some(chained) if eligible(&chained, checks)? => Some(chained),
+        _ => None,
     };
-    let Ok(chained) = chained(path, &leaf.key, roots) else {
-        return Ok(None);
+    Ok(Examined { path, key })
+}
+
+fn eligible(chained: &ChainedEk<'_>, checks: &mut Checks) -> Result<bool, Stopped> {
+    let Some(standing) = chained.standing else {
+        return Ok(true);
     };
-    if let Some(standing) = chained.standing {
-        let expected = format!("{}, the eligible kind", standing.eligible_name());
-        let certified = chained.certified();
-        if checks.value("ek-eligible", expected, certified)?.is_none() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(chained))
+    let expected = format!("{}, the eligible kind", standing.eligible_name());
+    let certified = checks.value("ek-eligible", expected, chained.certified())?;
+    Ok(certified.is_some())
 }
 
 /// The certificate at the start of what a TPM's NV index holds: **not authenticated**.

@@ -2,7 +2,7 @@
 //!
 //! Why not a library: some vendors' certificates are not DER (Nuvoton orders a SET wrongly), carry critical
 //! extensions that libraries refuse, or have serial number 0 (AMD). Each oddity is handled on purpose and
-//! listed in ARCHITECTURE.md, section 7; everything else is refused.
+//! listed at [`crate::ek`]; everything else is refused.
 
 pub mod cache;
 pub mod certificate;

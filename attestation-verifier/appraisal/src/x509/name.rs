@@ -10,6 +10,9 @@ pub const SERIAL_NUMBER: &[u8] = &[0x55, 4, 5];
 /// Longest text made of a name, characters.
 const TEXT_MAX: usize = 256;
 
+/// Object identifier and content of the value.
+pub type Attribute<'a> = (&'a [u8], &'a [u8]);
+
 /// The attribute types that [`text`] shows by name.
 const SHOWN: [(u8, &str); 8] = [
     (3, "CN"),
@@ -28,8 +31,8 @@ pub fn attribute(name: &[u8], oid: &[u8]) -> Result<Option<String>, DerError> {
     Ok(found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()))
 }
 
-/// All attributes of a name (its whole DER element) in their order: object identifier and content of the value.
-pub fn attributes(name: &[u8]) -> Result<Vec<(&[u8], &[u8])>, DerError> {
+/// All attributes of a name (its whole DER element) in their order.
+pub fn attributes(name: &[u8]) -> Result<Vec<Attribute<'_>>, DerError> {
     let mut outer = Der::new(name);
     let mut sets = outer.enter("name", der::SEQUENCE)?;
     outer.finish("name")?;
