@@ -365,6 +365,12 @@ fn bare_roots_must_be_certificates_and_there_must_be_one() {
         refused(&[&root], &[b"x"]),
         RootError::Malformed { .. }
     ));
+    let many = |count| Roots::bare(vec![root.as_slice(); count], []);
+    assert!(many(CERTIFICATES_MAX).is_ok());
+    assert!(matches!(
+        many(CERTIFICATES_MAX + 1),
+        Err(RootError::Count { .. })
+    ));
     let both = Roots::bare([root.as_slice(), &root], [root.as_slice()]).unwrap();
     assert_eq!((both.anchors().len(), both.intermediates().len()), (1, 1));
 }

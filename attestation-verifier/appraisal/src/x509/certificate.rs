@@ -418,6 +418,9 @@ fn hash_of(mut wrapper: Der<'_>) -> Result<HashAlg, X509Error> {
 }
 
 #[cfg(test)]
+mod parsing;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

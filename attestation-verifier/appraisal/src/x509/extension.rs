@@ -201,3 +201,127 @@ pub(super) fn authority_key_id(value: &[u8]) -> Result<Option<&[u8]>, DerError> 
     let id = r.optional("keyIdentifier", 0x80)?;
     Ok(id.map(|element| element.content))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Ca, extension, tlv};
+    use super::*;
+
+    fn with<T>(extensions: &[Vec<u8>], read: impl Fn(&Certificate<'_>) -> T) -> T {
+        let ca = Ca::new("Issuer");
+        let der = ca.issue("x", &ca.spki(), ["20", "30"], extensions);
+        read(&Certificate::parse(&der).unwrap())
+    }
+
+    #[test]
+    fn basic_constraints_are_a_flag_and_a_number() {
+        let read = |value: &[u8]| {
+            let list = [extension(BASIC_CONSTRAINTS, true, value)];
+            with(&list, |c| c.basic_constraints())
+        };
+        let is = |ca, path_length| Ok(BasicConstraints { ca, path_length });
+        assert_eq!(with(&[], |c| c.basic_constraints()), is(false, None));
+        assert_eq!(read(&[0x30, 0]), is(false, None));
+        assert_eq!(read(&[0x30, 3, 1, 1, 0]), is(false, None));
+        assert_eq!(read(&[0x30, 3, 1, 1, 0xff]), is(true, None));
+        assert_eq!(read(&[0x30, 6, 1, 1, 0xff, 2, 1, 3]), is(true, Some(3)));
+        for bad in [
+            &[0x30, 3, 1, 1, 1][..],
+            &[0x30, 6, 1, 1, 0xff, 2, 1, 0x80],
+            &[0x30, 5, 1, 1, 0xff, 5, 0],
+            &[0x30, 0, 5, 0],
+        ] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn key_usage_is_named_bits() {
+        let read = |value: &[u8]| {
+            let list = [extension(KEY_USAGE, true, value)];
+            with(&list, |c| c.key_usage())
+        };
+        assert_eq!(with(&[], |c| c.key_usage()), Ok(None));
+        let usage = read(&[3, 3, 7, 0xb0, 0x80]).unwrap().unwrap();
+        let names = "digitalSignature, keyEncipherment, dataEncipherment, decipherOnly";
+        assert_eq!(usage.names(), names);
+        assert!(usage.has(KeyUsage::DIGITAL_SIGNATURE) && usage.has(KeyUsage::KEY_ENCIPHERMENT));
+        assert!(!usage.has(KeyUsage::CERT_SIGN) && !usage.has(KeyUsage::CRL_SIGN));
+        let both = KeyUsage(KeyUsage::DIGITAL_SIGNATURE.0 | KeyUsage::KEY_AGREEMENT.0);
+        assert!(!usage.has(both), "one of two is not both");
+        assert_eq!(
+            read(&[3, 2, 1, 6]).unwrap().unwrap().names(),
+            "keyCertSign, cRLSign"
+        );
+        let agreement = read(&[3, 2, 3, 8]).unwrap().unwrap();
+        assert!(agreement.has(KeyUsage::KEY_AGREEMENT));
+        assert!(read(&[3, 2, 7, 0x80]).is_ok());
+        for bad in [
+            &[3, 1, 0][..],
+            &[3, 4, 0, 1, 1, 1],
+            &[3, 2, 8, 0],
+            &[3, 2, 0, 1, 0],
+        ] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn purposes_are_a_list_that_is_neither_empty_nor_endless() {
+        let read = |count: usize| {
+            let list = tlv(0x30, &[&[6, 1, 0x2a].repeat(count)]);
+            let list = [extension(EXTENDED_KEY_USAGE, false, &list)];
+            with(&list, |c| c.purposes().map(|list| list.map(|l| l.len())))
+        };
+        assert_eq!(
+            with(&[], |c| c.purposes().map(|list| list.is_none())),
+            Ok(true)
+        );
+        assert!(read(0).is_err());
+        assert_eq!(read(LIST_MAX), Ok(Some(LIST_MAX)));
+        assert!(read(LIST_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn addresses_of_issuers_are_read_and_others_passed_over() {
+        let ocsp: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1];
+        let access = |method: &[u8], tag: u8, address: &[u8]| {
+            tlv(0x30, &[&tlv(6, &[method]), &tlv(tag, &[address])])
+        };
+        let list = [
+            access(CA_ISSUERS, URI, b"one"),
+            access(ocsp, URI, b"two"),
+            access(CA_ISSUERS, 0x82, b"three"),
+            access(CA_ISSUERS, URI, b"four"),
+        ];
+        let list = [extension(
+            AUTHORITY_INFO,
+            false,
+            &tlv(0x30, &[&list.concat()]),
+        )];
+        let read = |c: &Certificate<'_>| {
+            let list = c.issuer_addresses().unwrap().into_iter();
+            list.map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        assert_eq!(with(&list, read), [b"one".to_vec(), b"four".to_vec()]);
+        assert!(with(&[], read).is_empty());
+    }
+
+    #[test]
+    fn identifiers_of_keys_are_hints() {
+        let list = [
+            extension(SUBJECT_KEY, false, &[4, 2, 7, 8]),
+            extension(AUTHORITY_KEY, false, &[0x30, 3, 0x80, 1, 9]),
+        ];
+        with(&list, |c| {
+            assert_eq!(c.subject_key_id(), Ok(Some(&[7, 8][..])));
+            assert_eq!(c.authority_key_id(), Ok(Some(&[9][..])));
+        });
+        with(&[], |c| {
+            assert_eq!(
+                (c.subject_key_id(), c.authority_key_id()),
+                (Ok(None), Ok(None))
+            );
+        });
+    }
+}
