@@ -69,8 +69,8 @@ fn verify(arguments: &Verify) -> Result<Finding> {
     let lists = files::lists(&arguments.crl)?;
     let ignored = [anchors.ignored(), middles.ignored.as_slice()].concat();
 
-    let lists: Vec<_> = lists.iter().map(|(_, der)| Crl::parse(der)).collect();
-    let lists: Result<Vec<Crl<'_>>, _> = lists.into_iter().collect();
+    let lists = lists.iter().map(|(path, der)| files::list(path, der));
+    let lists: Result<Vec<Crl<'_>>, String> = lists.collect();
     let expected = "a complete list of one issuer in each file";
     let lists = match arguments.crl.is_empty() {
         true => Some(Vec::new()),

@@ -1,6 +1,7 @@
 //! Every way a revocation list can be wrong, and what a good one says.
 
 use super::*;
+use crate::x509::extension::CRL_POINTS;
 use crate::x509::testing::{Ca, Subject, ca_constraints, date, extension, name, tlv};
 use std::sync::LazyLock;
 

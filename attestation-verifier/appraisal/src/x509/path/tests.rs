@@ -1,7 +1,8 @@
 //! Every way a path can be wrong, with certificates made here.
 
 use super::*;
-use crate::x509::crl::{Crl, Unknown};
+use crate::x509::certificate::X509Error;
+use crate::x509::crl::{Crl, RevocationError, Unknown};
 use crate::x509::testing::{
     Ca, EKU_EK, KEY_USAGE as KEY_USAGE_OID, PURPOSES, Subject, USAGE_CA, ca_constraints,
     ca_extensions, extension, name, tlv,

@@ -3,7 +3,7 @@
 use crate::verifier::input;
 use anyhow::{Context as _, Result, bail};
 use assay_appraisal::ek::{RootError, Roots};
-use assay_appraisal::x509::Certificate;
+use assay_appraisal::x509::{Certificate, Crl};
 use assay_protocol::trust::{RootKind, TrustBundle, TrustFile};
 use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
@@ -194,4 +194,9 @@ pub fn lists(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         }
     }
     Ok(lists)
+}
+
+/// A list as parsed; the error names its file.
+pub fn list<'a>(path: &Path, der: &'a [u8]) -> Result<Crl<'a>, String> {
+    Crl::parse(der).map_err(|error| format!("{}: {error}", path.display()))
 }
