@@ -4,6 +4,7 @@
 
 pub mod node;
 pub mod tpm;
+pub mod x509;
 #[path = "../../vm-tests/testbed/tests/samples/mod.rs"]
 pub mod samples;
 
@@ -229,6 +230,7 @@ fn test_roots() -> TrustBundle {
             name: "fuzz".into(),
             kind: RootKind::Test,
             ek_type: EkType::Rsa2048,
+            firmware_min: 0,
             sha256: digest(&[root]),
             certificate: root.to_vec(),
             intermediates: vec![HexBytes(include_bytes!("../ek/intermediate.der").to_vec())],

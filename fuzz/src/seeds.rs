@@ -23,11 +23,15 @@ struct Corpus(PathBuf);
 
 impl Corpus {
     fn add(&self, target: &str, seeds: impl IntoIterator<Item = Vec<u8>>) {
+        for (number, seed) in seeds.into_iter().enumerate() {
+            self.add_as(target, number, seed);
+        }
+    }
+
+    fn add_as(&self, target: &str, number: usize, seed: Vec<u8>) {
         let dir = self.0.join(target);
         std::fs::create_dir_all(&dir).expect("a corpus folder");
-        for (number, seed) in seeds.into_iter().enumerate() {
-            std::fs::write(dir.join(format!("seed-{number:02}")), seed).expect("a seed");
-        }
+        std::fs::write(dir.join(format!("seed-{number:02}")), seed).expect("a seed");
     }
 }
 
@@ -44,6 +48,9 @@ fn main() {
         corpus.add(target, seeds);
     }
     archive(&corpus);
+    for (number, (target, seed)) in assay_fuzz::x509::seeds().into_iter().enumerate() {
+        corpus.add_as(target, number, seed);
+    }
     corpus.add("frames", frames());
     corpus.add("agent_config", [node::config().into_bytes()]);
     corpus.add(

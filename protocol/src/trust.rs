@@ -40,6 +40,9 @@ pub struct VendorRoot {
     pub kind: RootKind,
     /// The EK type that counts.
     pub ek_type: EkType,
+    /// The least `firmwareVersion` a quote of its TPMs may carry (TPMS_ATTEST, TPM 2.0 part 2 section 10.12.12),
+    /// as the vendor's advisories say; 0 = none.
+    pub firmware_min: u64,
     /// SHA-256 of the root certificate's DER.
     pub sha256: Digest,
     /// The root certificate, DER, hexadecimal.

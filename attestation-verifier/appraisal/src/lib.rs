@@ -27,6 +27,7 @@ pub mod cose_sign1;
 pub mod crypto;
 pub mod ek;
 pub mod eventlog;
+pub mod idevid;
 pub mod ima;
 pub mod quote;
 pub mod snp;

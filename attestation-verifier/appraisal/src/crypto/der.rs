@@ -6,7 +6,7 @@
 use core::fmt;
 
 /// Longest element accepted, bytes.
-pub const DER_BYTES_MAX: usize = 1 << 20;
+pub const DER_BYTES_MAX: usize = 1 << 23;
 
 /// BOOLEAN.
 pub const BOOLEAN: u8 = 0x01;

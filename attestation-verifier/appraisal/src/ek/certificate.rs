@@ -1,25 +1,23 @@
 //! An endorsement key certificate, from the bytes in the TPM's NV to a certified key
 //! (TCG EK Credential Profile for TPM 2.0).
 
-use super::roots::Roots;
-use crate::crypto::key::{KeyError, PublicKey};
+use super::roots::{Roots, Standing};
+use crate::checks::{Checks, Stopped};
+use crate::crypto::der::{self, Der, DerError};
+use crate::crypto::key::PublicKey;
 use crate::tpm::ek_template::{EkKey, EkKeyError};
 use crate::tpm::node_id::node_id;
+use crate::x509::extension::KeyUsage;
+use crate::x509::path::{self, Path, PathError, Rules};
+use crate::x509::{Certificate, X509Error};
 use assay_protocol::ids::{Digest, NodeId, UnixMs};
 use assay_protocol::limits::EK_CERTIFICATE_BYTES_MAX;
 use assay_protocol::trust::RootKind;
-use core::time::Duration;
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
-use x509_cert::der::{Decode, asn1::ObjectIdentifier};
-use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage as KeyUsageBits};
 
-/// tcg-kp-EKCertificate.
-const OID_EK_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.1");
-/// The same, DER without tag and length.
-const OID_EK_CERTIFICATE_DER: [u8; 5] = [0x67, 0x81, 0x05, 0x08, 0x01];
-const OID_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
-const OID_EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+/// tcg-kp-EKCertificate, 2.23.133.8.1.
+pub const EK_PURPOSE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
+/// Tag of the TCG 1.2 stored-certificate structure (TCG PC Client Specific Implementation, section 7.3.2).
+const TCG_STORED: [u8; 2] = [0x10, 0x01];
 
 /// A certificate does not certify an eligible endorsement key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +27,10 @@ pub enum EkError {
     TooLarge(usize),
     /// Not one DER certificate.
     #[error("EK certificate: expected a DER certificate, got {0}")]
-    Malformed(String),
+    Malformed(#[from] DerError),
+    /// The wrapper of TPM 1.2.
+    #[error("EK certificate: expected a DER certificate, got the wrapper of TPM 1.2 (10 01)")]
+    Wrapped,
     /// Bytes after the certificate that are not NV padding.
     #[error(
         "EK certificate: expected only 0x00 or 0xFF padding after the certificate, got {byte:#04x} at offset {offset}"
@@ -40,35 +41,15 @@ pub enum EkError {
         /// The byte.
         byte: u8,
     },
-    /// No configured root issued it.
-    #[error("EK certificate: its issuer is not in the bundle of trust roots")]
-    NotInBundle,
-    /// An issuer's signature does not verify.
-    #[error("EK certificate: expected a signature by its issuer, got one that does not verify")]
-    Signature,
-    /// A certificate of the chain has expired.
-    #[error(
-        "EK certificate: expired at {not_after_unix_s}, appraised at {at_unix_s} (Unix seconds)"
-    )]
-    Expired {
-        /// End of validity, Unix seconds.
-        not_after_unix_s: u64,
-        /// Time of the appraisal, Unix seconds.
-        at_unix_s: u64,
-    },
-    /// A certificate of the chain is not valid yet.
-    #[error(
-        "EK certificate: not valid before {not_before_unix_s}, appraised at {at_unix_s} (Unix seconds)"
-    )]
-    NotYetValid {
-        /// Start of validity, Unix seconds.
-        not_before_unix_s: u64,
-        /// Time of the appraisal, Unix seconds.
-        at_unix_s: u64,
-    },
+    /// A certificate of another form.
+    #[error("EK {0}")]
+    Certificate(#[from] X509Error),
+    /// No valid path to a configured root.
+    #[error("EK certificate: {0}")]
+    Path(#[from] PathError),
     /// The certificate is not one for an endorsement key.
     #[error("EK certificate: extended key usage: expected 2.23.133.8.1 (EK certificate), got {0}")]
-    Usage(String),
+    Purpose(String),
     /// The key is not certified for what an endorsement key does.
     #[error("EK certificate: key usage: expected {expected}, got {actual}")]
     KeyUsage {
@@ -77,9 +58,9 @@ pub enum EkError {
         /// What the certificate says.
         actual: String,
     },
-    /// Any other rule of path validation.
-    #[error("EK certificate: chain: {0}")]
-    Chain(String),
+    /// The key has no default template.
+    #[error("EK certificate: {0}: not an eligible endorsement key")]
+    Key(#[from] EkKeyError),
     /// The key has no node id under this root.
     #[error(
         "EK certificate: root {root}: eligible is {eligible}, got {actual}: not an eligible endorsement key"
@@ -92,9 +73,11 @@ pub enum EkError {
         /// The kind found.
         actual: String,
     },
-    /// The key cannot be decoded.
-    #[error("EK certificate: {0}")]
-    Key(#[from] KeyError),
+    /// Nothing is known of the root.
+    #[error(
+        "EK certificate: root {0}: expected a root whose kind is known, got a bare certificate"
+    )]
+    UnknownKind(Digest),
 }
 
 /// An endorsement key that a configured root certified and whose kind is eligible under that root.
@@ -104,7 +87,7 @@ pub enum EkError {
 pub struct CertifiedEk {
     key: EkKey,
     root: Digest,
-    root_kind: RootKind,
+    standing: Standing,
 }
 
 impl CertifiedEk {
@@ -125,7 +108,12 @@ impl CertifiedEk {
 
     /// What that root vouches for.
     pub fn root_kind(&self) -> RootKind {
-        self.root_kind
+        self.standing.kind
+    }
+
+    /// The least `firmwareVersion` a quote of this TPM may carry; 0 = none. Whoever appraises quotes enforces it.
+    pub fn firmware_min(&self) -> u64 {
+        self.standing.firmware_min
     }
 
     /// Refuses a `TPMT_PUBLIC` that is not the default template with this key, byte for byte.
@@ -134,29 +122,131 @@ impl CertifiedEk {
     }
 }
 
-/// Certifies an endorsement key at time `at`.
+/// A certificate with a valid path to a pinned root, for a key of a kind that endorsement keys have. Whether that
+/// root's TPMs count at all is not decided: see [`ChainedEk::certified`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainedEk<'a> {
+    path: Path<'a>,
+    key: EkKey,
+    root: Digest,
+    standing: Option<Standing>,
+}
+
+impl<'a> ChainedEk<'a> {
+    /// The certificates, leaf first, root last.
+    pub fn path(&self) -> &Path<'a> {
+        &self.path
+    }
+
+    /// The key.
+    pub fn key(&self) -> &EkKey {
+        &self.key
+    }
+
+    /// SHA-256 of the root's DER bytes.
+    pub fn root(&self) -> Digest {
+        self.root
+    }
+
+    /// What the network says of that root; nothing of a bare one.
+    pub fn standing(&self) -> Option<Standing> {
+        self.standing
+    }
+
+    /// The certified key: the root's kind must be known and the key's kind the one eligible under it.
+    pub fn certified(&self) -> Result<CertifiedEk, EkError> {
+        let root = self.root;
+        let standing = self.standing.ok_or(EkError::UnknownKind(root))?;
+        if self.key.kind() != standing.eligible {
+            return Err(EkError::NotEligible {
+                root,
+                eligible: standing.eligible_name(),
+                actual: crate::tpm::ek_template::kind_name(self.key.kind()).into(),
+            });
+        }
+        let key = self.key;
+        Ok(CertifiedEk {
+            key,
+            root,
+            standing,
+        })
+    }
+}
+
+/// Certifies an endorsement key at time `at`: no SHA-1, no revocation lists.
 ///
 /// `certificate` is what the TPM's NV index holds, padding included. Intermediates come from the
 /// bundle and count only as far as one of its roots signed them.
 pub fn certify(certificate: &[u8], roots: &Roots, at: UnixMs) -> Result<CertifiedEk, EkError> {
-    let der = CertificateDer::from(strip_padding(certificate)?);
-    let leaf = EndEntityCert::try_from(&der).map_err(|e| EkError::Malformed(format!("{e:?}")))?;
-    let at = UnixTime::since_unix_epoch(Duration::from_millis(at.0));
-    let path = leaf
-        .verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            &roots.anchors,
-            &roots.intermediates,
-            at,
-            // Vendors' CA certificates often carry no usage; the leaf's own is checked below.
-            KeyUsage::required_if_present(&OID_EK_CERTIFICATE_DER),
-            None,
-            None,
-        )
-        .map_err(chain_error)?;
-    let key = PublicKey::from_spki(&leaf.subject_public_key_info())?;
-    check_usage(&der, &key)?;
-    eligible(&key, path.anchor(), roots)
+    chain(certificate, roots, &Rules::at(at))?.certified()
+}
+
+/// Finds a valid path to one of `roots` and applies the rules for endorsement keys. `rules.purpose` is set here.
+pub fn chain<'a>(
+    certificate: &'a [u8],
+    roots: &'a Roots,
+    rules: &Rules<'_, '_>,
+) -> Result<ChainedEk<'a>, EkError> {
+    let leaf = parse(certificate)?;
+    let path = find(leaf.clone(), roots, rules)?;
+    check_purpose(&leaf)?;
+    check_key_usage(&leaf)?;
+    chained(path, &leaf.key, roots)
+}
+
+/// What [`examine`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Examined<'a> {
+    /// The path, whatever the key is for.
+    pub path: Option<Path<'a>>,
+    /// The key, when every check passed.
+    pub key: Option<ChainedEk<'a>>,
+}
+
+/// The same steps as checks, named and listed.
+///
+/// Names: `ek-certificate`, `ek-path`, `ek-purpose`, `ek-key-usage`, `ek-key`, and `ek-eligible` where the root's
+/// standing is known.
+pub fn examine<'a>(
+    certificate: &'a [u8],
+    roots: &'a Roots,
+    rules: &Rules<'_, '_>,
+    checks: &mut Checks,
+) -> Result<Examined<'a>, Stopped> {
+    let expected = "a DER certificate and nothing after it but padding";
+    let Some(leaf) = checks.value("ek-certificate", expected, parse(certificate))? else {
+        return Ok(Examined::default());
+    };
+    let expected = "a valid path to a trusted root";
+    let path = checks.value("ek-path", expected, find(leaf.clone(), roots, rules))?;
+    let purpose = check_purpose(&leaf);
+    let purpose = checks.value("ek-purpose", "2.23.133.8.1 (EK certificate)", purpose)?;
+    let expected = usage_of(&leaf.key).1;
+    let usage = checks.value("ek-key-usage", expected, check_key_usage(&leaf))?;
+    let expected = "a key that has a default template";
+    let key = checks.value("ek-key", expected, EkKey::from_public(&leaf.key))?;
+    let sound = purpose.is_some() && usage.is_some() && key.is_some();
+    let found = path.clone().filter(|_| sound);
+    let chained = found.and_then(|path| chained(path, &leaf.key, roots).ok());
+    let key = match chained {
+        Some(chained) if eligible(&chained, checks)? => Some(chained),
+        _ => None,
+    };
+    Ok(Examined { path, key })
+}
+
+fn eligible(chained: &ChainedEk<'_>, checks: &mut Checks) -> Result<bool, Stopped> {
+    let Some(standing) = chained.standing else {
+        return Ok(true);
+    };
+    let expected = format!("{}, the eligible kind", standing.eligible_name());
+    let certified = checks.value("ek-eligible", expected, chained.certified())?;
+    Ok(certified.is_some())
+}
+
+/// The certificate at the start of what a TPM's NV index holds: **not authenticated**.
+pub fn parse(bytes: &[u8]) -> Result<Certificate<'_>, EkError> {
+    Ok(Certificate::parse(strip_padding(bytes)?)?)
 }
 
 /// The DER certificate at the start of `bytes`; what follows may only be 0x00 or 0xFF.
@@ -164,123 +254,90 @@ pub fn strip_padding(bytes: &[u8]) -> Result<&[u8], EkError> {
     if bytes.len() > EK_CERTIFICATE_BYTES_MAX {
         return Err(EkError::TooLarge(bytes.len()));
     }
-    let malformed = |problem: &str| EkError::Malformed(problem.into());
-    let size = match bytes {
-        [0x30, 0x82, high, low, ..] => {
-            usize::from(u16::from_be_bytes([*high, *low])).saturating_add(4)
-        }
-        _ => return Err(malformed("no SEQUENCE of 256 to 65,535 bytes")),
-    };
-    let (der, padding) = bytes
-        .split_at_checked(size)
-        .ok_or_else(|| malformed("fewer bytes than it declares"))?;
-    match padding.iter().position(|byte| !matches!(byte, 0x00 | 0xff)) {
+    if bytes.starts_with(&TCG_STORED) {
+        return Err(EkError::Wrapped);
+    }
+    let mut r = Der::new(bytes);
+    let der = r.take("certificate", der::SEQUENCE)?.bytes;
+    let padding = r.rest();
+    let other = padding
+        .iter()
+        .enumerate()
+        .find(|(_, byte)| !matches!(byte, 0x00 | 0xff));
+    match other {
         None => Ok(der),
-        Some(at) => Err(EkError::Padding {
-            offset: size.saturating_add(at),
-            byte: padding.get(at).copied().unwrap_or_default(),
+        Some((at, byte)) => Err(EkError::Padding {
+            offset: der.len().saturating_add(at),
+            byte: *byte,
         }),
     }
 }
 
-fn chain_error(error: webpki::Error) -> EkError {
-    use webpki::Error as E;
-    match error {
-        E::UnknownIssuer => EkError::NotInBundle,
-        E::InvalidSignatureForPublicKey => EkError::Signature,
-        E::CertExpired { time, not_after } => EkError::Expired {
-            not_after_unix_s: not_after.as_secs(),
-            at_unix_s: time.as_secs(),
-        },
-        E::CertNotValidYet { time, not_before } => EkError::NotYetValid {
-            not_before_unix_s: not_before.as_secs(),
-            at_unix_s: time.as_secs(),
-        },
-        E::RequiredEkuNotFoundContext(_) => EkError::Usage("another usage".into()),
-        E::UnsupportedCriticalExtension => EkError::Chain(
-            "a critical extension is not understood (an intermediate with critical certificate \
-             policies can be listed as root instead)"
-                .into(),
-        ),
-        other => EkError::Chain(format!("{other:?}")),
-    }
-}
-
-/// Both usages must be there and fit: some vendors put the EK purpose on signing keys too.
-fn check_usage(der: &[u8], key: &PublicKey) -> Result<(), EkError> {
-    let certificate = x509_cert::Certificate::from_der(der).map_err(malformed)?;
-    let value_of = |oid| {
-        certificate
-            .tbs_certificate
-            .extensions
-            .iter()
-            .flatten()
-            .find(|e| e.extn_id == oid)
+fn find<'a>(
+    leaf: Certificate<'a>,
+    roots: &'a Roots,
+    rules: &Rules<'_, '_>,
+) -> Result<Path<'a>, PathError> {
+    let rules = Rules {
+        purpose: Some(EK_PURPOSE),
+        ..*rules
     };
-    let purpose = value_of(OID_EXTENDED_KEY_USAGE).map(|e| e.extn_value.as_bytes());
-    check_purpose(purpose.ok_or_else(|| EkError::Usage("none".into()))?)?;
-    check_key_usage(
-        value_of(OID_KEY_USAGE).map(|e| e.extn_value.as_bytes()),
-        key,
-    )
+    let (middles, anchors) = (roots.intermediates(), roots.anchors());
+    path::find(leaf, middles, anchors, &rules, roots.cache())
 }
 
-fn check_purpose(extension: &[u8]) -> Result<(), EkError> {
-    let purposes = ExtendedKeyUsage::from_der(extension).map_err(malformed)?;
-    if purposes.0.contains(&OID_EK_CERTIFICATE) {
+fn chained<'a>(path: Path<'a>, key: &PublicKey, roots: &Roots) -> Result<ChainedEk<'a>, EkError> {
+    let root = path.root().digest();
+    let standing = roots.standing(root);
+    let key = match (EkKey::from_public(key), standing) {
+        (Ok(key), _) => key,
+        (Err(_), Some(standing)) => {
+            return Err(EkError::NotEligible {
+                root,
+                eligible: standing.eligible_name(),
+                actual: key.kind(),
+            });
+        }
+        (Err(error), None) => return Err(error.into()),
+    };
+    Ok(ChainedEk {
+        path,
+        key,
+        root,
+        standing,
+    })
+}
+
+/// The purpose must be there: some vendors certify other keys of the TPM under the same roots.
+fn check_purpose(leaf: &Certificate<'_>) -> Result<(), EkError> {
+    let purposes = leaf.purposes()?.unwrap_or_default();
+    if purposes.contains(&EK_PURPOSE) {
         return Ok(());
     }
-    let found: Vec<String> = purposes.0.iter().map(ToString::to_string).collect();
-    Err(EkError::Usage(found.join(", ")))
-}
-
-/// TCG EK Credential Profile, section 3.2.12: keyEncipherment for RSA, keyAgreement for ECC.
-fn check_key_usage(extension: Option<&[u8]>, key: &PublicKey) -> Result<(), EkError> {
-    let expected = match key {
-        PublicKey::Rsa { .. } => "keyEncipherment",
-        PublicKey::Ecc { .. } | PublicKey::Ed25519(_) => "keyAgreement",
-    };
-    let refused = |actual| EkError::KeyUsage { expected, actual };
-    let usage = extension.ok_or_else(|| refused("none".into()))?;
-    let usage = KeyUsageBits::from_der(usage).map_err(malformed)?;
-    let fits = match key {
-        PublicKey::Rsa { .. } => usage.key_encipherment(),
-        PublicKey::Ecc { .. } | PublicKey::Ed25519(_) => usage.key_agreement(),
-    };
-    if fits {
-        Ok(())
+    let found: Vec<String> = purposes.into_iter().map(der::dotted).collect();
+    let found = if found.is_empty() {
+        "none".into()
     } else {
-        Err(refused(format!("{:?}", usage.0)))
-    }
-}
-
-fn malformed(error: x509_cert::der::Error) -> EkError {
-    EkError::Malformed(error.to_string())
-}
-
-fn eligible(
-    key: &PublicKey,
-    anchor: &TrustAnchor<'_>,
-    roots: &Roots,
-) -> Result<CertifiedEk, EkError> {
-    let entry = roots
-        .anchors
-        .iter()
-        .zip(&roots.entries)
-        .find_map(|(candidate, entry)| (candidate == anchor).then_some(entry))
-        .ok_or(EkError::NotInBundle)?;
-    let refused = |actual| EkError::NotEligible {
-        root: entry.digest,
-        eligible: entry.eligible_name(),
-        actual,
+        found.join(", ")
     };
-    let narrowed = EkKey::from_public(key).map_err(|_| refused(key.kind()))?;
-    if narrowed.kind() != entry.eligible {
-        return Err(refused(key.kind()));
+    Err(EkError::Purpose(found))
+}
+
+/// TCG EK Credential Profile, section 3.2.12: keyEncipherment for RSA, keyAgreement for ECC. Some vendors put the
+/// purpose of endorsement keys on signing keys too: this is what tells them apart.
+fn check_key_usage(leaf: &Certificate<'_>) -> Result<(), EkError> {
+    let (bit, expected) = usage_of(&leaf.key);
+    let usage = leaf.key_usage()?;
+    if usage.is_some_and(|usage| usage.has(bit)) {
+        return Ok(());
     }
-    Ok(CertifiedEk {
-        key: narrowed,
-        root: entry.digest,
-        root_kind: entry.kind,
-    })
+    let actual = usage.map_or_else(|| "none".into(), KeyUsage::names);
+    Err(EkError::KeyUsage { expected, actual })
+}
+
+fn usage_of(key: &PublicKey) -> (KeyUsage, &'static str) {
+    match key {
+        PublicKey::Rsa { .. } => (KeyUsage::KEY_ENCIPHERMENT, "keyEncipherment"),
+        PublicKey::Ecc { .. } | PublicKey::Ed25519(_) => (KeyUsage::KEY_AGREEMENT, "keyAgreement"),
+    }
 }

@@ -81,7 +81,7 @@ pub struct Certificate<'a> {
     pub bytes: &'a [u8],
     /// The signed part as received.
     pub tbs: &'a [u8],
-    /// Serial number, big-endian, without leading zeros. AMD's are 0.
+    /// Serial number, content of the INTEGER as received. AMD's are 0.
     pub serial: &'a [u8],
     /// Issuer name, its whole DER element; compared byte for byte.
     pub issuer: &'a [u8],
@@ -416,6 +416,9 @@ fn hash_of(mut wrapper: Der<'_>) -> Result<HashAlg, X509Error> {
         _ => Err(X509Error::Algorithm(der::dotted(oid))),
     }
 }
+
+#[cfg(test)]
+mod parsing;
 
 #[cfg(test)]
 mod tests {

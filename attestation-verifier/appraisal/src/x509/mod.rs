@@ -2,13 +2,21 @@
 //!
 //! Why not a library: some vendors' certificates are not DER (Nuvoton orders a SET wrongly), carry critical
 //! extensions that libraries refuse, or have serial number 0 (AMD). Each oddity is handled on purpose and
-//! listed in ARCHITECTURE.md, section 7; everything else is refused.
+//! listed at [`crate::ek`]; everything else is refused.
 
 pub mod cache;
 pub mod certificate;
 pub mod crl;
+pub mod extension;
 pub mod name;
 pub mod path;
+pub mod store;
 
 pub use cache::SignatureCache;
 pub use certificate::{Certificate, X509Error};
+pub use crl::{Crl, Revocation};
+pub use path::{Path, PathError, Rules};
+pub use store::Store;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -141,6 +141,7 @@ impl Ca {
             name: "test".into(),
             kind: RootKind::Test,
             ek_type: EkType::Rsa2048,
+            firmware_min: 0,
             sha256: digest(&[&certificate]),
             certificate,
             intermediates: Vec::new(),

@@ -294,6 +294,7 @@ fn some_vendor() -> TrustBundle {
         name: "a test CA".into(),
         kind: RootKind::Test,
         ek_type: EkType::Rsa2048,
+        firmware_min: 0,
         sha256: digest(&[&certificate]),
         certificate,
         intermediates: Vec::new(),

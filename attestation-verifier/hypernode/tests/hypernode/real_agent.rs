@@ -104,6 +104,7 @@ fn vendors(ca: &TestCa) -> TrustBundle {
         name: "test CA".into(),
         kind: RootKind::Test,
         ek_type: EkType::Rsa2048,
+        firmware_min: 0,
         sha256: digest(&[&certificate]),
         certificate,
         intermediates: intermediates.into_iter().map(HexBytes).collect(),

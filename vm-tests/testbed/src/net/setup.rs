@@ -336,6 +336,7 @@ fn vendors(ca: &TestCa) -> Result<TrustBundle> {
         name: "local test CA for software TPMs".into(),
         kind: RootKind::Test,
         ek_type: EkType::Rsa2048,
+        firmware_min: 0,
         sha256: digest(&[&certificate]),
         certificate,
         intermediates: ca.intermediates_der()?.into_iter().map(HexBytes).collect(),
