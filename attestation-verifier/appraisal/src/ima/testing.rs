@@ -1,0 +1,1 @@
+//! Lists made by code, as a kernel would write them.
