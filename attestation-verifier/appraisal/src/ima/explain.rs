@@ -168,7 +168,10 @@ fn continues(position: &Position, reset_count: u32, list: &List<'_>) -> Result<(
 }
 
 /// The quoted values the replay must end in.
-struct Targets(Vec<(HashAlg, Vec<(u32, Hash)>)>);
+struct Targets(Vec<Target>);
+
+/// A bank, and the value of every PCR of interest.
+type Target = (HashAlg, Vec<(u32, Hash)>);
 
 impl Targets {
     /// The values of every PCR of interest, in every bank that quotes PCR 10.
@@ -202,7 +205,7 @@ impl Targets {
     /// A run for every bank: from zeros, or from the position, which must know exactly these banks.
     fn starts(&self, position: &Position) -> Result<Vec<Run>, ImaError> {
         if position.is_start() {
-            let start = |(bank, values): &(HashAlg, Vec<(u32, Hash)>)| Run {
+            let start = |(bank, values): &Target| Run {
                 values: values
                     .iter()
                     .map(|(pcr, _)| (*pcr, Hash::filled(bank.size(), 0)))
@@ -211,32 +214,24 @@ impl Targets {
             };
             return Ok(self.0.iter().map(start).collect());
         }
-        let states: Vec<_> = position
-            .banks
-            .iter()
-            .map(BankState::values)
-            .collect::<Result<_, _>>()?;
-        let known: Vec<HashAlg> = states.iter().map(|(bank, ..)| *bank).collect();
+        let saved = position.banks.iter().map(BankState::run);
+        let mut runs = saved.collect::<Result<Vec<Run>, _>>()?;
+        let known: Vec<HashAlg> = runs.iter().map(|run| run.bank).collect();
         let quoted: Vec<HashAlg> = self.0.iter().map(|(bank, _)| *bank).collect();
         if known != quoted {
             return Err(ImaError::Position(format!(
                 "expected PCR 10 quoted in the banks {known:?}, got {quoted:?}"
             )));
         }
-        let start = |(state, (_, values)): (_, &(HashAlg, Vec<(u32, Hash)>))| {
-            let (bank, form, saved): (HashAlg, BankForm, Vec<(u32, Hash)>) = state;
+        for (run, (bank, values)) in runs.iter_mut().zip(&self.0) {
             let value = |(pcr, _): &(u32, Hash)| {
-                let found = saved.iter().find(|(index, _)| index == pcr);
+                let saved = run.values.iter().find(|(index, _)| index == pcr);
                 let zero = Hash::filled(bank.size(), 0);
-                (*pcr, found.map_or(zero, |(_, value)| *value))
+                (*pcr, saved.map_or(zero, |(_, value)| *value))
             };
-            Run {
-                bank,
-                form,
-                values: values.iter().map(value).collect(),
-            }
-        };
-        Ok(states.into_iter().zip(&self.0).map(start).collect())
+            run.values = values.iter().map(value).collect();
+        }
+        Ok(runs)
     }
 
     fn reached(&self, run: &Run) -> bool {
@@ -374,15 +369,14 @@ impl Targets {
                 .and_then(|e| aggregate(&e)),
             false => from.boot_aggregate.clone(),
         };
-        let state =
-            |((_, values), bank): (&(HashAlg, Vec<(u32, Hash)>), &ExplainedBank)| BankState {
-                bank: bank.bank.id(),
-                padded_sha1: bank.form == BankForm::PaddedSha1,
-                pcrs: values
-                    .iter()
-                    .map(|(pcr, value)| (*pcr, Blob(value.as_ref().to_vec())))
-                    .collect(),
-            };
+        let state = |((_, values), bank): (&Target, &ExplainedBank)| BankState {
+            bank: bank.bank.id(),
+            padded_sha1: bank.form == BankForm::PaddedSha1,
+            pcrs: values
+                .iter()
+                .map(|(pcr, value)| (*pcr, Blob(value.as_ref().to_vec())))
+                .collect(),
+        };
         Ok(Position {
             reset_count: from.reset_count,
             entries: plus(from.entries, summary.entries),

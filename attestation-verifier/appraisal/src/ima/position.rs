@@ -2,7 +2,7 @@
 
 use super::error::ImaError;
 use super::hash::Hash;
-use super::replay::BankForm;
+use super::replay::{BankForm, Run};
 use super::template::FileDigest;
 use crate::tpm::algorithm::HashAlg;
 use assay_protocol::item::{Blob, Item as _};
@@ -80,7 +80,7 @@ impl Position {
         let position = Self::decode("IMA position", POSITION_BYTES_MAX, bytes)
             .map_err(|error| ImaError::Position(error.to_string()))?;
         for bank in &position.banks {
-            bank.values()?;
+            bank.run()?;
         }
         alg(position.template_hash)?;
         if let Some(aggregate) = &position.boot_aggregate {
@@ -96,7 +96,8 @@ impl Position {
 }
 
 impl BankState {
-    pub(super) fn values(&self) -> Result<(HashAlg, BankForm, Vec<(u32, Hash)>), ImaError> {
+    /// The bank as it stands here.
+    pub(super) fn run(&self) -> Result<Run, ImaError> {
         let bank = alg(self.bank)?;
         let value = |(pcr, value): &(u32, Blob)| match Hash::padded(&value.0, bank.size()) {
             Some(hash) if value.0.len() == bank.size() && *pcr <= 23 => Ok((*pcr, hash)),
@@ -111,7 +112,7 @@ impl BankState {
             false => BankForm::Native,
         };
         let values = self.pcrs.iter().map(value).collect::<Result<_, _>>()?;
-        Ok((bank, form, values))
+        Ok(Run { bank, form, values })
     }
 }
 

@@ -253,3 +253,145 @@ fn bank(text: &str) -> Result<HashAlg, String> {
         .find(|bank| bank_name(*bank) == text)
         .ok_or_else(|| "expected sha1, sha256, sha384 or sha512".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Conclusion;
+    use super::*;
+    use std::path::Path;
+
+    /// An ASCII list of `ima-ng` entries: name and content.
+    fn list(entries: &[(&str, &str)]) -> Vec<u8> {
+        let line = |(name, content): &(&str, &str)| {
+            let digest = HashAlg::Sha256.digest(&[content.as_bytes()]);
+            let fields = [
+                &[40, 0, 0, 0][..],
+                b"sha256:\0",
+                &digest,
+                &u32::try_from(name.len() + 1).unwrap().to_le_bytes(),
+                name.as_bytes(),
+                &[0],
+            ];
+            let hash = hex::encode(HashAlg::Sha1.digest(&[&fields.concat()]));
+            format!("10 {hash} ima-ng sha256:{} {name}\n", hex::encode(digest))
+        };
+        entries.iter().map(line).collect::<String>().into_bytes()
+    }
+
+    const ENTRIES: [(&str, &str); 2] = [("boot_aggregate", "boot"), ("/bin/sh", "sh")];
+
+    fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn args(list: PathBuf) -> Replay {
+        Replay {
+            list,
+            bank: None,
+            pcr_value: None,
+            template_hash: None,
+            allowlist: None,
+            keyring: None,
+        }
+    }
+
+    fn finding(args: Replay) -> Finding {
+        run(&Command::Replay(args)).unwrap()
+    }
+
+    fn failed(finding: &Finding) -> Vec<&str> {
+        let failed = finding.checks.iter().filter(|c| c.outcome != Outcome::Pass);
+        failed.map(|check| check.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_good_list_is_accepted_and_described() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "list", &list(&ENTRIES));
+        let finding = finding(args(path));
+        assert_eq!(finding.result, Conclusion::Accepted);
+        let claims = &finding.claims;
+        assert_eq!(
+            (&claims["entries"], &claims["violations"]),
+            (&json!(2), &json!(0))
+        );
+        assert_eq!(claims["templates"], json!({"ima-ng": 2}));
+        assert_eq!(claims["template_hash"], "sha1");
+        let boot = hex::encode(HashAlg::Sha256.digest(&[b"boot"]));
+        assert_eq!(claims["boot_aggregate"], format!("sha256:{boot}"));
+        assert_eq!(claims["pcrs"].as_object().unwrap().len(), 4);
+        assert_eq!(claims["pcrs_padded_sha1"].as_object().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_quoted_value_is_compared_in_its_bank_and_in_both_forms() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "list", &list(&ENTRIES));
+        let all = finding(args(path.clone()));
+        for (form, name) in [("pcrs", "native"), ("pcrs_padded_sha1", "padded-sha1")] {
+            let value = all.claims[form]["sha256"]["10"].as_str().unwrap();
+            let with = |value: &str, bank| Replay {
+                pcr_value: Some(value.into()),
+                bank,
+                ..args(path.clone())
+            };
+            let good = finding(with(value, Some(HashAlg::Sha256)));
+            assert_eq!(good.result, Conclusion::Accepted);
+            assert_eq!(good.claims["bank_form"], name);
+            let bad = finding(with(&"00".repeat(32), None));
+            assert_eq!(
+                (bad.result, failed(&bad)),
+                (Conclusion::Rejected, vec!["ima-replay"])
+            );
+            let other_bank = with(value, Some(HashAlg::Sha1));
+            assert!(run(&Command::Replay(other_bank)).is_err());
+        }
+        for unusable in ["", "00", "zz"] {
+            let replay = Replay {
+                pcr_value: Some(unusable.into()),
+                ..args(path.clone())
+            };
+            assert!(run(&Command::Replay(replay)).is_err(), "{unusable:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_lists_and_wrong_template_hashes_are_rejected_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let garbage = finding(args(write(folder.path(), "garbage", b"no list\n")));
+        assert_eq!(garbage.result, Conclusion::Rejected);
+        assert_eq!(failed(&garbage), ["ima-list-structure"]);
+        let mut bytes = list(&ENTRIES);
+        bytes[3] = if bytes[3] == b'0' { b'1' } else { b'0' };
+        let forged = finding(args(write(folder.path(), "forged", &bytes)));
+        assert_eq!(forged.result, Conclusion::Rejected);
+        assert_eq!(failed(&forged), [TEMPLATE_HASH]);
+        let absent = Command::Replay(args(folder.path().join("absent")));
+        assert!(run(&absent).is_err());
+    }
+
+    #[test]
+    fn an_allowlist_must_allow_every_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "list", &list(&ENTRIES));
+        let sh = hex::encode(HashAlg::Sha256.digest(&[b"sh"]));
+        let with = |text: &str| {
+            let allowlist = write(folder.path(), "allow", text.as_bytes());
+            finding(Replay {
+                allowlist: Some(allowlist),
+                ..args(path.clone())
+            })
+        };
+        let good = with(&format!("{sh}  /bin/sh\n"));
+        assert_eq!(good.result, Conclusion::Accepted);
+        assert_eq!(good.claims["proven"], false);
+        let bad = with(&format!("{sh}  /bin/bash\n"));
+        assert_eq!(
+            (bad.result, failed(&bad)),
+            (Conclusion::Rejected, vec!["ima-allowed"])
+        );
+        assert_eq!(bad.claims["totals"]["refused"], 1);
+    }
+}
