@@ -6,7 +6,7 @@
 use super::key::PublicKey;
 use crate::tpm::algorithm::{Curve, HashAlg};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::signature as aws;
+use aws_lc_rs::{digest, signature as aws};
 
 /// Smallest RSA modulus accepted, bytes.
 pub const RSA_BYTES_MIN: usize = 256;
@@ -155,6 +155,62 @@ fn components<'a>(n: &'a [u8], e: &'a [u8; 4]) -> aws::RsaPublicKeyComponents<&'
     let zeros = e.iter().take_while(|byte| **byte == 0).count();
     let e = e.get(zeros..).unwrap_or_default();
     aws::RsaPublicKeyComponents { n, e }
+}
+
+/// Verifies `signature` by `key` over a message of which only the digest is known, under the rules of
+/// [`verify`]. The digest must have the scheme's algorithm, and be as long. Ed25519 has no such form.
+///
+/// Whoever chose the digest freely chose no message: what it is the digest of must be proven elsewhere.
+pub fn verify_digest(
+    key: &PublicKey,
+    (scheme, form, sha1): (Scheme, Form, Sha1),
+    digest: &[u8],
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    let unsuitable = || SignatureError::Unsuitable {
+        scheme,
+        key: key.kind(),
+    };
+    let digest = match scheme {
+        Scheme::RsaPkcs1(alg) | Scheme::RsaPss(alg) | Scheme::Ecdsa(alg) => imported(alg, digest),
+        Scheme::Ed25519 => None,
+    };
+    let digest = digest.ok_or_else(unsuitable)?;
+    parse_key(key, (scheme, form, sha1))?
+        .verify_digest_sig(&digest, signature)
+        .map_err(|_| SignatureError::Invalid { key: key.kind() })
+}
+
+/// Verifies a DER ECDSA signature by a secp256k1 key (an uncompressed point) over a SHA-256 digest.
+///
+/// No TPM and no certificate here may use this curve; only a key that somebody put into a keyring of file
+/// signatures may.
+pub fn verify_digest_secp256k1(
+    point: &[u8],
+    (alg, _): (HashAlg, Sha1),
+    digest: &[u8],
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    let key = || "ECC secp256k1".to_owned();
+    let imported = imported(alg, digest).filter(|_| alg == HashAlg::Sha256);
+    let digest = imported.ok_or_else(|| SignatureError::Unsuitable {
+        scheme: Scheme::Ecdsa(alg),
+        key: key(),
+    })?;
+    aws::UnparsedPublicKey::new(&aws::ECDSA_P256K1_SHA256_ASN1, point)
+        .verify_digest(&digest, signature)
+        .map_err(|_| SignatureError::Invalid { key: key() })
+}
+
+/// A digest as the library wants it; nothing when it does not have the algorithm's size.
+fn imported(alg: HashAlg, digest: &[u8]) -> Option<digest::Digest> {
+    let algorithm = match alg {
+        HashAlg::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        HashAlg::Sha256 => &digest::SHA256,
+        HashAlg::Sha384 => &digest::SHA384,
+        HashAlg::Sha512 => &digest::SHA512,
+    };
+    digest::Digest::import_less_safe(digest, algorithm).ok()
 }
 
 fn rsa(scheme: Scheme, sha1: Sha1) -> Option<&'static aws::RsaParameters> {

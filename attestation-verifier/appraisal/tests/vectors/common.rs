@@ -47,6 +47,7 @@ pub fn bank(name: &str) -> HashAlg {
         "sha1" => HashAlg::Sha1,
         "sha256" => HashAlg::Sha256,
         "sha384" => HashAlg::Sha384,
+        "sha512" => HashAlg::Sha512,
         other => panic!("bank {other}"),
     }
 }

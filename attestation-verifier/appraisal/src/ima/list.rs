@@ -1,0 +1,308 @@
+//! The binary runtime list (`binary_runtime_measurements`), little-endian, read entry by entry.
+
+use super::ascii;
+use super::error::ImaError;
+use super::hash::{HASH_BYTES_MAX, Hash};
+use super::position::Position;
+use super::template::{
+    Event, Extra, FileDigest, IMA_DIGEST_BYTES, IMA_NAME_BYTES_MAX, TEMPLATE_BYTES_MAX, Template,
+    size_of, without_nul,
+};
+use crate::tpm::algorithm::HashAlg;
+use crate::tpm::reader::{FormatError, Reader};
+use std::borrow::Cow;
+
+/// Largest list accepted, bytes.
+pub const LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most entries accepted.
+pub const ENTRIES_MAX: usize = 1 << 20;
+/// Longest template name read, bytes.
+const TEMPLATE_NAME_BYTES_MAX: usize = 32;
+const PCR_LAST: u32 = 23;
+/// The name padded to this is what the template hash of an `ima` entry covers.
+const IMA_NAME_PADDED_BYTES: usize = IMA_NAME_BYTES_MAX + 1;
+
+/// Algorithms a template hash, a file digest or a bank may have.
+pub const ALGORITHMS: [HashAlg; 4] = [
+    HashAlg::Sha1,
+    HashAlg::Sha256,
+    HashAlg::Sha384,
+    HashAlg::Sha512,
+];
+
+/// A list of known form: **nothing in it is proven**.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<'a> {
+    bytes: Cow<'a, [u8]>,
+    alg: HashAlg,
+    /// Entries that were there before the first of this one.
+    before: usize,
+}
+
+impl<'a> List<'a> {
+    /// Takes a binary or an ASCII list (`ascii_runtime_measurements`), told apart by the first byte: a
+    /// binary list begins with a PCR index, never with text.
+    ///
+    /// `alg` is the algorithm of the template hashes. Without one it is the only one whose size fits the
+    /// first entry; an empty list has SHA-1, which kernels before 6.10 always write. ASCII lists show it.
+    /// Entries are looked at when they are read, not here.
+    pub fn read(bytes: &'a [u8], alg: Option<HashAlg>) -> Result<Self, ImaError> {
+        let at = |source| ImaError::Format { entry: 0, source };
+        Reader::new("IMA list", bytes, LIST_BYTES_MAX).map_err(at)?;
+        if bytes.first().is_some_and(|first| *first >= b' ') {
+            let (binary, shown) = ascii::to_binary(bytes)?;
+            if alg.is_some_and(|alg| alg != shown) {
+                let fitting = vec![shown];
+                return Err(ImaError::HashAlgorithm { fitting });
+            }
+            return Ok(Self {
+                bytes: Cow::Owned(binary),
+                alg: shown,
+                before: 0,
+            });
+        }
+        let alg = match alg {
+            Some(alg) => alg,
+            None => detect(bytes)?,
+        };
+        Ok(Self {
+            bytes: Cow::Borrowed(bytes),
+            alg,
+            before: 0,
+        })
+    }
+
+    /// The algorithm of the template hashes.
+    pub fn template_hash(&self) -> HashAlg {
+        self.alg
+    }
+
+    /// The entries in order; the first error is the last item.
+    pub fn entries(&self) -> Entries<'_> {
+        Entries {
+            rest: &self.bytes,
+            alg: self.alg,
+            index: self.before,
+            first: self.before,
+        }
+    }
+
+    /// The same list without the entries that `position` has already seen. The skipped entries must be
+    /// there and well-formed; they are not compared, for the replay from the position does not need them.
+    pub fn skip(&self, position: &Position) -> Result<List<'_>, ImaError> {
+        let expected = usize::try_from(position.entries).unwrap_or(usize::MAX);
+        let mut entries = self.entries();
+        for actual in 0..expected {
+            match entries.next() {
+                Some(entry) => drop(entry?),
+                None => {
+                    return Err(ImaError::Shorter {
+                        expected: position.entries,
+                        actual: u64::try_from(actual).unwrap_or(u64::MAX),
+                    });
+                }
+            }
+        }
+        Ok(List {
+            bytes: Cow::Borrowed(entries.rest),
+            alg: self.alg,
+            before: expected,
+        })
+    }
+
+    /// The same bytes as the entries that follow `position`, for a sender that sends only those.
+    pub fn following(mut self, position: &Position) -> Self {
+        self.before = usize::try_from(position.entries).unwrap_or(usize::MAX);
+        self
+    }
+
+    /// The same list, borrowed.
+    pub(super) fn reborrow(&self) -> List<'_> {
+        List {
+            bytes: Cow::Borrowed(&self.bytes),
+            alg: self.alg,
+            before: self.before,
+        }
+    }
+
+    pub(super) fn before(&self) -> usize {
+        self.before
+    }
+}
+
+/// The only algorithm whose size lets the first entry begin as one must.
+fn detect(bytes: &[u8]) -> Result<HashAlg, ImaError> {
+    if bytes.is_empty() {
+        return Ok(HashAlg::Sha1);
+    }
+    let fits = |alg: &HashAlg| {
+        let Ok(mut r) = Reader::new("IMA list", bytes, LIST_BYTES_MAX) else {
+            return false;
+        };
+        let head = Head::read(&mut r, *alg);
+        head.is_ok_and(|head| Template::from_name(head.name).is_some())
+    };
+    match ALGORITHMS.into_iter().filter(fits).collect::<Vec<_>>() {
+        only if only.len() == 1 => only.first().copied().ok_or(ImaError::HashAlgorithm {
+            fitting: Vec::new(),
+        }),
+        // An unknown template, or no list at all: what the classic form says of it names the problem.
+        none if none.is_empty() => Ok(HashAlg::Sha1),
+        fitting => Err(ImaError::HashAlgorithm { fitting }),
+    }
+}
+
+/// One entry: **not proven** unless it comes from an [`super::Explained`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'l> {
+    /// Position in the whole list, from 0.
+    pub index: usize,
+    /// The PCR it says it extended.
+    pub pcr: u32,
+    /// Its template: not hashed, see [`Template`].
+    pub template: Template,
+    /// The template hash as listed.
+    pub template_hash: &'l [u8],
+    /// What was measured.
+    pub event: Event<'l>,
+    /// Template data as they stand in the list.
+    data: &'l [u8],
+}
+
+impl Entry<'_> {
+    /// Whether the kernel recorded that it could not measure: the file was open for writing while being
+    /// measured, or was measured while being written. The template hash is all zeros and the PCR was
+    /// extended by a constant, so that nothing else in the entry is proven.
+    pub fn is_violation(&self) -> bool {
+        self.template_hash.iter().all(|byte| *byte == 0)
+    }
+
+    /// The hash over the template data, as the kernel computes it for a bank (`ima_calc_field_array_hash`).
+    pub(super) fn hash(&self, alg: HashAlg) -> Hash {
+        if self.template != Template::Ima {
+            return Hash::of(alg, self.data);
+        }
+        let mut padded = [0; IMA_DIGEST_BYTES + IMA_NAME_PADDED_BYTES];
+        let fields = self.event.digest.bytes.iter().chain(self.event.name);
+        padded
+            .iter_mut()
+            .zip(fields)
+            .for_each(|(to, from)| *to = *from);
+        Hash::of(alg, &padded)
+    }
+
+    /// Refuses a template hash that is not the hash of the template data.
+    pub(super) fn check_hash(&self, alg: HashAlg, recomputed: &Hash) -> Result<(), ImaError> {
+        if self.is_violation() || self.template_hash == recomputed.as_ref() {
+            return Ok(());
+        }
+        Err(ImaError::TemplateHash {
+            entry: self.index,
+            alg,
+            expected: hex::encode(recomputed),
+            actual: hex::encode(self.template_hash),
+        })
+    }
+}
+
+/// A cursor over the entries; see [`List::entries`].
+#[derive(Debug, Clone)]
+pub struct Entries<'l> {
+    rest: &'l [u8],
+    alg: HashAlg,
+    index: usize,
+    first: usize,
+}
+
+impl<'l> Iterator for Entries<'l> {
+    type Item = Result<Entry<'l>, ImaError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let entry = self.entry();
+        match entry {
+            Ok(_) => self.index = self.index.saturating_add(1),
+            Err(_) => self.rest = &[],
+        }
+        Some(entry)
+    }
+}
+
+impl<'l> Entries<'l> {
+    fn entry(&mut self) -> Result<Entry<'l>, ImaError> {
+        let entry = self.index;
+        let at = |source| ImaError::Format { entry, source };
+        let mut r = Reader::new("IMA list", self.rest, LIST_BYTES_MAX).map_err(at)?;
+        let count = entry.saturating_sub(self.first).saturating_add(1);
+        r.cap("entry count", count, ENTRIES_MAX).map_err(at)?;
+        let head = Head::read(&mut r, self.alg).map_err(at)?;
+        let template = Template::from_name(head.name).ok_or_else(|| ImaError::Template {
+            entry,
+            name: head.name.escape_ascii().to_string(),
+        })?;
+        let (data, event) = match template {
+            Template::Ima => fixed(&mut r, entry)?,
+            _ => {
+                let size = size_of(&mut r, "template data length").map_err(at)?;
+                r.cap("template data length", size, TEMPLATE_BYTES_MAX)
+                    .map_err(at)?;
+                let data = r.take("template data", size).map_err(at)?;
+                (data, Event::parse(template, data, entry)?)
+            }
+        };
+        self.rest = r.rest();
+        Ok(Entry {
+            index: entry,
+            pcr: head.pcr,
+            template,
+            template_hash: head.hash,
+            event,
+            data,
+        })
+    }
+}
+
+/// What every entry begins with.
+struct Head<'l> {
+    pcr: u32,
+    hash: &'l [u8],
+    name: &'l [u8],
+}
+
+impl<'l> Head<'l> {
+    fn read(r: &mut Reader<'l>, alg: HashAlg) -> Result<Self, FormatError> {
+        let pcr = r.u32_le("PCR index")?;
+        if pcr > PCR_LAST {
+            return Err(r.unexpected("PCR index", "0 to 23", pcr));
+        }
+        let hash = r.take("template hash", alg.size().min(HASH_BYTES_MAX))?;
+        let size = size_of(r, "template name length")?;
+        r.cap("template name length", size, TEMPLATE_NAME_BYTES_MAX)?;
+        let name = r.take("template name", size)?;
+        Ok(Self { pcr, hash, name })
+    }
+}
+
+/// The `ima` template: 20 bytes of digest, then a counted name; no other length.
+fn fixed<'l>(r: &mut Reader<'l>, entry: usize) -> Result<(&'l [u8], Event<'l>), ImaError> {
+    let at = |source| ImaError::Format { entry, source };
+    let start = r.rest();
+    let digest = r.take("file digest", IMA_DIGEST_BYTES).map_err(at)?;
+    let size = size_of(r, "name length").map_err(at)?;
+    r.cap("name length", size, IMA_NAME_BYTES_MAX).map_err(at)?;
+    let name = r.take("name", size).map_err(at)?;
+    without_nul(name).map_err(|problem| ImaError::Field {
+        entry,
+        field: 1,
+        problem,
+    })?;
+    let used = start.len().saturating_sub(r.rest().len());
+    let event = Event {
+        digest: FileDigest::fixed(digest),
+        name,
+        extra: Extra::None,
+    };
+    Ok((start.get(..used).unwrap_or_default(), event))
+}
