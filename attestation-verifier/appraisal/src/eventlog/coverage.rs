@@ -167,3 +167,83 @@ fn section_name(bank: HashAlg, event: &Event<'_>) -> Option<&'static str> {
     let measured = [name.as_bytes(), &[0]].concat();
     event.measures(bank, &measured).then_some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eventlog::tests::LogBuilder;
+    use crate::eventlog::variable::GLOBAL_VARIABLE;
+    use crate::eventlog::{EV_IPL, EV_NO_ACTION, EV_S_CRTM_VERSION, parse};
+
+    const BANK: HashAlg = HashAlg::Sha256;
+
+    fn uncovered(log: LogBuilder) -> Vec<(usize, u32, u32)> {
+        let log = log.0;
+        let found = uncovered_events(&parse(&log).unwrap(), BANK);
+        found.iter().map(|u| (u.event, u.pcr, u.kind)).collect()
+    }
+
+    fn boot_order() -> Vec<u8> {
+        let mut data = GLOBAL_VARIABLE.0.to_vec();
+        data.extend([
+            1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'B', 0, 7, 9,
+        ]);
+        data
+    }
+
+    #[test]
+    fn types_that_are_hashes_of_their_data_are_held_to_it() {
+        for kind in [
+            EV_EFI_VARIABLE_DRIVER_CONFIG,
+            EV_EFI_ACTION,
+            EV_ACTION,
+            EV_EFI_GPT_EVENT,
+            EV_SEPARATOR,
+            EV_EFI_VARIABLE_AUTHORITY,
+            EV_EFI_VARIABLE_BOOT,
+            EV_EFI_VARIABLE_BOOT2,
+        ] {
+            assert_eq!(uncovered(LogBuilder::new().event(4, kind, b"data")), []);
+            let forged = LogBuilder::new()
+                .event(4, EV_ACTION, b"x")
+                .measured(4, kind, b"data", b"forged");
+            assert_eq!(uncovered(forged), [(2, 4, kind)], "{kind:#x}");
+        }
+        for kind in [EV_IPL, EV_S_CRTM_VERSION, EV_NO_ACTION, 0x8000_0003] {
+            assert_eq!(
+                uncovered(LogBuilder::new().measured(4, kind, b"a", b"b")),
+                []
+            );
+        }
+    }
+
+    #[test]
+    fn the_other_forms_of_real_firmware_are_covered_too() {
+        let error = LogBuilder::new().measured(4, EV_SEPARATOR, &SEPARATOR_ERROR, b"why");
+        assert_eq!(uncovered(error), []);
+        let other = LogBuilder::new().measured(4, EV_ACTION, &SEPARATOR_ERROR, b"why");
+        assert_eq!(uncovered(other).len(), 1);
+        let order = boot_order();
+        let value =
+            |data: &[u8]| LogBuilder::new().measured(1, EV_EFI_VARIABLE_BOOT, &[7, 9], data);
+        assert_eq!(uncovered(value(&order)), []);
+        // Some firmware logs more than the structure.
+        assert_eq!(uncovered(value(&[&order[..], &[0; 3]].concat())), []);
+        let mut forged = order.clone();
+        *forged.last_mut().unwrap() = 8;
+        assert_eq!(uncovered(value(&forged)).len(), 1);
+        let padded = [&order[..], &SHIM_PADDING].concat();
+        let logged = [&padded[..], &[0xaf]].concat();
+        let shim = |kind| LogBuilder::new().measured(7, kind, &padded, &logged);
+        assert_eq!(uncovered(shim(EV_EFI_VARIABLE_AUTHORITY)), []);
+        assert_eq!(uncovered(shim(EV_EFI_VARIABLE_DRIVER_CONFIG)).len(), 1);
+    }
+
+    #[test]
+    fn an_event_without_a_digest_of_the_bank_is_not_covered() {
+        let log = LogBuilder::with_algorithms(&[(4, 20), (0xb, 32)]);
+        let digest = HashAlg::Sha1.digest(&[b"x"]);
+        let log = log.digests(4, EV_EFI_ACTION, &[(4, &digest)], b"x");
+        assert_eq!(uncovered(log), [(1, 4, EV_EFI_ACTION)]);
+    }
+}

@@ -15,6 +15,8 @@ const SPEC_ID_LEGACY: [&[u8]; 2] = [b"Spec ID Event00\0", b"Spec ID Event02\0"];
 const SPEC_ID_BYTES_MAX: usize = 512;
 const ALGORITHMS_MAX: usize = 16;
 const DIGEST_BYTES_MAX: usize = 64;
+/// Registers of a confidential guest (UEFI 2.10, section 38.4.1): one of its own, four for run time.
+const REGISTER_LAST: u32 = 4;
 /// Windows marks its trust points with this index; such events extend nothing.
 pub(super) const PCR_NONE: u32 = 0xffff_ffff;
 
@@ -72,7 +74,8 @@ fn header(r: &mut Reader<'_>) -> Result<Header, EventLogError> {
     }
     match first.pcr {
         0 => algorithms(first.data).map(Header::CryptoAgile),
-        register => Err(EventLogError::ConfidentialComputing { register }),
+        register @ 1..=REGISTER_LAST => Err(EventLogError::ConfidentialComputing { register }),
+        actual => Err(EventLogError::PcrIndex { event: 0, actual }),
     }
 }
 

@@ -120,3 +120,97 @@ impl Entry<'_> {
 }
 
 const HASH: crate::tpm::algorithm::HashAlg = crate::tpm::algorithm::HashAlg::Sha256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(kind: Guid, sizes: [u32; 3], rest: &[u8]) -> Vec<u8> {
+        let mut data = kind.0.to_vec();
+        sizes
+            .iter()
+            .for_each(|size| data.extend(size.to_le_bytes()));
+        data.extend(rest);
+        data
+    }
+
+    fn two_hashes() -> Vec<u8> {
+        let entries = [&[1; 16][..], &[2; 32], &[3; 16], &[4; 32]].concat();
+        list(SHA256, [28 + 96, 0, 48], &entries)
+    }
+
+    #[test]
+    fn lists_are_read_to_their_last_byte() {
+        let certificate = list(
+            X509,
+            [28 + 2 + 19, 2, 19],
+            &[&[0; 2][..], &[7; 16], b"der"].concat(),
+        );
+        let other = list(Guid([9; 16]), [28 + 17, 0, 17], &[8; 17]);
+        let data = [two_hashes(), certificate, other].concat();
+        let entries = parse(&data).unwrap();
+        assert_eq!(entries.len(), 4);
+        assert_eq!(
+            (entries[1].owner, entries[1].data),
+            (Guid([3; 16]), &[4; 32][..])
+        );
+        assert_eq!(
+            (entries[2].kind, entries[2].data),
+            (EntryKind::Certificate, &b"der"[..])
+        );
+        assert_eq!(entries[3].kind, EntryKind::Other(Guid([9; 16])));
+        assert_eq!(entries[0].shown(), format!("sha256:{}", "02".repeat(32)));
+        let digest = hex::encode(HASH.digest(&[b"der"]));
+        assert_eq!(entries[2].shown(), format!("certificate:{digest}"));
+        let shown = serde_json::to_value(Database(entries)).unwrap();
+        assert_eq!(shown.as_array().unwrap().len(), 4);
+        let digest = hex::encode(HASH.digest(&[&[8]]));
+        assert_eq!(shown[3], format!("{}:{digest}", Guid([9; 16])));
+        assert_eq!(parse(&[]), Ok(Vec::new()));
+        let hashes = two_hashes();
+        for end in 1..hashes.len() {
+            assert!(parse(&hashes[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn hostile_sizes_are_refused() {
+        let refused =
+            |kind, sizes, rest: &[u8]| parse(&list(kind, sizes, rest)).unwrap_err().to_string();
+        for size in [0, 15, 16] {
+            let error = refused(X509, [28, 0, size], &[]);
+            assert!(
+                error.contains("SignatureSize: expected an owner"),
+                "{error}"
+            );
+        }
+        for size in [47, 49] {
+            let error = refused(SHA256, [28 + size, 0, size], &[0; 64]);
+            assert!(error.contains("SignatureSize: expected"), "{error}");
+        }
+        for total in [0, 27, 28 + 47, 28 + 49] {
+            let error = refused(SHA256, [total, 0, 48], &[0; 96]);
+            assert!(error.contains("SignatureListSize: expected"), "{error}");
+        }
+        assert!(refused(X509, [u32::MAX, 0, u32::MAX - 28], &[]).contains("Signatures needs"));
+        assert!(refused(X509, [28, u32::MAX, 17], &[]).contains("SignatureHeader needs"));
+        assert!(parse(&list(X509, [28 + 17, 0, 17], &[0; 17])).is_ok());
+    }
+
+    #[test]
+    fn the_number_of_entries_is_capped() {
+        let count = ENTRIES_MAX + 1;
+        let data = list(
+            Guid([9; 16]),
+            [28 + 17 * count as u32, 0, 17],
+            &vec![0; 17 * count],
+        );
+        assert!(
+            parse(&data)
+                .unwrap_err()
+                .to_string()
+                .contains("entry count may be")
+        );
+        assert!(parse(&vec![0; LIST_BYTES_MAX + 1]).is_err());
+    }
+}

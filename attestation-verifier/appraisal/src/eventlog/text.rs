@@ -48,3 +48,56 @@ pub(super) fn label(data: &[u8]) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_has_no_nul_before_its_end() {
+        assert_eq!(ascii(b"action"), Some("action"));
+        assert_eq!(ascii(b"action\0"), Some("action"));
+        assert_eq!(ascii(b"a b\t~\r\n"), Some("a b\t~\r\n"));
+        for other in [
+            &b""[..],
+            b"\0",
+            b"a\0b",
+            b"a\0\0",
+            b"\x1f",
+            b"\x7f",
+            b"\xc3\xa9",
+        ] {
+            assert_eq!(ascii(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn utf16_ends_as_it_must() {
+        assert_eq!(utf16(b"a\0b\0\0\0", true).as_deref(), Some("ab"));
+        assert_eq!(utf16(b"a\0b\0", false).as_deref(), Some("ab"));
+        assert_eq!(utf16(b"a\0\n\0", false).as_deref(), Some("a\n"));
+        for (data, terminated) in [
+            (&b"a\0b\0"[..], true),
+            (b"a\0b\0\0\0", false),
+            (b"a\0b", false),
+            (b"a\0\0\0b\0\0\0", true),
+            (b"\0\0", true),
+            (b"", false),
+            (b"\x01\0", false),
+            (b"\x00\xd8", false),
+        ] {
+            assert_eq!(utf16(data, terminated), None, "{data:?}");
+        }
+    }
+
+    #[test]
+    fn labels_are_short_and_escaped() {
+        assert_eq!(label(b"MokList\0\xaf"), "MokList");
+        assert_eq!(label(b".\0l\0\0\0"), ".l");
+        assert_eq!(label(b"a\x1bb"), "a\\x1bb");
+        assert_eq!(label(&[b'a'; 200]).len(), 128);
+        assert_eq!(label(&b"a\0".repeat(200)), "a");
+        let long = [b"a\0".repeat(200), vec![0, 0]].concat();
+        assert_eq!(label(&long).len(), 128);
+    }
+}

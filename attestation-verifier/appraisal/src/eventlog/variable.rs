@@ -98,3 +98,59 @@ fn size(r: &mut Reader<'_>, field: &'static str) -> Result<usize, FormatError> {
     let value = r.array(field).map(u64::from_le_bytes)?;
     Ok(usize::try_from(value).unwrap_or(usize::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variable(name_units: u64, value_bytes: u64, tail: &[u8]) -> Vec<u8> {
+        let mut data = GLOBAL_VARIABLE.0.to_vec();
+        data.extend(name_units.to_le_bytes());
+        data.extend(value_bytes.to_le_bytes());
+        data.extend(tail);
+        data
+    }
+
+    #[test]
+    fn a_variable_is_read_to_its_last_byte() {
+        let data = variable(2, 3, b"P\0K\0\x01\x02\x03");
+        let found = Variable::parse(&data).unwrap();
+        assert!(found.is(GLOBAL_VARIABLE, "PK") && found.value == [1, 2, 3]);
+        assert!(!found.is(IMAGE_SECURITY_DATABASE, "PK") && !found.is(GLOBAL_VARIABLE, "KEK"));
+        for end in 0..data.len() {
+            assert!(Variable::parse(&data[..end]).is_err(), "{end}");
+        }
+        let longer = [&data[..], &[0]].concat();
+        let error = Variable::parse(&longer).unwrap_err().to_string();
+        assert!(error.contains("no trailing bytes, got 1"), "{error}");
+        assert_eq!(Variable::parse_prefix(&longer).unwrap().1, [0]);
+    }
+
+    #[test]
+    fn hostile_lengths_and_names_are_refused() {
+        let refused = |data: &[u8]| Variable::parse(data).unwrap_err().to_string();
+        for huge in [u64::MAX, u64::MAX / 2 + 1, 257] {
+            let error = refused(&variable(huge, 0, &[]));
+            assert!(error.contains("UnicodeNameLength may be 256"), "{error}");
+        }
+        assert!(refused(&variable(2, u64::MAX, b"P\0K\0")).contains("VariableData needs"));
+        assert!(refused(&variable(0, 0, b"")).contains("UnicodeName: expected printable"));
+        // A lone surrogate, a NUL inside.
+        for name in [[0x00, 0xd8], [0, 0]] {
+            assert!(refused(&variable(1, 0, &name)).contains("expected printable"));
+        }
+        let longest = variable(256, 0, &b"a\0".repeat(256));
+        assert_eq!(Variable::parse(&longest).unwrap().name.len(), 256);
+    }
+
+    #[test]
+    fn guids_are_written_as_usual() {
+        let shown = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+        assert_eq!(GLOBAL_VARIABLE.to_string(), shown);
+        assert_eq!(serde_json::to_value(GLOBAL_VARIABLE).unwrap(), shown);
+        let shim = "605dab50-e046-4300-abb6-3dd810dd8b23";
+        assert_eq!(SHIM_LOCK.to_string(), shim);
+        let database = "d719b2cb-3d3a-4596-a3bc-dad00e67656f";
+        assert_eq!(IMAGE_SECURITY_DATABASE.to_string(), database);
+    }
+}

@@ -194,27 +194,31 @@ pub(super) fn exit_boot_services(view: &View<'_, '_, '_>) -> Claim<ExitBootServi
     Claim::of(exit_of(view))
 }
 
+/// By what the events of PCR 5 measured, whatever their labels, which must agree.
 fn exit_of(view: &View<'_, '_, '_>) -> Result<Option<ExitBootServices>, Unproven> {
     let region = view.region(PCR_BOOT_CONFIG)?;
-    let is_action = |(_, item): &(bool, &Numbered<'_, '_>)| {
-        matches!(item.event.kind, EV_ACTION | EV_EFI_ACTION)
-    };
     let mut exit = ExitBootServices {
         invoked: false,
         succeeded: false,
     };
-    for (_, item) in region.all().filter(is_action) {
-        match action(item)? {
-            "Exit Boot Services Invocation" => exit.invoked = true,
-            "Exit Boot Services Returned with Success" => exit.succeeded = true,
-            _ => {}
+    let mut untold = false;
+    for (_, item) in region.all() {
+        untold |= item.covered.is_none();
+        let found = match item.covered.and_then(text::ascii) {
+            Some("Exit Boot Services Invocation") => &mut exit.invoked,
+            Some("Exit Boot Services Returned with Success") => &mut exit.succeeded,
+            _ => continue,
+        };
+        if !matches!(item.event.kind, EV_ACTION | EV_EFI_ACTION) {
+            return Err(item.relabelled());
         }
+        *found = true;
     }
-    let untold = region.all().any(|(_, item)| item.covered.is_none());
     let (what, pcr) = ("that boot services ended", PCR_BOOT_CONFIG);
-    match (exit.invoked || exit.succeeded, untold) {
+    match (exit.invoked && exit.succeeded, untold) {
         (true, _) => Ok(Some(exit)),
         (false, true) => Err(Unproven::NotFound { what, pcr }),
+        (false, false) if exit.invoked || exit.succeeded => Ok(Some(exit)),
         (false, false) => Ok(None),
     }
 }

@@ -230,11 +230,12 @@ pub struct BootClaims<'a> {
     /// Boot variables (PCRs 1 and 5): each value was measured there; a name only where it is covered; not that the
     /// list is complete.
     pub boot_variables: Claim<Vec<BootVariable<'a>>>,
-    /// The boot manager's actions (PCR 4), in order.
+    /// The boot manager's actions (PCR 4), in order; not that there were no others.
     pub boot_actions: Claim<Vec<String>>,
-    /// Authenticode digests of the applications that were started (PCR 4), complete and in order.
+    /// Authenticode digests of the applications that were started (PCR 4), in order. None can be hidden; an editor of
+    /// the log can add one that is the digest of an action.
     pub images: Claim<Vec<Image<'a>>>,
-    /// Authenticode digests of drivers that did not come with the firmware (PCR 2), complete and in order.
+    /// Authenticode digests of drivers that did not come with the firmware (PCR 2), as [`BootClaims::images`].
     pub drivers: Claim<Vec<Image<'a>>>,
     /// Whether boot services ended (PCR 5). Somebody may extend the same text later.
     pub exit_boot_services: Claim<ExitBootServices>,

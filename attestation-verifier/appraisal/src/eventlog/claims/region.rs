@@ -7,8 +7,9 @@ use crate::eventlog::replay::{Confirmed, Replayed};
 use crate::eventlog::{
     EV_CPU_MICROCODE, EV_EFI_BOOT_SERVICES_APPLICATION, EV_EFI_BOOT_SERVICES_DRIVER,
     EV_EFI_HCRTM_EVENT, EV_EFI_PLATFORM_FIRMWARE_BLOB, EV_EFI_PLATFORM_FIRMWARE_BLOB2,
-    EV_EFI_RUNTIME_SERVICES_DRIVER, EV_NONHOST_CODE, EV_NONHOST_CONFIG, EV_NONHOST_INFO,
-    EV_POST_CODE, EV_POST_CODE2, EV_S_CRTM_CONTENTS, EV_SEPARATOR, Event,
+    EV_EFI_RUNTIME_SERVICES_DRIVER, EV_EFI_VARIABLE_BOOT, EV_EFI_VARIABLE_BOOT2, EV_NONHOST_CODE,
+    EV_NONHOST_CONFIG, EV_NONHOST_INFO, EV_POST_CODE, EV_POST_CODE2, EV_S_CRTM_CONTENTS,
+    EV_SEPARATOR, Event,
 };
 use crate::tpm::algorithm::HashAlg;
 
@@ -126,7 +127,7 @@ impl<'r, 'l, 'a> View<'r, 'l, 'a> {
             pcr,
         };
         for item in self.pcr(pcr)? {
-            match (self.separator_of(item.event), item.event.kind) {
+            match (self.separator_of(item), item.event.kind) {
                 (Some(Separator::Error), _) => {
                     let event = item.number;
                     return Err(Unproven::ErrorSeparator { pcr, event });
@@ -143,7 +144,14 @@ impl<'r, 'l, 'a> View<'r, 'l, 'a> {
         Ok(region)
     }
 
-    fn separator_of(&self, event: &Event<'_>) -> Option<Separator> {
+    /// A boot variable whose value alone is hashed may be four such bytes: BootOrder 0001, 0000 reads as an error
+    /// separator. There the label decides; a separator labelled as such a variable still ends nothing.
+    fn separator_of(&self, item: &Numbered<'_, '_>) -> Option<Separator> {
+        let Numbered { event, .. } = item;
+        let boot = matches!(event.kind, EV_EFI_VARIABLE_BOOT | EV_EFI_VARIABLE_BOOT2);
+        if boot && matches!(event.pcr, 1 | 5) {
+            return None;
+        }
         let digest = event.digest(self.bank())?;
         let found = self.separators.iter().find(|(_, known)| known == digest);
         found.map(|(separator, _)| *separator)
@@ -153,7 +161,7 @@ impl<'r, 'l, 'a> View<'r, 'l, 'a> {
     pub(super) fn separator(&self, pcr: u32) -> Claim<Separator> {
         let first = |items: &[Numbered<'l, 'a>]| {
             items.iter().find_map(|item| {
-                let separator = self.separator_of(item.event)?;
+                let separator = self.separator_of(item)?;
                 let labelled = item.event.kind == EV_SEPARATOR;
                 Some(match labelled {
                     true => Ok(separator),

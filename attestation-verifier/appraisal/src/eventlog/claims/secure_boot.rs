@@ -196,8 +196,7 @@ fn classify<'a>(bank: HashAlg, item: &Numbered<'_, 'a>) -> Result<Item<'a>, Unpr
     if let Some(variable) = coverage::variable(bank, event, item.covered) {
         let labelled = match kind {
             EV_EFI_VARIABLE_DRIVER_CONFIG => true,
-            // A database is never its own authority as a whole, but one entry of it is measured under its name.
-            EV_EFI_VARIABLE_AUTHORITY => !is_global(&variable),
+            EV_EFI_VARIABLE_AUTHORITY => may_vouch(&variable),
             _ => false,
         };
         return match labelled {
@@ -234,14 +233,21 @@ fn in_order<'a>(
     Ok(items)
 }
 
-fn is_global(variable: &Variable<'_>) -> bool {
-    variable.guid == GLOBAL_VARIABLE
+const CONFIGURATION: [&str; 7] = ["SecureBoot", "PK", "KEK", "db", "dbx", "dbt", "dbr"];
+
+/// An image is vouched for by an entry of db, which is measured under the name of db, or by something of shim's; the
+/// rest of the configuration vouches for nothing.
+fn may_vouch(variable: &Variable<'_>) -> bool {
+    !is_configuration(variable) || variable.name == "db"
+}
+
+fn is_configuration(variable: &Variable<'_>) -> bool {
+    let is = |name: &str| variable.is(namespace(name), name);
+    CONFIGURATION.iter().any(|name| is(name))
 }
 
 fn is_config(kind: u32, variable: &Variable<'_>) -> bool {
-    let known = ["SecureBoot", "PK", "KEK", "db", "dbx", "dbt", "dbr"];
-    kind == EV_EFI_VARIABLE_DRIVER_CONFIG
-        && known.iter().any(|name| variable.is(namespace(name), name))
+    kind == EV_EFI_VARIABLE_DRIVER_CONFIG && is_configuration(variable)
 }
 
 fn namespace(name: &str) -> Guid {

@@ -267,3 +267,6 @@ impl fmt::Display for Explained {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
