@@ -82,7 +82,8 @@ fn legacy(log: &mut Vec<u8>, pcr: u32, kind: u32, digest: &[u8], data: &[u8]) {
 fn events() -> Vec<(u32, u32, Vec<u8>, Vec<u8>)> {
     let same = |pcr, kind, data: &[u8]| (pcr, kind, data.to_vec(), data.to_vec());
     let [secure_boot, db, order] = variables();
-    let utf16 = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let utf16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     let locality = same(0, 3, b"StartupLocality\0\x03");
     let mut events = vec![
         locality,
@@ -96,7 +97,12 @@ fn events() -> Vec<(u32, u32, Vec<u8>, Vec<u8>)> {
         same(7, 0x8000_00e0, &db),
         (4, 0x8000_0003, b"image".to_vec(), vec![0; 40]),
         same(5, 0x8000_0007, b"Exit Boot Services Invocation"),
-        (8, 13, b"linux /k".to_vec(), b"grub_cmd: linux /k\0".to_vec()),
+        (
+            8,
+            13,
+            b"linux /k".to_vec(),
+            b"grub_cmd: linux /k\0".to_vec(),
+        ),
         same(11, 13, b".linux\0"),
         (11, 13, b"kernel".to_vec(), b".linux\0".to_vec()),
         same(12, 13, &utf16("ro\0")),

@@ -326,3 +326,41 @@ fn forged_data_under_a_true_digest_is_found() {
         assert!(unproven, "{case}");
     }
 }
+
+/// The derived cases by this module alone: strict parser, comparison with the quoted values, data under its digests.
+#[test]
+fn derived_logs_are_refused_and_their_controls_explained() {
+    let Some(root) = vectors() else { return };
+    let (mut refused, mut accepted) = (0, 0);
+    for case in folders(&root.join("negative/eventlog")) {
+        let manifest = json(&case.join("case.json"));
+        let quoted = crate::common::pcr_values(&case.join("pcrs.json"));
+        let bytes = fs::read(case.join("eventlog.bin")).unwrap();
+        let sound = eventlog::parse(&bytes).is_ok_and(|log| {
+            let explained = explain(&log, &quoted, None);
+            let covered = |bank| coverage::uncovered_events(&log, bank).is_empty();
+            explained.holds() && explained.explained_banks().all(covered)
+        });
+        assert_eq!(
+            sound,
+            manifest["required_outcome"] == "accept",
+            "{}",
+            manifest["id"]
+        );
+        *if sound { &mut accepted } else { &mut refused } += 1;
+    }
+    assert_eq!((refused, accepted), (23, 1));
+    for control in folders(&root.join("negative/tpm-quote")) {
+        let name = control.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("control") && control.join("eventlog.bin").exists() {
+            let bytes = fs::read(control.join("eventlog.bin")).unwrap();
+            let quoted = crate::common::pcr_values(&control.join("pcrs.json"));
+            let log = eventlog::parse(&bytes).unwrap();
+            let explained = explain(&log, &quoted, None);
+            assert!(explained.holds(), "{name}: {explained}");
+            for bank in explained.explained_banks() {
+                assert_eq!(coverage::uncovered_events(&log, bank), [], "{name}");
+            }
+        }
+    }
+}

@@ -215,9 +215,10 @@ impl<'l, 'a> Region<'l, 'a> {
         Ok(self)
     }
 
-    /// All events, each with whether it lies before the separator.
+    /// All events, each with whether it lies before the separator; without one, none does.
     pub(super) fn all(&self) -> impl Iterator<Item = (bool, &Numbered<'l, 'a>)> {
-        let before = self.before.iter().map(|item| (true, item));
+        let separated = self.separator.is_some();
+        let before = self.before.iter().map(move |item| (separated, item));
         before.chain(self.after.iter().map(|item| (false, item)))
     }
 

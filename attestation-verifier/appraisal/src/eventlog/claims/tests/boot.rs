@@ -38,6 +38,15 @@ const IMAGES: [u32; 3] = [
 ];
 
 #[test]
+fn without_a_separator_nothing_lies_before_it() {
+    let before = |steps: &[Step]| of(steps, |c| c.drivers.proven().unwrap()[0].before_separator);
+    let mut steps = honest();
+    assert!(before(&steps));
+    steps.retain(|s| s.pcr != 2 || s.kind != EV_SEPARATOR);
+    assert!(!before(&steps));
+}
+
+#[test]
 fn a_boot_order_whose_name_is_not_covered_is_unproven() {
     let mut steps = honest();
     let at = find(&steps, 1, EV_EFI_VARIABLE_BOOT2);
