@@ -116,6 +116,9 @@ fn tpm(corpus: &Corpus) {
     corpus.add("tpm_attest", [quote]);
     corpus.add("tpm_public", [node.ak_public.clone(), sized]);
     corpus.add("eventlog", [log.clone()]);
+    corpus.add("eventlog_claims", assay_fuzz::eventlog::logs());
+    let [_, variable, _] = assay_fuzz::eventlog::variables();
+    corpus.add("eventlog_structures", [variable, assay_fuzz::eventlog::list()]);
     corpus.add("ek_certificate", [include_bytes!("../ek/ek.der").to_vec()]);
     corpus.add("appraise", [evidence]);
     corpus.add("appraise_event_log", [log]);

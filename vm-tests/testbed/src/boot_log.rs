@@ -23,6 +23,7 @@ const EV_EFI_BOOT_SERVICES_APPLICATION: u32 = 0x8000_0003;
 const EV_EFI_GPT_EVENT: u32 = 0x8000_0006;
 const EV_EFI_ACTION: u32 = 0x8000_0007;
 const EV_EFI_PLATFORM_FIRMWARE_BLOB2: u32 = 0x8000_000a;
+const EV_EFI_VARIABLE_AUTHORITY: u32 = 0x8000_00e0;
 
 const ALG_SHA1: u16 = 0x0004;
 const ALG_SHA256: u16 = 0x000b;
@@ -31,6 +32,15 @@ const ALG_SHA256: u16 = 0x000b;
 const GLOBAL_VARIABLE: [u8; 16] = guid(0x8be4_df61, 0x93ca, 0x11d2, 0xaa0d_00e0_9803_2b8c);
 /// EFI_IMAGE_SECURITY_DATABASE_GUID.
 const IMAGE_SECURITY: [u8; 16] = guid(0xd719_b2cb, 0x3d3a, 0x4596, 0xa3bc_dad0_0e67_656f);
+
+/// EFI_CERT_X509_GUID.
+const CERT_X509: [u8; 16] = guid(0xa5c0_59a1, 0x94e4, 0x4aa7, 0x87b5_ab15_5c2b_f072);
+/// EFI_CERT_SHA256_GUID.
+const CERT_SHA256: [u8; 16] = guid(0xc1c4_1626, 0x504c, 0x4092, 0xaca9_41f9_3693_4328);
+/// Who put the entries into the key databases.
+const OWNER: [u8; 16] = guid(0x0a55_a700, 0x0000, 0x4000, 0x8000_0000_0000_0001);
+/// Stands for the certificate that signed the boot application.
+const SIGNER: &[u8] = b"assay test signer";
 
 /// Which boot application was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +175,8 @@ fn firmware() -> Vec<Event> {
 }
 
 fn secure_boot() -> Vec<Event> {
+    let x509 = |certificate: &[u8]| signature_list(&CERT_X509, certificate);
+    let forbidden = signature_list(&CERT_SHA256, &sha256(&[b"assay test forbidden image"]));
     let config = |guid: &[u8; 16], name: &str, value: &[u8]| {
         Event::of_data(
             7,
@@ -174,10 +186,10 @@ fn secure_boot() -> Vec<Event> {
     };
     vec![
         config(&GLOBAL_VARIABLE, "SecureBoot", &[1]),
-        config(&GLOBAL_VARIABLE, "PK", b"assay test platform key"),
-        config(&GLOBAL_VARIABLE, "KEK", b"assay test key exchange key"),
-        config(&IMAGE_SECURITY, "db", b"assay test signature database"),
-        config(&IMAGE_SECURITY, "dbx", b"assay test forbidden signatures"),
+        config(&GLOBAL_VARIABLE, "PK", &x509(b"assay test platform key")),
+        config(&GLOBAL_VARIABLE, "KEK", &x509(b"assay test exchange key")),
+        config(&IMAGE_SECURITY, "db", &x509(SIGNER)),
+        config(&IMAGE_SECURITY, "dbx", &forbidden),
     ]
 }
 
@@ -196,6 +208,11 @@ fn boot_loader(variant: Variant) -> Vec<Event> {
             5,
             EV_EFI_GPT_EVENT,
             b"EFI PART assay test partition table".to_vec(),
+        ),
+        Event::of_data(
+            7,
+            EV_EFI_VARIABLE_AUTHORITY,
+            variable(&IMAGE_SECURITY, "db", &[&OWNER, SIGNER].concat()),
         ),
         Event {
             pcr: 4,
@@ -278,6 +295,18 @@ fn variable(guid: &[u8; 16], name: &str, value: &[u8]) -> Vec<u8> {
     data.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
     data.extend(value);
     data
+}
+
+/// EFI_SIGNATURE_LIST with one entry.
+fn signature_list(kind: &[u8; 16], entry: &[u8]) -> Vec<u8> {
+    let size = (OWNER.len() + entry.len()) as u32;
+    let mut list = kind.to_vec();
+    for field in [28 + size, 0, size] {
+        list.extend(field.to_le_bytes());
+    }
+    list.extend(OWNER);
+    list.extend(entry);
+    list
 }
 
 /// UEFI_IMAGE_LOAD_EVENT with one file-path node and the end node.
