@@ -1,17 +1,18 @@
 //! TPM 2.0 quotes.
 
 mod ak;
+mod logs;
 mod selection;
 
 use self::ak::AkFile;
+use self::logs::Quoted;
 use super::{Finding, input};
 use crate::pcrs::{self, PcrFile};
 use anyhow::{Result, bail};
 use assay_appraisal::checks::{Checks, Mode, Outcome, Stopped};
 use assay_appraisal::crypto::signature::{Scheme, Sha1};
 use assay_appraisal::crypto::verifying_key::{LegacyKey, Verifier};
-use assay_appraisal::eventlog::{self, EventLog};
-use assay_appraisal::quote::{self, PcrValues, Received, Selection};
+use assay_appraisal::quote::{self, AuthenticQuote, PcrValues, Received, Selection};
 use assay_appraisal::tpm::ak::{AkRules, check};
 use assay_appraisal::tpm::algorithm::HashAlg;
 use assay_appraisal::tpm::attest::{self, Attest, PcrSelection};
@@ -150,9 +151,14 @@ fn explain(
             Selection(listed).to_string(),
         )?;
     }
-    quote_checks(checks, input, &ak, (expected, file.as_ref()))?;
+    let authentic = quote_checks(checks, input, &ak, (expected, file.as_ref()))?;
     let values = file.map(|file| quoted_values(file, quoted, claims));
-    logs(checks, input, values.as_ref())
+    let held_against = values.as_ref().map(|values| Quoted {
+        values,
+        authentic: authentic.as_ref(),
+        banks: input.banks.as_deref(),
+    });
+    explain_logs(checks, input, held_against.as_ref(), claims)
 }
 
 fn quote_checks(
@@ -160,7 +166,7 @@ fn quote_checks(
     input: &Input,
     ak: &AkFile,
     (selection, file): (&[PcrSelection], Option<&PcrFile>),
-) -> Result<(), Stopped> {
+) -> Result<Option<AuthenticQuote>, Stopped> {
     let legacy = LegacyKey(ak.key());
     let key: &dyn Verifier = match input.sha1 {
         Sha1::Refused => ak.key(),
@@ -178,12 +184,13 @@ fn quote_checks(
                 signature: &input.signature,
                 pcrs: &file.values,
             };
-            quote::authenticate(checks, received, expected).map(drop)
+            quote::authenticate(checks, received, expected)
         }
         None => {
             quote::without_values(checks, &input.attest, &input.signature, expected)?;
             let values = "a value for every quoted PCR";
-            checks.record("quote-pcr-values", Outcome::Undecided, values, "none given")
+            checks.record("quote-pcr-values", Outcome::Undecided, values, "none given")?;
+            Ok(None)
         }
     }
 }
@@ -288,124 +295,19 @@ fn scheme_name(scheme: Scheme) -> String {
     format!("{name}-{}", hash.name().to_uppercase())
 }
 
-fn logs(checks: &mut Checks, input: &Input, quoted: Option<&PcrValues>) -> Result<(), Stopped> {
+fn explain_logs(
+    checks: &mut Checks,
+    input: &Input,
+    quoted: Option<&Quoted<'_>>,
+    claims: &mut Map<String, Value>,
+) -> Result<(), Stopped> {
     if let Some(bytes) = &input.eventlog {
-        event_log(checks, bytes, input.banks.as_deref(), quoted)?;
+        logs::event_log(checks, bytes, quoted, claims)?;
     }
-    if input.ima.is_some() {
-        ima(checks)?;
+    if let Some(bytes) = &input.ima {
+        logs::ima(checks, bytes, quoted, claims)?;
     }
     Ok(())
-}
-
-/// Whether a log explains the quoted values. `banks` must be explained; otherwise every bank that quote and log
-/// both have.
-fn event_log(
-    checks: &mut Checks,
-    bytes: &[u8],
-    banks: Option<&[HashAlg]>,
-    quoted: Option<&PcrValues>,
-) -> Result<(), Stopped> {
-    let parsed = eventlog::parse(bytes);
-    let Some(log) = checks.value("event-log", "a crypto-agile TCG event log", parsed)? else {
-        return Ok(());
-    };
-    event_data(checks, &log)?;
-    let Some(quoted) = quoted else {
-        let what = "quoted values to compare with";
-        return checks.record("event-log-pcrs", Outcome::Undecided, what, "none given");
-    };
-    let mut explained = 0_usize;
-    for bank in [
-        HashAlg::Sha1,
-        HashAlg::Sha256,
-        HashAlg::Sha384,
-        HashAlg::Sha512,
-    ] {
-        let is_quoted = quoted.keys().any(|(quoted, _)| *quoted == bank);
-        let wanted = banks.map_or(is_quoted && log.replay(bank).is_ok(), |b| b.contains(&bank));
-        if wanted {
-            replay(checks, &log, bank, quoted)?;
-            explained = explained.saturating_add(1);
-        }
-    }
-    let outcome = if explained > 0 {
-        Outcome::Pass
-    } else {
-        Outcome::Fail
-    };
-    let what = "a bank that quote and log both have";
-    checks.record(
-        "event-log-banks",
-        outcome,
-        what,
-        format!("{explained} such"),
-    )
-}
-
-fn replay(
-    checks: &mut Checks,
-    log: &EventLog<'_>,
-    bank: HashAlg,
-    quoted: &PcrValues,
-) -> Result<(), Stopped> {
-    let name = format!("event-log-{}", bank.name());
-    let replayed = log.replay(bank);
-    let Some(replayed) = checks.value(&name, "a digest of this bank per event", replayed)? else {
-        return Ok(());
-    };
-    let mut differing = Vec::new();
-    let mut compared = 0_usize;
-    for ((_, index), value) in quoted.iter().filter(|((quoted, _), _)| *quoted == bank) {
-        let found = match replayed.get(index) {
-            Some(found) => found.clone(),
-            // Firmware owns PCR 0 to 7: what its log does not extend was not extended.
-            None if *index < 8 => log.initial(*index, bank),
-            None => continue,
-        };
-        compared = compared.saturating_add(1);
-        if found != *value {
-            differing.push(index.to_string());
-        }
-    }
-    let result = match (compared, differing.is_empty()) {
-        (0, _) => Err("no quoted PCR to compare".to_owned()),
-        (_, true) => Ok(()),
-        (_, false) => Err(format!("other values for PCR {}", differing.join(", "))),
-    };
-    let name = format!("event-log-{}-pcrs", bank.name());
-    checks
-        .value(&name, "the quoted value of every PCR it extends", result)
-        .map(drop)
-}
-
-/// EV_EFI_VARIABLE_DRIVER_CONFIG and EV_EFI_ACTION are digests of their data.
-fn event_data(checks: &mut Checks, log: &EventLog<'_>) -> Result<(), Stopped> {
-    let uncovered = log.events.iter().find(|event| {
-        matches!(event.kind, 0x8000_0001 | 0x8000_0007)
-            && event.digest(HashAlg::Sha256).is_some()
-            && event.proven_data().is_none()
-    });
-    let result = match uncovered {
-        None => Ok(()),
-        Some(event) => Err(format!(
-            "other data in an event of type {:#010x} on PCR {}",
-            event.kind, event.pcr
-        )),
-    };
-    let what = "data that its digest covers";
-    checks.value("event-log-data", what, result).map(drop)
-}
-
-/// IMA lists are not appraised here yet.
-fn ima(checks: &mut Checks) -> Result<(), Stopped> {
-    let what = "an IMA list that explains PCR 10";
-    checks.record(
-        "ima-list",
-        Outcome::Undecided,
-        what,
-        "IMA lists are not read yet",
-    )
 }
 
 #[cfg(test)]
