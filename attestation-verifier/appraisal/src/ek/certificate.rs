@@ -308,19 +308,17 @@ fn chained<'a>(path: Path<'a>, key: &PublicKey, roots: &Roots) -> Result<Chained
     })
 }
 
-/// The purpose must be there: some vendors certify other keys of the TPM under the same roots.
+/// A certificate that names purposes must name this one. One that names none (Google's, for instances) leaves
+/// the decision to its key usage, and to credential activation by a key with the default template.
 fn check_purpose(leaf: &Certificate<'_>) -> Result<(), EkError> {
-    let purposes = leaf.purposes()?.unwrap_or_default();
-    if purposes.contains(&EK_PURPOSE) {
-        return Ok(());
+    match leaf.purposes()? {
+        None => Ok(()),
+        Some(purposes) if purposes.contains(&EK_PURPOSE) => Ok(()),
+        Some(purposes) => {
+            let found: Vec<String> = purposes.into_iter().map(der::dotted).collect();
+            Err(EkError::Purpose(found.join(", ")))
+        }
     }
-    let found: Vec<String> = purposes.into_iter().map(der::dotted).collect();
-    let found = if found.is_empty() {
-        "none".into()
-    } else {
-        found.join(", ")
-    };
-    Err(EkError::Purpose(found))
 }
 
 /// TCG EK Credential Profile, section 3.2.12: keyEncipherment for RSA, keyAgreement for ECC. Some vendors put the

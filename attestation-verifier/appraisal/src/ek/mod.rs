@@ -6,9 +6,9 @@
 //! - **Names that are not DER**: Nuvoton orders a SET wrongly. Names are compared byte for byte, never sorted.
 //! - **Critical subjectAltName**: the TPM's manufacturer, model and version ([`tpm_names`]); claims, not rules.
 //! - **Critical certificatePolicies** in ST's intermediates: any policy will do.
-//! - **Purposes**: intermediates may name 2.23.133.8.1 or nothing; the endorsement key's own certificate must
-//!   name it, and must be for keyEncipherment (RSA) or keyAgreement (ECC). Google puts the purpose on signing
-//!   keys too, and on some endorsement keys not at all: both are refused here by name, though their paths hold.
+//! - **Purposes**: a certificate names 2.23.133.8.1 or no purpose at all (Google's, for instances), and the
+//!   endorsement key's own must be for keyEncipherment (RSA) or keyAgreement (ECC). Google puts the purpose on
+//!   signing keys too: they are refused by their key usage, though their paths hold.
 //! - **id-RSAES-OAEP and id-RSASSA-PSS** in place of rsaEncryption in a key: the same key.
 //! - **SHA-1** under old Infineon, ST and Nuvoton certificates: only when the caller names the legacy policy.
 //! - **Empty subject**: the rule for endorsement keys, not an error.

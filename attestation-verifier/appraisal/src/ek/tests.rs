@@ -177,9 +177,9 @@ fn validity_is_judged_at_the_time_given() {
 }
 
 #[test]
-fn other_usages_and_none_are_refused_by_name() {
+fn other_purposes_are_refused_by_name_and_none_leaves_it_to_the_key_usage() {
     let issue = |usage| CA.issue("", &SPKI, ["25", "27"], &leaf_extensions(usage));
-    assert_eq!(refused(&issue(None)), EkError::Purpose("none".into()));
+    assert!(certify(&issue(None), &ROOTS, AT).is_ok());
     assert!(matches!(
         refused(&issue(Some(EKU_SERVER))),
         EkError::Purpose(_)
@@ -477,10 +477,7 @@ fn the_checks_say_each_defect_by_name() {
     assert_eq!(failed(&ecc, &ROOTS), ["ek-eligible"]);
     assert_eq!(failed(&ecc, &bare), none);
     let nothing = Ca::new("Stranger").issue("", &SPKI, ["25", "27"], &[]);
-    assert_eq!(
-        failed(&nothing, &ROOTS),
-        ["ek-path", "ek-purpose", "ek-key-usage"]
-    );
+    assert_eq!(failed(&nothing, &ROOTS), ["ek-path", "ek-key-usage"]);
     let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
     let mut spki = hex::decode("3076301006072a8648ce3d020106052b81040022036200").unwrap();
     spki.extend(key.public_key().as_ref());

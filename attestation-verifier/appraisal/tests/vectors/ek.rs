@@ -214,7 +214,6 @@ fn leaf(root: &Path, row: &Row) -> Result<Shown, String> {
 
 /// What the rules for endorsement keys say of each leaf whose path holds.
 fn rule(path: &str) -> Option<&'static str> {
-    let none = "extended key usage: expected 2.23.133.8.1 (EK certificate), got none";
     let server =
         "extended key usage: expected 2.23.133.8.1 (EK certificate), got 1.3.6.1.5.5.7.3.1";
     Some(match path.rsplit('/').next()? {
@@ -222,8 +221,9 @@ fn rule(path: &str) -> Option<&'static str> {
         "uca_tpm_ecc_enc_cert.pem" => "ok",
         "uca_tpm_rsa_sign_cert.pem" => "key usage: expected keyEncipherment, got digitalSignature",
         "uca_tpm_ecc_sign_cert.pem" => "key usage: expected keyAgreement, got digitalSignature",
-        "pca_tpm_rsa_enc_cert.pem" | "pca_tpm_ecc_enc_cert.pem" => none,
-        "pca_tpm_rsa_sign_cert.pem" | "pca_tpm_ecc_sign_cert.pem" => none,
+        "pca_tpm_rsa_enc_cert.pem" | "pca_tpm_ecc_enc_cert.pem" => "ok",
+        "pca_tpm_rsa_sign_cert.pem" => "key usage: expected keyEncipherment, got digitalSignature",
+        "pca_tpm_ecc_sign_cert.pem" => "key usage: expected keyAgreement, got digitalSignature",
         "test_cert_utils_iak_der.der" | "test_cert_utils_idevid_der.der" => server,
         _ => return None,
     })
