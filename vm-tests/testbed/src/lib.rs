@@ -10,6 +10,7 @@ pub mod ca;
 pub mod demo;
 pub mod net;
 mod raw_tpm;
+pub mod snp;
 pub mod swtpm;
 
 pub use boot_log::{Banks, MeasuredBoot, Variant};
