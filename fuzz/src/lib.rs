@@ -5,6 +5,7 @@
 pub mod node;
 #[path = "../../vm-tests/testbed/tests/samples/mod.rs"]
 pub mod samples;
+pub mod snp;
 
 use assay_aggregate::agreement::Memory;
 use assay_aggregate::inputs;

@@ -48,6 +48,9 @@ fn main() {
         [assay_hw_profiles::DEMO_CLASS.as_bytes().to_vec()],
     );
     corpus.add("agreement_memory", memory());
+    for (target, seeds) in assay_fuzz::snp::seeds() {
+        corpus.add(target, seeds);
+    }
 }
 
 fn bytes(samples: Vec<Sample>) -> impl Iterator<Item = Vec<u8>> {
