@@ -357,6 +357,58 @@ impl Authority {
     }
 }
 
+/// A revocation list to be signed by an ARK, as AMD publishes them.
+#[derive(Debug, Clone)]
+pub struct CrlSpec {
+    /// Common name of the issuer.
+    pub issuer: String,
+    /// `UTCTime`.
+    pub this_update: String,
+    /// `UTCTime`.
+    pub next_update: String,
+    /// Serial numbers that are revoked, contents of INTEGERs.
+    pub revoked: Vec<Vec<u8>>,
+}
+
+impl CrlSpec {
+    /// The list of a product's root, valid as long as its certificates.
+    pub fn of(product: Product, revoked: Vec<Vec<u8>>) -> Self {
+        Self {
+            issuer: format!("ARK-{}", product.name()),
+            this_update: NOT_BEFORE.into(),
+            next_update: NOT_AFTER.into(),
+            revoked,
+        }
+    }
+
+    /// Signs it (RFC 5280 section 5.1, version 2).
+    pub fn sign(&self, issuer: &CaKey) -> Vec<u8> {
+        let algorithm = fixed(PSS_SHA384);
+        let time = |text: &str| der(0x17, &[text.as_bytes()]);
+        let entry = |serial: &Vec<u8>| der(0x30, &[&der(2, &[serial]), &time(NOT_BEFORE)]);
+        let entries: Vec<u8> = self.revoked.iter().flat_map(entry).collect();
+        let entries = match self.revoked.is_empty() {
+            true => Vec::new(),
+            false => der(0x30, &[&entries]),
+        };
+        let number = der(0x30, &[&[6, 3, 0x55, 0x1d, 0x14], &der(4, &[&[2, 1, 1]])]);
+        let tbs = der(
+            0x30,
+            &[
+                &[2, 1, 1],
+                &algorithm,
+                &name(&self.issuer),
+                &time(&self.this_update),
+                &time(&self.next_update),
+                &entries,
+                &der(0xa0, &[&der(0x30, &[&number])]),
+            ],
+        );
+        let signature = der(3, &[&[0], &issuer.sign(&tbs, true)]);
+        der(0x30, &[&tbs, &algorithm, &signature])
+    }
+}
+
 /// A chip with its key and identity; every field may be changed by a test.
 pub struct Chip {
     /// The product.
