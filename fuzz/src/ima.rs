@@ -39,7 +39,10 @@ pub fn ima_list(data: &[u8]) {
     let appraisal = appraise(&explained, &quoted, &policy).expect("it was read before");
     assert_eq!(appraisal.totals.entries, replayed.summary.entries as u64);
     let position = explained.position();
-    assert_eq!(Position::from_bytes(&position.to_bytes()).as_ref(), Ok(position));
+    assert_eq!(
+        Position::from_bytes(&position.to_bytes()).as_ref(),
+        Ok(position)
+    );
     let rest = list.skip(position).expect("the list is as long as itself");
     let again = explain_after(position, 0, &rest, &quoted, Options::default());
     assert_eq!(again.expect("nothing was added").position(), position);
@@ -47,7 +50,12 @@ pub fn ima_list(data: &[u8]) {
         tail: Tail::Allowed,
         ..Options::default()
     };
-    assert_eq!(explain(&list, &quoted, newer).expect("it replays").unquoted(), 0);
+    assert_eq!(
+        explain(&list, &quoted, newer)
+            .expect("it replays")
+            .unquoted(),
+        0
+    );
 }
 
 /// A saved position: one spelling.
@@ -106,13 +114,20 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let text = ascii(&lists[0]).expect("a list");
     let positions = lists.iter().map(|list| position(list).expect("a list"));
     let positions = positions.collect();
-    let signature = [&[3, 2, 4, 0, 0, 0, 1, 0, 8][..], &[0x30, 6, 2, 1, 1, 2, 1, 1]].concat();
+    let signature = [
+        &[3, 2, 4, 0, 0, 0, 1, 0, 8][..],
+        &[0x30, 6, 2, 1, 1, 2, 1, 1],
+    ]
+    .concat();
     let allowlist = format!("{}  /bin/sh\nsha1:{}\n", "ab".repeat(32), "cd".repeat(20));
     let keyring = br#"{"pubkeys": [], "keyids": []}"#.to_vec();
     vec![
         ("ima_list", lists.into_iter().chain([text]).collect()),
         ("ima_position", positions),
-        ("ima_policy", vec![signature, allowlist.into_bytes(), keyring]),
+        (
+            "ima_policy",
+            vec![signature, allowlist.into_bytes(), keyring],
+        ),
     ]
 }
 
@@ -123,7 +138,10 @@ fn list(alg: HashAlg) -> Vec<u8> {
     let ng = ng.as_slice();
     let entries: [(&str, &[&[u8]]); 6] = [
         ("ima-ng", &[ng, b"boot_aggregate\0"]),
-        ("ima-sig", &[ng, b"/bin/sh\0", b"\x03\x02\x04\0\0\0\x01\0\x01x"]),
+        (
+            "ima-sig",
+            &[ng, b"/bin/sh\0", b"\x03\x02\x04\0\0\0\x01\0\x01x"],
+        ),
         ("ima-sigv2", &[&verity, b"/v\0", b""]),
         ("ima-buf", &[ng, b"kexec-cmdline\0", b"quiet"]),
         ("ima-modsig", &[ng, b"/m.ko\0", b"", ng, b"pkcs7"]),
@@ -145,7 +163,13 @@ fn list(alg: HashAlg) -> Vec<u8> {
 }
 
 fn entry(template: &str, hash: &[u8], data: &[u8]) -> Vec<u8> {
-    [&10u32.to_le_bytes(), hash, &counted(template.as_bytes()), data].concat()
+    [
+        &10u32.to_le_bytes(),
+        hash,
+        &counted(template.as_bytes()),
+        data,
+    ]
+    .concat()
 }
 
 fn counted(bytes: &[u8]) -> Vec<u8> {
@@ -155,9 +179,16 @@ fn counted(bytes: &[u8]) -> Vec<u8> {
 fn position(bytes: &[u8]) -> Result<Vec<u8>, ImaError> {
     let list = List::read(bytes, None)?;
     let replayed = replay(&list, &BANKS)?;
-    let native = replayed.values.into_iter().filter(|((_, form, _), _)| *form == BankForm::Native);
-    let quoted = native.map(|((bank, _, pcr), value)| ((bank, pcr), value)).collect();
-    Ok(explain(&list, &quoted, Options::default())?.position().to_bytes())
+    let native = replayed
+        .values
+        .into_iter()
+        .filter(|((_, form, _), _)| *form == BankForm::Native);
+    let quoted = native
+        .map(|((bank, _, pcr), value)| ((bank, pcr), value))
+        .collect();
+    Ok(explain(&list, &quoted, Options::default())?
+        .position()
+        .to_bytes())
 }
 
 /// The entries that have an easy line.

@@ -5,10 +5,11 @@
 pub mod eventlog;
 pub mod ima;
 pub mod node;
-pub mod tpm;
-pub mod x509;
 #[path = "../../vm-tests/testbed/tests/samples/mod.rs"]
 pub mod samples;
+pub mod snp;
+pub mod tpm;
+pub mod x509;
 
 use assay_aggregate::agreement::Memory;
 use assay_aggregate::inputs;
@@ -17,7 +18,7 @@ use assay_appraisal::eventlog::EventLog;
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::tpm::algorithm::HashAlg;
 use assay_appraisal::tpm::{attest, public, signature};
-use assay_appraisal::{ek, crypto::key::PublicKey};
+use assay_appraisal::{crypto::key::PublicKey, ek};
 use assay_log::bundle;
 use assay_log::checkpoint;
 use assay_log::leaf::Leaf;

@@ -58,7 +58,8 @@ fn main() {
         [assay_hw_profiles::DEMO_CLASS.as_bytes().to_vec()],
     );
     corpus.add("agreement_memory", memory());
-    for (target, seeds) in assay_fuzz::ima::seeds() {
+    let more = [assay_fuzz::ima::seeds(), assay_fuzz::snp::seeds()];
+    for (target, seeds) in more.into_iter().flatten() {
         corpus.add(target, seeds);
     }
 }
@@ -118,7 +119,10 @@ fn tpm(corpus: &Corpus) {
     corpus.add("eventlog", [log.clone()]);
     corpus.add("eventlog_claims", assay_fuzz::eventlog::logs());
     let [_, variable, _] = assay_fuzz::eventlog::variables();
-    corpus.add("eventlog_structures", [variable, assay_fuzz::eventlog::list()]);
+    corpus.add(
+        "eventlog_structures",
+        [variable, assay_fuzz::eventlog::list()],
+    );
     corpus.add("ek_certificate", [include_bytes!("../ek/ek.der").to_vec()]);
     corpus.add("appraise", [evidence]);
     corpus.add("appraise_event_log", [log]);

@@ -1,0 +1,267 @@
+//! Root, intermediate and leaf: pins, signatures, names, constraints, dates, revocation.
+
+use super::*;
+
+#[test]
+fn every_flipped_byte_and_every_truncation_of_a_certificate_is_refused() {
+    for which in 0..3 {
+        let mut case = Case::genoa();
+        let part = |case: &mut Case, bytes: Vec<u8>| match which {
+            0 => case.leaf = bytes,
+            1 => case.intermediate = bytes,
+            _ => case.root = bytes,
+        };
+        let good = [&case.leaf, &case.intermediate, &case.root][which].clone();
+        for at in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1;
+            part(&mut case, bytes);
+            assert!(case.run(Mode::Verify).1.is_none(), "{which}: flip {at}");
+            assert!(
+                Certificate::parse(&good[..at]).is_err(),
+                "{which}: cut {at}"
+            );
+        }
+    }
+}
+
+/// go-sev-guest #190: a root that only carries AMD's name.
+#[test]
+fn a_root_with_the_right_name_and_another_key_is_refused() {
+    let forged = CaKey::generate();
+    let mut case = Case::genoa();
+    let shared = Authority::shared();
+    case.root = CertificateSpec {
+        spki: forged.spki(),
+        ..shared.ark_spec(case.chip.product)
+    }
+    .sign(&forged);
+    case.intermediate = shared.ask_spec(case.chip.product).sign(&forged);
+    case.refused_by("snp-root-pinned");
+    let mut case = Case::genoa();
+    case.roots = SnpRoots::amd();
+    case.refused_by("snp-root-pinned");
+    case.roots = SnpRoots::test([]);
+    case.refused_by("snp-root-pinned");
+    assert!(
+        SnpRoots::amd()
+            .list()
+            .iter()
+            .all(|root| root.kind == RootKind::Amd)
+    );
+    assert_eq!(SnpRoots::amd().list().len(), 3);
+}
+
+#[test]
+fn each_signature_of_the_chain_is_checked() {
+    let other = CaKey::generate();
+    let shared = Authority::shared();
+    let mut case = Case::genoa();
+    case.root = shared.ark_spec(case.chip.product).sign(&other);
+    case.refused_by("snp-root-signature");
+    let mut case = Case::genoa();
+    case.intermediate = shared.ask_spec(case.chip.product).sign(&other);
+    case.refused_by("snp-intermediate-signature");
+    let mut case = Case::genoa();
+    case.leaf = case.chip.vcek_spec().sign(&other);
+    case.refused_by("snp-leaf-signature");
+}
+
+#[test]
+fn other_schemes_and_key_sizes_of_a_certificate_are_refused() {
+    let mut case = Case::genoa();
+    case.leaf(|spec| spec.pss = false);
+    case.refused_by("snp-leaf-signature");
+    let mut case = Case::genoa();
+    let small = CaKey::of_size(aws_lc_rs::rsa::KeySize::Rsa2048);
+    case.ask(|spec| spec.spki = small.spki());
+    case.leaf = case.chip.vcek_spec().sign(&small);
+    case.refused_by("snp-leaf-signature");
+}
+
+#[test]
+fn names_must_chain() {
+    let mut case = Case::genoa();
+    case.ark(|spec| spec.issuer = "ARK-Other".into());
+    case.refused_by("snp-root-issuer");
+    let mut case = Case::genoa();
+    case.ask(|spec| spec.issuer = "ARK-Other".into());
+    case.refused_by("snp-intermediate-issuer");
+    let mut case = Case::genoa();
+    case.leaf(|spec| spec.issuer = "SEV-Other".into());
+    case.refused_by("snp-leaf-issuer");
+}
+
+/// An ASVK issues VLEKs and an ASK VCEKs; the root signed which is which.
+#[test]
+fn an_intermediate_of_another_role_or_product_is_refused() {
+    for role in ["SEV-VLEK-Genoa", "SEV-Milan", "SEV-GENOA"] {
+        let mut case = Case::genoa();
+        case.ask(|spec| spec.subject = role.into());
+        case.leaf(|spec| spec.issuer = role.into());
+        case.refused_by("snp-intermediate-role");
+    }
+    let mut case = Case::vlek();
+    case.ask(|_| {});
+    case.leaf = CertificateSpec {
+        issuer: "SEV-Genoa".into(),
+        ..case.chip.vlek_spec()
+    }
+    .sign(&Authority::shared().ask);
+    case.refused_by("snp-intermediate-role");
+}
+
+#[test]
+fn constraints_of_each_certificate_are_read() {
+    let no_ca = Extension::basic_constraints(false, None);
+    let critical = Extension {
+        critical: true,
+        oid: vec![0x55, 0x1d, 0x1e],
+        value: vec![],
+    };
+    let no_sign = Extension::key_usage(0x80);
+    let too_short = Extension::basic_constraints(true, Some(0));
+    let intermediate = [
+        vec![],
+        vec![no_ca.clone()],
+        vec![too_short.clone(), no_sign.clone()],
+        vec![too_short.clone(), critical.clone()],
+    ];
+    for extensions in intermediate {
+        let mut case = Case::genoa();
+        case.ask(|spec| spec.extensions = extensions);
+        case.refused_by("snp-intermediate-constraints");
+    }
+    for extensions in [
+        vec![],
+        vec![no_ca.clone()],
+        vec![too_short.clone()],
+        vec![Extension::basic_constraints(true, None), no_sign],
+    ] {
+        let mut case = Case::genoa();
+        case.ark(|spec| spec.extensions = extensions);
+        case.refused_by("snp-root-constraints");
+    }
+    for extension in [too_short.clone(), critical, Extension::key_usage(0x04)] {
+        let mut case = Case::genoa();
+        case.leaf(|spec| spec.extensions.push(extension));
+        case.refused_by("snp-leaf-constraints");
+    }
+    let mut case = Case::genoa();
+    case.ark(|spec| spec.extensions = vec![Extension::basic_constraints(true, Some(1))]);
+    case.ask(|spec| spec.extensions = vec![too_short]);
+    case.leaf(|spec| spec.extensions.extend([no_ca, Extension::key_usage(0x80)]));
+    case.authentic();
+}
+
+#[test]
+fn each_certificate_is_judged_at_the_time_given() {
+    let early = |spec: &mut CertificateSpec| spec.not_after = "261031235959Z".into();
+    let late = |spec: &mut CertificateSpec| spec.not_before = "261101000001Z".into();
+    let exact = |spec: &mut CertificateSpec| {
+        spec.not_before = "261101000000Z".into();
+        spec.not_after = "261101000000Z".into();
+    };
+    for change in [early, late] {
+        let mut case = Case::genoa();
+        case.ark(change);
+        case.refused_by("snp-root-validity");
+        let mut case = Case::genoa();
+        case.ask(change);
+        case.refused_by("snp-intermediate-validity");
+        let mut case = Case::genoa();
+        case.leaf(change);
+        case.refused_by("snp-leaf-validity");
+    }
+    let mut case = Case::genoa();
+    case.ark(exact);
+    case.ask(exact);
+    case.leaf(exact);
+    case.authentic();
+}
+
+#[test]
+fn revocation_is_asked_whenever_a_list_is_there_and_undecided_when_one_is_missing() {
+    let mut case = Case::genoa();
+    case.list = Some(Listed::Revoked(true));
+    case.refused_by("snp-revocation");
+    case.list = Some(Listed::Unusable);
+    case.refused_by("snp-revocation");
+    case.list = Some(Listed::Revoked(false));
+    case.authentic();
+    case.required = true;
+    case.authentic();
+    case.list = None;
+    case.refused_by("snp-revocation");
+    let (checks, _) = case.run(Mode::Explain);
+    assert_eq!(
+        checks
+            .list()
+            .iter()
+            .find(|c| c.name == "snp-revocation")
+            .unwrap()
+            .outcome,
+        Outcome::Undecided
+    );
+}
+
+#[test]
+fn broken_certificates_are_named() {
+    let mut case = Case::genoa();
+    case.intermediate.pop();
+    assert_eq!(case.failed(), ["snp-intermediate-structure"]);
+    let mut case = Case::genoa();
+    case.root.push(0);
+    assert_eq!(case.failed(), ["snp-root-structure"]);
+    let mut case = Case::genoa();
+    case.report.clear();
+    assert_eq!(case.failed(), ["snp-report-structure"]);
+}
+
+#[test]
+fn a_chain_alone_yields_the_key_it_endorses() {
+    let endorsed = |case: &Case| {
+        let mut checks = Checks::new(Mode::Verify);
+        let certificates = Certificates {
+            kind: case.kind,
+            leaf: &case.leaf,
+            intermediate: &case.intermediate,
+            root: &case.root,
+        };
+        let trust = Trust {
+            roots: &case.roots,
+            at: case.at,
+            revocation: Revocation::default(),
+            cache: &SignatureCache::new(),
+        };
+        verify::endorsement(&mut checks, certificates, &trust)
+    };
+    let mut case = Case::genoa();
+    let key = endorsed(&case).unwrap().unwrap();
+    assert_eq!(
+        (key.product(), key.root_kind(), key.kind()),
+        (Product::Genoa, RootKind::Test, KeyKind::Vcek)
+    );
+    assert_eq!(
+        (key.tcb().microcode, key.hardware_id()),
+        (219, Some(&case.chip.chip_id))
+    );
+    case.leaf(|spec| spec.not_after = "250101000000Z".into());
+    assert_eq!(endorsed(&case).unwrap_err().0.name, "snp-leaf-validity");
+    case.leaf.clear();
+    assert_eq!(endorsed(&case).unwrap_err().0.name, "snp-leaf-structure");
+}
+
+/// Certificates repeat: a second report of the same chip costs one signature.
+#[test]
+fn signatures_of_a_chain_are_remembered_and_its_dates_are_not() {
+    let mut case = Case::genoa();
+    case.authentic();
+    case.at = UnixMs(0);
+    let expected = [
+        "snp-root-validity",
+        "snp-intermediate-validity",
+        "snp-leaf-validity",
+    ];
+    assert_eq!(case.failed(), expected);
+}
