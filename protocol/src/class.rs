@@ -176,7 +176,7 @@ cbor_map! {
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct TcbFloor {
-        /// The generation: `milan`, `genoa` or `turin`.
+        /// The generation: `Milan`, `Genoa` or `Turin`, as AMD names them.
         1 => product: String,
         /// FMC; on Turin only, and there required.
         2 => fmc: Option<u8>,
@@ -192,7 +192,7 @@ cbor_map! {
 }
 
 /// Processor generations a class may name.
-pub const SNP_PRODUCTS: [&str; 3] = ["milan", "genoa", "turin"];
+pub const SNP_PRODUCTS: [&str; 3] = ["Milan", "Genoa", "Turin"];
 
 cbor_map! {
     /// The values one PCR may have.
@@ -351,10 +351,10 @@ impl HardwareClass {
             let product = floor.product.as_str();
             let known = SNP_PRODUCTS.contains(&product) && !seen.contains(&product);
             let name = "chassis.tcb_min.product";
-            self.rule(known, name, "milan, genoa or turin, each once", product)?;
+            self.rule(known, name, "Milan, Genoa or Turin, each once", product)?;
             let name = "chassis.tcb_min.fmc";
-            let fits = floor.fmc.is_some() == (product == "turin");
-            self.rule(fits, name, "a value on turin, none elsewhere", product)?;
+            let fits = floor.fmc.is_some() == (product == "Turin");
+            self.rule(fits, name, "a value on Turin, none elsewhere", product)?;
             seen.push(product);
         }
         Ok(())
@@ -478,7 +478,7 @@ mod tests {
             }),
             chassis: Some(ChassisPolicy {
                 measurements: vec![Digest384([6; 48])],
-                tcb_min: vec![floor("genoa", None), floor("turin", Some(1))],
+                tcb_min: vec![floor("Genoa", None), floor("Turin", Some(1))],
             }),
         }
     }
@@ -613,8 +613,8 @@ mod tests {
         fn floors(p: &mut AttestationPolicy) -> &mut Vec<TcbFloor> {
             &mut p.chassis.as_mut().unwrap().tcb_min
         }
-        assert!(refused(|p| floors(p)[0].product = "rome".into()).contains("rome"));
-        assert!(refused(|p| floors(p)[1].product = "genoa".into()).contains("each once"));
+        assert!(refused(|p| floors(p)[0].product = "Rome".into()).contains("Rome"));
+        assert!(refused(|p| floors(p)[1].product = "Genoa".into()).contains("each once"));
         assert!(refused(|p| floors(p)[0].fmc = Some(1)).contains("fmc"));
         assert!(refused(|p| floors(p)[1].fmc = None).contains("fmc"));
     }

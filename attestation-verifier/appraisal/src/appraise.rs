@@ -4,12 +4,17 @@
 //! Forged, replayed or mismatched evidence is an error that yields nothing. A genuine quote whose
 //! values the class does not allow yields the node's identity and owner, with `attest` failed and tier 0.
 
+mod chassis;
+mod context;
+mod measured;
 mod policy;
+mod references;
+mod software;
 
 #[cfg(test)]
 mod tests;
 
-pub use policy::{Appraisal, Attest, Owner, Policy, appraise};
+pub use policy::{Appraisal, Attest, Endorsements, Owner, Policy, Shown, appraise};
 
 use crate::checks::{Check, Checks, Mode, Outcome, Stopped};
 use crate::clock::{self, Continuity};
@@ -19,6 +24,13 @@ use crate::tpm::algorithm::HashAlg;
 use crate::tpm::attest::ClockInfo;
 use assay_protocol::evidence::{self, Claims, SignedEvidence, VendorEvidence};
 use assay_protocol::ids::{AkName, HyperNodeId, NodeId, Nonce, SessionKey};
+
+/// The bank that is quoted.
+const BANK: HashAlg = HashAlg::Sha256;
+/// The agent's configuration is measured here.
+const PCR_CONFIG: u32 = 12;
+/// IMA's PCR: its own list explains it, not the firmware's log.
+const PCR_IMA: u32 = 10;
 
 /// What the verifier knows before it looks at the evidence.
 #[derive(Debug, Clone, Copy)]

@@ -182,6 +182,7 @@ pub struct Replayed<'l, 'a> {
     log: &'l EventLog<'a>,
     bank: HashAlg,
     confirmed: BTreeMap<u32, Confirmed>,
+    registers: Registers,
 }
 
 impl<'l, 'a> Replayed<'l, 'a> {
@@ -206,12 +207,13 @@ impl<'l, 'a> Replayed<'l, 'a> {
 
     /// Without a quote: what follows is consistent with the log and nothing more.
     pub(super) fn log_only(log: &'l EventLog<'a>, bank: HashAlg) -> Result<Self, EventLogError> {
-        log.registers(bank)?;
+        let registers = log.registers(bank)?;
         let confirmed = (0..=PCR_LAST).map(|pcr| (pcr, Confirmed::LogOnly));
         Ok(Self {
             log,
             bank,
             confirmed: confirmed.collect(),
+            registers,
         })
     }
 
@@ -234,7 +236,14 @@ impl<'l, 'a> Replayed<'l, 'a> {
             log,
             bank,
             confirmed: (0..=PCR_LAST).map(|pcr| (pcr, state(pcr))).collect(),
+            registers,
         })
+    }
+
+    /// What the log's events leave in a PCR; its initial value when none extends it.
+    pub fn value(&self, pcr: u32) -> Vec<u8> {
+        let start = self.log.start(pcr, self.bank);
+        self.registers.get(pcr).unwrap_or(&start).value().to_vec()
     }
 
     /// The bank.

@@ -5,52 +5,21 @@
 //! agent itself, measured at tier 2, reads the chips' identifiers into the quoted claims. What it does not
 //! prove: that nobody opened the case. Memory interposers and moved TPM modules are out of its sight.
 
-use super::policy::{self, Expect, Sha384};
+use super::policy::{self, Expect};
 use super::product::{self, Generation, Product};
 use super::report::KeyKind;
 use super::tcb::Tcb;
 use super::verify::AuthenticReport;
 use super::{RootKind, held, passed_since};
 use crate::checks::{Checks, Stopped};
-use crate::tpm::algorithm::HashAlg;
+use assay_protocol::ids::{ChipId, Digest384};
+use assay_protocol::limits::CHIP_IDS_MAX;
 use std::collections::BTreeMap;
 
-/// Size of an attestation key's name: a hash algorithm and a SHA-256 digest.
-pub const AK_NAME_BYTES: usize = 34;
-/// Most sockets a host may list.
-pub const CHIPS_MAX: usize = 16;
 /// The tier the host must have reached by its TPM.
 pub const HOST_TIER: u8 = 2;
 /// The tier a chassis proof leads to.
 pub const CHASSIS_TIER: u8 = 3;
-
-/// What binds the probe guest's report to this host and this challenge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Binding<'a> {
-    /// Digest of the closed list of (HyperNode, nonce).
-    pub batch: &'a [u8; 32],
-    /// The session key.
-    pub session_key: &'a [u8; 32],
-    /// Name of the attestation key.
-    pub ak_name: &'a [u8; AK_NAME_BYTES],
-}
-
-impl Binding<'_> {
-    /// `SHA-512("assay/snp/1" ‖ batch ‖ session key ‖ AK name)`; every part has a fixed size.
-    pub fn report_data(&self) -> [u8; 64] {
-        let parts = [
-            b"assay/snp/1",
-            &self.batch[..],
-            self.session_key,
-            self.ak_name,
-        ];
-        let mut data = [0; 64];
-        for (to, from) in data.iter_mut().zip(HashAlg::Sha512.digest(&parts)) {
-            *to = from;
-        }
-        data
-    }
-}
 
 /// What was established about the host before, and what the probe guest must be.
 #[derive(Debug, Clone, Copy)]
@@ -59,9 +28,9 @@ pub struct Host<'a> {
     pub tier: u8,
     /// Chip identifiers of all sockets as the measured agent read them (`/dev/sev`, GET_ID), padded with
     /// zeros to 64 bytes, from the quoted claims.
-    pub chip_ids: &'a [[u8; 64]],
-    /// The probe guest's `MEASUREMENT`, computed when it was built.
-    pub probe_measurement: &'a Sha384,
+    pub chip_ids: &'a [ChipId],
+    /// `MEASUREMENT`s that the probe guest may have, computed when it was built.
+    pub probe_measurements: &'a [Digest384],
     /// Least TCB by product.
     pub tcb_floors: &'a BTreeMap<Product, Tcb>,
     /// What each product may earn.
@@ -94,10 +63,13 @@ impl ChassisProof {
 }
 
 /// Records each check of the chassis proof; yields it only when every one of them passed.
+///
+/// `report_data` is what the probe guest had to put into its report, recomputed from the claims
+/// ([`assay_protocol::evidence::snp_report_data`]).
 pub fn prove(
     checks: &mut Checks,
     authentic: &AuthenticReport,
-    binding: Binding<'_>,
+    report_data: &[u8; 64],
     host: Host<'_>,
 ) -> Result<Option<ChassisProof>, Stopped> {
     let from = checks.list().len();
@@ -109,7 +81,7 @@ pub fn prove(
         tier_2,
         host.tier,
     )?;
-    probe_guest(checks, authentic, binding, host.probe_measurement)?;
+    probe_guest(checks, authentic, report_data, host.probe_measurements)?;
     chip(checks, authentic, host.chip_ids)?;
     policy::tcb(checks, authentic, &Expect::Is(host.tcb_floors.clone()))?;
     generation(checks, authentic.product(), host.generations)?;
@@ -125,12 +97,18 @@ pub fn prove(
 fn probe_guest(
     checks: &mut Checks,
     authentic: &AuthenticReport,
-    binding: Binding<'_>,
-    measurement: &Sha384,
+    report_data: &[u8; 64],
+    measurements: &[Digest384],
 ) -> Result<(), Stopped> {
     let report = authentic.report();
-    let (expected, actual) = (hex::encode(measurement), hex::encode(report.measurement));
-    checks.equal("chassis-measurement", expected, actual)?;
+    let allowed: Vec<String> = measurements.iter().map(Digest384::to_string).collect();
+    held(
+        checks,
+        "chassis-measurement",
+        measurements.contains(&Digest384(report.measurement)),
+        format!("one of {}", allowed.join(", ")),
+        hex::encode(report.measurement),
+    )?;
     checks.equal("chassis-debug", false, report.policy.debug_allowed())?;
     checks.equal(
         "chassis-migration",
@@ -138,10 +116,7 @@ fn probe_guest(
         report.policy.migration_allowed(),
     )?;
     checks.equal("chassis-vmpl", 0, report.vmpl)?;
-    let (expected, actual) = (
-        hex::encode(binding.report_data()),
-        hex::encode(report.report_data),
-    );
+    let (expected, actual) = (hex::encode(report_data), hex::encode(report.report_data));
     checks.equal("chassis-report-data", expected, actual)
 }
 
@@ -149,7 +124,7 @@ fn probe_guest(
 fn chip(
     checks: &mut Checks,
     authentic: &AuthenticReport,
-    chip_ids: &[[u8; 64]],
+    chip_ids: &[ChipId],
 ) -> Result<(), Stopped> {
     checks.equal("chassis-key-kind", KeyKind::Vcek, authentic.key_kind())?;
     let chip_id = &authentic.report().chip_id;
@@ -162,15 +137,15 @@ fn chip(
         hex::encode(chip_id),
     )?;
     let count = chip_ids.len();
-    let counted = (1..=CHIPS_MAX).contains(&count);
+    let counted = (1..=CHIP_IDS_MAX).contains(&count);
     held(
         checks,
         "chassis-host-chips",
         counted,
-        format!("1 to {CHIPS_MAX} chip ids"),
+        format!("1 to {CHIP_IDS_MAX} chip ids"),
         count,
     )?;
-    let listed = counted && chip_ids.contains(chip_id);
+    let listed = counted && chip_ids.contains(&ChipId(*chip_id));
     let expected = "a chip id the measured host read from its own sockets";
     held(
         checks,

@@ -469,7 +469,7 @@ fn attestation() -> AttestationPolicy {
         chassis: Some(ChassisPolicy {
             measurements: vec![Digest384([0x77; 48])],
             tcb_min: vec![TcbFloor {
-                product: "turin".into(),
+                product: "Turin".into(),
                 fmc: Some(1),
                 bootloader: 1,
                 tee: 1,

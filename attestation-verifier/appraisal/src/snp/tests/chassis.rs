@@ -1,9 +1,12 @@
 //! The chassis proof: one machine, or nothing.
 
 use super::*;
-use crate::snp::chassis::{self, Binding, CHIPS_MAX, ChassisProof, Host};
+use crate::snp::chassis::{self, ChassisProof, Host};
 use crate::snp::product::Generation;
 use crate::snp::tcb::Tcb;
+use assay_protocol::evidence::snp_report_data;
+use assay_protocol::ids::{AkName, ChipId, Digest, Digest384, SessionKey};
+use assay_protocol::limits::CHIP_IDS_MAX;
 use std::collections::BTreeMap;
 
 const BATCH: [u8; 32] = [1; 32];
@@ -55,20 +58,17 @@ impl Proof {
 
     fn run(&self, mode: Mode) -> (Checks, Option<ChassisProof>) {
         let mut checks = Checks::new(mode);
-        let binding = Binding {
-            batch: &self.batch,
-            session_key: &self.session_key,
-            ak_name: &self.ak_name,
-        };
+        let report_data = bound_to(self.batch, self.session_key, self.ak_name);
+        let chips: Vec<ChipId> = self.chips.iter().copied().map(ChipId).collect();
         let product = product(self.case.chip.product);
         let host = Host {
             tier: self.tier,
-            chip_ids: &self.chips,
-            probe_measurement: &self.probe,
+            chip_ids: &chips,
+            probe_measurements: &[Digest384([9; 48]), Digest384(self.probe)],
             tcb_floors: &BTreeMap::from([(product, self.floor)]),
             generations: &self.generations,
         };
-        let proof = chassis::prove(&mut checks, &self.case.authentic(), binding, host);
+        let proof = chassis::prove(&mut checks, &self.case.authentic(), &report_data, host);
         (checks, proof.unwrap_or_default())
     }
 
@@ -81,12 +81,11 @@ impl Proof {
 }
 
 fn bound() -> [u8; 64] {
-    let binding = Binding {
-        batch: &BATCH,
-        session_key: &SESSION,
-        ak_name: &AK_NAME,
-    };
-    binding.report_data()
+    bound_to(BATCH, SESSION, AK_NAME)
+}
+
+fn bound_to(batch: [u8; 32], session: [u8; 32], ak_name: [u8; 34]) -> [u8; 64] {
+    snp_report_data(&Digest(batch), &SessionKey(session), &AkName(ak_name))
 }
 
 #[test]
@@ -102,13 +101,6 @@ fn one_machine_is_proven() {
     one_socket.chips.remove(0);
     one_socket.tier = 3;
     assert_eq!(one_socket.failed(), [""; 0]);
-}
-
-#[test]
-fn the_binding_is_the_digest_of_its_parts_behind_a_label() {
-    let parts = [&b"assay/snp/1"[..], &BATCH, &SESSION, &AK_NAME].concat();
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, &parts);
-    assert_eq!(bound(), digest.as_ref());
 }
 
 #[test]
@@ -199,7 +191,7 @@ fn a_chip_the_host_did_not_read_is_refused() {
 #[test]
 fn a_host_may_not_list_the_chips_of_a_whole_fleet() {
     let mut proof = Proof::new();
-    proof.chips.resize(CHIPS_MAX, [7; 64]);
+    proof.chips.resize(CHIP_IDS_MAX, [7; 64]);
     assert_eq!(proof.failed(), [""; 0]);
     proof.chips.push([8; 64]);
     assert_eq!(

@@ -1,0 +1,161 @@
+//! What is read from the evidence once and judged at several tiers: the boot log and the IMA list.
+
+use super::{AuthenticatedEvidence, BANK};
+use crate::eventlog::claims::{BootClaims, claims};
+use crate::eventlog::replay::Replayed;
+use crate::eventlog::{self, EventLog, EventLogError};
+use crate::ima::{self, Allowlist, DigestKind, FileDigest, List, Position, Tail};
+use crate::tpm::algorithm::HashAlg;
+use assay_protocol::class::ImaPolicy;
+use assay_protocol::ids::Digest;
+
+/// The boot log beside the quote.
+pub(super) struct Boot<'a> {
+    /// The log with what of it the quote confirms.
+    pub replayed: &'a Result<Replayed<'a, 'a>, EventLogError>,
+    /// Its events; nothing when it does not parse.
+    pub log: Option<&'a EventLog<'a>>,
+    /// What it proves.
+    pub claims: Option<BootClaims<'a>>,
+}
+
+impl<'a> Boot<'a> {
+    pub(super) fn new(
+        log: Option<&'a EventLog<'a>>,
+        replayed: &'a Result<Replayed<'a, 'a>, EventLogError>,
+    ) -> Self {
+        Self {
+            replayed,
+            log,
+            claims: replayed.as_ref().ok().map(claims),
+        }
+    }
+
+    /// Whether the quote has the value that the log gives a PCR.
+    pub(super) fn is_confirmed(&self, pcr: u32) -> bool {
+        let replayed = self.replayed.as_ref();
+        replayed.is_ok_and(|replayed| replayed.is_confirmed(pcr))
+    }
+}
+
+/// A parsed log, compared with the quote.
+pub(super) fn replayed<'a>(
+    log: &'a Result<EventLog<'a>, EventLogError>,
+    evidence: &AuthenticatedEvidence,
+) -> Result<Replayed<'a, 'a>, EventLogError> {
+    let log = log.as_ref().map_err(Clone::clone)?;
+    eventlog::replay::Replayed::against(log, BANK, evidence.quote())
+}
+
+/// What became of the IMA list, under a class that uses it.
+pub(super) enum Ima {
+    /// There is none.
+    Absent,
+    /// It does not explain PCR 10, and why.
+    Unexplained(String),
+    /// It explains PCR 10; its entries were judged.
+    Judged(Judged),
+}
+
+/// A list whose entries were judged by the class.
+pub(super) struct Judged {
+    /// Entries that the quote covers.
+    pub entries: u64,
+    /// What the class says of each.
+    pub appraisal: ima::Appraisal,
+    /// Whether an allowed IMA policy is among the entries.
+    pub policy_loaded: bool,
+    /// Where the next appraisal of this boot may go on.
+    pub position: Position,
+}
+
+impl Ima {
+    /// Where the list ends.
+    pub(super) fn position(self) -> Option<Position> {
+        match self {
+            Self::Judged(judged) => Some(judged.position),
+            Self::Absent | Self::Unexplained(_) => None,
+        }
+    }
+
+    /// Replays the list to PCR 10 and judges every entry. `saved` is where an earlier appraisal of the same boot
+    /// ended, with every entry allowed and a policy loaded.
+    pub(super) fn read(
+        evidence: &AuthenticatedEvidence,
+        rules: &ImaPolicy,
+        saved: Option<&Position>,
+    ) -> Self {
+        let (claim, bytes) = match (evidence.claims().ima, &evidence.vendor().ima_log) {
+            (Some(claim), Some(bytes)) => (claim, bytes),
+            _ => return Self::Absent,
+        };
+        let start = Position::start(evidence.quote().clock().reset_count);
+        let position = match (claim.first, saved) {
+            (0, _) => &start,
+            (first, Some(saved)) if saved.entries == first => saved,
+            (first, _) => {
+                return Self::Unexplained(format!("no saved position at entry {first}"));
+            }
+        };
+        let judged = List::read(&bytes.0, None)
+            .map(|list| list.following(position))
+            .and_then(|list| judge(evidence, rules, position, &list));
+        judged.map_or_else(|error| Self::Unexplained(error.to_string()), Self::Judged)
+    }
+}
+
+fn judge(
+    evidence: &AuthenticatedEvidence,
+    rules: &ImaPolicy,
+    position: &Position,
+    list: &List<'_>,
+) -> Result<Judged, ima::ImaError> {
+    let quoted = evidence.quote().pcrs();
+    let options = ima::Options {
+        // Files may be opened between the reading of the list and the quote's answer.
+        tail: Tail::Allowed,
+        ..ima::Options::default()
+    };
+    let reset_count = evidence.quote().clock().reset_count;
+    let explained = ima::explain_after(position, reset_count, list, quoted, options)?;
+    let allowed = allowlist(rules);
+    let policy = ima::Policy {
+        allowlist: allowed.as_ref(),
+        ..ima::Policy::default()
+    };
+    let appraisal = ima::appraise(&explained, quoted, &policy)?;
+    let mut policy_loaded = !position.is_start();
+    for entry in explained.entries() {
+        policy_loaded |= is_policy(&entry?.event.digest, rules);
+    }
+    Ok(Judged {
+        entries: explained.position().entries,
+        appraisal,
+        policy_loaded,
+        position: explained.position().clone(),
+    })
+}
+
+/// Files and policies of the class, under any name: a digest is what was measured, a name is only where.
+fn allowlist(rules: &ImaPolicy) -> Option<Allowlist> {
+    let mut list = Allowlist::default();
+    for value in rules.allowed.iter().chain(&rules.policies) {
+        list.allow_anywhere(&file_digest(value)).ok()?;
+    }
+    Some(list)
+}
+
+fn is_policy(digest: &FileDigest<'_>, rules: &ImaPolicy) -> bool {
+    rules
+        .policies
+        .iter()
+        .any(|value| file_digest(value) == *digest)
+}
+
+fn file_digest(value: &Digest) -> FileDigest<'_> {
+    FileDigest {
+        kind: DigestKind::Content,
+        alg: HashAlg::Sha256,
+        bytes: &value.0,
+    }
+}

@@ -1,0 +1,110 @@
+//! The measured boot: the log explains the quoted values, and proves whose node it is.
+
+use super::context::Boot;
+use super::policy::{Owner, Policy};
+use super::{AuthenticatedEvidence, BANK, PCR_CONFIG, PCR_IMA};
+use crate::checks::{Checks, Stopped};
+use crate::eventlog::{EV_IPL, EventLog};
+use crate::quote;
+use assay_protocol::config::AgentConfig;
+use assay_protocol::hash::digest;
+
+/// Agent-claimed values explain and must not contradict: the claims were made in the quoted boot.
+pub(super) fn claimed_counters(
+    checks: &mut Checks,
+    evidence: &AuthenticatedEvidence,
+) -> Result<(), Stopped> {
+    let (claimed, quoted) = (evidence.claims().clock, evidence.quote().clock());
+    let show = |reset, restart| format!("resetCount {reset}, restartCount {restart}");
+    checks.equal(
+        "claimed-counters",
+        show(quoted.reset_count, quoted.restart_count),
+        show(claimed.reset_count, claimed.restart_count),
+    )
+}
+
+/// What lies beside the claims is what the quoted claims name, and nothing else lies there.
+pub(super) fn attachments(
+    checks: &mut Checks,
+    evidence: &AuthenticatedEvidence,
+) -> Result<(), Stopped> {
+    let (claims, vendor) = (evidence.claims(), evidence.vendor());
+    checks.equal(
+        "event-log-digest",
+        claims.event_log,
+        digest(&[&vendor.event_log.0]),
+    )?;
+    let shown = |found: Option<String>| found.unwrap_or_else(|| "none".into());
+    let list = vendor.ima_log.as_ref().map(|list| digest(&[&list.0]));
+    checks.equal(
+        "ima-digest",
+        shown(claims.ima.map(|ima| ima.digest.to_string())),
+        shown(list.map(|digest| digest.to_string())),
+    )?;
+    let report = vendor.snp.as_ref().map(|snp| digest(&[&snp.report.0]));
+    checks.equal(
+        "snp-report-digest",
+        shown(claims.snp_report.map(|digest| digest.to_string())),
+        shown(report.map(|digest| digest.to_string())),
+    )
+}
+
+/// The log explains the quoted values; what it proves about the owner.
+pub(super) fn boot(
+    checks: &mut Checks,
+    (evidence, policy): (&AuthenticatedEvidence, &Policy<'_>),
+    boot: &Boot<'_>,
+) -> Result<Option<Owner>, Stopped> {
+    let expected = "a crypto-agile TCG event log with a SHA-256 digest per event";
+    let replayed = boot.replayed.as_ref();
+    let Some(replayed) = checks.value("event-log", expected, replayed)? else {
+        return Ok(None);
+    };
+    let quoted = quote::SELECTION.iter().flat_map(|s| s.indices());
+    for index in quoted.filter(|index| *index != PCR_IMA) {
+        // A PCR no event extends must still have its initial value.
+        checks.equal(
+            &format!("event-log-pcr-{index}"),
+            hex::encode(evidence.quote().pcr(BANK, index).unwrap_or_default()),
+            hex::encode(replayed.value(index)),
+        )?;
+    }
+    let log = boot.log.filter(|_| replayed.is_confirmed(PCR_CONFIG));
+    owner(checks, evidence, policy, log)
+}
+
+/// `log` is given only when it explains the PCR the configuration is measured in.
+fn owner(
+    checks: &mut Checks,
+    evidence: &AuthenticatedEvidence,
+    policy: &Policy<'_>,
+    log: Option<&EventLog<'_>>,
+) -> Result<Option<Owner>, Stopped> {
+    let measured = log
+        .ok_or_else(|| "a log that does not explain PCR 12".to_owned())
+        .and_then(|log| configuration(log.proven(PCR_CONFIG, EV_IPL)));
+    let expected = "one agent configuration proven by an EV_IPL event on PCR 12";
+    let Some(config) = checks.value("configuration", expected, measured)? else {
+        return Ok(None);
+    };
+    let (network, provider) = evidence.claims().owner;
+    checks.equal("owner-network", policy.network, config.network)?;
+    checks.equal("owner-claim-network", config.network, network)?;
+    checks.equal("owner-claim-provider", config.provider, provider)?;
+    let agreed = policy.network == config.network
+        && (network, provider) == (config.network, config.provider);
+    Ok(agreed.then_some(Owner { network, provider }))
+}
+
+/// Exactly one of the proven events must be a configuration: other boot parts measure there too.
+fn configuration<'a>(proven: impl Iterator<Item = &'a [u8]>) -> Result<AgentConfig, String> {
+    let mut found: Vec<AgentConfig> = proven
+        .filter_map(|data| AgentConfig::parse(data).ok())
+        .take(2)
+        .collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(config), true) => Ok(config),
+        (Some(_), false) => Err("more than one".into()),
+        (None, _) => Err("none".into()),
+    }
+}
