@@ -42,6 +42,9 @@ const OWNER: [u8; 16] = guid(0x0a55_a700, 0x0000, 0x4000, 0x8000_0000_0000_0001)
 /// Stands for the certificate that signed the boot application.
 const SIGNER: &[u8] = b"assay test signer";
 
+/// The command line inside the image: it names the root file system's hash.
+pub const COMMAND_LINE: &str = "roothash=0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a ro quiet lockdown=integrity";
+
 /// Which boot application was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
@@ -105,6 +108,20 @@ impl MeasuredBoot {
         events.extend(unified_kernel(variant));
         events.push(Event::of_data(12, EV_IPL, config.to_vec()));
         Self { events }
+    }
+
+    /// The same with a command line given from outside of the image, which systemd-stub measures into PCR 12.
+    pub fn with_command_line(variant: Variant, config: &[u8], line: &str) -> Self {
+        let mut boot = Self::new(variant, config);
+        let at = boot.events.len() - 1;
+        boot.events
+            .insert(at, Event::of_data(12, EV_IPL, utf16(line)));
+        boot
+    }
+
+    /// One more event at the end, whose digest is of its data.
+    pub fn measure(&mut self, pcr: u8, kind: u32, data: &[u8]) {
+        self.events.push(Event::of_data(pcr, kind, data.to_vec()));
     }
 
     /// The events in order.
@@ -229,13 +246,15 @@ fn boot_loader(variant: Variant) -> Vec<Event> {
     ]
 }
 
-/// systemd-stub: the sections of the unified kernel image into PCR 11 (name, then content), the
-/// command line into PCR 12.
+/// systemd-stub: the sections of the unified kernel image into PCR 11 (name, then content).
 fn unified_kernel(variant: Variant) -> Vec<Event> {
     let mut events = Vec::new();
-    for section in [".linux", ".osrel", ".initrd", ".uname"] {
+    for section in [".linux", ".osrel", ".cmdline", ".initrd", ".uname"] {
         let name = [section.as_bytes(), &[0]].concat();
-        let content = format!("assay test {section} of the {variant:?} image");
+        let content = match section {
+            ".cmdline" => COMMAND_LINE.to_owned(),
+            _ => format!("assay test {section} of the {variant:?} image"),
+        };
         events.push(Event::of_data(11, EV_IPL, name.clone()));
         events.push(Event {
             pcr: 11,
@@ -244,8 +263,6 @@ fn unified_kernel(variant: Variant) -> Vec<Event> {
             data: name,
         });
     }
-    let command_line = utf16("root=/dev/mapper/root ro quiet lockdown=integrity");
-    events.push(Event::of_data(12, EV_IPL, command_line));
     events
 }
 

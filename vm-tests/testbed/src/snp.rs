@@ -299,6 +299,30 @@ impl Certificates {
     }
 }
 
+/// The certificate table that a host hands over with an extended report (GHCB specification, section 4.1.8.1).
+pub fn cert_table(certificates: &Certificates, vcek: &[u8]) -> Vec<u8> {
+    const VCEK: u128 = 0x63da_758d_e664_4564_adc5_f4b9_3be8_accd;
+    const ASK: u128 = 0x4ab7_b379_bbac_4fe4_a02f_05ae_f327_c782;
+    const ARK: u128 = 0xc0b4_06a4_a803_4952_9743_3fb6_014c_d0ae;
+    let entries: [(u128, &[u8]); 3] = [
+        (VCEK, vcek),
+        (ASK, &certificates.ask),
+        (ARK, &certificates.ark),
+    ];
+    let mut offset = 24 * (entries.len() + 1);
+    let (mut head, mut body): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
+    for (guid, content) in entries {
+        head.extend(guid.to_be_bytes());
+        head.extend((offset as u32).to_le_bytes());
+        head.extend((content.len() as u32).to_le_bytes());
+        body.extend(content);
+        offset += content.len();
+    }
+    head.extend([0; 24]);
+    head.extend(body);
+    head
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

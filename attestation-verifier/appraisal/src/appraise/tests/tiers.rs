@@ -1,0 +1,565 @@
+//! What leads to tiers 2 and 3, and what costs them.
+
+use super::*;
+use assay_protocol::class::{BootPolicy, ChassisPolicy, ImaPolicy, ImagePolicy, TcbFloor};
+use assay_protocol::evidence::SnpEvidence;
+use assay_protocol::hash::sha256;
+use assay_protocol::ids::{ChipId, Digest384};
+use assay_testbed::boot_log::COMMAND_LINE;
+use assay_testbed::snp::{Authority, Certificates, Chip, Product, cert_table};
+use assay_testbed::{ImaList, MeasuredBoot, SoftNode, Variant};
+use std::sync::LazyLock;
+
+const PROBE: [u8; 48] = [0x77; 48];
+const AT: UnixMs = UnixMs(1_793_491_200_000);
+const FILES: [(&str, &[u8]); 3] = [
+    ("/usr/bin/assay-agent", b"agent"),
+    ("/etc/ima/ima-policy", b"measure func=BPRM_CHECK"),
+    ("/usr/bin/tool", b"tool"),
+];
+
+/// The names of the checks that did not pass.
+pub(super) fn not_passed(appraisal: &Appraisal) -> Vec<&str> {
+    let checks = appraisal.checks.iter();
+    let open = checks.filter(|check| check.outcome != Outcome::Pass);
+    open.map(|check| check.name.as_str()).collect()
+}
+
+/// A node that has everything, under a class that asks for everything.
+struct Full {
+    node: SoftNode,
+    class: HardwareClass,
+    roots: SnpRoots,
+    chain: Option<[Vec<u8>; 3]>,
+    position: Option<crate::ima::Position>,
+}
+
+fn pinned(node: &SoftNode, indices: &[u8]) -> Vec<PcrReference> {
+    let pcrs = node.pcrs();
+    let reference = |index: &u8| PcrReference {
+        index: *index,
+        allowed: vec![Digest([0xee; 32]), pcrs[usize::from(*index)].1],
+    };
+    indices.iter().map(reference).collect()
+}
+
+fn ima_rules() -> ImaPolicy {
+    let digest = |content: &[u8]| Digest(sha256(&[content]));
+    let mut allowed = vec![digest(FILES[0].1), digest(FILES[2].1)];
+    allowed.sort();
+    ImaPolicy {
+        allowed,
+        policies: vec![digest(FILES[1].1)],
+        command_lines: vec!["ima_policy=tcb".into()],
+    }
+}
+
+fn chassis_rules(product: Product) -> ChassisPolicy {
+    ChassisPolicy {
+        measurements: vec![Digest384([1; 48]), Digest384(PROBE)],
+        tcb_min: vec![TcbFloor {
+            product: product.name().into(),
+            fmc: (product == Product::Turin).then_some(1),
+            bootloader: 1,
+            tee: 0,
+            snp: 1,
+            microcode: 1,
+        }],
+    }
+}
+
+/// Makes a report of the probe guest for the report data asked for.
+fn probe_guest(chip: Chip) -> Box<dyn Fn([u8; 64]) -> SnpEvidence + Send + Sync> {
+    let table = cert_table(&Certificates::of(chip.product), &chip.vcek());
+    Box::new(move |report_data| {
+        let report = chip
+            .report(if chip.product == Product::Turin { 5 } else { 3 })
+            .with(0x50, &report_data)
+            .with(0x90, &PROBE);
+        SnpEvidence {
+            report: Blob(chip.sign(report)),
+            certificates: Blob(table.clone()),
+        }
+    })
+}
+
+impl Full {
+    fn new() -> Self {
+        Self::on(Product::Genoa)
+    }
+
+    fn on(product: Product) -> Self {
+        let chip = Chip::new(product);
+        let mut node = SoftNode::new(NODE, (NETWORK, PROVIDER)).with_ima(&FILES);
+        node.chip_ids = Some(vec![ChipId([9; 64]), ChipId(chip.chip_id)]);
+        node.snp = Some(probe_guest(chip));
+        let mut class = class(&node.pcrs());
+        class.attestation = AttestationPolicy {
+            tier_min: 3,
+            pcrs: pinned(&node, &[0, 1, 2, 3, 4, 7, 11]),
+            boot: None,
+            image: Some(ImagePolicy {
+                command_lines: vec![COMMAND_LINE.into()],
+            }),
+            ima: None,
+            chassis: Some(chassis_rules(product)),
+        };
+        assert_eq!(class.validate(), Ok(()));
+        let ark = Authority::shared().ark.spki();
+        let of_product = crate::snp::Product::from_name(product.name()).unwrap();
+        Self {
+            node,
+            class,
+            roots: SnpRoots::test([(of_product, ark.as_slice())]),
+            chain: None,
+            position: None,
+        }
+    }
+
+    /// The same with tier 2 by IMA instead of the image.
+    fn by_ima() -> Self {
+        let mut full = Self::new();
+        full.node.boot = MeasuredBoot::with_command_line(
+            Variant::Good,
+            assay_testbed::soft_node::config((NETWORK, PROVIDER)).as_bytes(),
+            "ima_policy=tcb",
+        );
+        full.node = full.node.with_ima(&FILES);
+        full.class.attestation.pcrs = pinned(&full.node, &[0, 1, 2, 3, 4]);
+        full.class.attestation.image = None;
+        full.class.attestation.ima = Some(ima_rules());
+        assert_eq!(full.class.validate(), Ok(()));
+        full
+    }
+
+    fn ima(&mut self) -> &mut ImaPolicy {
+        self.class.attestation.ima.as_mut().unwrap()
+    }
+
+    fn chassis(&mut self) -> &mut ChassisPolicy {
+        self.class.attestation.chassis.as_mut().unwrap()
+    }
+
+    fn boot_rules(&mut self, rules: BootPolicy) {
+        self.class.attestation.boot = Some(rules);
+    }
+
+    fn evidence(&self) -> Vec<u8> {
+        self.node.evidence(&[(HYPERNODE, NONCE)])
+    }
+
+    fn verify(&self, bytes: &[u8]) -> Result<Appraisal, Refused> {
+        let ak = AttestationKey::from_bytes(&self.node.ak.public()).unwrap();
+        let expected = Expectation {
+            node: NODE,
+            hypernode: HYPERNODE,
+            nonce: NONCE,
+            session_key: SessionKey(self.node.session.public_key()),
+            ak: &ak,
+            last_clock: None,
+        };
+        let trust = TrustBundle {
+            allowed_kinds: vec![RootKind::Test],
+            roots: Vec::new(),
+        };
+        let chain = self.chain.as_ref();
+        let policy = Policy {
+            network: NETWORK,
+            class: &self.class,
+            root_kind: RootKind::Test,
+            firmware_min: 7,
+            trust: &trust,
+            endorsements: Endorsements {
+                at: AT,
+                roots: &self.roots,
+                chain: chain.map(|chain| [&chain[0][..], &chain[1], &chain[2]]),
+                cache: &CACHE,
+            },
+            ima_position: self.position.as_ref(),
+        };
+        verify(bytes, &expected, &policy, Mode::Verify)
+    }
+
+    fn appraise(&self) -> Appraisal {
+        self.verify(&self.evidence()).unwrap()
+    }
+
+    /// Tier, attestation and what did not pass.
+    fn outcome(&self) -> (u8, Attest, Vec<String>) {
+        let appraisal = self.appraise();
+        let open = not_passed(&appraisal).into_iter().map(str::to_owned);
+        (appraisal.tier, appraisal.attest, open.collect())
+    }
+}
+
+static CACHE: LazyLock<SignatureCache> = LazyLock::new(SignatureCache::new);
+
+fn reached(tier: u8, open: &[&str]) -> (u8, Attest, Vec<String>) {
+    let open = open.iter().map(|name| (*name).to_owned()).collect();
+    (tier, Attest::Pass, open)
+}
+
+fn failed(open: &[&str]) -> (u8, Attest, Vec<String>) {
+    (0, Attest::Fail, reached(0, open).2)
+}
+
+#[test]
+fn a_published_image_with_a_chassis_proof_reaches_tier_3() {
+    for product in [Product::Genoa, Product::Turin] {
+        let full = Full::on(product);
+        let appraisal = full.appraise();
+        assert_eq!(not_passed(&appraisal), [""; 0]);
+        assert_eq!((appraisal.tier, appraisal.attest), (3, Attest::Pass));
+        assert_eq!(appraisal.policy, full.class.digest());
+        let shown = appraisal.shown;
+        assert!(shown.firmware);
+        assert_eq!(shown.secure_boot, Some(true));
+        assert_eq!(shown.chip, full.node.chip_ids.as_ref().map(|ids| ids[1]));
+        assert_eq!(
+            shown.verity_root,
+            assay_protocol::class::verity_root(COMMAND_LINE)
+        );
+        assert_eq!(shown.ima_entries, None, "the class does not use IMA");
+    }
+}
+
+#[test]
+fn milan_is_capped_at_tier_2() {
+    let full = Full::on(Product::Milan);
+    assert_eq!(full.outcome(), reached(2, &["chassis-generation"]));
+}
+
+#[test]
+fn an_allowed_list_under_an_allowed_policy_reaches_tier_3_with_a_chassis() {
+    let full = Full::by_ima();
+    let appraisal = full.appraise();
+    assert_eq!(not_passed(&appraisal), [""; 0]);
+    assert_eq!(appraisal.tier, 3);
+    assert_eq!(appraisal.shown.ima_entries, Some(4));
+    assert_eq!(appraisal.shown.verity_root, None);
+    assert_eq!(appraisal.ima_position.unwrap().entries, 4);
+}
+
+#[test]
+fn either_way_is_enough_for_tier_2() {
+    let mut both = Full::new();
+    both.class.attestation.chassis = None;
+    both.class.attestation.ima = Some(ima_rules());
+    let (tier, attest, open) = both.outcome();
+    assert_eq!((tier, attest), (2, Attest::Pass));
+    assert_eq!(open, ["tier-2-ima-command-line"]);
+}
+
+#[test]
+fn an_image_needs_its_pins_its_command_line_and_nothing_added() {
+    let mut unpublished = Full::new();
+    unpublished.class.attestation.image = Some(ImagePolicy {
+        command_lines: vec![format!("roothash={}", "0b".repeat(32))],
+    });
+    let open = ["tier-2-image-command-line", "chassis-host-tier"];
+    assert_eq!(unpublished.outcome(), reached(1, &open));
+    assert_eq!(unpublished.appraise().shown.verity_root, None);
+
+    for index in [4, 11] {
+        let mut unpinned = Full::new();
+        let pcrs = &mut unpinned.class.attestation.pcrs;
+        pcrs.retain(|pcr| pcr.index != index);
+        let open = ["tier-2-image-pcrs", "chassis-host-tier"];
+        assert_eq!(unpinned.outcome(), reached(1, &open), "PCR {index}");
+    }
+
+    let mut extended = Full::new();
+    extended.node.boot.measure(13, 0x0d, b"a system extension");
+    let open = ["tier-2-image-additions", "chassis-host-tier"];
+    assert_eq!(extended.outcome(), reached(1, &open));
+
+    let mut credential = Full::new();
+    credential.node.boot.measure(12, 0x0d, b"a credential");
+    let open = ["tier-2-image-configuration", "chassis-host-tier"];
+    assert_eq!(credential.outcome(), reached(1, &open));
+
+    let mut without = Full::new();
+    without.node.boot = MeasuredBoot::with_command_line(
+        Variant::Good,
+        assay_testbed::soft_node::config((NETWORK, PROVIDER)).as_bytes(),
+        "quiet",
+    );
+    without.class.attestation.pcrs = pinned(&without.node, &[4, 11]);
+    let (tier, _, open) = without.outcome();
+    assert_eq!(tier, 1);
+    assert!(
+        open.contains(&"tier-2-image-configuration".to_owned()),
+        "{open:?}"
+    );
+}
+
+#[test]
+fn another_image_than_the_pinned_one_fails() {
+    let mut rogue = Full::new();
+    let config = assay_testbed::soft_node::config((NETWORK, PROVIDER));
+    rogue.node.boot = MeasuredBoot::new(Variant::Rogue, config.as_bytes());
+    let (tier, attest, open) = rogue.outcome();
+    assert_eq!((tier, attest), (0, Attest::Fail));
+    assert_eq!(open[..2], ["reference-pcr-4", "reference-pcr-11"]);
+}
+
+#[test]
+fn a_measured_file_that_is_not_allowed_fails_at_every_tier() {
+    let mut full = Full::by_ima();
+    full.ima().allowed.pop();
+    let open = ["ima-entries", "chassis-host-tier"];
+    assert_eq!(full.outcome(), failed(&open));
+    assert_eq!(full.appraise().ima_position, None);
+    full.class.attestation.tier_min = 1;
+    assert_eq!(full.outcome(), failed(&open));
+}
+
+#[test]
+fn a_boot_aggregate_of_another_boot_fails() {
+    let mut full = Full::by_ima();
+    let mut other = full.node.boot.pcrs();
+    other[4][0] ^= 1;
+    full.node.ima = Some(ImaList::new(&other, &FILES));
+    let open = ["ima-entries", "chassis-host-tier"];
+    assert_eq!(full.outcome(), failed(&open));
+}
+
+#[test]
+fn an_ima_list_without_its_policy_or_command_line_or_at_all_proves_no_tier_2() {
+    let mut no_policy = Full::by_ima();
+    let rules = no_policy.ima();
+    rules.allowed.push(rules.policies[0]);
+    rules.allowed.sort();
+    rules.policies = vec![Digest([1; 32])];
+    let open = ["tier-2-ima-policy", "chassis-host-tier"];
+    assert_eq!(no_policy.outcome(), reached(1, &open));
+    assert_eq!(no_policy.appraise().ima_position, None);
+
+    let mut line = Full::by_ima();
+    line.ima().command_lines = vec!["ima_policy=secure_boot".into()];
+    let open = ["tier-2-ima-command-line", "chassis-host-tier"];
+    assert_eq!(line.outcome(), reached(1, &open));
+
+    let mut absent = Full::by_ima();
+    absent.node.ima = None;
+    let open = ["tier-2-ima-list", "chassis-host-tier"];
+    assert_eq!(absent.outcome(), reached(1, &open));
+}
+
+#[test]
+fn a_list_that_does_not_explain_pcr_10_proves_no_tier_2_and_does_not_convict() {
+    let full = Full::by_ima();
+    let (mut claims, snp) = full.node.claims(&[(HYPERNODE, NONCE)]);
+    let mut list = full.node.ima.clone().unwrap();
+    list.entries.pop();
+    let bytes = list.encode();
+    claims.ima.as_mut().unwrap().digest = digest(&[&bytes]);
+    let mut vendor = full.node.vendor(&claims, snp);
+    vendor.ima_log = Some(Blob(bytes));
+    let bytes = evidence::seal(claims, &vendor, &full.node.session);
+    let appraisal = full.verify(&bytes).unwrap();
+    assert_eq!((appraisal.tier, appraisal.attest), (1, Attest::Pass));
+    assert_eq!(
+        not_passed(&appraisal),
+        ["tier-2-ima-list", "chassis-host-tier"]
+    );
+}
+
+#[test]
+fn a_later_part_of_a_list_needs_the_saved_position_of_this_boot() {
+    let mut full = Full::by_ima();
+    let position = full.appraise().ima_position.unwrap();
+    let mut list = full.node.ima.clone().unwrap();
+    let tail = assay_testbed::ima_list::ImaEntry::of_content(FILES[2].0, FILES[2].1);
+    list.entries.push(tail.clone());
+    full.node.ima = Some(list);
+    let part = ImaList {
+        entries: vec![tail],
+    }
+    .encode();
+    let sent = |full: &Full, first| {
+        let (mut claims, snp) = full.node.claims(&[(HYPERNODE, NONCE)]);
+        claims.ima = Some(assay_protocol::evidence::ImaClaim {
+            digest: digest(&[&part]),
+            first,
+            count: 1,
+        });
+        let mut vendor = full.node.vendor(&claims, snp);
+        vendor.ima_log = Some(Blob(part.clone()));
+        let bytes = evidence::seal(claims, &vendor, &full.node.session);
+        full.verify(&bytes).unwrap()
+    };
+    let unknown = sent(&full, 4);
+    assert_eq!(unknown.tier, 1);
+    assert_eq!(
+        not_passed(&unknown),
+        ["tier-2-ima-list", "chassis-host-tier"]
+    );
+    full.position = Some(position.clone());
+    let known = sent(&full, 4);
+    assert_eq!(not_passed(&known), [""; 0]);
+    assert_eq!(known.tier, 3);
+    assert_eq!(known.ima_position.unwrap().entries, 5);
+    assert_eq!(sent(&full, 3).tier, 1);
+    full.position = Some(crate::ima::Position {
+        reset_count: position.reset_count - 1,
+        ..position
+    });
+    assert_eq!(sent(&full, 4).tier, 1);
+}
+
+#[test]
+fn what_lies_beside_the_claims_must_be_what_they_name() {
+    let full = Full::by_ima();
+    let refused = |change: &dyn Fn(&mut Claims, &mut VendorEvidence)| {
+        let (mut claims, snp) = full.node.claims(&[(HYPERNODE, NONCE)]);
+        let mut vendor = full.node.vendor(&claims, snp);
+        change(&mut claims, &mut vendor);
+        let quoted = full.node.vendor(&claims, vendor.snp.clone());
+        (vendor.attest, vendor.signature) = (quoted.attest, quoted.signature);
+        let bytes = evidence::seal(claims, &vendor, &full.node.session);
+        let appraisal = full.verify(&bytes).unwrap();
+        assert_eq!((appraisal.tier, appraisal.attest), (0, Attest::Fail));
+        not_passed(&appraisal)[0].to_owned()
+    };
+    assert_eq!(refused(&|_, vendor| vendor.ima_log = None), "ima-digest");
+    assert_eq!(refused(&|claims, _| claims.ima = None), "ima-digest");
+    assert_eq!(
+        refused(&|claims, _| claims.ima.as_mut().unwrap().digest.0[0] ^= 1),
+        "ima-digest"
+    );
+    assert_eq!(refused(&|_, vendor| vendor.snp = None), "snp-report-digest");
+    assert_eq!(
+        refused(&|claims, _| claims.snp_report = None),
+        "snp-report-digest"
+    );
+    assert_eq!(
+        refused(&|_, vendor| vendor.snp.as_mut().unwrap().report.0[0] ^= 1),
+        "snp-report-digest"
+    );
+}
+
+#[test]
+fn a_chassis_proof_needs_every_part_of_it() {
+    let mut absent = Full::new();
+    absent.node.snp = None;
+    assert_eq!(absent.outcome(), reached(2, &["chassis-report"]));
+
+    let mut guest = Full::new();
+    guest.chassis().measurements = vec![Digest384([1; 48])];
+    assert_eq!(guest.outcome(), reached(2, &["chassis-measurement"]));
+
+    let mut floor = Full::new();
+    floor.chassis().tcb_min[0].microcode = 255;
+    let (tier, _, open) = floor.outcome();
+    assert_eq!(tier, 2);
+    assert!(
+        open.iter().all(|name| name.contains("tcb")) && !open.is_empty(),
+        "{open:?}"
+    );
+
+    let mut chips = Full::new();
+    chips.node.chip_ids = Some(vec![ChipId([9; 64])]);
+    assert_eq!(chips.outcome(), reached(2, &["chassis-host-chip-id"]));
+    chips.node.chip_ids = None;
+    let open = ["chassis-host-chips", "chassis-host-chip-id"];
+    assert_eq!(chips.outcome(), reached(2, &open));
+
+    let mut replayed = Full::new();
+    let make = replayed.node.snp.take().unwrap();
+    replayed.node.snp = Some(Box::new(move |_| make([5; 64])));
+    assert_eq!(replayed.outcome(), reached(2, &["chassis-report-data"]));
+
+    let mut strangers = Full::new();
+    strangers.roots = SnpRoots::amd();
+    let (tier, _, open) = strangers.outcome();
+    assert_eq!(tier, 2);
+    assert_eq!(open, ["snp-root-pinned"]);
+}
+
+#[test]
+fn certificates_that_the_evidence_does_not_bring_may_be_known() {
+    let mut full = Full::new();
+    let chip = Chip::new(Product::Genoa);
+    full.node.chip_ids = Some(vec![ChipId(chip.chip_id)]);
+    let certificates = Certificates::of(Product::Genoa);
+    let known = [chip.vcek(), certificates.ask, certificates.ark];
+    let make = probe_guest(chip);
+    full.node.snp = Some(Box::new(move |report_data| SnpEvidence {
+        certificates: Blob(vec![0; 24]),
+        ..make(report_data)
+    }));
+    assert_eq!(full.outcome(), reached(2, &["chassis-certificates"]));
+    full.chain = Some(known);
+    assert_eq!(full.outcome(), reached(3, &[]));
+}
+
+#[test]
+fn rules_about_the_boot_hold_fail_or_stay_undecided() {
+    let none = BootPolicy {
+        secure_boot: false,
+        command_lines: None,
+        boot_applications: None,
+        firmware_versions: None,
+    };
+    let mut full = Full::new();
+    let image = sha256(&[b"assay test unified kernel image"]);
+    full.boot_rules(BootPolicy {
+        secure_boot: true,
+        boot_applications: Some(vec![Digest(image)]),
+        firmware_versions: Some(vec!["Assay Test Firmware 1.0".into()]),
+        ..none.clone()
+    });
+    assert_eq!(full.outcome(), reached(3, &[]));
+
+    let bad = |rules: BootPolicy| {
+        let mut full = Full::new();
+        full.boot_rules(rules);
+        let appraisal = full.appraise();
+        assert_eq!(appraisal.tier, 0);
+        (appraisal.attest, not_passed(&appraisal)[0].to_owned())
+    };
+    let applications = BootPolicy {
+        boot_applications: Some(vec![Digest([1; 32])]),
+        ..none.clone()
+    };
+    assert_eq!(
+        bad(applications),
+        (Attest::Fail, "boot-applications".into())
+    );
+    let versions = BootPolicy {
+        firmware_versions: Some(vec!["2".into()]),
+        ..none.clone()
+    };
+    assert_eq!(
+        bad(versions),
+        (Attest::Fail, "boot-firmware-version".into())
+    );
+    let lines = BootPolicy {
+        command_lines: Some(vec!["ro".into()]),
+        ..none
+    };
+    assert_eq!(bad(lines), (Attest::Undecided, "boot-command-line".into()));
+}
+
+#[test]
+fn a_tpm_with_older_firmware_than_its_root_asks_for_fails() {
+    let mut full = Full::new();
+    full.node.firmware_version = 6;
+    assert_eq!(
+        full.outcome(),
+        failed(&["tpm-firmware", "chassis-host-tier"])
+    );
+}
+
+#[test]
+fn every_flipped_byte_of_complete_evidence_yields_nothing() {
+    let full = Full::by_ima();
+    let bytes = full.evidence();
+    let step = 7;
+    for at in (0..bytes.len()).step_by(step) {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1;
+        assert!(full.verify(&bad).is_err(), "flip {at}");
+    }
+}
