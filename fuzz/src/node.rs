@@ -136,7 +136,15 @@ impl SoftNode {
             network: NETWORK,
             class: &self.class,
             root_kind: RootKind::Test,
+            firmware_min: 0,
             trust: &self.trust,
+            endorsements: Endorsements {
+                at: UnixMs(1_800_000_000_000),
+                roots: &self.roots,
+                chain: None,
+                cache: &self.certificates,
+            },
+            ima_position: None,
         };
         appraise::verify(bytes, &expected, &policy, mode)
     }

@@ -7,6 +7,7 @@ use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::epoch::Seat;
 use assay_aggregate::inputs::History;
 use assay_appraisal::ek::Roots;
+use assay_appraisal::x509::SignatureCache;
 use assay_ledger::LedgerKey;
 use assay_protocol::class::HardwareClass;
 use assay_protocol::cose::Signer as _;
@@ -40,6 +41,8 @@ pub struct Context {
     pub vendors: TrustBundle,
     /// Classes by digest.
     pub classes: BTreeMap<Digest, HardwareClass>,
+    /// Signatures of certificates that verified already.
+    pub certificates: SignatureCache,
     /// The ledger.
     pub ledger: LedgerView,
     /// Raw evidence.
@@ -114,6 +117,7 @@ impl Context {
             objects,
             seats: history.seats().to_vec(),
             journal: Mutex::new(journal),
+            certificates: SignatureCache::new(),
             last_note: Mutex::default(),
             secrets,
             history: Mutex::new(history),

@@ -296,7 +296,7 @@ fn policy() -> SnpPolicy {
         id_keys: Expect::Unchecked,
         author_keys: Expect::Unchecked,
         guest_svn_min: 0,
-        vmpl: 0,
+        vmpl: Expect::Is(0),
         debug_allowed: false,
         migration_allowed: false,
         smt_allowed: true,

@@ -143,7 +143,7 @@ fn loose() -> SnpPolicy {
         id_keys: Expect::Unchecked,
         author_keys: Expect::Unchecked,
         guest_svn_min: 0,
-        vmpl: 0,
+        vmpl: Expect::Is(0),
         debug_allowed: false,
         migration_allowed: false,
         smt_allowed: true,
@@ -230,7 +230,7 @@ fn policy_of_row(expected: &str) -> SnpPolicy {
         policy.measurements = Expect::Is(vec![bytes(measurement)]);
     }
     if let Some(vmpl) = said(expected, "vmpl ") {
-        policy.vmpl = vmpl.parse().unwrap();
+        policy.vmpl = Expect::Is(vmpl.parse().unwrap());
     }
     if let Some(bits) = said(expected, "policy 0x") {
         policy.debug_allowed = u64::from_str_radix(bits, 16).unwrap() & 1 << 19 != 0;
@@ -556,7 +556,7 @@ fn snp_case(folder: &Path, manifest: &Value) -> Result<(), String> {
         Some(other) => panic!("no test for the policy {other}"),
     };
     if set.kind == KeyKind::Vlek {
-        policy.vmpl = 1;
+        policy.vmpl = Expect::Is(1);
     }
     if let Some(data) = manifest["expected_report_data"].as_str() {
         policy.report_data = Expect::Is(bytes(data));

@@ -5,10 +5,14 @@ use super::enrolment::{Enrolled, Enrolments};
 use super::evidence::{Exhibits, Found};
 use super::log::{History, Recorded};
 use crate::findings::Findings;
-use assay_appraisal::appraise::{Appraisal, Attest, Expectation, Policy, Refused, verify};
+use assay_appraisal::appraise::{
+    Appraisal, Attest, Endorsements, Expectation, Policy, Refused, verify,
+};
 use assay_appraisal::checks::{self, Mode};
+use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::summary::Attested;
 use assay_appraisal::tpm::attest::ClockInfo;
+use assay_appraisal::x509::SignatureCache;
 use assay_protocol::cose::claimed_signer;
 use assay_protocol::ids::{AkName, Epoch, HyperNodeId, SessionKey, UnixMs};
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
@@ -136,6 +140,8 @@ struct Session<'a> {
     /// The last enrolment, and its epoch.
     enrolled: Option<(&'a Enrolled, Epoch)>,
     clocks: BTreeMap<AkName, ClockInfo>,
+    /// Certificates that verified already.
+    certificates: SignatureCache,
 }
 
 /// Appraises all attestations of a history again.
@@ -156,6 +162,7 @@ pub fn check(
         hypernode: history.hypernode,
         enrolled: None,
         clocks: BTreeMap::new(),
+        certificates: SignatureCache::new(),
     };
     for (order, recorded) in history.outcomes().enumerate() {
         out.order.insert(recorded.path.clone(), order);
@@ -241,6 +248,7 @@ fn attested(appraised: &Result<Appraisal, Refused>) -> Attested {
             class: match appraisal.attest {
                 Attest::Pass => OutcomeClass::Pass,
                 Attest::Fail => OutcomeClass::Fail,
+                Attest::Undecided => OutcomeClass::Inconclusive,
             },
             tier: appraisal.tier,
             owner: appraisal.owner.map(|owner| owner.provider),
@@ -344,7 +352,15 @@ impl Session<'_> {
             network,
             class,
             root_kind: enrolled.root_kind,
+            firmware_min: enrolled.firmware_min,
             trust,
+            endorsements: Endorsements {
+                at: outcome.window.0,
+                roots: &SnpRoots::amd(),
+                chain: None,
+                cache: &self.certificates,
+            },
+            ima_position: None,
         };
         Some(verify(raw, &expected, &policy, Mode::Verify))
     }

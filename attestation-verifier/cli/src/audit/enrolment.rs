@@ -22,6 +22,8 @@ pub struct Enrolled {
     pub ak: AttestationKey,
     /// What stands behind the EK's root.
     pub root_kind: RootKind,
+    /// Least TPM firmware the root asks for.
+    pub firmware_min: u64,
 }
 
 /// Enrolments of one HyperNode, by the path of the outcome.
@@ -107,5 +109,6 @@ fn enrolled(
     Some(Enrolled {
         ak,
         root_kind: ek.root_kind(),
+        firmware_min: ek.firmware_min(),
     })
 }

@@ -9,6 +9,7 @@ pub(super) mod tests;
 use super::{Finding, input};
 use anyhow::{Context as _, Result, anyhow};
 use assay_appraisal::checks::{Checks, Mode};
+use assay_appraisal::crypto::signature::Sha1;
 use assay_appraisal::snp::guest_policy::Abi;
 use assay_appraisal::snp::policy::{self, Expect, SnpPolicy};
 use assay_appraisal::snp::product::{GENERATIONS, Product};
@@ -16,6 +17,7 @@ use assay_appraisal::snp::report::KeyKind;
 use assay_appraisal::snp::tcb::Tcb;
 use assay_appraisal::snp::verify::{self, Certificates, Revocation, RevocationList, Trust};
 use assay_appraisal::snp::{AuthenticReport, SnpRoots};
+use assay_appraisal::x509::crl::{Crl, Status};
 use assay_appraisal::x509::{Certificate, SignatureCache, name};
 use assay_protocol::ids::UnixMs;
 use chain::Chain;
@@ -85,9 +87,9 @@ pub struct Rules {
     /// Accept reports of a VCEK that hide the chip's identifier.
     #[arg(long)]
     pub allow_masked_chip_id: bool,
-    /// The privilege level that must have asked for the report.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
-    pub vmpl: u8,
+    /// The privilege level that must have asked for the report; otherwise it is shown and not judged.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub vmpl: Option<u8>,
     /// Trust this root instead of AMD's: for test networks.
     #[arg(long, value_name = "F")]
     pub test_ark: Option<PathBuf>,
@@ -169,7 +171,7 @@ fn expect<const N: usize>(what: &str, text: Option<&str>) -> Result<Expect<[u8; 
 }
 
 impl Rules {
-    /// What is checked whenever nothing else is said: no debugging, no migration, VMPL 0, a chip that is named.
+    /// What is checked whenever nothing else is said: no debugging, no migration, a chip that is named.
     pub(super) fn policy(&self) -> Result<SnpPolicy> {
         Ok(SnpPolicy {
             report_data: Expect::Unchecked,
@@ -180,7 +182,7 @@ impl Rules {
             id_keys: Expect::Unchecked,
             author_keys: Expect::Unchecked,
             guest_svn_min: 0,
-            vmpl: self.vmpl,
+            vmpl: self.vmpl.map_or(Expect::Unchecked, Expect::Is),
             debug_allowed: self.allow_debug,
             migration_allowed: self.allow_migration,
             smt_allowed: true,
@@ -284,19 +286,23 @@ impl Anchors {
     }
 }
 
-/// A revocation list as it was given.
+/// A revocation list as it was given; it counts only when the ARK signed it and it is current.
 struct CrlFile(Vec<u8>);
 
 impl RevocationList for CrlFile {
     fn is_revoked(
         &self,
-        _certificate: &Certificate<'_>,
-        _issuer: &Certificate<'_>,
-        _at: UnixMs,
+        certificate: &Certificate<'_>,
+        issuer: &Certificate<'_>,
+        at: UnixMs,
     ) -> Result<bool, String> {
-        Err(format!(
-            "a list of {} bytes that nothing here can read yet",
-            self.0.len()
-        ))
+        let list = Crl::parse(&self.0).map_err(|e| e.to_string())?;
+        let list = list.verify(issuer, Sha1::Refused, &SignatureCache::new());
+        let list = list.map_err(|e| e.to_string())?;
+        match list.status(certificate, at).map_err(|e| e.to_string())? {
+            Status::Good => Ok(false),
+            Status::Revoked => Ok(true),
+            Status::Unknown(why) => Err(format!("the list does not say: {why:?}")),
+        }
     }
 }

@@ -5,9 +5,12 @@ use crate::agent_link::{AgentLink, LinkError};
 use crate::record::Draft;
 use crate::store::Binding;
 use anyhow::Result;
-use assay_appraisal::appraise::{self, Appraisal, Attest, Expectation, Policy, Refused};
+use assay_appraisal::appraise::{
+    self, Appraisal, Attest, Endorsements, Expectation, Policy, Refused,
+};
 use assay_appraisal::checks::{Mode, Outcome as CheckOutcome};
 use assay_appraisal::ek;
+use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cose;
@@ -69,13 +72,15 @@ fn judge(
         return Ok((draft, None));
     }
     let (class, tier, detail, appraisal) = match appraise(asking, record, &evidence, peer)? {
-        Ok(appraisal) if appraisal.attest == Attest::Pass => (
-            OutcomeClass::Pass,
-            appraisal.tier,
-            String::new(),
-            Some(appraisal),
-        ),
-        Ok(appraisal) => (OutcomeClass::Fail, 0, failures(&appraisal), Some(appraisal)),
+        Ok(appraisal) => {
+            let class = match appraisal.attest {
+                Attest::Pass => OutcomeClass::Pass,
+                Attest::Undecided => OutcomeClass::Inconclusive,
+                Attest::Fail => OutcomeClass::Fail,
+            };
+            // What kept a node from a higher tier is told too.
+            (class, appraisal.tier, failures(&appraisal), Some(appraisal))
+        }
         // Nothing shows that this came from the enrolled TPM: it earns nothing and proves nothing.
         Err(refused) => {
             if another_key(&refused) {
@@ -120,7 +125,15 @@ fn appraise(
         network: context.network,
         class: asking.class,
         root_kind: certified.root_kind(),
+        firmware_min: certified.firmware_min(),
         trust: &context.vendors,
+        endorsements: Endorsements {
+            at: asking.started,
+            roots: &SnpRoots::amd(),
+            chain: None,
+            cache: &context.certificates,
+        },
+        ima_position: None,
     };
     Ok(appraise::verify(
         evidence,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::verifier::Conclusion;
-use assay_testbed::snp::{Authority, Chip, Product as Line};
+use assay_testbed::snp::{Authority, Chip, CrlSpec, Product as Line};
 use sha2_of::sha256_hex;
 use std::fs;
 
@@ -14,7 +14,7 @@ pub(in crate::verifier) fn rules() -> Rules {
         allow_debug: false,
         allow_migration: false,
         allow_masked_chip_id: false,
-        vmpl: 0,
+        vmpl: None,
         test_ark: None,
     }
 }
@@ -154,8 +154,11 @@ fn guests_that_can_be_read_moved_or_speak_from_below_need_a_flag() {
     let files = Files::new();
     files.sign(0x30, &[1]);
     let (mut files, failed) = files.failed();
+    assert_eq!(failed, [""; 0]);
+    files.arguments.rules.vmpl = Some(0);
+    let (mut files, failed) = files.failed();
     assert_eq!(failed, ["snp-vmpl"]);
-    files.arguments.rules.vmpl = 1;
+    files.arguments.rules.vmpl = Some(1);
     assert_eq!(files.failed().1, [""; 0]);
     let files = Files::new();
     files.sign(0x1a0, &[0; 64]);
@@ -341,4 +344,44 @@ fn built_in_certificates_are_amds() {
         }
     }
     assert_eq!((roots, intermediates), (3, 3));
+}
+
+/// The ASK of the testbed has serial number 0x010001.
+#[test]
+fn a_revocation_list_is_asked_and_must_be_the_roots_and_current() {
+    let shared = Authority::shared();
+    let good = CrlSpec::of(Line::Genoa, vec![vec![5]]);
+    let lists = [
+        (good.sign(&shared.ark), true),
+        (CrlSpec::of(Line::Genoa, vec![]).sign(&shared.ark), true),
+        (
+            CrlSpec::of(Line::Genoa, vec![vec![1, 0, 1]]).sign(&shared.ark),
+            false,
+        ),
+        (good.sign(&shared.ask), false),
+        (CrlSpec::of(Line::Milan, vec![]).sign(&shared.ark), false),
+        (
+            CrlSpec {
+                next_update: "261031235959Z".into(),
+                ..good.clone()
+            }
+            .sign(&shared.ark),
+            false,
+        ),
+        (
+            CrlSpec {
+                this_update: "261101000001Z".into(),
+                ..good
+            }
+            .sign(&shared.ark),
+            false,
+        ),
+        (b"garbage".to_vec(), false),
+    ];
+    for (list, accepted) in lists {
+        let mut files = Files::new();
+        files.arguments.rules.crl = Some(files.write("crl.der", &list));
+        let expected: &[&str] = if accepted { &[] } else { &["snp-revocation"] };
+        assert_eq!(files.failed().1, expected);
+    }
 }
