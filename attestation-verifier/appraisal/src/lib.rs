@@ -27,6 +27,7 @@ pub mod cose_sign1;
 pub mod crypto;
 pub mod ek;
 pub mod eventlog;
+pub mod foreign_cbor;
 pub mod ima;
 pub mod quote;
 pub mod snp;
