@@ -25,6 +25,7 @@ pub mod clock;
 pub mod corim;
 pub mod cose_sign1;
 pub mod crypto;
+pub mod ear;
 pub mod ek;
 pub mod eventlog;
 pub mod foreign_cbor;
