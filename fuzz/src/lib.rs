@@ -2,6 +2,7 @@
 //! give back the very bytes they accepted: two encodings of one object would have two digests.
 #![forbid(unsafe_code)]
 
+pub mod foreign;
 pub mod node;
 #[path = "../../vm-tests/testbed/tests/samples/mod.rs"]
 pub mod samples;
