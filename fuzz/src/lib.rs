@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod eventlog;
+pub mod foreign;
 pub mod ima;
 pub mod node;
 #[path = "../../vm-tests/testbed/tests/samples/mod.rs"]

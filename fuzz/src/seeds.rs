@@ -2,6 +2,7 @@
 
 use assay_aggregate::agreement::{Agreement, Entry, Event, Setting, input_set_hash};
 use assay_appraisal::checks::Mode;
+use assay_fuzz::foreign;
 use assay_fuzz::node::{self, SoftNode};
 use assay_fuzz::samples::{self, Sample};
 use assay_log::checkpoint::{self, Checkpoint};
@@ -51,6 +52,9 @@ fn main() {
     for (number, (target, seed)) in assay_fuzz::x509::seeds().into_iter().enumerate() {
         corpus.add_as(target, number, seed);
     }
+    corpus.add("foreign_cose", foreign::cose_objects());
+    corpus.add("corim_manifest", foreign::manifests());
+    corpus.add("ear", foreign::results());
     corpus.add("frames", frames());
     corpus.add("agent_config", [node::config().into_bytes()]);
     corpus.add(

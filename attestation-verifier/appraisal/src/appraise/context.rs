@@ -4,7 +4,7 @@ use super::{AuthenticatedEvidence, BANK};
 use crate::eventlog::claims::{BootClaims, claims};
 use crate::eventlog::replay::Replayed;
 use crate::eventlog::{self, EventLog, EventLogError};
-use crate::ima::{self, Allowlist, DigestKind, FileDigest, List, Position, Tail};
+use crate::ima::{self, Allowlist, DigestKind, FileDigest, Forms, List, Position, Tail};
 use crate::tpm::algorithm::HashAlg;
 use assay_protocol::class::ImaPolicy;
 use assay_protocol::ids::Digest;
@@ -114,7 +114,8 @@ fn judge(
     let options = ima::Options {
         // Files may be opened between the reading of the list and the quote's answer.
         tail: Tail::Allowed,
-        ..ima::Options::default()
+        // A bank that repeats SHA-1 is only as strong as SHA-1.
+        forms: Forms::Native,
     };
     let reset_count = evidence.quote().clock().reset_count;
     let explained = ima::explain_after(position, reset_count, list, quoted, options)?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use assay_cli::seal::{Target, merge, write};
 use assay_cli::show::Shown;
 use assay_cli::source;
-use assay_cli::verifier::{Finding, appraise, azure, ek, eventlog, ima, snp, tpm};
+use assay_cli::verifier::{Finding, appraise, azure, corim, ek, eventlog, ima, snp, tpm};
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 /// Verifies raw attestation data, appraises and shows evidence, and makes audit bundles of their parts. Offline.
 ///
-/// Exit codes of snp, tpm, eventlog, ima, ek, azure, appraise and explain: 0 accepted; 1 rejected; 2 undecided,
-/// or a file or argument that cannot be used.
+/// Exit codes of snp, tpm, eventlog, ima, ek, azure, corim, appraise and explain: 0 accepted; 1 rejected;
+/// 2 undecided, or a file or argument that cannot be used.
 /// Exit codes of bundle and show: 0 done; 1 failed, the message says what and where; 2 wrong usage.
 #[derive(Parser)]
 #[command(version, verbatim_doc_comment)]
@@ -47,6 +47,9 @@ enum Command {
     /// Evidence of Azure's confidential VMs.
     #[command(subcommand)]
     Azure(azure::Command),
+    /// Signed reference values (CoRIM).
+    #[command(subcommand)]
+    Corim(corim::Command),
     /// Appraise signed evidence against a hardware class; stop at the first check that fails.
     Appraise(appraise::Appraise),
     /// The same, running every check that can be run.
@@ -79,6 +82,10 @@ fn main() -> ExitCode {
         Command::Ima(command) => ima::run(command),
         Command::Ek(command) => ek::run(command),
         Command::Azure(command) => azure::run(command),
+        Command::Corim(command) if command.toml_only() => {
+            return class_lines(corim::run(command));
+        }
+        Command::Corim(command) => corim::run(command),
         Command::Appraise(arguments) => appraise::appraise(arguments),
         Command::Explain(arguments) => appraise::explain(arguments),
         Command::Bundle { out, parts } => return done(bundle(out, parts)),
@@ -108,6 +115,22 @@ fn concluded(finding: Result<Finding>, json: bool) -> ExitCode {
         _ => print!("{finding}"),
     }
     ExitCode::from(finding.result.exit_code())
+}
+
+/// Prints the lines for a class file to stdout; the checks go to stderr, so that the lines can be appended to a file.
+fn class_lines(finding: Result<Finding>) -> ExitCode {
+    let finding = finding.unwrap_or_else(|error| {
+        complain(&error);
+        Finding::unusable(&error)
+    });
+    finding.checks.iter().for_each(|check| eprintln!("{check}"));
+    let exit_code = finding.result.exit_code();
+    if exit_code == 0 {
+        corim::toml_lines(&finding)
+            .iter()
+            .for_each(|line| println!("{line}"));
+    }
+    ExitCode::from(exit_code)
 }
 
 fn complain(error: &anyhow::Error) {

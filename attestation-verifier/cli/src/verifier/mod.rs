@@ -3,6 +3,7 @@
 
 pub mod appraise;
 pub mod azure;
+pub mod corim;
 pub mod ek;
 pub mod eventlog;
 pub mod ima;

@@ -1,1 +1,0 @@
-//! COSE_Sign1 objects made by others.
