@@ -3,7 +3,7 @@
 use super::allowlist::{Allowlist, Listed};
 use super::boot_aggregate::{self, AggregateError, AggregateForm};
 use super::error::ImaError;
-use super::explain::{BOOT_AGGREGATE, Explained};
+use super::explain::Explained;
 use super::keyring::Keyring;
 use super::list::Entry;
 use super::template::{Event, Extra};
@@ -191,7 +191,7 @@ pub fn appraise(
     for entry in explained.entries() {
         let entry = entry?;
         let judged = match entry.index {
-            0 => first(&entry, &appraisal.boot_aggregate, policy),
+            0 => first(&appraisal.boot_aggregate, policy),
             _ => judge(&entry, policy),
         };
         appraisal.count(&entry, judged);
@@ -225,19 +225,16 @@ impl Appraisal {
     }
 }
 
-/// The first entry of a boot is its aggregate, and nothing else is.
+/// The first entry of a boot is its aggregate: where it is another, [`boot_aggregate::check`] found none.
 fn first(
-    entry: &Entry<'_>,
     aggregate: &Result<AggregateForm, AggregateError>,
     policy: &Policy<'_>,
 ) -> Result<Allowed, Refusal> {
-    let unquoted = matches!(aggregate, Err(AggregateError::NotQuoted { .. }));
     match aggregate {
-        _ if entry.event.name != BOOT_AGGREGATE => {
-            Err(Refusal::BootAggregate(AggregateError::Absent.to_string()))
-        }
         Ok(_) => Ok(Allowed::BootAggregate),
-        Err(_) if unquoted && policy.aggregate == AggregateRule::UnlessNotQuoted => {
+        Err(AggregateError::NotQuoted { .. })
+            if policy.aggregate == AggregateRule::UnlessNotQuoted =>
+        {
             Ok(Allowed::BootAggregate)
         }
         Err(error) => Err(Refusal::BootAggregate(error.to_string())),

@@ -343,7 +343,7 @@ fn changed_lists_never_panic_and_what_replays_explains_itself() {
     let binary = binary(&every_template(), SHA1);
     let text = ascii(&every_template(), SHA256).into_bytes();
     let mut replayed = 0;
-    for round in 0..20_000 {
+    for round in 0..5_000 {
         let mut list = if round % 2 == 0 {
             binary.clone()
         } else {
@@ -373,7 +373,7 @@ fn changed_lists_never_panic_and_what_replays_explains_itself() {
         assert_eq!(explained.summary(), &found.summary);
     }
     // Changes that change nothing, or whole entries.
-    assert!(replayed < 2_000, "{replayed}");
+    assert!(replayed < 500, "{replayed}");
 }
 
 #[test]
