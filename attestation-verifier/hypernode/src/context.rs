@@ -2,6 +2,7 @@
 
 use crate::config::{Loaded, Secrets};
 use crate::ledger_view::LedgerView;
+use crate::vcek::Vceks;
 use anyhow::{Context as _, Result, bail};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::epoch::Seat;
@@ -44,6 +45,8 @@ pub struct Context {
     pub ledger: LedgerView,
     /// Raw evidence.
     pub objects: ObjectStore,
+    /// AMD's certificates.
+    pub vceks: Vceks,
     /// The committee.
     pub seats: Vec<Seat>,
     journal: Mutex<Journal>,
@@ -103,6 +106,7 @@ impl Context {
         let journal = Journal::open(config.state_dir.join("journal.sqlite"), &origin);
         let journal = journal.with_context(state)?;
         let objects = ObjectStore::open(config.state_dir.join("objects")).with_context(state)?;
+        let vceks = Vceks::open(config.state_dir.join("vcek"), &config.kds).with_context(state)?;
         let history = History::new(&params, classes.values().cloned())?;
         let ledger = LedgerView::new(&config.ledger_url, params.contract, classes.clone());
         let context = Self {
@@ -112,6 +116,7 @@ impl Context {
             roots: Roots::new(&vendors)?,
             ledger,
             objects,
+            vceks,
             seats: history.seats().to_vec(),
             journal: Mutex::new(journal),
             last_note: Mutex::default(),
