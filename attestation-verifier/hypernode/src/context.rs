@@ -21,6 +21,7 @@ use assay_protocol::trust::TrustBundle;
 use assay_store::{Journal, ObjectStore, StoreError};
 use assay_transport::Identity;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Keys, parameters and stores of one HyperNode.
@@ -94,13 +95,7 @@ impl Context {
                 entry.seed_end
             );
         }
-        let state = || {
-            format!(
-                "state directory {}\n\
-                 hint: it belongs to one HyperNode of one network, whose user may write there",
-                config.state_dir.display()
-            )
-        };
+        let state = || state_directory(&config.state_dir);
         std::fs::create_dir_all(&config.state_dir).with_context(state)?;
         let origin = assay_log::checkpoint::origin(&network, &own);
         let journal = Journal::open(config.state_dir.join("journal.sqlite"), &origin);
@@ -194,4 +189,12 @@ impl Context {
         };
         self.seats.iter().map(candidate).collect()
     }
+}
+
+fn state_directory(path: &Path) -> String {
+    format!(
+        "state directory {}\n\
+         hint: it belongs to one HyperNode of one network, whose user may write there",
+        path.display()
+    )
 }
