@@ -246,11 +246,6 @@ struct Gate {
 }
 
 impl Gate {
-    fn open(&self) {
-        *self.open.lock().unwrap() = true;
-        self.changed.notify_all();
-    }
-
     fn asked(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
@@ -260,14 +255,22 @@ impl Service for Gate {
     fn get(&self, url: &str) -> Result<Reply, NoReply> {
         self.asked.lock().unwrap().push(url.to_owned());
         let open = self.open.lock().unwrap();
-        // Only a failed test waits that long: its runtime ends when this does.
-        let long = Duration::from_secs(60);
-        let _open = self.changed.wait_timeout_while(open, long, |open| !*open);
+        drop(self.changed.wait_while(open, |open| !*open).unwrap());
         Ok(Reply {
             status: 200,
             retry_after: None,
             body: of(1),
         })
+    }
+}
+
+/// Opens the gate, also when the test fails: its runtime ends only after the last request.
+struct Opener(Arc<Gate>);
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        *self.0.open.lock().unwrap() = true;
+        self.0.changed.notify_all();
     }
 }
 
@@ -286,6 +289,7 @@ async fn begin(vceks: &Vceks, key: VcekKey) -> Asker {
 async fn a_full_queue_refuses_others_by_name_and_lets_the_same_join() {
     let bench = Bench::new(works).await;
     let gate = Arc::new(Gate::default());
+    let opener = Opener(Arc::clone(&gate));
     let vceks = bench.with(gate.clone());
     let mut askers = Vec::new();
     for chip in 0..QUEUE_MAX {
@@ -304,7 +308,7 @@ async fn a_full_queue_refuses_others_by_name_and_lets_the_same_join() {
     );
     askers.push(begin(&vceks, key(1, 1)).await);
     assert!(gate.asked() <= 1, "one request at a time");
-    gate.open();
+    drop(opener);
     for asker in askers {
         assert_eq!(asker.await.unwrap(), of(1));
     }
@@ -316,11 +320,12 @@ async fn a_full_queue_refuses_others_by_name_and_lets_the_same_join() {
 async fn an_asker_who_leaves_stops_nothing() {
     let bench = Bench::new(works).await;
     let gate = Arc::new(Gate::default());
+    let opener = Opener(Arc::clone(&gate));
     let vceks = bench.with(gate.clone());
     drop(begin(&vceks, key(1, 1)).await);
     let stays = begin(&vceks, key(1, 1)).await;
     drop(begin(&vceks, key(1, 1)).await);
-    gate.open();
+    drop(opener);
     assert_eq!(stays.await.unwrap(), of(1));
     assert_eq!(gate.asked(), 1);
     assert_eq!(vceks.vcek(&key(1, 1)).await.unwrap(), Some(of(1)));
