@@ -362,3 +362,40 @@ fn note(done: Result<(), VcekError>) {
         eprintln!("note: {}", crate::explain(&error.into()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::key;
+    use super::*;
+
+    fn hold(number: usize, until_ms: u64) -> (Item, Hold) {
+        let bytes = u16::try_from(number).unwrap().to_be_bytes();
+        let item = Item::Vcek(key(1 + bytes[0], bytes[1]));
+        let error = VcekError::NoSuch {
+            url: String::new(),
+            status: 404,
+        };
+        (item, Hold { until_ms, error })
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_bounded_and_what_ends_first_makes_room() {
+        let mut flights = Flights::default();
+        for number in 0..HOLDS_MAX {
+            let (item, hold) = hold(number, 10_000 + number as u64);
+            flights.hold(item, hold, 0);
+        }
+        assert_eq!(flights.holds.len(), HOLDS_MAX);
+        let (item, new) = hold(HOLDS_MAX, 99_000);
+        flights.hold(item, new, 9_999);
+        assert_eq!(flights.holds.len(), HOLDS_MAX);
+        assert!(flights.held(&hold(0, 0).0, 9_999).is_ok());
+        assert!(flights.held(&hold(1, 0).0, 9_999).is_err());
+        assert!(flights.held(&item, 9_999).is_err());
+        // All that have ended make room at once.
+        let (item, new) = hold(HOLDS_MAX + 1, 99_000);
+        flights.hold(item, new, 10_100);
+        assert_eq!(flights.holds.len(), HOLDS_MAX + 1 - 100);
+        assert!(flights.held(&hold(101, 0).0, 10_100).is_err());
+    }
+}

@@ -27,6 +27,7 @@ pub use key::{BaseUrl, Item, KeyError, Product, UrlError, VcekKey};
 use fetch::{Fetcher, SystemTime};
 use http::Http;
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -115,8 +116,7 @@ impl Vceks {
             return self.read(item).await;
         };
         let reader = Arc::clone(fetcher);
-        let kept = blocking(move || reader.kept(&item)).await?;
-        match kept {
+        match self.blocking(move || reader.kept(&item)).await? {
             Some(bytes) => Ok(Some(bytes)),
             None => fetcher.fetch(item).await.map(Some),
         }
@@ -124,15 +124,16 @@ impl Vceks {
 
     async fn read(&self, item: Item) -> Result<Option<Vec<u8>>, VcekError> {
         let cache = Arc::clone(&self.cache);
-        blocking(move || cache.get(&item)).await
+        self.blocking(move || cache.get(&item)).await
     }
-}
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The process ends, and this task with it.
-        Err(_) => std::future::pending().await,
+    /// Works on the disk beside the runtime.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, VcekError> + Send + 'static,
+    ) -> Result<T, VcekError> {
+        let broken = |error| VcekError::disk("read", self.cache.dir(), io::Error::other(error));
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|error| Err(broken(error)))
     }
 }
