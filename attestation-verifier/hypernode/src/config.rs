@@ -1,5 +1,6 @@
 //! Configuration, keys and secrets of a HyperNode.
 
+use crate::vcek::KdsSection;
 use anyhow::{Context as _, Result, bail};
 use assay_hw_profiles::LoadError;
 use assay_protocol::class::HardwareClass;
@@ -39,6 +40,9 @@ pub struct Config {
     pub ledger_url: String,
     /// The board.
     pub bridge: BridgeSection,
+    /// AMD's certificates.
+    #[serde(default)]
+    pub kds: KdsSection,
 }
 
 impl Config {
@@ -201,17 +205,44 @@ fn json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
 mod tests {
     use super::*;
 
+    const TEXT: &str = "key = \"key\"\nledger_key = \"/abs/ledger\"\nsecrets = \"s\"\nnetwork = \"n\"\nvendors = \"v\"\n\
+         classes = [\"c\"]\nstate_dir = \"d\"\nlisten = \"127.0.0.1:1\"\nledger_url = \"http://127.0.0.1:2\"\n\
+         [bridge]\naddress = \"127.0.0.1:3\"\nkey = \"0000000000000000000000000000000000000000000000000000000000000000\"\n";
+
     #[test]
     fn relative_paths_start_at_the_file_and_absolute_ones_stay() {
-        let mut config: Config = toml::from_str(
-            "key = \"key\"\nledger_key = \"/abs/ledger\"\nsecrets = \"s\"\nnetwork = \"n\"\nvendors = \"v\"\n\
-             classes = [\"c\"]\nstate_dir = \"d\"\nlisten = \"127.0.0.1:1\"\nledger_url = \"http://127.0.0.1:2\"\n\
-             [bridge]\naddress = \"127.0.0.1:3\"\nkey = \"0000000000000000000000000000000000000000000000000000000000000000\"\n",
-        )
-        .unwrap();
+        let mut config: Config = toml::from_str(TEXT).unwrap();
         config.resolve(Path::new("/etc/assay"));
         assert_eq!(config.key, Path::new("/etc/assay/key"));
         assert_eq!(config.classes, [Path::new("/etc/assay/c")]);
         assert_eq!(config.ledger_key, Path::new("/abs/ledger"));
+    }
+
+    #[test]
+    fn certificates_are_fetched_only_when_a_service_is_named() {
+        let kds = |more: &str| toml::from_str::<Config>(&format!("{TEXT}{more}")).map(|c| c.kds);
+        for nothing in ["", "[kds]\n"] {
+            let section = kds(nothing).unwrap();
+            assert_eq!((section.url, section.interval_ms_min), (None, 10_000));
+        }
+        let section = kds("[kds]\nurl = \"https://kdsintf.amd.com/\"\ninterval_ms_min = 20000\n");
+        let section = section.unwrap();
+        assert_eq!(section.url.unwrap().to_string(), "https://kdsintf.amd.com");
+        assert_eq!(section.interval_ms_min, 20_000);
+        for bad in [
+            "url = \"kdsintf.amd.com\"",
+            "url = \"\"",
+            "interval_ms_min = -1",
+            "interval = 1",
+        ] {
+            assert!(kds(&format!("[kds]\n{bad}\n")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_is_written_reads_back() {
+        let config: Config = toml::from_str(TEXT).unwrap();
+        let again: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(again.kds.interval_ms_min, config.kds.interval_ms_min);
     }
 }

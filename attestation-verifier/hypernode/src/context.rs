@@ -2,6 +2,7 @@
 
 use crate::config::{Loaded, Secrets};
 use crate::ledger_view::LedgerView;
+use crate::vcek::Vceks;
 use anyhow::{Context as _, Result, bail};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::epoch::Seat;
@@ -21,6 +22,7 @@ use assay_protocol::trust::TrustBundle;
 use assay_store::{Journal, ObjectStore, StoreError};
 use assay_transport::Identity;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Keys, parameters and stores of one HyperNode.
@@ -47,6 +49,8 @@ pub struct Context {
     pub ledger: LedgerView,
     /// Raw evidence.
     pub objects: ObjectStore,
+    /// AMD's certificates.
+    pub vceks: Vceks,
     /// The committee.
     pub seats: Vec<Seat>,
     journal: Mutex<Journal>,
@@ -94,18 +98,13 @@ impl Context {
                 entry.seed_end
             );
         }
-        let state = || {
-            format!(
-                "state directory {}\n\
-                 hint: it belongs to one HyperNode of one network, whose user may write there",
-                config.state_dir.display()
-            )
-        };
+        let state = || state_directory(&config.state_dir);
         std::fs::create_dir_all(&config.state_dir).with_context(state)?;
         let origin = assay_log::checkpoint::origin(&network, &own);
         let journal = Journal::open(config.state_dir.join("journal.sqlite"), &origin);
         let journal = journal.with_context(state)?;
         let objects = ObjectStore::open(config.state_dir.join("objects")).with_context(state)?;
+        let vceks = Vceks::open(config.state_dir.join("vcek"), &config.kds).with_context(state)?;
         let history = History::new(&params, classes.values().cloned())?;
         let ledger = LedgerView::new(&config.ledger_url, params.contract, classes.clone());
         let context = Self {
@@ -115,6 +114,7 @@ impl Context {
             roots: Roots::new(&vendors)?,
             ledger,
             objects,
+            vceks,
             seats: history.seats().to_vec(),
             journal: Mutex::new(journal),
             certificates: SignatureCache::new(),
@@ -193,4 +193,12 @@ impl Context {
         };
         self.seats.iter().map(candidate).collect()
     }
+}
+
+fn state_directory(path: &Path) -> String {
+    format!(
+        "state directory {}\n\
+         hint: it belongs to one HyperNode of one network, whose user may write there",
+        path.display()
+    )
 }

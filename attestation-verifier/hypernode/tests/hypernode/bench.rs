@@ -5,6 +5,7 @@ use assay_hypernode::config::{self, BridgeSection, Config, Secrets};
 use assay_hypernode::context::Context;
 use assay_hypernode::ledger_view::Registered;
 use assay_hypernode::report;
+use assay_hypernode::vcek::KdsSection;
 use assay_ledger::embedded::{ChainConfig, EmbeddedChain, SystemClock};
 use assay_ledger::{AssayLedger, GenesisParameters, LedgerKey, NewHyperNode, rpc};
 use assay_protocol::class::HardwareClass;
@@ -232,6 +233,7 @@ impl Member {
                 address: SocketAddr::from(([127, 0, 0, 1], 1)),
                 key: Digest([0; 32]),
             },
+            kds: KdsSection::default(),
         };
         Self {
             config,
