@@ -6,7 +6,7 @@
 mod harness;
 mod subjects;
 
-use harness::{Pair, line};
+use harness::line;
 
 fn main() {
     println!("{:<44} {:>12} {:>12} {:>8}", "", "bare", "ours", "ratio");

@@ -55,11 +55,23 @@ fn contents_are_compared_exactly() {
     for vmpl in 1..=3 {
         assert_eq!(appraise(&changed(0x30, &[vmpl]), &policy()), ["snp-vmpl"]);
         assert_eq!(
-            appraise(&changed(0x30, &[vmpl]), &SnpPolicy { vmpl, ..policy() }),
+            appraise(
+                &changed(0x30, &[vmpl]),
+                &SnpPolicy {
+                    vmpl: Expect::Is(vmpl),
+                    ..policy()
+                }
+            ),
             NONE
         );
         assert_eq!(
-            appraise(&Case::genoa(), &SnpPolicy { vmpl, ..policy() }),
+            appraise(
+                &Case::genoa(),
+                &SnpPolicy {
+                    vmpl: Expect::Is(vmpl),
+                    ..policy()
+                }
+            ),
             ["snp-vmpl"]
         );
     }
