@@ -9,6 +9,7 @@ mod context;
 mod measured;
 mod policy;
 mod references;
+mod result;
 mod software;
 
 #[cfg(test)]

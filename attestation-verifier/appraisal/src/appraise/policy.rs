@@ -26,8 +26,8 @@ pub struct Policy<'a> {
     pub network: NetworkId,
     /// Its hardware class.
     pub class: &'a HardwareClass,
-    /// Kind of the root that certified the node's EK.
-    pub root_kind: RootKind,
+    /// Kind of the root that certified the node's EK; nothing when no root of known kind did: then there is no tier.
+    pub root_kind: Option<RootKind>,
     /// Least firmware version of the TPM that the root asks for.
     pub firmware_min: u64,
     /// The bundle that says which kinds may earn a tier.

@@ -69,13 +69,11 @@ pub(super) fn tpm(
     let allowed = &policy.trust.allowed_kinds;
     let names: Vec<&str> = allowed.iter().copied().map(kind_name).collect();
     let expected = format!("a TPM root of kind {}", names.join(" or "));
-    let fits = allowed.contains(&policy.root_kind);
-    checks.record(
-        "root-kind",
-        passed(fits),
-        expected,
-        kind_name(policy.root_kind),
-    )?;
+    let (outcome, found) = match policy.root_kind {
+        Some(kind) => (passed(allowed.contains(&kind)), kind_name(kind)),
+        None => (Outcome::Undecided, "unknown"),
+    };
+    checks.record("root-kind", outcome, expected, found)?;
     let version = evidence.quote().firmware_version();
     checks.record(
         "tpm-firmware",

@@ -351,7 +351,7 @@ impl Session<'_> {
         let policy = Policy {
             network,
             class,
-            root_kind: enrolled.root_kind,
+            root_kind: Some(enrolled.root_kind),
             firmware_min: enrolled.firmware_min,
             trust,
             endorsements: Endorsements {

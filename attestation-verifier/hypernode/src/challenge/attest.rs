@@ -124,7 +124,7 @@ fn appraise(
     let policy = Policy {
         network: context.network,
         class: asking.class,
-        root_kind: certified.root_kind(),
+        root_kind: Some(certified.root_kind()),
         firmware_min: certified.firmware_min(),
         trust: &context.vendors,
         endorsements: Endorsements {

@@ -233,7 +233,7 @@ impl Node {
         let policy = Policy {
             network: NETWORK,
             class: &self.class,
-            root_kind: self.kind,
+            root_kind: Some(self.kind),
             firmware_min: 0,
             trust: &self.trust,
             endorsements: Endorsements {

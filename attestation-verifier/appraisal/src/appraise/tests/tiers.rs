@@ -32,6 +32,7 @@ struct Full {
     roots: SnpRoots,
     chain: Option<[Vec<u8>; 3]>,
     position: Option<crate::ima::Position>,
+    kind: Option<RootKind>,
 }
 
 fn pinned(node: &SoftNode, indices: &[u8]) -> Vec<PcrReference> {
@@ -113,6 +114,7 @@ impl Full {
             roots: SnpRoots::test([(of_product, ark.as_slice())]),
             chain: None,
             position: None,
+            kind: Some(RootKind::Test),
         }
     }
 
@@ -166,7 +168,7 @@ impl Full {
         let policy = Policy {
             network: NETWORK,
             class: &self.class,
-            root_kind: RootKind::Test,
+            root_kind: self.kind,
             firmware_min: 7,
             trust: &trust,
             endorsements: Endorsements {
@@ -550,6 +552,64 @@ fn a_tpm_with_older_firmware_than_its_root_asks_for_fails() {
         full.outcome(),
         failed(&["tpm-firmware", "chassis-host-tier"])
     );
+}
+
+#[test]
+fn a_root_of_unknown_kind_earns_nothing() {
+    let mut full = Full::new();
+    full.kind = None;
+    let open = vec!["root-kind".into(), "chassis-host-tier".into()];
+    assert_eq!(full.outcome(), (0, Attest::Undecided, open));
+}
+
+#[test]
+fn the_result_token_says_what_was_found_and_round_trips() {
+    use crate::ear::{Area, Ear, Status, TrustClaim};
+    let evidence = Digest([1; 32]);
+    let token = |full: &Full| {
+        let ear = full.appraise().ear(evidence, NONCE, AT);
+        assert_eq!(ear.validate(), Ok(()));
+        let signer = &full.node.session;
+        let sealed = assay_protocol::cose::seal(ear.clone(), signer);
+        let opened = assay_protocol::cose::open::<Ear>(sealed.bytes(), &signer.public_key());
+        assert_eq!(opened.unwrap().payload(), &ear);
+        ear
+    };
+    let full = Full::new();
+    let ear = token(&full);
+    let names: Vec<&str> = ear
+        .modules
+        .iter()
+        .map(|module| module.name.as_str())
+        .collect();
+    assert_eq!((names, ear.tier), (vec!["sev-snp", "tpm"], 3));
+    assert_eq!(
+        (ear.status(), ear.policy),
+        (Status::Affirming, full.class.digest())
+    );
+    assert_eq!(
+        (ear.node, ear.nonce, ear.issued_at_s),
+        (NODE, NONCE, AT.0 / 1_000)
+    );
+
+    let executables = |ear: &Ear| ear.modules.last().unwrap().vector.get(Area::Executables);
+    let mut boot = Full::new();
+    boot.class.attestation.image = None;
+    boot.class.attestation.chassis = None;
+    let ear = token(&boot);
+    assert_eq!(
+        (ear.tier, executables(&ear)),
+        (1, Some(TrustClaim::BOOT_AFFIRMED))
+    );
+
+    let mut failed = Full::new();
+    failed.node.firmware_version = 6;
+    let ear = token(&failed);
+    assert_eq!((ear.tier, ear.status()), (0, Status::Contraindicated));
+    let mut open = Full::new();
+    open.kind = None;
+    let ear = token(&open);
+    assert_eq!((ear.tier, ear.status()), (0, Status::None));
 }
 
 #[test]
