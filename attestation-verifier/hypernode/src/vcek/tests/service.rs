@@ -2,7 +2,7 @@
 
 use super::super::cache::BYTES_MAX;
 use super::super::error::{ContentError, VcekError};
-use super::super::fetch::{BAD_MS, NO_SUCH_MS};
+use super::super::fetch::{BAD_MS, NO_SUCH_MS, PAUSE_MS_MAX};
 use super::super::http::Http;
 use super::super::key::{BaseUrl, Item};
 use super::super::pacer::RETRY_AFTER_MS_MAX;
@@ -215,4 +215,26 @@ async fn redirects_are_not_followed() {
         }
     }
     assert!(elsewhere.kds.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_pause_that_is_waited_out_has_its_bound() {
+    let bound_ms = INTERVAL_MS + PAUSE_MS_MAX;
+    for (header, is_waited_out) in [
+        ("retry-after: 70\r\n", true),
+        ("retry-after: 71\r\n", false),
+    ] {
+        let bench = Bench::new(move |number, path| match number {
+            0 => Say::status(429, header),
+            _ => works(number, path),
+        })
+        .await;
+        let vceks = bench.vceks();
+        assert!(vceks.vcek(&key(1, 1)).await.is_err());
+        match vceks.vcek(&key(1, 1)).await {
+            Ok(_) => assert_eq!(bench.kds.gaps_ms(), [bound_ms]),
+            Err(error) => assert!(matches!(error, VcekError::Later { .. }), "{error}"),
+        }
+        assert_eq!(bench.kds.seen().len() == 2, is_waited_out);
+    }
 }
