@@ -1,19 +1,255 @@
 //! Appraises one piece of signed evidence against a hardware class.
 
-use super::Finding;
-use anyhow::Result;
+mod enrolled;
+
+use super::ek::files::{Anchors, Found};
+use super::{Finding, input, snp};
+use anyhow::{Context as _, Result};
+use assay_appraisal::appraise::{self, Appraisal, Endorsements, Expectation, Policy};
+use assay_appraisal::checks::{Check, Checks, Mode, Outcome, Stopped};
+use assay_appraisal::snp::SnpRoots;
+use assay_appraisal::x509::SignatureCache;
+use assay_protocol::cose::{Payload as _, claimed_signer};
+use assay_protocol::evidence::{self, SignedEvidence};
+use assay_protocol::hash::digest;
+use assay_protocol::ids::{HyperNodeId, NetworkId, Nonce, SessionKey, UnixMs};
+use assay_protocol::limits::{EVIDENCE_BYTES_MAX, SMALL_OBJECT_BYTES_MAX};
+use assay_protocol::trust::{RootKind, TrustBundle};
 use clap::Args;
+use enrolled::Enrolled;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// Arguments of `appraise` and `explain`.
 #[derive(Debug, Args)]
-pub struct Appraise {}
+pub struct Appraise {
+    /// The evidence (COSE_Sign1, application/eat+cwt).
+    #[arg(value_name = "EVIDENCE")]
+    evidence: PathBuf,
+    /// The hardware class, TOML.
+    #[arg(long, value_name = "FILE")]
+    profile: PathBuf,
+    /// Vendor roots: a trust bundle or trust file in JSON (per root: kind, eligible EK type, firmware floor), or bare
+    /// certificates, in a file or below a folder (kind unknown: no tier).
+    #[arg(long, value_name = "FILE|DIR")]
+    roots: PathBuf,
+    /// The HyperNode that asked.
+    #[arg(long, value_name = "HEX")]
+    hypernode: String,
+    /// The nonce it gave.
+    #[arg(long, value_name = "HEX")]
+    nonce: String,
+    /// The enrolment record of the node, as bundles hold it: EK certificate and attestation key. Without it nothing
+    /// shows which TPM the attestation key lives in, and good evidence is undecided.
+    #[arg(long, value_name = "FILE")]
+    enrolment: Option<PathBuf>,
+    /// The network the node must serve; otherwise the one that the evidence names.
+    #[arg(long, value_name = "HEX")]
+    network: Option<String>,
+    /// Trust this ARK instead of AMD's: for test networks.
+    #[arg(long, value_name = "FILE")]
+    test_ark: Option<PathBuf>,
+    /// The time to appraise at, RFC 3339; now by default.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Write the result as an EAR claims-set (CBOR, unsigned) to FILE.
+    #[arg(long, value_name = "FILE")]
+    ear: Option<PathBuf>,
+}
 
-/// Stops at the first check that fails.
+/// Stops at the first check that does not pass.
 pub fn appraise(arguments: &Appraise) -> Result<Finding> {
-    anyhow::bail!("not implemented: {arguments:?}")
+    run(arguments, Mode::Verify)
 }
 
 /// Runs every check that can be run.
 pub fn explain(arguments: &Appraise) -> Result<Finding> {
-    anyhow::bail!("not implemented: {arguments:?}")
+    run(arguments, Mode::Explain)
 }
+
+fn run(arguments: &Appraise, mode: Mode) -> Result<Finding> {
+    let given = Given::read(arguments)?;
+    let mut checks = Checks::new(mode);
+    let (appraisal, claims) = match given.judge(&mut checks, mode) {
+        Ok(judged) => judged,
+        Err(Stopped(_)) => (None, json!({})),
+    };
+    if let (Some(path), Some(appraisal)) = (&arguments.ear, &appraisal) {
+        let ear = appraisal.ear(digest(&[&given.evidence]), given.nonce, given.at);
+        ear.validate().context("EAR")?;
+        std::fs::write(path, ear.to_value().encode())
+            .with_context(|| path.display().to_string())?;
+    }
+    Ok(Finding::new(checks, claims))
+}
+
+/// Everything that was given, read and not judged.
+struct Given {
+    evidence: Vec<u8>,
+    class: assay_protocol::class::HardwareClass,
+    anchors: Anchors,
+    snp_roots: SnpRoots,
+    hypernode: HyperNodeId,
+    nonce: Nonce,
+    enrolment: Option<Vec<u8>>,
+    network: Option<NetworkId>,
+    at: UnixMs,
+}
+
+impl Given {
+    fn read(arguments: &Appraise) -> Result<Self> {
+        let enrolment = arguments.enrolment.as_deref();
+        let enrolment = enrolment.map(input::file).transpose()?;
+        if let Some(bytes) = &enrolment {
+            let length = bytes.len();
+            anyhow::ensure!(
+                length <= SMALL_OBJECT_BYTES_MAX,
+                "--enrolment: expected at most {SMALL_OBJECT_BYTES_MAX} bytes, got {length}"
+            );
+        }
+        let test_ark = arguments
+            .test_ark
+            .as_deref()
+            .map(snp::test_ark)
+            .transpose()?;
+        Ok(Self {
+            evidence: input::file(&arguments.evidence)?,
+            class: assay_hw_profiles::load(&arguments.profile)?,
+            anchors: Anchors::read(&arguments.roots)?,
+            snp_roots: test_ark.map_or_else(SnpRoots::amd, |(roots, _)| roots),
+            hypernode: arguments.hypernode.parse().context("--hypernode")?,
+            nonce: arguments.nonce.parse().context("--nonce")?,
+            enrolment,
+            network: arguments
+                .network
+                .as_deref()
+                .map(|text| text.parse().context("--network"))
+                .transpose()?,
+            at: input::time(arguments.at.as_deref())?,
+        })
+    }
+
+    fn judge(
+        &self,
+        checks: &mut Checks,
+        mode: Mode,
+    ) -> Result<(Option<Appraisal>, Value), Stopped> {
+        let Some(signed) = self.open(checks)? else {
+            return Ok((None, json!({})));
+        };
+        let claims = self.claims(&signed);
+        let Some(enrolled) = self.enrolled(checks, &signed)? else {
+            return Ok((None, claims));
+        };
+        let appraisal = self.appraisal(&signed, &enrolled, mode);
+        let (list, appraisal) = match appraisal {
+            Ok(appraisal) => (appraisal.checks.clone(), Some(appraisal)),
+            Err(refused) => (refused.checks, None),
+        };
+        for check in list {
+            repeat(checks, check)?;
+        }
+        let claims = match &appraisal {
+            Some(appraisal) => with_result(claims, appraisal),
+            None => claims,
+        };
+        Ok((appraisal, claims))
+    }
+
+    /// Signed by the key it names itself: whose key that is follows from the quote.
+    fn open(&self, checks: &mut Checks) -> Result<Option<SignedEvidence>, Stopped> {
+        let opened = claimed_signer(&self.evidence, EVIDENCE_BYTES_MAX)
+            .and_then(|key| evidence::open(&self.evidence, &key));
+        let expected = "evidence signed by the session key it claims";
+        checks.value("evidence", expected, opened)
+    }
+
+    /// The attestation key: of the enrolment record, or the one the evidence carries.
+    fn enrolled(
+        &self,
+        checks: &mut Checks,
+        signed: &SignedEvidence,
+    ) -> Result<Option<Enrolled>, Stopped> {
+        let Some(record) = &self.enrolment else {
+            let expected = "an enrolment record that says whose attestation key this is";
+            checks.record("enrolment", Outcome::Undecided, expected, "none given")?;
+            return enrolled::unknown(checks, signed);
+        };
+        let roots = self.anchors.roots(&Found::default());
+        let expected = "at least one certificate, all of them usable";
+        let Some(roots) = checks.value("ek-roots", expected, roots)? else {
+            return Ok(None);
+        };
+        enrolled::examine(checks, record, &roots, self.at)
+    }
+
+    fn appraisal(
+        &self,
+        signed: &SignedEvidence,
+        enrolled: &Enrolled,
+        mode: Mode,
+    ) -> Result<Appraisal, appraise::Refused> {
+        let expected = Expectation {
+            node: enrolled.node,
+            hypernode: self.hypernode,
+            nonce: self.nonce,
+            session_key: SessionKey(signed.session_key().0),
+            ak: &enrolled.ak,
+            last_clock: None,
+        };
+        let trust = TrustBundle {
+            allowed_kinds: self.anchors.allowed().to_vec(),
+            roots: Vec::new(),
+        };
+        let policy = Policy {
+            network: self.network.unwrap_or(signed.claims().owner.0),
+            class: &self.class,
+            root_kind: enrolled.root_kind,
+            firmware_min: enrolled.firmware_min,
+            trust: &trust,
+            endorsements: Endorsements {
+                at: self.at,
+                roots: &self.snp_roots,
+                chain: None,
+                cache: &SignatureCache::new(),
+            },
+            ima_position: None,
+        };
+        appraise::verify(&self.evidence, &expected, &policy, mode)
+    }
+
+    fn claims(&self, signed: &SignedEvidence) -> Value {
+        let said = signed.claims();
+        json!({
+            "node": said.node,
+            "session_key": said.session_key,
+            "ak_name": said.ak_name,
+            "network": said.owner.0,
+            "network_expected": self.network.is_some(),
+            "provider": said.owner.1,
+            "software": format!("{} {}", said.software.0, said.software.1),
+            "policy": self.class.digest(),
+            "class": self.class.name,
+        })
+    }
+}
+
+/// What the appraisal adds to the claims.
+fn with_result(mut claims: Value, appraisal: &Appraisal) -> Value {
+    claims["tier"] = json!(appraisal.tier);
+    claims["attest"] = json!(appraisal.attest);
+    claims["owner"] = json!(appraisal.owner);
+    claims["shown"] = json!(appraisal.shown);
+    claims["clock"] = json!(appraisal.clock);
+    claims
+}
+
+fn repeat(checks: &mut Checks, check: Check) -> Result<(), Stopped> {
+    checks.record(&check.name, check.outcome, check.expected, check.actual)
+}
+
+/// A kind in the words of trust bundles.
+type Kind = Option<RootKind>;
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Endorsement key certificates.
 
 mod claims;
-mod files;
+pub(super) mod files;
 
 use super::{Finding, input};
 use anyhow::Result;

@@ -234,7 +234,7 @@ impl Rules {
 }
 
 /// The product is the one its own name says: whoever trusts a test root decides for what.
-fn test_ark(path: &Path) -> Result<(SnpRoots, Vec<u8>)> {
+pub(super) fn test_ark(path: &Path) -> Result<(SnpRoots, Vec<u8>)> {
     let list = chain::certificates_in(&input::file(path)?).map_err(|e| anyhow!("{e}"));
     let list = list.with_context(|| path.display().to_string())?;
     let [der] = <[Vec<u8>; 1]>::try_from(list)

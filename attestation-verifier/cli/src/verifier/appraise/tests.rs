@@ -1,0 +1,145 @@
+//! The commands over evidence made here.
+
+use super::*;
+use crate::verifier::Conclusion;
+use assay_protocol::class::PcrReference;
+use assay_protocol::ids::{Address, NodeId};
+use assay_testbed::SoftNode;
+use clap::Parser;
+
+const NETWORK: NetworkId = NetworkId([0x11; 32]);
+const HYPERNODE: HyperNodeId = HyperNodeId([4; 32]);
+const NONCE: Nonce = Nonce([5; 32]);
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    arguments: Appraise,
+}
+
+struct Files {
+    dir: tempfile::TempDir,
+    node: SoftNode,
+}
+
+impl Files {
+    fn new() -> Self {
+        let node = SoftNode::new(NodeId([3; 32]), (NETWORK, Address([0x22; 20])));
+        let files = Self {
+            dir: tempfile::tempdir().unwrap(),
+            node,
+        };
+        let mut class = assay_hw_profiles::parse(assay_hw_profiles::DEMO_CLASS).unwrap();
+        let reference = |(index, value): (u8, assay_protocol::ids::Digest)| PcrReference {
+            index,
+            allowed: vec![value],
+        };
+        class.attestation.pcrs = files
+            .node
+            .pcrs()
+            .into_iter()
+            .take(8)
+            .map(reference)
+            .collect();
+        files.write("class.toml", toml::to_string(&class).unwrap().as_bytes());
+        files.write("roots.json", br#"{"allowed_kinds":["test"],"roots":[]}"#);
+        files.write("evidence", &files.node.evidence(&[(HYPERNODE, NONCE)]));
+        files
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn line(&self, more: &[&str]) -> Result<Appraise> {
+        let files = ["evidence", "class.toml", "roots.json"].map(|name| self.path(name));
+        let [evidence, class, roots] = &files;
+        let (hypernode, nonce) = (HYPERNODE.to_string(), NONCE.to_string());
+        let line = [
+            "tool",
+            evidence,
+            "--profile",
+            class,
+            "--roots",
+            roots,
+            "--hypernode",
+            &hypernode,
+            "--nonce",
+            &nonce,
+        ];
+        let line = line.iter().chain(more).map(|word| (*word).to_owned());
+        Ok(Line::try_parse_from(line)?.arguments)
+    }
+}
+
+fn open(finding: &Finding) -> Vec<&str> {
+    let checks = finding.checks.iter();
+    let open = checks.filter(|check| check.outcome != Outcome::Pass);
+    open.map(|check| check.name.as_str()).collect()
+}
+
+#[test]
+fn without_an_enrolment_good_evidence_is_undecided_and_says_why() {
+    let files = Files::new();
+    let ear = files.path("ear.cbor");
+    let finding = explain(&files.line(&["--ear", &ear]).unwrap()).unwrap();
+    assert_eq!(finding.result, Conclusion::Undecided, "{finding}");
+    assert_eq!(open(&finding), ["enrolment", "root-kind"]);
+    assert_eq!(finding.claims["tier"], 0);
+    assert_eq!(finding.claims["attest"], "undecided");
+    assert_eq!(finding.claims["network_expected"], false);
+    let token = std::fs::read(&ear).unwrap();
+    let value = assay_protocol::cbor::Value::decode(&token).unwrap();
+    let field = assay_protocol::cbor::Field::new("EAR", value);
+    let read = assay_appraisal::ear::Ear::from_field(field).unwrap();
+    assert_eq!((read.tier, read.nonce), (0, NONCE));
+    let stopped = appraise(&files.line(&[]).unwrap()).unwrap();
+    assert_eq!(open(&stopped), ["enrolment"]);
+    assert_eq!(stopped.checks.len(), 2);
+}
+
+#[test]
+fn what_is_wrong_is_rejected_by_name() {
+    let files = Files::new();
+    let other = Nonce([6; 32]).to_string();
+    let mut line = files.line(&[]).unwrap();
+    line.nonce = other;
+    let finding = explain(&line).unwrap();
+    assert_eq!(finding.result, Conclusion::Rejected);
+    assert_eq!(open(&finding), ["enrolment", "nonce"]);
+    let network = NetworkId([9; 32]).to_string();
+    let finding = explain(&files.line(&["--network", &network]).unwrap()).unwrap();
+    assert_eq!(open(&finding)[..2], ["enrolment", "owner-network"]);
+    let mut bytes = files.node.evidence(&[(HYPERNODE, NONCE)]);
+    bytes.pop();
+    files.write("evidence", &bytes);
+    for command in [appraise, explain] {
+        let finding = command(&files.line(&[]).unwrap()).unwrap();
+        assert_eq!(finding.result, Conclusion::Rejected);
+        assert_eq!(open(&finding), ["evidence"]);
+    }
+    files.write("enrolment", b"x");
+    let finding = explain(
+        &files
+            .line(&["--enrolment", &files.path("enrolment")])
+            .unwrap(),
+    );
+    assert_eq!(finding.unwrap().result, Conclusion::Rejected);
+}
+
+#[test]
+fn what_cannot_be_asked_is_an_error() {
+    let files = Files::new();
+    let mut line = files.line(&[]).unwrap();
+    line.nonce = "5".into();
+    assert!(appraise(&line).is_err());
+    let mut line = files.line(&[]).unwrap();
+    line.profile = "missing".into();
+    assert!(appraise(&line).is_err());
+    files.write("class.toml", b"schema = 1");
+    assert!(appraise(&files.line(&[]).unwrap()).is_err());
+}
