@@ -3,6 +3,11 @@
 #[allow(dead_code)]
 mod network;
 
+use assay_protocol::answers::EnrolRecord;
+use assay_protocol::cose::claimed_signer;
+use assay_protocol::evidence;
+use assay_protocol::item::Item as _;
+use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use network::{Behaviour, Cast, Files, Part, honest, story};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -210,4 +215,116 @@ fn parts_that_contradict_each_other_are_refused_by_path() {
         Some(1),
         "an existing bundle is not replaced"
     );
+}
+
+/// What the bundle of a network holds of one attestation, in files: evidence, enrolment record, class, trust.
+struct Attestation {
+    dir: tempfile::TempDir,
+    hypernode: String,
+    nonce: String,
+    network: String,
+}
+
+impl Attestation {
+    fn of(behaviour: Behaviour) -> Self {
+        let cast = Cast::new(behaviour, 2);
+        let story = story(&cast, &honest);
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).unwrap();
+        let mut found = None;
+        let evidence = story
+            .payload
+            .iter()
+            .filter(|(path, _)| path.starts_with("evidence/"));
+        for (_, bytes) in evidence {
+            let opened = claimed_signer(bytes, EVIDENCE_BYTES_MAX)
+                .and_then(|key| evidence::open(bytes, &key));
+            if let Ok(opened) = opened {
+                write("evidence", bytes);
+                found = opened.claims().nonces.first().copied();
+            } else if EnrolRecord::decode("record", bytes.len(), bytes).is_ok() {
+                write("enrolment", bytes);
+            }
+        }
+        let (hypernode, nonce) = found.unwrap();
+        write("trust.json", &serde_json::to_vec(&story.trust).unwrap());
+        write(
+            "class.toml",
+            toml::to_string(&cast.class).unwrap().as_bytes(),
+        );
+        Self {
+            dir,
+            hypernode: hypernode.to_string(),
+            nonce: nonce.to_string(),
+            network: cast.network.to_string(),
+        }
+    }
+
+    /// Exit code and JSON of a command.
+    fn run(&self, command: &str, enrolled: bool) -> (Option<i32>, serde_json::Value) {
+        let [evidence, class, roots, record] =
+            ["evidence", "class.toml", "trust.json", "enrolment"]
+                .map(|name| self.dir.path().join(name).display().to_string());
+        let mut args = vec![
+            command,
+            &evidence,
+            "--profile",
+            &class,
+            "--roots",
+            &roots,
+            "--hypernode",
+            &self.hypernode,
+            "--nonce",
+            &self.nonce,
+            "--network",
+            &self.network,
+            "--json",
+            "--at",
+            "2026-11-01T00:00:00Z",
+        ];
+        if enrolled {
+            args.extend(["--enrolment", &record]);
+        }
+        let out = verifier(&args);
+        let json = serde_json::from_slice(&out.stdout).unwrap();
+        (out.status.code(), json)
+    }
+}
+
+#[test]
+fn evidence_of_a_bundle_is_appraised_with_its_enrolment_and_undecided_without() {
+    let honest = Attestation::of(Behaviour::Honest);
+    for command in ["appraise", "explain"] {
+        let (code, json) = honest.run(command, true);
+        assert_eq!(
+            (code, &json["result"]),
+            (Some(0), &"accepted".into()),
+            "{json:#}"
+        );
+        assert_eq!(json["claims"]["tier"], 1);
+        let (code, json) = honest.run(command, false);
+        assert_eq!((code, &json["result"]), (Some(2), &"undecided".into()));
+    }
+    let rogue = Attestation::of(Behaviour::Rogue);
+    let (code, json) = rogue.run("explain", true);
+    assert_eq!((code, &json["result"]), (Some(1), &"rejected".into()));
+    let failed: Vec<&str> = json["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["outcome"] == "fail")
+        .map(|check| check["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(failed, ["reference-pcr-4"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_undecided_and_json_says_so() {
+    let out = verifier(&["eventlog", "replay", "missing.bin", "--json"]);
+    assert_eq!(out.status.code(), Some(2));
+    let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(json["result"], "undecided");
+    assert_eq!(json["checks"][0]["name"], "input");
+    assert!(json["claims"].is_object());
+    assert!(text(&out.stderr).contains("error: missing.bin"));
 }
