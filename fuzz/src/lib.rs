@@ -31,7 +31,7 @@ use assay_protocol::cbor::{Field, Value, int_map};
 use assay_protocol::class::HardwareClass;
 use assay_protocol::config::AgentConfig;
 use assay_protocol::cose::{self, Payload, Signer as _};
-use assay_protocol::evidence::{self, Claims};
+use assay_protocol::evidence::{self, AmdChain, Claims};
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Epoch, UnixMs};
 use assay_protocol::item::Item;
@@ -98,6 +98,7 @@ pub fn records(data: &[u8]) {
         let _ = class.validate();
     }
     record::<EnrolRecord>(data);
+    record::<AmdChain>(data);
     record::<Claim>(data);
     record::<SignedRoot>(data);
     record::<ProvenLeaf>(data);

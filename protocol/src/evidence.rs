@@ -258,6 +258,20 @@ pub struct SnpEvidence {
     pub certificates: Blob,
 }
 
+cbor_map! {
+    /// AMD's certificates for a SEV-SNP report whose evidence does not bring them, as a HyperNode found them. They
+    /// prove nothing of themselves: the appraisal verifies them under pinned roots.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct AmdChain {
+        /// The chip's key, DER.
+        1 => vcek: Blob,
+        /// Its issuer, DER.
+        2 => ask: Blob,
+        /// The root, DER.
+        3 => ark: Blob,
+    }
+}
+
 /// One part of the CMW collection: its label, media type and cap.
 type Part = (&'static str, &'static str, usize);
 

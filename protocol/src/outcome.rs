@@ -163,6 +163,10 @@ pub mod media {
     pub const CONTROL_ANSWER: &str = "application/vnd.assay.control-answer+cbor";
     /// Enrolment record.
     pub const ENROL_RECORD: &str = "application/vnd.assay.enrol-record+cbor";
+    /// Signed result of an attestation (EAR).
+    pub const RESULT: &str = "application/eat+cwt; eat_profile=\"tag:assay.example,2026:ear/1\"";
+    /// AMD's certificates that the HyperNode added to the evidence.
+    pub const AMD_CHAIN: &str = "application/vnd.assay.amd-chain+cbor";
     /// Hash of a region key.
     pub const REGION_KEY_HASH: &str = "application/vnd.assay.region-key-hash";
 }

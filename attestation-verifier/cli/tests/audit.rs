@@ -3,11 +3,18 @@
 
 mod network;
 
+use assay_appraisal::appraise::{self, Endorsements, Expectation, Policy};
+use assay_appraisal::checks::Mode;
+use assay_appraisal::ear::Ear;
+use assay_appraisal::snp::SnpRoots;
+use assay_appraisal::tpm::ak::AttestationKey;
+use assay_appraisal::x509::SignatureCache;
 use assay_cli::audit::{Audit, audit};
 use assay_cli::findings::{Conclusion, Outcome};
 use assay_log::{bundle, tar};
 use assay_protocol::answers::ChaseAnswer;
-use assay_protocol::cose;
+use assay_protocol::cose::{self, Signer as _};
+use assay_protocol::evidence;
 use assay_protocol::hash::digest;
 use assay_protocol::ids::*;
 use assay_protocol::item::{Blob, Item};
@@ -15,6 +22,7 @@ use assay_protocol::layout::{self, Claim, Proofs, SignedRoot};
 use assay_protocol::outcome::{Outcome as Signed, OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::region::RegionId;
 use assay_protocol::report::RegionReveal;
+use assay_protocol::trust::RootKind;
 use network::tpm::SoftTpm;
 use network::{Behaviour, Cast, Draft, Files, Key, Lie, Part, Story, honest, story};
 
@@ -1250,4 +1258,94 @@ fn no_byte_of_the_container_may_change() {
             .and_then(|bag| bundle::open(&bag).map_err(|e| e.to_string()));
         assert!(opened.is_err(), "byte {at} of the archive");
     }
+}
+
+/// The result token of an attestation, changed.
+fn token(cast: &Cast, draft: &Draft, change: impl Fn(&mut Ear), signer: &Key) -> Vec<u8> {
+    let raw = &draft.raw[0].0;
+    let opened = evidence::open(raw, &cast.session.public_key()).unwrap();
+    let (hypernode, nonce) = opened.claims().nonces[0];
+    let ak = AttestationKey::from_bytes(&cast.tpm.ak_public()).unwrap();
+    let expected = Expectation {
+        node: cast.tpm.node,
+        hypernode,
+        nonce,
+        session_key: opened.session_key(),
+        ak: &ak,
+        last_clock: None,
+    };
+    let at = draft.outcome.window.0;
+    let policy = Policy {
+        network: cast.network,
+        class: &cast.class,
+        root_kind: Some(RootKind::Test),
+        firmware_min: 0,
+        trust: &cast.tpm.vendors,
+        endorsements: Endorsements {
+            at,
+            roots: &SnpRoots::amd(),
+            chain: None,
+            cache: &SignatureCache::new(),
+        },
+        ima_position: None,
+    };
+    let appraisal = appraise::verify(raw, &expected, &policy, Mode::Verify).unwrap();
+    let mut ear = appraisal.ear(digest(&[raw]), nonce, at);
+    change(&mut ear);
+    cose::seal(ear, signer).bytes().to_vec()
+}
+
+#[test]
+fn lies_in_result_tokens_are_named() {
+    let cast = Cast::new(Behaviour::Honest, 2);
+    let with = |change: fn(&mut Ear)| {
+        outcome(OutcomeKind::Attest, move |cast, draft| {
+            let token = token(cast, draft, change, &cast.hypernodes[0]);
+            draft.raw.push((token, media::RESULT));
+        })
+    };
+    reproduced(&cast, &with(|_| {}));
+    // Another version of the verifier words its checks otherwise.
+    reproduced(&cast, &with(|ear| ear.build = "9.9.9".into()));
+    let lies: [fn(&mut Ear); 6] = [
+        |ear| ear.tier = 0,
+        |ear| ear.policy.0[0] ^= 1,
+        |ear| ear.evidence.0[0] ^= 1,
+        |ear| ear.nonce.0[0] ^= 1,
+        |ear| ear.node.0[0] ^= 1,
+        |ear| ear.issued_at_s += 1,
+    ];
+    for lie in lies {
+        contradicted(&cast, "attestation/result", &with(lie));
+    }
+    let stranger = outcome(OutcomeKind::Attest, |cast, draft| {
+        let token = token(cast, draft, |_| {}, &cast.hypernodes[1]);
+        draft.raw.push((token, media::RESULT));
+    });
+    contradicted(&cast, "attestation/result", &stranger);
+    let twice = outcome(OutcomeKind::Attest, |cast, draft| {
+        let token = token(cast, draft, |_| {}, &cast.hypernodes[0]);
+        draft.raw.push((token.clone(), media::RESULT));
+        draft.raw.push((token, media::RESULT));
+    });
+    contradicted(&cast, "attestation/result", &twice);
+}
+
+#[test]
+fn certificates_beside_the_evidence_must_be_readable_and_once() {
+    let cast = Cast::new(Behaviour::Honest, 2);
+    let chain = evidence::AmdChain {
+        vcek: Blob(vec![1]),
+        ask: Blob(vec![2]),
+        ark: Blob(vec![3]),
+    };
+    let with = |bytes: Vec<u8>, count: usize| {
+        outcome(OutcomeKind::Attest, move |_, draft| {
+            let piece = (bytes.clone(), media::AMD_CHAIN);
+            draft.raw.extend(vec![piece; count]);
+        })
+    };
+    reproduced(&cast, &with(chain.encode(), 1));
+    contradicted(&cast, "attestation/amd-chain", &with(vec![0xff], 1));
+    contradicted(&cast, "attestation/amd-chain", &with(chain.encode(), 2));
 }

@@ -8,6 +8,7 @@ use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::epoch::Seat;
 use assay_aggregate::inputs::History;
 use assay_appraisal::ek::Roots;
+use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::x509::SignatureCache;
 use assay_ledger::LedgerKey;
 use assay_protocol::class::HardwareClass;
@@ -45,6 +46,8 @@ pub struct Context {
     pub classes: BTreeMap<Digest, HardwareClass>,
     /// Signatures of certificates that verified already.
     pub certificates: SignatureCache,
+    /// AMD's roots.
+    pub snp_roots: SnpRoots,
     /// The ledger.
     pub ledger: LedgerView,
     /// Raw evidence.
@@ -118,6 +121,7 @@ impl Context {
             seats: history.seats().to_vec(),
             journal: Mutex::new(journal),
             certificates: SignatureCache::new(),
+            snp_roots: SnpRoots::amd(),
             last_note: Mutex::default(),
             secrets,
             history: Mutex::new(history),

@@ -17,6 +17,9 @@ pub enum Product {
 }
 
 impl Product {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Milan, Self::Genoa, Self::Turin];
+
     /// The product that a certificate's `productName` names: `Milan`, `Milan-B0`, `Siena` ...
     /// (KDS specification 57230, table 8). A stepping is a letter and a digit; anything else is nothing.
     pub fn from_name(name: &str) -> Option<Self> {

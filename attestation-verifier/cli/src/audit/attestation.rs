@@ -9,13 +9,17 @@ use assay_appraisal::appraise::{
     Appraisal, Attest, Endorsements, Expectation, Policy, Refused, verify,
 };
 use assay_appraisal::checks::{self, Mode};
+use assay_appraisal::ear::Ear;
 use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::summary::Attested;
 use assay_appraisal::tpm::attest::ClockInfo;
 use assay_appraisal::x509::SignatureCache;
-use assay_protocol::cose::claimed_signer;
+use assay_protocol::cose::{self, claimed_signer};
+use assay_protocol::evidence::AmdChain;
+use assay_protocol::hash::digest;
 use assay_protocol::ids::{AkName, Epoch, HyperNodeId, SessionKey, UnixMs};
-use assay_protocol::limits::EVIDENCE_BYTES_MAX;
+use assay_protocol::item::Item as _;
+use assay_protocol::limits::{EVIDENCE_BYTES_MAX, SMALL_OBJECT_BYTES_MAX};
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::schedule::{Challenge, ChallengePlace};
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,7 +210,11 @@ fn attestation(
             return out.note(epoch, word(recorded), false);
         }
     };
-    let appraised = match session.appraise(findings, recorded, raw) {
+    let chain = match chain(findings, recorded, exhibits) {
+        Ok(chain) => chain,
+        Err(Unusable) => return out.note(epoch, word(recorded), false),
+    };
+    let appraised = match session.appraise(findings, recorded, raw, chain.as_ref()) {
         Some(appraised) => appraised,
         None => return out.note(epoch, word(recorded), false),
     };
@@ -216,6 +224,7 @@ fn attestation(
         return out.note(epoch, word(recorded), false);
     }
     if let Ok(appraisal) = &appraised {
+        result(findings, session, recorded, (raw, appraisal), exhibits);
         session.clocks.insert(appraisal.ak_name, appraisal.clock);
         out.bindings.push(Binding {
             key: appraisal.session_key,
@@ -227,6 +236,75 @@ fn attestation(
     let attested = attested(&appraised);
     compare(findings, recorded, &attested, &appraised);
     out.note(epoch, attested, true);
+}
+
+/// The certificates that the HyperNode added cannot be used, or are gone.
+struct Unusable;
+
+/// AMD's certificates that the HyperNode added to the evidence; it appraised with them.
+fn chain(
+    findings: &mut Findings,
+    recorded: &Recorded,
+    exhibits: &Exhibits<'_>,
+) -> Result<Option<AmdChain>, Unusable> {
+    let at = ("attestation/amd-chain", recorded.path.as_str());
+    let expected = "one set of certificates";
+    match exhibits.one(recorded, media::AMD_CHAIN) {
+        Found::None => Ok(None),
+        Found::One(bytes) => {
+            let chain = AmdChain::decode("AMD chain", SMALL_OBJECT_BYTES_MAX, bytes);
+            findings
+                .value(at, expected, chain)
+                .map(Some)
+                .ok_or(Unusable)
+        }
+        Found::Missing => Err(Unusable),
+        Found::Several => {
+            findings.holds(at, false, expected, "several");
+            Err(Unusable)
+        }
+    }
+}
+
+/// A result token says what the evidence says. Build and checks are of the verifier's version and not compared.
+fn result(
+    findings: &mut Findings,
+    session: &Session<'_>,
+    recorded: &Recorded,
+    (raw, appraisal): (&[u8], &Appraisal),
+    exhibits: &Exhibits<'_>,
+) {
+    let at = ("attestation/result", recorded.path.as_str());
+    let token = match exhibits.one(recorded, media::RESULT) {
+        Found::None | Found::Missing => return,
+        Found::One(token) => token,
+        Found::Several => {
+            findings.holds(at, false, "one result token", "several");
+            return;
+        }
+    };
+    let opened = cose::open::<Ear>(token, &session.hypernode.0);
+    let expected = "a result token signed by the HyperNode";
+    let Some(opened) = findings.value(at, expected, opened) else {
+        return;
+    };
+    let nonce = place(session.case, recorded, Challenge::Attest).nonce(&recorded.outcome.r);
+    let ours = appraisal.ear(digest(&[raw]), nonce, recorded.outcome.window.0);
+    let said = opened.payload();
+    let same = Ear {
+        build: said.build.clone(),
+        checks: said.checks.clone(),
+        ..ours.clone()
+    };
+    let tier = |ear: &Ear| {
+        format!(
+            "tier {}, {}, policy {}",
+            ear.tier,
+            ear.status().name(),
+            ear.policy
+        )
+    };
+    findings.holds(at, same == *said, tier(&ours), tier(said));
 }
 
 /// The outcome's own word, for want of evidence.
@@ -324,6 +402,7 @@ impl Session<'_> {
         findings: &mut Findings,
         recorded: &Recorded,
         raw: &[u8],
+        chain: Option<&AmdChain>,
     ) -> Option<Result<Appraisal, Refused>> {
         let (about, outcome) = (recorded.path.as_str(), &recorded.outcome);
         let class = self.case.classes.get(&outcome.policy)?;
@@ -357,7 +436,7 @@ impl Session<'_> {
             endorsements: Endorsements {
                 at: outcome.window.0,
                 roots: &SnpRoots::amd(),
-                chain: None,
+                chain: chain.map(|chain| [&chain.vcek.0[..], &chain.ask.0, &chain.ark.0]),
                 cache: &self.certificates,
             },
             ima_position: None,

@@ -1,20 +1,22 @@
 //! Attestation: fresh evidence, authenticated and appraised; genuine evidence binds the session key.
 
+use super::endorsement::{self, Chain};
 use super::{Asking, CONNECT_WAIT, TPM_WAIT};
 use crate::agent_link::{AgentLink, LinkError};
 use crate::record::Draft;
 use crate::store::Binding;
 use anyhow::Result;
 use assay_appraisal::appraise::{
-    self, Appraisal, Attest, Endorsements, Expectation, Policy, Refused,
+    self, Appraisal, Attest, AuthenticatedEvidence, Endorsements, Expectation, Policy, Refused,
 };
 use assay_appraisal::checks::{Mode, Outcome as CheckOutcome};
 use assay_appraisal::ek;
-use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cose;
+use assay_protocol::hash::digest;
 use assay_protocol::ids::SessionKey;
+use assay_protocol::item::Item as _;
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::schedule::Challenge;
@@ -30,7 +32,7 @@ pub async fn run(asking: &Asking<'_>, record: &EnrolRecord) -> Result<OutcomeCla
             return Ok(OutcomeClass::Inconclusive);
         }
     };
-    let (draft, appraisal) = judge(asking, record, evidence, peer)?;
+    let (draft, appraisal) = judge(asking, record, evidence, peer).await?;
     let Some(outcome) = context.record(draft)? else {
         return Ok(OutcomeClass::Inconclusive);
     };
@@ -57,56 +59,85 @@ async fn fetch(asking: &Asking<'_>) -> Result<(Vec<u8>, SessionKey), LinkError> 
     }
 }
 
-fn judge(
+/// What the evidence comes to, as a draft with everything an auditor needs to say the same.
+async fn judge(
     asking: &Asking<'_>,
     record: &EnrolRecord,
     evidence: Vec<u8>,
     peer: SessionKey,
 ) -> Result<(Draft, Option<Appraisal>)> {
     let context = asking.context;
+    let inconclusive = |detail: String| {
+        let mut draft = asking.draft(OutcomeKind::Attest, OutcomeClass::Inconclusive);
+        draft.detail = detail;
+        draft
+    };
     let relayed = cose::claimed_signer(&evidence, EVIDENCE_BYTES_MAX).ok() != Some(peer.0);
     if relayed || context.is_dead(&record.node, &peer)? {
         // Nothing an auditor could recompute: TLS peer and dead keys are only seen here.
-        let mut draft = asking.draft(OutcomeKind::Attest, OutcomeClass::Inconclusive);
-        draft.detail = "the evidence is not signed by the living key of the TLS peer".into();
-        return Ok((draft, None));
+        let detail = "the evidence is not signed by the living key of the TLS peer";
+        return Ok((inconclusive(detail.into()), None));
     }
-    let (class, tier, detail, appraisal) = match appraise(asking, record, &evidence, peer)? {
-        Ok(appraisal) => {
-            let class = match appraisal.attest {
-                Attest::Pass => OutcomeClass::Pass,
-                Attest::Undecided => OutcomeClass::Inconclusive,
-                Attest::Fail => OutcomeClass::Fail,
-            };
-            // What kept a node from a higher tier is told too.
-            (class, appraisal.tier, failures(&appraisal), Some(appraisal))
-        }
+    let authentic = match authenticate(asking, record, &evidence, peer)? {
+        Ok(authentic) => authentic,
         // Nothing shows that this came from the enrolled TPM: it earns nothing and proves nothing.
         Err(refused) => {
             if another_key(&refused) {
                 context.forget_enrolment(&record.node)?;
             }
-            (OutcomeClass::Inconclusive, 0, refused.to_string(), None)
+            let mut draft = inconclusive(refused.to_string());
+            draft.metrics.push((metric::TIER, 0));
+            draft.raw.push((evidence, media::EVIDENCE));
+            return Ok((draft, None));
         }
     };
+    let chain = endorsement::chain(&context.vceks, asking.class, &authentic).await;
+    if let Chain::Trouble(why) = &chain {
+        // Our own trouble is never the node's failure; without the certificates nobody can appraise this.
+        return Ok((inconclusive(format!("certificates of AMD: {why}")), None));
+    }
+    let appraisal = appraise(asking, record, &authentic, &chain)?;
+    if let Err(error) = endorsement::settle(&context.vceks, &authentic, &chain, &appraisal) {
+        context.note(format!("certificates of AMD: {error}"));
+    }
     // Known before the outcome is: a crash between the two must not change what the report says.
-    if let Some(owner) = appraisal.as_ref().and_then(|appraisal| appraisal.owner) {
+    if let Some(owner) = appraisal.owner {
         let reference = Outcome::reference(&asking.r, &evidence, media::EVIDENCE);
         context.keep_owner(&reference.salted_digest, &owner.provider)?;
     }
-    let mut draft = asking.draft(OutcomeKind::Attest, class);
-    draft.metrics.push((metric::TIER, tier.into()));
-    draft.raw.push((evidence, media::EVIDENCE));
-    draft.detail = detail;
-    Ok((draft, appraisal))
+    Ok((
+        draft_of(asking, &appraisal, evidence, chain),
+        Some(appraisal),
+    ))
 }
 
-fn appraise(
+fn draft_of(asking: &Asking<'_>, appraisal: &Appraisal, evidence: Vec<u8>, chain: Chain) -> Draft {
+    let class = match appraisal.attest {
+        Attest::Pass => OutcomeClass::Pass,
+        Attest::Undecided => OutcomeClass::Inconclusive,
+        Attest::Fail => OutcomeClass::Fail,
+    };
+    let mut draft = asking.draft(OutcomeKind::Attest, class);
+    draft.metrics.push((metric::TIER, appraisal.tier.into()));
+    // What kept a node from a higher tier is told too.
+    draft.detail = failures(appraisal);
+    let nonce = asking.nonce(Challenge::Attest);
+    let result = appraisal.ear(digest(&[&evidence]), nonce, asking.started);
+    let result = cose::seal(result, &asking.context.identity);
+    draft.raw.push((evidence, media::EVIDENCE));
+    draft.raw.push((result.bytes().to_vec(), media::RESULT));
+    if let Chain::Found(chain) = chain {
+        draft.raw.push((chain.encode(), media::AMD_CHAIN));
+    }
+    draft
+}
+
+fn authenticate(
     asking: &Asking<'_>,
     record: &EnrolRecord,
     evidence: &[u8],
     peer: SessionKey,
-) -> Result<Result<Appraisal, Refused>> {
+) -> Result<Result<AuthenticatedEvidence, Refused>> {
     let context = asking.context;
     let ak = AttestationKey::from_bytes(&record.ak_public.0)?;
     let last = context.clock_of(&record.node)?;
@@ -118,9 +149,23 @@ fn appraise(
         ak: &ak,
         last_clock: last.as_ref(),
     };
+    Ok(appraise::authenticate(evidence, &expectation, Mode::Verify))
+}
+
+fn appraise(
+    asking: &Asking<'_>,
+    record: &EnrolRecord,
+    evidence: &AuthenticatedEvidence,
+    chain: &Chain,
+) -> Result<Appraisal> {
+    let context = asking.context;
     // As of the enrolment: a certificate that ran out since then still says what TPM this is.
     let enrolled = context.enrolled_at(&record.node)?;
     let certified = ek::certify(&record.ek_certificate.0, &context.roots, enrolled)?;
+    let chain = match chain {
+        Chain::Found(chain) => Some([&chain.vcek.0[..], &chain.ask.0, &chain.ark.0]),
+        Chain::NotNeeded | Chain::Unknown | Chain::Trouble(_) => None,
+    };
     let policy = Policy {
         network: context.network,
         class: asking.class,
@@ -129,18 +174,13 @@ fn appraise(
         trust: &context.vendors,
         endorsements: Endorsements {
             at: asking.started,
-            roots: &SnpRoots::amd(),
-            chain: None,
+            roots: &context.snp_roots,
+            chain,
             cache: &context.certificates,
         },
         ima_position: None,
     };
-    Ok(appraise::verify(
-        evidence,
-        &expectation,
-        &policy,
-        Mode::Verify,
-    ))
+    Ok(appraise::appraise(evidence, &policy))
 }
 
 /// The node quotes with another AK than the enrolled one: reinstalled, perhaps. It has to enrol again.

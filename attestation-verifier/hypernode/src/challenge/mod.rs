@@ -2,6 +2,7 @@
 
 pub mod attest;
 pub mod chase;
+pub mod endorsement;
 pub mod enrol;
 pub mod fill;
 pub mod probe;

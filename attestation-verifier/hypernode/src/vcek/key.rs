@@ -1,6 +1,7 @@
 //! Which certificate is meant: the key of cache and request, and AMD's name for it (VCEK Certificate and KDS
 //! Interface Specification, publication 57230).
 
+pub use assay_appraisal::snp::Product;
 use assay_protocol::ids::ChipId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -8,59 +9,20 @@ use std::fmt;
 /// Most characters of a service's address.
 const URL_CHARS_MAX: usize = 200;
 
-/// A product line, as the service names it. Zen 4c (Bergamo, Siena) is served as Genoa.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Product {
-    /// EPYC 7003.
-    Milan,
-    /// EPYC 9004 and 8004.
-    Genoa,
-    /// EPYC 9005.
-    Turin,
-}
-
-impl Product {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Milan, Self::Genoa, Self::Turin];
-
-    /// Its name in addresses.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Milan => "Milan",
-            Self::Genoa => "Genoa",
-            Self::Turin => "Turin",
+/// The parts of a TCB_VERSION: name in the request and place among its eight bytes, least significant first
+/// (SEV-SNP ABI specification, publication 56860, TCB_VERSION). What is not named is reserved.
+fn tcb_parts(product: Product) -> &'static [(&'static str, usize)] {
+    match product {
+        Product::Milan | Product::Genoa => {
+            &[("blSPL", 0), ("teeSPL", 1), ("snpSPL", 6), ("ucodeSPL", 7)]
         }
-    }
-
-    /// Bytes of CHIP_ID that identify a chip; the rest of the 64 is zero.
-    fn chip_id_bytes(self) -> usize {
-        match self {
-            Self::Milan | Self::Genoa => 64,
-            Self::Turin => 8,
-        }
-    }
-
-    /// The parts of a TCB_VERSION: name in the request and place among its eight bytes, least significant first
-    /// (SEV-SNP ABI specification, publication 56860, TCB_VERSION). What is not named is reserved.
-    fn tcb_parts(self) -> &'static [(&'static str, usize)] {
-        match self {
-            Self::Milan | Self::Genoa => {
-                &[("blSPL", 0), ("teeSPL", 1), ("snpSPL", 6), ("ucodeSPL", 7)]
-            }
-            Self::Turin => &[
-                ("fmcSPL", 0),
-                ("blSPL", 1),
-                ("teeSPL", 2),
-                ("snpSPL", 3),
-                ("ucodeSPL", 7),
-            ],
-        }
-    }
-}
-
-impl fmt::Display for Product {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        Product::Turin => &[
+            ("fmcSPL", 0),
+            ("blSPL", 1),
+            ("teeSPL", 2),
+            ("snpSPL", 3),
+            ("ucodeSPL", 7),
+        ],
     }
 }
 
@@ -118,7 +80,7 @@ impl VcekKey {
                 chip_id,
             });
         }
-        let named = |place| product.tcb_parts().iter().any(|part| part.1 == place);
+        let named = |place| tcb_parts(product).iter().any(|part| part.1 == place);
         let mut bytes = reported_tcb.to_le_bytes().into_iter().enumerate();
         if bytes.any(|(place, byte)| byte != 0 && !named(place)) {
             return Err(KeyError::ReservedTcb {
@@ -162,7 +124,7 @@ impl VcekKey {
         let chip = &self.chip_id.to_string()[..self.product.chip_id_bytes() * 2];
         let bytes = self.reported_tcb.to_le_bytes();
         let part = |(name, place): &(&str, usize)| format!("{name}={:02}", bytes[*place]);
-        let parts: Vec<_> = self.product.tcb_parts().iter().map(part).collect();
+        let parts: Vec<_> = tcb_parts(self.product).iter().map(part).collect();
         format!("/vcek/v1/{}/{chip}?{}", self.product, parts.join("&"))
     }
 }

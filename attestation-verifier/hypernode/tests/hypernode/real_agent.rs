@@ -13,6 +13,7 @@ use assay_protocol::region::RegionId;
 use assay_protocol::trust::{EkType, HexBytes, RootKind, TrustBundle, VendorRoot};
 use assay_protocol::wire::{AgentReply, AgentRequest};
 use assay_testbed::net::{Programs, ScalerNode};
+use assay_testbed::soft_node::SoftAk;
 use assay_testbed::{TestCa, Variant};
 use assay_transport::Identity;
 use std::process::Command;
@@ -168,7 +169,7 @@ async fn only_the_tpm_of_this_node_enrols() {
     assert_eq!(outcome.detail, said);
 
     let second = scene.second_ek.clone();
-    let changes: [(Change, OutcomeClass, &str); 7] = [
+    let changes: [(Change, OutcomeClass, &str); 8] = [
         (
             offer(move |certificate, _, _| certificate.clone_from(&second)),
             Fail,
@@ -186,8 +187,14 @@ async fn only_the_tpm_of_this_node_enrols() {
         ),
         // Clears `restricted` (bit 16 of the attributes at byte 4): such a key would sign a made-up quote.
         (offer(|_, _, ak| ak[5] ^= 1), Fail, "restricted"),
+        // A point that is not on the curve.
+        (offer(|_, _, ak| flip(ak)), Fail, "expected a usable key"),
         // Another AK than the TPM's: the TPM refuses the credential.
-        (offer(|_, _, ak| flip(ak)), Inconclusive, "refused"),
+        (
+            offer(|_, _, ak| *ak = SoftAk::generate().public()),
+            Inconclusive,
+            "refused",
+        ),
         (
             secret(|secret| flip(secret)),
             Fail,

@@ -10,7 +10,9 @@ use assay_protocol::class::{
     ImagePolicy, Money, PcrReference, Sla, TcbFloor,
 };
 use assay_protocol::cose::{self, Payload, PublicKey, Signer};
-use assay_protocol::evidence::{self, Claims, ImaClaim, SnpEvidence, TpmClock, VendorEvidence};
+use assay_protocol::evidence::{
+    self, AmdChain, Claims, ImaClaim, SnpEvidence, TpmClock, VendorEvidence,
+};
 use assay_protocol::ids::{
     Address, AkName, Beacon, Bps, ChipId, Digest, Digest384, Epoch, HyperNodeId, Keccak, NetworkId,
     NodeId, Nonce, Ppm, RegionKey, Seed, SessionKey, Slot, Stake, UnixMs,
@@ -90,6 +92,7 @@ pub fn records() -> Vec<Sample> {
         record("NetworkParams", &params()),
         record("HardwareClass", &class()),
         record("EnrolRecord", &enrol_record()),
+        record("AmdChain", &amd_chain()),
     ];
     all.extend(layout());
     all
@@ -105,6 +108,14 @@ fn record(rule: &'static str, value: &impl Item) -> Sample {
 fn sign<T: Payload>(rule: &'static str, payload: T) -> Sample {
     let bytes = cose::seal(payload, &key()).bytes().to_vec();
     Sample { rule, bytes }
+}
+
+fn amd_chain() -> AmdChain {
+    AmdChain {
+        vcek: Blob(vec![0x30, 1]),
+        ask: Blob(vec![0x30, 2]),
+        ark: Blob(vec![0x30, 3]),
+    }
 }
 
 fn link() -> ChainLink {

@@ -1,0 +1,339 @@
+//! AMD's certificates for evidence that does not bring them: from the cache, or from AMD.
+//!
+//! Asked for only when the quote is authentic already and the class wants a chassis proof, so that strangers cannot
+//! make this HyperNode ask. What is found is kept beside the evidence: an auditor appraises with the same certificates.
+
+use crate::vcek::{VcekError, VcekKey, Vceks};
+use assay_appraisal::appraise::{Appraisal, AuthenticatedEvidence};
+use assay_appraisal::checks::Outcome;
+use assay_appraisal::snp::Product;
+use assay_appraisal::snp::cert_table::{CertTable, EntryKind};
+use assay_appraisal::snp::report::{self, Report};
+use assay_protocol::class::HardwareClass;
+use assay_protocol::evidence::{AmdChain, SnpEvidence};
+use assay_protocol::ids::ChipId;
+use assay_protocol::item::Blob;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use std::time::Duration;
+
+/// Longest wait for AMD's service and for the turn there.
+const WAIT: Duration = Duration::from_secs(25);
+
+/// What is known of the certificates.
+pub enum Chain {
+    /// The evidence brings its own, or needs none.
+    NotNeeded,
+    /// Nobody here has them and no service is configured: the node should have sent them.
+    Unknown,
+    /// Found.
+    Found(AmdChain),
+    /// The service did not give them: the verifier's trouble, not the node's.
+    Trouble(String),
+}
+
+/// Finds what the evidence lacks.
+pub async fn chain(
+    vceks: &Vceks,
+    class: &HardwareClass,
+    evidence: &AuthenticatedEvidence,
+) -> Chain {
+    let wanted = class.attestation.chassis.is_some();
+    let Some(snp) = evidence.vendor().snp.as_ref().filter(|_| wanted) else {
+        return Chain::NotNeeded;
+    };
+    let Some((product, key)) = lacking(snp) else {
+        return Chain::NotNeeded;
+    };
+    match tokio::time::timeout(WAIT, find(vceks, product, &key)).await {
+        Ok(Ok(Some(chain))) => Chain::Found(chain),
+        Ok(Ok(None)) => Chain::Unknown,
+        Ok(Err(trouble)) => Chain::Trouble(trouble),
+        Err(_) => Chain::Trouble(format!("no certificate after {} s", WAIT.as_secs())),
+    }
+}
+
+/// The key to ask for; nothing when the evidence brings all three certificates, or its report names no chip.
+fn lacking(snp: &SnpEvidence) -> Option<(Product, VcekKey)> {
+    if brought(snp).is_some() {
+        return None;
+    }
+    let parsed = report::parse(&snp.report.0).ok()?;
+    let product = product(&parsed.report)?;
+    Some((product, key(product, &parsed.report)?))
+}
+
+fn brought(snp: &SnpEvidence) -> Option<CertTable<'_>> {
+    let table = CertTable::parse(&snp.certificates.0).ok()?;
+    let all = [EntryKind::Vcek, EntryKind::Ask, EntryKind::Ark];
+    let complete = all.iter().all(|kind| table.get(*kind).is_some());
+    complete.then_some(table)
+}
+
+/// Reports of version 2 do not say what CPU they are of.
+fn product(report: &Report) -> Option<Product> {
+    let cpuid = report.cpuid?;
+    Product::from_cpuid(cpuid.family, cpuid.model)
+}
+
+fn key(product: Product, report: &Report) -> Option<VcekKey> {
+    let tcb = u64::from_le_bytes(report.reported_tcb);
+    VcekKey::new(product, ChipId(report.chip_id), tcb).ok()
+}
+
+async fn find(vceks: &Vceks, product: Product, key: &VcekKey) -> Result<Option<AmdChain>, String> {
+    let vcek = vceks.vcek(key).await.map_err(|e| e.to_string())?;
+    let authorities = vceks.chain(product).await.map_err(|e| e.to_string())?;
+    let (Some(vcek), Some(pem)) = (vcek, authorities) else {
+        return Ok(None);
+    };
+    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match list.as_deref() {
+        Ok([ask, ark]) => Ok(Some(AmdChain {
+            vcek: Blob(vcek),
+            ask: Blob(ask.to_vec()),
+            ark: Blob(ark.to_vec()),
+        })),
+        Ok(list) => Err(format!(
+            "{product}: {} certificates, expected 2",
+            list.len()
+        )),
+        Err(error) => Err(format!("{product}: {error}")),
+    }
+}
+
+/// Keeps what verified, and forgets what did not. An error is told by the caller's log and costs nothing else.
+pub fn settle(
+    vceks: &Vceks,
+    evidence: &AuthenticatedEvidence,
+    chain: &Chain,
+    appraisal: &Appraisal,
+) -> Result<(), VcekError> {
+    let Some(snp) = &evidence.vendor().snp else {
+        return Ok(());
+    };
+    let Ok(parsed) = report::parse(&snp.report.0) else {
+        return Ok(());
+    };
+    let key = product(&parsed.report).and_then(|product| key(product, &parsed.report));
+    let Some(key) = key else {
+        return Ok(());
+    };
+    let certified = appraisal
+        .checks
+        .iter()
+        .all(|check| !check.name.starts_with("snp-") || check.outcome == Outcome::Pass);
+    match chain {
+        Chain::Found(_) if !certified => vceks.forget(&key),
+        Chain::NotNeeded if certified && appraisal.shown.chip.is_some() => {
+            let vcek = brought(snp).and_then(|table| table.get(EntryKind::Vcek));
+            vcek.map_or(Ok(()), |vcek| vceks.keep(&key, vcek))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vcek::KdsSection;
+    use assay_appraisal::appraise::{self, Endorsements, Expectation, Policy};
+    use assay_appraisal::checks::Mode;
+    use assay_appraisal::snp::SnpRoots;
+    use assay_appraisal::tpm::ak::AttestationKey;
+    use assay_appraisal::x509::SignatureCache;
+    use assay_protocol::class::{
+        AttestationPolicy, ChassisPolicy, ImagePolicy, PcrReference, TcbFloor,
+    };
+    use assay_protocol::cose::Signer as _;
+    use assay_protocol::ids::{
+        Address, Digest384, HyperNodeId, NetworkId, NodeId, Nonce, SessionKey, UnixMs,
+    };
+    use assay_protocol::trust::{RootKind, TrustBundle};
+    use assay_testbed::SoftNode;
+    use assay_testbed::boot_log::COMMAND_LINE;
+    use assay_testbed::snp::{self, Authority, Certificates, Chip, cert_table};
+
+    const HYPERNODE: HyperNodeId = HyperNodeId([4; 32]);
+    const NONCE: Nonce = Nonce([5; 32]);
+    const NETWORK: NetworkId = NetworkId([6; 32]);
+    const PROBE: [u8; 48] = [0x77; 48];
+
+    /// A Genoa machine whose evidence has this certificate table.
+    struct Machine {
+        node: SoftNode,
+        vcek: Vec<u8>,
+        key: VcekKey,
+        class: HardwareClass,
+    }
+
+    impl Machine {
+        fn new(with_certificates: bool) -> Self {
+            let chip = Chip::new(snp::Product::Genoa);
+            let (vcek, id) = (chip.vcek(), ChipId(chip.chip_id));
+            let table = match with_certificates {
+                true => cert_table(&Certificates::of(snp::Product::Genoa), &vcek),
+                false => vec![0; 24],
+            };
+            let tcb = u64::from_le_bytes(snp::Product::Genoa.tcb());
+            let mut node = SoftNode::new(NodeId([3; 32]), (NETWORK, Address([2; 20])));
+            node.chip_ids = Some(vec![id]);
+            node.snp = Some(Box::new(move |report_data| {
+                let report = chip.report(3).with(0x50, &report_data).with(0x90, &PROBE);
+                SnpEvidence {
+                    report: Blob(chip.sign(report)),
+                    certificates: Blob(table.clone()),
+                }
+            }));
+            let class = class(&node);
+            let key = VcekKey::new(Product::Genoa, id, tcb).unwrap();
+            Self {
+                node,
+                vcek,
+                key,
+                class,
+            }
+        }
+
+        fn authentic(&self) -> AuthenticatedEvidence {
+            let ak = AttestationKey::from_bytes(&self.node.ak.public()).unwrap();
+            let expected = Expectation {
+                node: self.node.node,
+                hypernode: HYPERNODE,
+                nonce: NONCE,
+                session_key: SessionKey(self.node.session.public_key()),
+                ak: &ak,
+                last_clock: None,
+            };
+            let evidence = self.node.evidence(&[(HYPERNODE, NONCE)]);
+            appraise::authenticate(&evidence, &expected, Mode::Verify).unwrap()
+        }
+
+        fn appraise(&self, evidence: &AuthenticatedEvidence, chain: &Chain) -> Appraisal {
+            let spki = Authority::shared().ark.spki();
+            let chain = match chain {
+                Chain::Found(chain) => Some([&chain.vcek.0[..], &chain.ask.0, &chain.ark.0]),
+                _ => None,
+            };
+            let trust = TrustBundle {
+                allowed_kinds: vec![RootKind::Test],
+                roots: Vec::new(),
+            };
+            let policy = Policy {
+                network: NETWORK,
+                class: &self.class,
+                root_kind: Some(RootKind::Test),
+                firmware_min: 0,
+                trust: &trust,
+                endorsements: Endorsements {
+                    at: UnixMs(1_793_491_200_000),
+                    roots: &SnpRoots::test([(Product::Genoa, spki.as_slice())]),
+                    chain,
+                    cache: &SignatureCache::new(),
+                },
+                ima_position: None,
+            };
+            appraise::appraise(evidence, &policy)
+        }
+    }
+
+    fn class(node: &SoftNode) -> HardwareClass {
+        let mut class = assay_hw_profiles::parse(assay_hw_profiles::DEMO_CLASS).unwrap();
+        let pcrs = node.pcrs();
+        let pinned = |index: usize| PcrReference {
+            index: pcrs[index].0,
+            allowed: vec![pcrs[index].1],
+        };
+        let floor = TcbFloor {
+            product: "Genoa".into(),
+            fmc: None,
+            bootloader: 0,
+            tee: 0,
+            snp: 0,
+            microcode: 0,
+        };
+        class.attestation = AttestationPolicy {
+            image: Some(ImagePolicy {
+                command_lines: vec![COMMAND_LINE.into()],
+            }),
+            chassis: Some(ChassisPolicy {
+                measurements: vec![Digest384(PROBE)],
+                tcb_min: vec![floor],
+            }),
+            ..AttestationPolicy::of_pcrs(3, vec![pinned(4), pinned(11)])
+        };
+        class.validate().unwrap();
+        class
+    }
+
+    fn no_service(dir: &tempfile::TempDir) -> Vceks {
+        Vceks::open(dir.path(), &KdsSection::default()).unwrap()
+    }
+
+    /// As AMD serves it: ASK, then ARK.
+    fn keep_authorities(dir: &tempfile::TempDir) {
+        let certificates = Certificates::of(snp::Product::Genoa);
+        let pem = |der: &[u8]| {
+            let encoded = assay_log::base64::encode(der);
+            format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n")
+        };
+        let text = [pem(&certificates.ask), pem(&certificates.ark)].concat();
+        std::fs::write(dir.path().join("Genoa-chain.pem"), text).unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn evidence_that_brings_its_certificates_needs_nothing_and_they_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (vceks, machine) = (no_service(&dir), Machine::new(true));
+        let evidence = machine.authentic();
+        let chain = chain(&vceks, &machine.class, &evidence).await;
+        assert!(matches!(chain, Chain::NotNeeded));
+        let appraisal = machine.appraise(&evidence, &chain);
+        assert_eq!(appraisal.tier, 3);
+        settle(&vceks, &evidence, &chain, &appraisal).unwrap();
+        let kept = vceks.vcek(&machine.key).await.unwrap();
+        assert_eq!(kept, Some(machine.vcek));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn certificates_that_the_evidence_lacks_come_from_the_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        keep_authorities(&dir);
+        let (vceks, machine) = (no_service(&dir), Machine::new(false));
+        let evidence = machine.authentic();
+        let unknown = chain(&vceks, &machine.class, &evidence).await;
+        assert!(matches!(unknown, Chain::Unknown));
+        assert_eq!(machine.appraise(&evidence, &unknown).tier, 2);
+        vceks.keep(&machine.key, &machine.vcek).unwrap();
+        let found = chain(&vceks, &machine.class, &evidence).await;
+        let appraisal = machine.appraise(&evidence, &found);
+        assert_eq!(appraisal.tier, 3);
+        settle(&vceks, &evidence, &found, &appraisal).unwrap();
+        assert!(vceks.vcek(&machine.key).await.unwrap().is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_kept_certificate_that_does_not_verify_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        keep_authorities(&dir);
+        let (vceks, machine) = (no_service(&dir), Machine::new(false));
+        let another = Machine::new(false).vcek;
+        vceks.keep(&machine.key, &another).unwrap();
+        let evidence = machine.authentic();
+        let found = chain(&vceks, &machine.class, &evidence).await;
+        let appraisal = machine.appraise(&evidence, &found);
+        assert_eq!(appraisal.tier, 2);
+        settle(&vceks, &evidence, &found, &appraisal).unwrap();
+        assert_eq!(vceks.vcek(&machine.key).await.unwrap(), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_class_without_a_chassis_asks_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (vceks, mut machine) = (no_service(&dir), Machine::new(false));
+        machine.class.attestation.chassis = None;
+        let evidence = machine.authentic();
+        let chain = chain(&vceks, &machine.class, &evidence).await;
+        assert!(matches!(chain, Chain::NotNeeded));
+    }
+}
