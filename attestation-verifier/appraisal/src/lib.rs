@@ -4,8 +4,10 @@
 //! arguments, so that an auditor re-runs years later exactly what a HyperNode ran. Unverified data
 //! is another type than authenticated data, and the constructors of the latter are private.
 //!
-//! What is refused by name for now: SEV-SNP reports, IMA lists and semantic event-log claims
-//! (tiers 2 and 3), legacy SHA-1 event logs.
+//! The way of a node's evidence is [`appraise`]: what it carries is parsed and judged by [`quote`], [`eventlog`],
+//! [`ima`] and [`snp`], the endorsements by [`ek`] and [`x509`], and the result leaves as an [`ear`]. Every parser here
+//! reads hostile bytes: it has caps, never panics, and takes time linear in its input. SHA-1 under a signature is
+//! accepted only where the caller names the exception.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

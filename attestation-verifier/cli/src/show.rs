@@ -179,6 +179,20 @@ fn claims(f: &mut fmt::Formatter<'_>, claims: &Claims) -> fmt::Result {
     for (hypernode, nonce) in &claims.nonces {
         writeln!(f, "nonce         {nonce} of HyperNode {hypernode}")?;
     }
+    if let Some(ima) = &claims.ima {
+        let (first, count) = (ima.first, ima.count);
+        writeln!(
+            f,
+            "ima list      {count} entries after {first}, {}",
+            ima.digest
+        )?;
+    }
+    if let Some(report) = &claims.snp_report {
+        writeln!(f, "snp report    {report}")?;
+    }
+    for chip in claims.chip_ids.iter().flatten() {
+        writeln!(f, "chip id       {chip} (read on the host)")?;
+    }
     for counter in &claims.counters {
         let (id, scope, value) = (counter.id, &counter.scope, counter.value);
         writeln!(f, "counter {id:<5} {value} {scope} (claimed)")?;

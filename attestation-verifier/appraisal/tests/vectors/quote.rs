@@ -8,6 +8,9 @@ use assay_appraisal::checks::{Checks, Mode, Outcome};
 use assay_appraisal::crypto::key::PublicKey;
 use assay_appraisal::crypto::verifying_key::{LegacyKey, Verifier};
 use assay_appraisal::eventlog;
+use assay_appraisal::eventlog::coverage::uncovered_events;
+use assay_appraisal::eventlog::explain::explain;
+use assay_appraisal::eventlog::replay::Carried;
 use assay_appraisal::quote::{self, AuthenticQuote, Expected, PcrValues, Received};
 use assay_appraisal::tpm::algorithm::HashAlg;
 use assay_appraisal::tpm::attest::{self, PcrSelection};
@@ -24,17 +27,14 @@ pub fn row(root: &Path, row: &crate::Row) -> Result<crate::Shown, String> {
 
 /// One case of `negative/tpm-quote*` and `negative/eventlog`: an error is a refusal.
 pub fn case(root: &Path, folder: &Path, manifest: &Value) -> Result<(), String> {
-    let name = manifest["id"].as_str().unwrap();
     let selection = case_selection(root, folder, manifest);
-    let mut banks: Vec<HashAlg> = selection.iter().map(|s| s.bank).collect();
-    if name.ends_with("control-smicro") {
-        banks.retain(|bank| *bank == HashAlg::Sha256);
-    }
-    if name.ends_with("control-lud") {
-        // Its firmware keeps no SHA-384 log.
-        banks.retain(|bank| *bank != HashAlg::Sha384);
-    }
-    appraise(folder, &selection, &banks)
+    let forced = manifest["replay_banks"].as_array();
+    let forced: Option<Vec<HashAlg>> = forced.map(|list| {
+        list.iter()
+            .map(|name| bank(name.as_str().unwrap()))
+            .collect()
+    });
+    appraise(folder, &selection, forced.as_deref())
 }
 
 /// The files of a set.
@@ -241,28 +241,33 @@ fn check_public(set: &Path, manifest: &Value) {
     }
 }
 
-/// A whole set, as far as this crate goes without policy: quote, then log of the banks named.
-fn appraise(folder: &Path, selection: &[PcrSelection], banks: &[HashAlg]) -> Result<(), String> {
+/// A whole set, as far as this crate goes without policy: quote, then log. `banks` must be carried by every event;
+/// otherwise those count that quote and log both have.
+fn appraise(
+    folder: &Path,
+    selection: &[PcrSelection],
+    banks: Option<&[HashAlg]>,
+) -> Result<(), String> {
     let quote = Set::read(folder)?.verify(selection)?;
     let Ok(bytes) = fs::read(folder.join("eventlog.bin")) else {
         return Ok(());
     };
     let log = eventlog::parse(&bytes).map_err(|e| e.to_string())?;
-    for bank in banks {
-        match mismatches(&log, *bank, quote.pcrs())?.as_slice() {
-            [] => {}
-            list => return Err(format!("replay of {bank:?} differs for PCRs {list:?}")),
+    for bank in banks.unwrap_or_default() {
+        if log.carried(*bank) != Carried::All {
+            return Err(format!("not every event has a {bank:?} digest"));
         }
     }
-    // EV_EFI_VARIABLE_DRIVER_CONFIG and EV_EFI_ACTION are hashes of their data.
-    let unproven = |event: &&eventlog::Event<'_>| {
-        matches!(event.kind, 0x8000_0001 | 0x8000_0007) && event.proven_data().is_none()
-    };
-    match log.events.iter().find(unproven) {
-        Some(event) => Err(format!(
-            "data of an event on PCR {} is not proven",
-            event.pcr
-        )),
+    let explained = explain(&log, quote.pcrs(), banks);
+    if !explained.holds() {
+        return Err(explained.to_string());
+    }
+    let uncovered = explained
+        .explained_banks()
+        .flat_map(|bank| uncovered_events(&log, bank))
+        .next();
+    match uncovered {
+        Some(event) => Err(format!("data of an event is not covered: {event:?}")),
         None => Ok(()),
     }
 }
