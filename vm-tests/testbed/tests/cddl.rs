@@ -3,8 +3,11 @@
 #[allow(dead_code)]
 mod samples;
 
+use assay_appraisal::checks::{Check, Outcome};
+use assay_appraisal::ear::{Area, Ear, Module, TrustClaim, TrustVector};
 use assay_protocol::cbor::Value;
 use assay_protocol::cose;
+use assay_protocol::hash::digest;
 use cddl_cat::context::BasicContext;
 use cddl_cat::validate_cbor;
 use samples::Sample;
@@ -81,6 +84,36 @@ fn every_object_the_encoders_make_is_valid() {
         let value = Value::decode(&sample.bytes).unwrap();
         check(&schema, sample.rule, value).unwrap();
     }
+}
+
+#[test]
+fn result_tokens_are_valid() {
+    let check = |outcome| Check {
+        name: "quote-signature".into(),
+        outcome,
+        expected: "a signature".into(),
+        actual: "one".into(),
+    };
+    let ear = Ear {
+        node: samples::NODE,
+        nonce: samples::NONCE,
+        issued_at_s: 5,
+        build: "0.1.0".into(),
+        modules: vec![Module {
+            name: "tpm".into(),
+            vector: TrustVector::new().with(Area::Hardware, TrustClaim::AFFIRMED),
+        }],
+        tier: 2,
+        policy: digest(&[b"policy"]),
+        evidence: digest(&[b"evidence"]),
+        checks: vec![check(Outcome::Pass), check(Outcome::Undecided)],
+    };
+    let signed = cose::seal(ear, &samples::key());
+    let value = Value::decode(signed.bytes()).unwrap();
+    let schema = schema();
+    self::check(&schema, "SignedResult", value.clone()).unwrap();
+    let changed = with_typ(value, "application/eat+cwt");
+    assert!(self::check(&schema, "SignedResult", changed).is_err());
 }
 
 #[test]
