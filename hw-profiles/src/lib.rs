@@ -69,6 +69,25 @@ mod tests {
         assert_ne!(other.digest(), class.digest());
     }
 
+    /// The README's example of every attestation section, behind the head of the demonstration class.
+    #[test]
+    fn the_class_in_the_readme_loads() {
+        let readme = include_str!("../../README.md");
+        let blocks = readme.split("```toml\n").skip(1);
+        let blocks = blocks.filter_map(|block| block.split("```").next());
+        let sections: Vec<&str> = blocks
+            .filter(|block| block.starts_with("[attestation]"))
+            .collect();
+        let [sections] = sections.as_slice() else {
+            panic!("expected one example, got {}", sections.len());
+        };
+        let (head, _) = DEMO_CLASS.split_once("[attestation]").unwrap();
+        let class = parse(&[head, sections].concat()).unwrap();
+        let policy = &class.attestation;
+        assert!(policy.boot.is_some() && policy.image.is_some() && policy.ima.is_some());
+        assert_eq!((policy.tier_min, policy.chassis.is_some()), (3, true));
+    }
+
     #[test]
     fn unknown_missing_and_impossible_values_are_named() {
         let cases = [

@@ -301,6 +301,13 @@ impl HardwareClass {
         let image = policy.image.is_none() || (pinned(4) && pinned(11));
         let expected = "PCR 4 and PCR 11 pinned beside an image section";
         self.rule(image, "attestation.pcrs", expected, "not both")?;
+        let line = policy
+            .boot
+            .as_ref()
+            .is_some_and(|boot| boot.command_lines.is_some());
+        let expected = "none beside an image, which holds its own command line";
+        let twice = policy.image.is_some() && line;
+        self.rule(!twice, "attestation.boot.command_lines", expected, "some")?;
         let lines = policy.image.iter().flat_map(|image| &image.command_lines);
         lines.into_iter().try_for_each(|line| {
             let expected = "roothash= and 64 hexadecimal digits in each";
@@ -464,7 +471,7 @@ mod tests {
             pcrs: vec![pinned(4), pinned(11)],
             boot: Some(BootPolicy {
                 secure_boot: true,
-                command_lines: Some(vec!["ro".into()]),
+                command_lines: None,
                 boot_applications: Some(vec![Digest([2; 32])]),
                 firmware_versions: Some(vec!["1".into()]),
             }),
@@ -523,6 +530,19 @@ mod tests {
     }
 
     #[test]
+    fn an_image_holds_its_own_command_line() {
+        let lines = |p: &mut AttestationPolicy| {
+            p.boot.as_mut().unwrap().command_lines = Some(vec!["ro".into()]);
+        };
+        assert!(refused(lines).contains("none beside an image"));
+        let without = |p: &mut AttestationPolicy| {
+            lines(p);
+            p.image = None;
+        };
+        assert_eq!(refused(without), "");
+    }
+
+    #[test]
     fn an_image_names_the_hash_of_its_root() {
         let hash = "0a".repeat(32);
         let root = Some(Digest([10; 32]));
@@ -564,7 +584,10 @@ mod tests {
         let cases = [
             (
                 "boot.command_lines",
-                refused(|p| boot(p).command_lines = Some(vec![])),
+                refused(|p| {
+                    boot(p).command_lines = Some(vec![]);
+                    p.image = None;
+                }),
             ),
             (
                 "boot.boot_applications",

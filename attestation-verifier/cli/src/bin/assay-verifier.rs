@@ -9,6 +9,7 @@ use assay_cli::source;
 use assay_cli::verifier::{Finding, appraise, azure, corim, ek, eventlog, ima, snp, tpm};
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use clap::{Parser, Subcommand};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -110,10 +111,12 @@ fn concluded(finding: Result<Finding>, json: bool) -> ExitCode {
         complain(&error);
         Finding::unusable(&error)
     });
-    match serde_json::to_string(&finding) {
-        Ok(text) if json => println!("{text}"),
-        _ => print!("{finding}"),
-    }
+    let text = match serde_json::to_string(&finding) {
+        Ok(text) if json => format!("{text}\n"),
+        _ => finding.to_string(),
+    };
+    // Whoever reads may stop reading; the exit code says the rest.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::from(finding.result.exit_code())
 }
 

@@ -3,9 +3,9 @@
 mod enrolled;
 
 use super::ek::files::{Anchors, Found};
-use super::{Finding, input, snp};
+use super::{Conclusion, Finding, input, snp};
 use anyhow::{Context as _, Result};
-use assay_appraisal::appraise::{self, Appraisal, Endorsements, Expectation, Policy};
+use assay_appraisal::appraise::{self, Appraisal, Attest, Endorsements, Expectation, Policy};
 use assay_appraisal::checks::{Check, Checks, Mode, Outcome, Stopped};
 use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::x509::SignatureCache;
@@ -74,13 +74,16 @@ fn run(arguments: &Appraise, mode: Mode) -> Result<Finding> {
         Ok(judged) => judged,
         Err(Stopped(_)) => (None, json!({})),
     };
-    if let (Some(path), Some(appraisal)) = (&arguments.ear, &appraisal) {
+    let Some(appraisal) = appraisal else {
+        return Ok(Finding::new(checks, claims));
+    };
+    if let Some(path) = &arguments.ear {
         let ear = appraisal.ear(digest(&[&given.evidence]), given.nonce, given.at);
         ear.validate().context("EAR")?;
         std::fs::write(path, ear.to_value().encode())
             .with_context(|| path.display().to_string())?;
     }
-    Ok(Finding::new(checks, claims))
+    Ok(given.conclude(mode, checks.into_list(), &appraisal, claims))
 }
 
 /// Everything that was given, read and not judged.
@@ -141,19 +144,59 @@ impl Given {
         let Some(enrolled) = self.enrolled(checks, &signed)? else {
             return Ok((None, claims));
         };
-        let appraisal = self.appraisal(&signed, &enrolled, mode);
-        let (list, appraisal) = match appraisal {
-            Ok(appraisal) => (appraisal.checks.clone(), Some(appraisal)),
-            Err(refused) => (refused.checks, None),
-        };
-        for check in list {
-            repeat(checks, check)?;
+        match self.appraisal(&signed, &enrolled, mode) {
+            Ok(appraisal) => Ok((Some(appraisal), claims)),
+            Err(refused) => {
+                for check in refused.checks {
+                    checks.record(&check.name, check.outcome, check.expected, check.actual)?;
+                }
+                Ok((None, claims))
+            }
         }
-        let claims = match &appraisal {
-            Some(appraisal) => with_result(claims, appraisal),
-            None => claims,
+    }
+
+    /// What was checked before, the appraisal, and whether the tier is the one that the class asks for.
+    ///
+    /// What leads to tiers 2 and 3 does not reject by itself: a class may name two ways, and one is enough.
+    fn conclude(
+        &self,
+        mode: Mode,
+        mut checks: Vec<Check>,
+        appraisal: &Appraisal,
+        claims: Value,
+    ) -> Finding {
+        let needed = self.class.attestation.tier_min;
+        let reached = appraisal.tier >= needed;
+        let open = |checks: &[Check], outcome| checks.iter().any(|check| check.outcome == outcome);
+        let result = match appraisal.attest {
+            Attest::Fail => Conclusion::Rejected,
+            _ if open(&checks, Outcome::Fail) => Conclusion::Rejected,
+            Attest::Pass if reached && !open(&checks, Outcome::Undecided) => Conclusion::Accepted,
+            Attest::Pass if !reached && open(&appraisal.checks, Outcome::Fail) => {
+                Conclusion::Rejected
+            }
+            Attest::Pass | Attest::Undecided => Conclusion::Undecided,
         };
-        Ok((appraisal, claims))
+        checks.extend(appraisal.checks.iter().cloned());
+        checks.push(Check {
+            name: "tier".into(),
+            outcome: match (reached, result) {
+                (true, _) => Outcome::Pass,
+                (false, Conclusion::Rejected) => Outcome::Fail,
+                (false, _) => Outcome::Undecided,
+            },
+            expected: format!("tier {needed} or higher"),
+            actual: format!("tier {}", appraisal.tier),
+        });
+        let first = checks
+            .iter()
+            .position(|check| check.outcome != Outcome::Pass);
+        if let (Mode::Verify, Some(first)) = (mode, first)
+            && result != Conclusion::Accepted
+        {
+            checks.truncate(first.saturating_add(1));
+        }
+        Finding::concluded(result, checks, with_result(claims, appraisal))
     }
 
     /// Signed by the key it names itself: whose key that is follows from the quote.
@@ -242,10 +285,6 @@ fn with_result(mut claims: Value, appraisal: &Appraisal) -> Value {
     claims["shown"] = json!(appraisal.shown);
     claims["clock"] = json!(appraisal.clock);
     claims
-}
-
-fn repeat(checks: &mut Checks, check: Check) -> Result<(), Stopped> {
-    checks.record(&check.name, check.outcome, check.expected, check.actual)
 }
 
 /// A kind in the words of trust bundles.

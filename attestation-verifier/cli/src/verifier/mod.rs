@@ -69,6 +69,15 @@ impl Finding {
         }
     }
 
+    /// As [`Self::new`], when the conclusion does not follow from every check alike.
+    pub fn concluded(result: Conclusion, checks: Vec<Check>, claims: Value) -> Self {
+        Self {
+            result,
+            checks,
+            claims,
+        }
+    }
+
     /// What is said when the question itself could not be put: a file or an argument is not usable.
     pub fn unusable(error: &anyhow::Error) -> Self {
         let check = Check {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::verifier::Conclusion;
-use assay_protocol::class::PcrReference;
+use assay_protocol::class::{HardwareClass, PcrReference};
 use assay_protocol::ids::{Address, NodeId};
 use assay_testbed::SoftNode;
 use clap::Parser;
@@ -88,7 +88,7 @@ fn without_an_enrolment_good_evidence_is_undecided_and_says_why() {
     let ear = files.path("ear.cbor");
     let finding = explain(&files.line(&["--ear", &ear]).unwrap()).unwrap();
     assert_eq!(finding.result, Conclusion::Undecided, "{finding}");
-    assert_eq!(open(&finding), ["enrolment", "root-kind"]);
+    assert_eq!(open(&finding), ["enrolment", "root-kind", "tier"]);
     assert_eq!(finding.claims["tier"], 0);
     assert_eq!(finding.claims["attest"], "undecided");
     assert_eq!(finding.claims["network_expected"], false);
@@ -113,7 +113,9 @@ fn what_is_wrong_is_rejected_by_name() {
     assert_eq!(open(&finding), ["enrolment", "nonce"]);
     let network = NetworkId([9; 32]).to_string();
     let finding = explain(&files.line(&["--network", &network]).unwrap()).unwrap();
-    assert_eq!(open(&finding)[..2], ["enrolment", "owner-network"]);
+    assert_eq!(finding.result, Conclusion::Rejected);
+    let names = ["enrolment", "owner-network", "root-kind", "tier"];
+    assert_eq!(open(&finding), names);
     let mut bytes = files.node.evidence(&[(HYPERNODE, NONCE)]);
     bytes.pop();
     files.write("evidence", &bytes);
@@ -142,4 +144,63 @@ fn what_cannot_be_asked_is_an_error() {
     assert!(appraise(&line).is_err());
     files.write("class.toml", b"schema = 1");
     assert!(appraise(&files.line(&[]).unwrap()).is_err());
+}
+
+/// Of the image a class names, the node has another: the tier is out of reach and the node is not to blame.
+#[test]
+fn a_tier_that_is_not_reached_is_named_last() {
+    let files = Files::new();
+    let class = std::fs::read_to_string(files.path("class.toml")).unwrap();
+    let mut class = assay_hw_profiles::parse(&class).unwrap();
+    let given = |class: HardwareClass, tier, attest, outcomes: &[Outcome]| {
+        let checks = outcomes.iter().map(|outcome| Check {
+            name: "tier-2-image-pcrs".into(),
+            outcome: *outcome,
+            expected: String::new(),
+            actual: String::new(),
+        });
+        let appraisal = Appraisal {
+            tier,
+            attest,
+            checks: checks.collect(),
+            ..some_appraisal(&files)
+        };
+        let given = Given {
+            class,
+            ..Given::read(&files.line(&[]).unwrap()).unwrap()
+        };
+        let finding = given.conclude(Mode::Explain, Vec::new(), &appraisal, json!({}));
+        assert_eq!(finding.checks.last().unwrap().name, "tier");
+        (finding.result, finding.checks.last().unwrap().outcome)
+    };
+    use Conclusion::{Accepted, Rejected, Undecided};
+    let (pass, fail, open) = (Outcome::Pass, Outcome::Fail, Outcome::Undecided);
+    assert_eq!(
+        given(class.clone(), 1, Attest::Pass, &[fail]),
+        (Accepted, pass)
+    );
+    assert_eq!(
+        given(class.clone(), 0, Attest::Undecided, &[open]),
+        (Undecided, open)
+    );
+    class.attestation.tier_min = 2;
+    assert_eq!(
+        given(class.clone(), 2, Attest::Pass, &[pass]),
+        (Accepted, pass)
+    );
+    assert_eq!(
+        given(class.clone(), 1, Attest::Pass, &[fail]),
+        (Rejected, fail)
+    );
+    assert_eq!(
+        given(class.clone(), 1, Attest::Pass, &[open]),
+        (Undecided, open)
+    );
+    assert_eq!(given(class, 0, Attest::Fail, &[pass]), (Rejected, fail));
+}
+
+fn some_appraisal(files: &Files) -> Appraisal {
+    let given = Given::read(&files.line(&[]).unwrap()).unwrap();
+    let mut checks = Checks::new(Mode::Explain);
+    given.judge(&mut checks, Mode::Explain).unwrap().0.unwrap()
 }
