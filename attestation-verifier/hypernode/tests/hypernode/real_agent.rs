@@ -8,6 +8,7 @@ use assay_protocol::answers::EnrolRecord;
 use assay_protocol::evidence;
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Address, NodeId, SessionKey};
+use assay_protocol::item::Item as _;
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, metric};
 use assay_protocol::region::RegionId;
 use assay_protocol::trust::{EkType, HexBytes, RootKind, TrustBundle, VendorRoot};
@@ -17,7 +18,7 @@ use assay_testbed::soft_node::SoftAk;
 use assay_testbed::{TestCa, Variant};
 use assay_transport::Identity;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 const PROVIDER: Address = Address([0x22; 20]);
@@ -213,6 +214,52 @@ async fn only_the_tpm_of_this_node_enrols() {
         assert!(outcome.detail.contains(why), "{why}: {}", outcome.detail);
         assert_eq!(outcome.evidence, []);
     }
+}
+
+/// The secret of a credential activation that failed is in nothing that is kept or told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_activation_tells_nobody_its_secret() {
+    let scene = Scene::new(Variant::Good);
+    let context = scene.bench.fresh(0);
+    let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let noted = Arc::clone(&seen);
+    let key = Identity::generate().unwrap();
+    let endpoint = scene.relay(0, &key, move |mut reply| {
+        if let AgentReply::Activated { secret } = &mut reply {
+            noted.lock().unwrap().push(secret.clone());
+            flip(secret);
+            noted.lock().unwrap().push(secret.clone());
+        }
+        reply
+    });
+    let outcome = scene.enrol(&context, scene.node, &endpoint).await;
+    assert_eq!(outcome.class, OutcomeClass::Fail);
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    let kept = outcome.encode();
+    for secret in seen.iter() {
+        assert!(!kept.windows(secret.len()).any(|part| part == secret));
+        assert!(!outcome.detail.contains(&hex::encode(secret)));
+        assert!(!outcome.detail.contains(&format!("{secret:?}")));
+    }
+}
+
+/// Whoever asks twice at once gets one record, of this TPM.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_enrolments_at_once_keep_one_record_of_one_key() {
+    let scene = Scene::new(Variant::Good);
+    let context = scene.bench.fresh(0);
+    let registered = scene.bench.registered(scene.node, &scene.scaler.endpoint);
+    let place = scene.bench.place();
+    let one = Asking::begin(&context, &registered, place).unwrap();
+    let two = Asking::begin(&context, &registered, place).unwrap();
+    let (one, two) = tokio::join!(enrol::run(&one), enrol::run(&two));
+    let records: Vec<EnrolRecord> = [one, two].into_iter().filter_map(Result::unwrap).collect();
+    let kept = context.enrolment(&scene.node).unwrap();
+    // One outcome of a kind counts in a slot: the second one's record is not kept.
+    assert_eq!(records.len(), 1);
+    assert_eq!(kept.as_ref(), records.first());
+    assert_eq!(kept.map(|record| record.node), Some(scene.node));
 }
 
 impl Scene {
