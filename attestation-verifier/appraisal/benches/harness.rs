@@ -1,5 +1,6 @@
 //! Two closures in turn, many rounds, medians.
 
+use crate::allocations::Taken;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 41;
@@ -100,16 +101,18 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 /// Prints one line.
-pub fn line(measured: &Measured) {
+pub fn line(measured: &Measured, taken: Taken) {
     let shown = |time: Duration| match measured.bytes {
         0 => format!("{:.2} us", time.as_secs_f64() * 1e6),
         bytes => format!("{:.2} GB/s", bytes as f64 / time.as_secs_f64() / 1e9),
     };
     println!(
-        "{:<44} {:>12} {:>12} {:>8.3}",
+        "{:<42} {:>11} {:>11} {:>7.3} {:>10} B {:>5}",
         measured.name,
         shown(measured.bare),
         shown(measured.ours),
-        measured.ratio()
+        measured.ratio(),
+        taken.peak_bytes,
+        taken.calls,
     );
 }
