@@ -3,7 +3,7 @@
 //! `cargo bench -p assay-appraisal` prints for each pair the time of the bare cryptography, the time of ours, and the
 //! ratio. Both sides take turns, so that whatever else the machine does meets both; the median of the rounds counts.
 //! Then what an appraisal takes from the heap, and how time grows when the input doubles.
-//! `cargo bench -p assay-appraisal -- WORD` runs what has WORD in its name.
+//! `cargo bench -p assay-appraisal -- WORD` runs the groups and inputs with WORD in their name.
 
 mod allocations;
 mod harness;
@@ -21,22 +21,21 @@ fn main() {
     let is_asked = |name: &str| asked.as_ref().is_none_or(|word| name.contains(word));
     let (title, heap) = ("one core", "heap peak, calls");
     println!(
-        "{title:<42} {:>11} {:>11} {:>7} {heap:>18}",
+        "{title:<56} {:>11} {:>11} {:>7} {heap:>18}",
         "bare", "ours", "ratio"
     );
-    for mut pair in subjects::all()
-        .into_iter()
-        .filter(|pair| is_asked(&pair.name))
-    {
-        // Caches are warm and statics made before anything is counted.
-        (pair.ours)();
-        let taken = allocations::of(&mut pair.ours);
-        line(&Pair::run(pair), taken);
+    for (_, pairs) in subjects::GROUPS.iter().filter(|(name, _)| is_asked(name)) {
+        for mut pair in pairs() {
+            // Caches are warm and statics made before anything is counted.
+            (pair.ours)();
+            let taken = allocations::of(&mut pair.ours);
+            line(&Pair::run(pair), taken);
+        }
     }
     println!("\ntime for twice the input, divided by time for the input (linear is 2)");
     for (name, measure) in subjects::doubled() {
         if is_asked(name) {
-            println!("{name:<42} {:>31.2}", measure().ratio());
+            println!("{name:<56} {:>31.2}", measure().ratio());
         }
     }
 }

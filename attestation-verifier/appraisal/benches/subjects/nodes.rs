@@ -14,8 +14,8 @@ use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::x509::SignatureCache;
 use assay_protocol::cbor::Value;
 use assay_protocol::class::{
-    AttestationPolicy, Budget, ChassisPolicy, Hardware, HardwareClass, ImaPolicy, Money,
-    PcrReference, Sla, TcbFloor,
+    AttestationPolicy, Budget, ChassisPolicy, Hardware, HardwareClass, ImaPolicy, ImagePolicy,
+    Money, PcrReference, Sla, TcbFloor,
 };
 use assay_protocol::cose::{self, Payload as _, Signer as _};
 use assay_protocol::evidence::{self, Claims, SignedEvidence, SnpEvidence};
@@ -26,7 +26,7 @@ use assay_protocol::ids::{
 use assay_protocol::item::Blob;
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use assay_protocol::trust::{RootKind, TrustBundle};
-use assay_testbed::boot_log::{MeasuredBoot, Variant};
+use assay_testbed::boot_log::{self, MeasuredBoot, Variant};
 use assay_testbed::snp::{Certificates, Chip, Product, cert_table};
 use assay_testbed::soft_node::{SoftNode, config};
 use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED;
@@ -45,11 +45,17 @@ const IMA_POLICY: (&str, &[u8]) = ("/etc/ima/ima-policy", b"measure func=BPRM_CH
 /// Files of a small IMA list: an appliance that runs one agent.
 const FILES: usize = 64;
 
-/// Each tier that is measured.
-pub fn pairs() -> Vec<Pair> {
+/// Tier 1.
+pub fn of_a_tpm() -> Vec<Pair> {
+    vec![Node::tpm_alone().pair("TPM (tier 1)", 1)]
+}
+
+/// Tier 3, by an image and by a short and a long list of files.
+pub fn of_everything() -> Vec<Pair> {
     vec![
-        Node::tpm_alone().pair("appraisal, TPM (tier 1)", 1),
-        Node::complete().pair("appraisal, TPM + IMA + SEV-SNP (tier 3)", 3),
+        Node::with_image().pair("TPM + SEV-SNP, image (tier 3)", 3),
+        Node::with_ima(0).pair("TPM + SEV-SNP + IMA, class of 64 files (tier 3)", 3),
+        Node::with_ima(4096).pair("the same, class of 4160 files", 3),
     ]
 }
 
@@ -72,8 +78,34 @@ impl Node {
         }
     }
 
-    fn complete() -> Self {
+    /// A probe guest on the same machine.
+    fn with_chip(mut node: SoftNode, mut rules: AttestationPolicy) -> Self {
         let chip = Chip::new(Product::Genoa);
+        node.chip_ids = Some(vec![ChipId([9; 64]), ChipId(chip.chip_id)]);
+        let vcek = chip.vcek();
+        node.snp = Some(probe_guest(chip, &vcek));
+        rules.chassis = Some(chassis_rules());
+        Self {
+            class: class(rules),
+            node,
+            roots: chips::roots(Product::Genoa),
+            vcek: Some(vcek),
+        }
+    }
+
+    fn with_image() -> Self {
+        let node = SoftNode::new(NODE, (NETWORK, PROVIDER));
+        let mut pins = pinned(&node, 12);
+        pins.retain(|pin| pin.index != 10);
+        let mut rules = AttestationPolicy::of_pcrs(3, pins);
+        rules.image = Some(ImagePolicy {
+            command_lines: vec![boot_log::COMMAND_LINE.into()],
+        });
+        Self::with_chip(node, rules)
+    }
+
+    /// The class lists the files of the node and `others`.
+    fn with_ima(others: u32) -> Self {
         let mut node = SoftNode::new(NODE, (NETWORK, PROVIDER));
         let config = config((NETWORK, PROVIDER));
         node.boot = MeasuredBoot::with_command_line(Variant::Good, config.as_bytes(), COMMAND_LINE);
@@ -82,19 +114,10 @@ impl Node {
             .collect();
         let programs = names.iter().map(|name| (name.as_str(), name.as_bytes()));
         let files: Vec<(&str, &[u8])> = programs.chain([IMA_POLICY]).collect();
-        let mut node = node.with_ima(&files);
-        node.chip_ids = Some(vec![ChipId([9; 64]), ChipId(chip.chip_id)]);
-        let vcek = chip.vcek();
-        node.snp = Some(probe_guest(chip, &vcek));
+        let node = node.with_ima(&files);
         let mut rules = AttestationPolicy::of_pcrs(3, pinned(&node, 5));
-        rules.ima = Some(ima_rules(&files));
-        rules.chassis = Some(chassis_rules());
-        Self {
-            class: class(rules),
-            node,
-            roots: chips::roots(Product::Genoa),
-            vcek: Some(vcek),
-        }
+        rules.ima = Some(ima_rules(&files, others));
+        Self::with_chip(node, rules)
     }
 
     fn pair(self, name: &str, tier: u8) -> Pair {
@@ -228,12 +251,11 @@ fn pinned(node: &SoftNode, count: usize) -> Vec<PcrReference> {
     node.pcrs().into_iter().take(count).map(reference).collect()
 }
 
-fn ima_rules(files: &[(&str, &[u8])]) -> ImaPolicy {
+fn ima_rules(files: &[(&str, &[u8])], others: u32) -> ImaPolicy {
     let digest = |content: &[u8]| Digest(sha256(&[content]));
     let programs = files.iter().filter(|file| **file != IMA_POLICY);
     let mut allowed: Vec<Digest> = programs.map(|(_, content)| digest(content)).collect();
-    // As many again that this node does not run, and more.
-    allowed.extend((0..4096u32).map(|n| digest(&n.to_be_bytes())));
+    allowed.extend((0..others).map(|n| digest(&n.to_be_bytes())));
     allowed.sort();
     ImaPolicy {
         allowed,
