@@ -439,8 +439,9 @@ pub fn seal(claims: Claims, vendor: &VendorEvidence, session: &dyn Signer) -> Ve
 
 /// Opens evidence signed by `session`; the claimed session key must be the signer.
 pub fn open(bytes: &[u8], session: &PublicKey) -> Result<SignedEvidence, CoseError> {
-    let parts = cose::split(Claims::TYP, EVIDENCE_BYTES_MAX, bytes)?;
-    let mut unprotected = Field::new("unprotected header", parts.unprotected.clone()).map()?;
+    let mut parts = cose::split(Claims::TYP, EVIDENCE_BYTES_MAX, bytes)?;
+    let unprotected = core::mem::replace(&mut parts.unprotected, Value::Null);
+    let mut unprotected = Field::new("unprotected header", unprotected).map()?;
     let cmw = unprotected.take(HEADER_CMW)?.bytes(EVIDENCE_BYTES_MAX)?;
     unprotected.end()?;
     let extra = [(HEADER_CMW_DIGEST, digest(&[&cmw]).to_value())];

@@ -4,6 +4,18 @@ use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Writes bytes in lower-case hexadecimal, some at a time: an appraisal shows hundreds of digests.
+pub fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    for part in bytes.chunks(64) {
+        let mut text = [0u8; 128];
+        let size = part.len().saturating_mul(2);
+        let text = text.get_mut(..size).unwrap_or_default();
+        hex::encode_to_slice(part, text).map_err(|_| fmt::Error)?;
+        f.write_str(core::str::from_utf8(text).unwrap_or_default())?;
+    }
+    Ok(())
+}
+
 /// A hexadecimal identifier did not parse.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: expected {expected_bytes} bytes as hexadecimal, got {actual:?}")]
@@ -42,13 +54,13 @@ macro_rules! bytes_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
+                write_hex(f, &self.0)
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({})"), hex::encode(self.0))
+                write!(f, concat!(stringify!($name), "({})"), self)
             }
         }
 

@@ -2,19 +2,40 @@
 //!
 //! `cargo bench -p assay-appraisal` prints for each pair the time of the bare cryptography, the time of ours, and the
 //! ratio. Both sides take turns, so that whatever else the machine does meets both; the median of the rounds counts.
+//! Then what an appraisal takes from the heap, and how time grows when the input doubles.
+//! `cargo bench -p assay-appraisal -- WORD` runs the groups and inputs with WORD in their name.
 
+mod allocations;
 mod harness;
 mod subjects;
 
-use harness::line;
+use harness::{Pair, line};
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 fn main() {
-    println!("{:<44} {:>12} {:>12} {:>8}", "", "bare", "ours", "ratio");
-    for pair in subjects::all() {
-        line(&pair.run());
+    let asked = std::env::args()
+        .skip(1)
+        .find(|word| !word.starts_with("--"));
+    let is_asked = |name: &str| asked.as_ref().is_none_or(|word| name.contains(word));
+    let (title, heap) = ("one core", "heap peak, calls");
+    println!(
+        "{title:<56} {:>11} {:>11} {:>7} {heap:>18}",
+        "bare", "ours", "ratio"
+    );
+    for (_, pairs) in subjects::GROUPS.iter().filter(|(name, _)| is_asked(name)) {
+        for mut pair in pairs() {
+            // Caches are warm and statics made before anything is counted.
+            (pair.ours)();
+            let taken = allocations::of(&mut pair.ours);
+            line(&Pair::run(pair), taken);
+        }
     }
     println!("\ntime for twice the input, divided by time for the input (linear is 2)");
-    for (name, grown) in subjects::doubled() {
-        println!("{name:<44} {:>33.2}", grown.ratio());
+    for (name, measure) in subjects::doubled() {
+        if is_asked(name) {
+            println!("{name:<56} {:>31.2}", measure().ratio());
+        }
     }
 }

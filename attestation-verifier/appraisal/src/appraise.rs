@@ -17,7 +17,7 @@ mod tests;
 
 pub use policy::{Appraisal, Attest, Endorsements, Owner, Policy, Shown, appraise};
 
-use crate::checks::{Check, Checks, Mode, Outcome, Stopped};
+use crate::checks::{Check, Checks, Hex, Mode, Outcome, Stopped};
 use crate::clock::{self, Continuity};
 use crate::quote::{self, AuthenticQuote, PcrValues};
 use crate::tpm::ak::AttestationKey;
@@ -194,12 +194,8 @@ fn identity(
 ) -> Result<(), Stopped> {
     checks.equal("node", expected.node, signed.claims().node)?;
     checks.equal("ak-name", expected.ak.name(), signed.claims().ak_name)?;
-    let shown = hex::encode(&signed.vendor().ak_public.0);
-    checks.equal(
-        "ak-public",
-        hex::encode(expected.ak.public().bytes()),
-        shown,
-    )
+    let shown = Hex(&signed.vendor().ak_public.0);
+    checks.equal("ak-public", Hex(expected.ak.public().bytes()), shown)
 }
 
 /// The nonce must be in the list under this HyperNode's id, and that id only once.

@@ -1,7 +1,7 @@
 //! Authenticates a quote: every step its own check, and a type that only they can make
 //! (TPM 2.0 part 3, section 18.4, `TPM2_Quote`).
 
-use crate::checks::{Checks, Hex, Mode, Stopped};
+use crate::checks::{Checks, Hex, Stopped};
 use crate::crypto::key::PublicKey;
 use crate::crypto::signature::Scheme;
 use crate::crypto::verifying_key::Verifier;
@@ -100,7 +100,7 @@ pub fn verify<K: Verifier + ?Sized>(
     received: Received<'_>,
     expected: Expected<'_, K>,
 ) -> Result<AuthenticQuote, Stopped> {
-    let mut checks = Checks::new(Mode::Verify);
+    let mut checks = Checks::brief();
     match authenticate(&mut checks, received, expected)? {
         Some(quote) => Ok(quote),
         None => Err(checks.stopped("quote")),

@@ -4,10 +4,8 @@ use super::{AuthenticatedEvidence, BANK};
 use crate::eventlog::claims::{BootClaims, claims};
 use crate::eventlog::replay::Replayed;
 use crate::eventlog::{self, EventLog, EventLogError};
-use crate::ima::{self, Allowlist, DigestKind, FileDigest, Forms, List, Position, Tail};
-use crate::tpm::algorithm::HashAlg;
+use crate::ima::{self, Contents, Forms, List, Position, Tail};
 use assay_protocol::class::ImaPolicy;
-use assay_protocol::ids::Digest;
 
 /// The boot log beside the quote.
 pub(super) struct Boot<'a> {
@@ -122,15 +120,17 @@ fn judge(
     };
     let reset_count = evidence.quote().clock().reset_count;
     let explained = ima::explain_after(position, reset_count, list, quoted, options)?;
-    let allowed = allowlist(rules);
+    // Under any name: a digest is what was measured, a name is only where.
+    let policies = Contents::new(&rules.policies);
+    let contents = [Contents::new(&rules.allowed), policies.clone()];
     let policy = ima::Policy {
-        allowlist: allowed.as_ref(),
+        contents: &contents,
         ..ima::Policy::default()
     };
     let appraisal = ima::appraise(&explained, quoted, &policy)?;
     let mut policy_loaded = !position.is_start();
     for entry in explained.entries() {
-        policy_loaded |= is_policy(&entry?.event.digest, rules);
+        policy_loaded |= policies.has(&entry?.event.digest);
     }
     Ok(Judged {
         entries: explained.position().entries,
@@ -138,28 +138,4 @@ fn judge(
         policy_loaded,
         position: explained.position().clone(),
     })
-}
-
-/// Files and policies of the class, under any name: a digest is what was measured, a name is only where.
-fn allowlist(rules: &ImaPolicy) -> Option<Allowlist> {
-    let mut list = Allowlist::default();
-    for value in rules.allowed.iter().chain(&rules.policies) {
-        list.allow_anywhere(&file_digest(value)).ok()?;
-    }
-    Some(list)
-}
-
-fn is_policy(digest: &FileDigest<'_>, rules: &ImaPolicy) -> bool {
-    rules
-        .policies
-        .iter()
-        .any(|value| file_digest(value) == *digest)
-}
-
-fn file_digest(value: &Digest) -> FileDigest<'_> {
-    FileDigest {
-        kind: DigestKind::Content,
-        alg: HashAlg::Sha256,
-        bytes: &value.0,
-    }
 }

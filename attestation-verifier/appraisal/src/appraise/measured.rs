@@ -3,7 +3,7 @@
 use super::context::Boot;
 use super::policy::{Owner, Policy};
 use super::{AuthenticatedEvidence, BANK, PCR_CONFIG, PCR_IMA};
-use crate::checks::{Checks, Stopped};
+use crate::checks::{Checks, Hex, Stopped};
 use crate::eventlog::{EV_IPL, EventLog};
 use crate::quote;
 use assay_protocol::config::AgentConfig;
@@ -65,8 +65,8 @@ pub(super) fn boot(
         // A PCR no event extends must still have its initial value.
         checks.equal(
             &format!("event-log-pcr-{index}"),
-            hex::encode(evidence.quote().pcr(BANK, index).unwrap_or_default()),
-            hex::encode(replayed.value(index)),
+            Hex(evidence.quote().pcr(BANK, index).unwrap_or_default()),
+            Hex(&replayed.value(index)),
         )?;
     }
     let log = boot.log.filter(|_| replayed.is_confirmed(PCR_CONFIG));

@@ -3,7 +3,7 @@
 use super::context::Boot;
 use super::policy::{Policy, Shown};
 use super::{AuthenticatedEvidence, BANK};
-use crate::checks::{Checks, Outcome, Stopped};
+use crate::checks::{Checks, Hex, Outcome, Stopped};
 use crate::eventlog::claims::{BootClaims, Claim, SecureBoot, Version};
 use assay_protocol::class::{BootPolicy, HardwareClass, PcrReference};
 use assay_protocol::ids::Digest;
@@ -56,7 +56,7 @@ fn pcr(
         return Ok(false);
     };
     let fits = reference.allowed.iter().any(|value| value.0 == quoted);
-    checks.record(&name, passed(fits), expected, hex::encode(quoted))?;
+    checks.record(&name, passed(fits), expected, Hex(quoted))?;
     Ok(fits)
 }
 

@@ -12,7 +12,7 @@ use super::context::{Boot, Ima, Judged};
 use super::policy::{Policy, Shown};
 use super::references::{command_lines, passed};
 use super::{AuthenticatedEvidence, BANK, PCR_CONFIG};
-use crate::checks::{Checks, Outcome, Stopped};
+use crate::checks::{Checks, Hex, Outcome, Stopped};
 use crate::eventlog::claims::{Claim, Section};
 use crate::tpm::algorithm::HashAlg;
 use assay_protocol::class::{HardwareClass, ImaPolicy, ImagePolicy, verity_root};
@@ -96,7 +96,7 @@ fn image(
         "tier-2-image-additions",
         passed(untouched),
         "no extension in PCR 13",
-        hex::encode(quoted.unwrap_or_default()),
+        Hex(&quoted.unwrap_or_default()),
     )?;
     let reached = pinned && root.is_some() && alone && untouched;
     shown.verity_root = root.filter(|_| reached);

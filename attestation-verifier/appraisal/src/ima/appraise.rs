@@ -2,6 +2,7 @@
 
 use super::allowlist::{Allowlist, Listed};
 use super::boot_aggregate::{self, AggregateError, AggregateForm};
+use super::contents::Contents;
 use super::error::ImaError;
 use super::explain::Explained;
 use super::keyring::Keyring;
@@ -38,11 +39,13 @@ pub enum AggregateRule {
     UnlessNotQuoted,
 }
 
-/// What is allowed. Without an allowlist or keyring nothing is.
+/// What is allowed. Without an allowlist, contents or keyring nothing is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Policy<'p> {
     /// Names with digests, digests, excluded folders.
     pub allowlist: Option<&'p Allowlist>,
+    /// Contents under any name, looked for where the allowlist has nothing to say.
+    pub contents: &'p [Contents<'p>],
     /// Keys whose file signatures allow an entry.
     pub keyring: Option<&'p Keyring>,
     /// Violations.
@@ -257,6 +260,11 @@ fn judge(entry: &Entry<'_>, policy: &Policy<'_>) -> Result<Allowed, Refusal> {
     let listed = policy
         .allowlist
         .map_or(Listed::No, |list| list.look_up(event));
+    let by_content = || policy.contents.iter().any(|list| list.has(&event.digest));
+    let listed = match listed {
+        Listed::No | Listed::OtherDigest if by_content() => Listed::Digest,
+        other => other,
+    };
     if listed == Listed::Excluded {
         return Ok(Allowed::Excluded);
     }

@@ -21,6 +21,7 @@ pub mod allowlist;
 pub mod appraise;
 pub mod ascii;
 pub mod boot_aggregate;
+pub mod contents;
 pub mod error;
 pub mod explain;
 mod hash;
@@ -38,6 +39,7 @@ mod tests;
 
 pub use allowlist::Allowlist;
 pub use appraise::{Appraisal, Policy, appraise};
+pub use contents::Contents;
 pub use error::ImaError;
 pub use explain::{Explained, Options, Tail, explain, explain_after};
 pub use keyring::Keyring;

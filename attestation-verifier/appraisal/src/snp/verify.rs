@@ -7,8 +7,9 @@ use super::report::{self, KeyKind, Parsed, Report};
 use super::roots::{Root, RootKind, SnpRoots};
 use super::tcb::{Tcb, TcbError};
 use super::{held, passed_since};
-use crate::checks::{Checks, Stopped};
-use crate::crypto::signature::{self, Form, Scheme, Sha1};
+use crate::checks::{Checks, Hex, Stopped};
+use crate::crypto::signature::{Form, Scheme};
+use crate::crypto::verifying_key::Verifier as _;
 use crate::tpm::algorithm::HashAlg;
 use crate::x509::{Certificate, SignatureCache};
 use assay_protocol::ids::UnixMs;
@@ -220,7 +221,8 @@ pub fn authenticate(
     cpu_agrees(checks, &parsed.report, product)?;
     let tcbs = tcb_agrees(checks, &parsed.report, &chain.leaf, product)?;
     chip_agrees(checks, &parsed.report, &chain.leaf)?;
-    report_signature(checks, &parsed, &chain.leaf)?;
+    let known = passed_since(checks, from).then_some(trust.cache);
+    report_signature(checks, &parsed, &chain.leaf, known)?;
     let passed = passed_since(checks, from);
     Ok(match (root, tcbs) {
         (Some(root), Some(tcbs)) if passed => Some(AuthenticReport {
@@ -319,7 +321,7 @@ fn chip_agrees(
         return Ok(());
     };
     let holds = report.chip_id_masked() || report.chip_id == hardware_id;
-    let (expected, actual) = (hex::encode(hardware_id), hex::encode(report.chip_id));
+    let (expected, actual) = (Hex(&hardware_id), Hex(&report.chip_id));
     held(
         checks,
         "snp-leaf-chip",
@@ -329,13 +331,24 @@ fn chip_agrees(
     )
 }
 
+/// The key of a chain that held is decoded once: that takes as long as a signature.
 fn report_signature(
     checks: &mut Checks,
     parsed: &Parsed<'_>,
     leaf: &Endorsement<'_>,
+    known: Option<&SignatureCache>,
 ) -> Result<(), Stopped> {
-    let how = (Scheme::Ecdsa(HashAlg::Sha384), Form::Fixed, Sha1::Refused);
-    let verified = signature::verify(&leaf.certificate.key, how, parsed.signed, &parsed.signature);
+    let (scheme, form) = (Scheme::Ecdsa(HashAlg::Sha384), Form::Fixed);
+    let (signed, signature) = (parsed.signed, &parsed.signature);
+    let certificate = &leaf.certificate;
+    let key = known.and_then(|cache| {
+        let key = (&certificate.key, certificate.spki);
+        cache.decoded(key, (scheme, form)).ok()
+    });
+    let verified = match key {
+        Some(key) => key.verify(scheme, form, signed, signature),
+        None => certificate.key.verify(scheme, form, signed, signature),
+    };
     let expected = "ECDSA P-384 with SHA-384 by the endorsed key";
     checks
         .value("snp-report-signature", expected, verified)

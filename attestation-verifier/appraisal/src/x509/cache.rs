@@ -1,20 +1,24 @@
 //! Certificates repeat: roots, intermediates and VCEKs are the same for a fleet, so that each signature
 //! is verified once and remembered by the digest of everything that went into it.
 //!
-//! Only signatures that verified are remembered; dates, names and revocation are judged every time.
+//! Only signatures that verified are remembered, and keys that were decoded; dates, names and revocation are judged every time.
 
 use crate::crypto::key::PublicKey;
 use crate::crypto::signature::{self, Form, Scheme, Sha1, SignatureError};
+use crate::crypto::verifying_key::VerifyingKey;
 use assay_protocol::hash::sha256;
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Entries kept; beyond it the cache starts afresh, so that hostile certificates cannot grow it.
 pub const ENTRIES_MAX: usize = 16_384;
 
 /// Signatures that verified. Empty at first; it may be shared between threads.
 #[derive(Debug, Default)]
-pub struct SignatureCache(Mutex<HashSet<[u8; 32]>>);
+pub struct SignatureCache {
+    verified: Mutex<HashSet<[u8; 32]>>,
+    keys: Mutex<HashMap<[u8; 32], Arc<VerifyingKey>>>,
+}
 
 impl SignatureCache {
     /// An empty cache.
@@ -43,6 +47,26 @@ impl SignatureCache {
         Ok(())
     }
 
+    /// The key of a certificate that verifies many signatures, decoded once per (key, scheme). That it was decoded
+    /// proves nothing of it: it may only come from a certificate whose path held.
+    pub fn decoded(
+        &self,
+        (key, spki): (&PublicKey, &[u8]),
+        (scheme, form): (Scheme, Form),
+    ) -> Result<Arc<VerifyingKey>, SignatureError> {
+        let entry = entry(spki, (scheme, form, Sha1::Refused), &[], &[]);
+        if let Some(known) = locked(&self.keys).get(&entry) {
+            return Ok(Arc::clone(known));
+        }
+        let decoded = Arc::new(VerifyingKey::new(key.clone(), scheme, form)?);
+        let mut keys = locked(&self.keys);
+        if keys.len() >= ENTRIES_MAX {
+            keys.clear();
+        }
+        keys.insert(entry, Arc::clone(&decoded));
+        Ok(decoded)
+    }
+
     /// Signatures remembered.
     pub fn len(&self) -> usize {
         self.lock().len()
@@ -53,10 +77,14 @@ impl SignatureCache {
         self.len() == 0
     }
 
-    /// A panic elsewhere leaves the set whole: entries are inserted in one step.
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
+        locked(&self.verified)
     }
+}
+
+/// A panic elsewhere leaves a set whole: entries are inserted in one step.
+fn locked<T>(set: &Mutex<T>) -> MutexGuard<'_, T> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Each part is hashed with its length, so that no two tuples give one entry.
