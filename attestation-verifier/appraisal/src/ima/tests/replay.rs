@@ -325,6 +325,24 @@ fn padded_banks_may_have_a_tail_too() {
 }
 
 #[test]
+fn a_replay_alone_always_has_pcr_10() {
+    for entries in [vec![], vec![SoftEntry::ng(b"x", "/x").on(11)], short()] {
+        let bytes = binary(&entries, SHA1);
+        let list = List::read(&bytes, Some(SHA1)).unwrap();
+        let replayed = replay(&list, &[SHA256]).unwrap();
+        let values = pcrs(&entries, &[(SHA256, BankForm::Native)]);
+        let native = replayed
+            .values
+            .iter()
+            .filter(|(key, _)| key.1 == BankForm::Native);
+        let native: PcrValues = native
+            .map(|((bank, _, pcr), v)| ((*bank, *pcr), v.clone()))
+            .collect();
+        assert_eq!(native, values);
+    }
+}
+
+#[test]
 fn a_bank_that_explains_itself_is_not_called_padded() {
     let bytes = binary(&short(), SHA1);
     let list = List::read(&bytes, None).unwrap();
