@@ -211,6 +211,16 @@ mod tests {
     }
 
     #[test]
+    fn what_stopped_is_the_first_that_did_not_pass() {
+        let mut checks = Checks::new(Mode::Explain);
+        assert_eq!(checks.stopped("none").0.name, "none");
+        checks.equal("one", 1, 1).unwrap();
+        checks.equal("two", 1, 2).unwrap();
+        checks.equal("three", 1, 2).unwrap();
+        assert_eq!(checks.stopped("none").0.name, "two");
+    }
+
+    #[test]
     fn nothing_checked_is_not_passed() {
         let mut checks = Checks::new(Mode::Verify);
         assert!(!checks.passed());

@@ -424,6 +424,9 @@ mod tests {
             r#"Map([(Int(2), Uint(10)), (Int(1), Text("abc"))])"#
         );
         assert_eq!(decode("f4").unwrap(), "Bool(false)");
+        assert_eq!(decode("f5").unwrap(), "Bool(true)");
+        assert_eq!(decode("f6").unwrap(), "Null");
+        assert_eq!(decode("f7").unwrap(), "Other");
         assert_eq!(decode("f97e00").unwrap(), "Other");
         assert_eq!(decode("d81820").unwrap(), "Tag(24, Nint(0))");
     }

@@ -150,7 +150,7 @@ impl Node {
         let policy = Policy {
             network: NETWORK,
             class: &self.class,
-            root_kind: RootKind::Test,
+            root_kind: Some(RootKind::Test),
             firmware_min: 7,
             trust: &trust,
             endorsements: Endorsements {

@@ -325,6 +325,31 @@ mod tests {
     }
 
     #[test]
+    fn each_form_of_length_is_read_from_its_least_to_its_greatest() {
+        for (length, head) in [
+            (0x7f, &[0x04, 0x7f][..]),
+            (0x80, &[0x04, 0x81, 0x80]),
+            (0xff, &[0x04, 0x81, 0xff]),
+            (0x100, &[0x04, 0x82, 1, 0]),
+            (0xffff, &[0x04, 0x82, 0xff, 0xff]),
+            (0x1_0000, &[0x04, 0x83, 1, 0, 0]),
+        ] {
+            let bytes = [head, &vec![7; length]].concat();
+            let mut r = Der::new(&bytes);
+            assert!(!r.is_empty());
+            assert_eq!(r.rest(), bytes);
+            assert_eq!(r.any("x").unwrap().content, vec![7; length]);
+            assert!(r.is_empty());
+        }
+        // The greatest is still a length, only the bytes are missing.
+        let [_, a, b, c] = (DER_BYTES_MAX as u32).to_be_bytes();
+        assert!(matches!(
+            Der::new(&[0x04, 0x83, a, b, c]).any("x"),
+            Err(DerError::Truncated { .. })
+        ));
+    }
+
+    #[test]
     fn lengths_that_are_not_minimal_indefinite_or_too_long_are_refused() {
         for bytes in [
             &[0x04, 0x81, 0x7f][..],
@@ -371,6 +396,10 @@ mod tests {
             Der::new(&[INTEGER, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0])
                 .u64("n")
                 .is_err()
+        );
+        assert_eq!(
+            Der::new(&[INTEGER, 8, 1, 2, 3, 4, 5, 6, 7, 8]).u64("n"),
+            Ok(0x0102_0304_0506_0708)
         );
         assert!(Der::new(&[BOOLEAN, 1, 1]).boolean("b").is_err());
         assert!(Der::new(&[BIT_STRING, 2, 1, 0]).bits("b").is_err());

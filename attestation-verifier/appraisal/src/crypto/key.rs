@@ -182,6 +182,11 @@ pub(crate) mod tests {
         curve[22] = 8;
         let error = PublicKey::from_spki(&curve).unwrap_err().to_string();
         assert!(error.contains("1.2.840.10045.3.1.8"), "{error}");
-        assert!(PublicKey::from_spki(&[0; SPKI_BYTES_MAX + 1]).is_err());
+        let size = |size: usize| PublicKey::from_spki(&vec![0; size]).unwrap_err();
+        let too_large = |size: usize| KeyError::Malformed(format!("{size} bytes"));
+        assert_ne!(size(SPKI_BYTES_MAX), too_large(SPKI_BYTES_MAX));
+        for large in [SPKI_BYTES_MAX + 1, SPKI_BYTES_MAX + 2] {
+            assert_eq!(size(large), too_large(large));
+        }
     }
 }

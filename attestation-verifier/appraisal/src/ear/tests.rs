@@ -42,6 +42,41 @@ fn decode(bytes: &[u8]) -> Result<Ear, CborError> {
 }
 
 #[test]
+fn a_result_is_filed_under_its_node_and_time() {
+    use assay_protocol::cose::Payload as _;
+    assert_eq!(good().subject(), "01".repeat(32));
+    assert_eq!(good().issued_at_s(), 1_793_491_200);
+}
+
+#[test]
+fn areas_and_statuses_have_the_names_of_the_draft() {
+    let areas = Area::ALL.map(Area::name);
+    assert_eq!(
+        areas,
+        [
+            "instance-identity",
+            "configuration",
+            "executables",
+            "file-system",
+            "hardware",
+            "runtime-opaque",
+            "storage-opaque",
+            "sourced-data",
+        ]
+    );
+    let statuses = [
+        Status::None,
+        Status::Affirming,
+        Status::Warning,
+        Status::Contraindicated,
+    ];
+    assert_eq!(
+        statuses.map(Status::name),
+        ["none", "affirming", "warning", "contraindicated"]
+    );
+}
+
+#[test]
 fn a_signed_result_opens_to_itself_and_every_flipped_byte_is_refused() {
     let key = SessionSigner::new(1);
     let sealed = cose::seal(good(), &key);

@@ -422,6 +422,7 @@ fn the_names_of_the_tpm_are_read_as_claims() {
         "a name given twice"
     );
     assert_eq!(with(&tlv(0x86, &[b"uri"])), Ok(TpmNames::default()));
+    assert!(with(&tlv(0x86, &[b"uri"]).repeat(32)).is_ok());
     assert!(
         with(&tlv(0x86, &[b"uri"]).repeat(33)).is_err(),
         "too many names"
@@ -483,4 +484,12 @@ fn the_checks_say_each_defect_by_name() {
     spki.extend(key.public_key().as_ref());
     let p384 = CA.issue("", &spki, ["25", "27"], &leaf_extensions(Some(EKU_EK)));
     assert_eq!(failed(&p384, &bare), ["ek-key"]);
+    // serverAuth.
+    let tls = leaf_extensions(Some(&[6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1]));
+    let tls = CA.issue("", &SPKI, ["25", "27"], &tls);
+    assert_eq!(failed(&tls, &ROOTS), ["ek-purpose"]);
+    let mut signs = leaf_extensions(Some(EKU_EK));
+    signs[1] = extension(&[0x55, 0x1d, 0x0f], true, &[3, 2, 7, 0x80]);
+    let signs = CA.issue("", &SPKI, ["25", "27"], &signs);
+    assert_eq!(failed(&signs, &ROOTS), ["ek-key-usage"]);
 }

@@ -133,7 +133,22 @@ fn localities_are_taken_once_early_and_only_when_valid() {
 }
 
 #[test]
+fn only_an_unmeasured_event_of_pcr_0_tells_the_locality() {
+    let data = [&STARTUP_LOCALITY[..], &[3]].concat();
+    let elsewhere = LogBuilder::new().raw(1, EV_NO_ACTION, &[0; 32], &data).0;
+    assert_eq!(parse(&elsewhere).unwrap().startup_locality, 0);
+    let measured = LogBuilder::new().event(0, 8, &data).0;
+    assert_eq!(parse(&measured).unwrap().startup_locality, 0);
+}
+
+#[test]
 fn a_hardware_root_of_measurement_implies_locality_4() {
+    let behind_others = LogBuilder::new()
+        .raw(0, EV_NO_ACTION, &[0; 32], b"told")
+        .event(1, 8, b"elsewhere")
+        .event(0, EV_EFI_HCRTM_EVENT, b"h")
+        .0;
+    assert_eq!(parse(&behind_others).unwrap().startup_locality, 4);
     let hcrtm = LogBuilder::new()
         .event(0, EV_EFI_HCRTM_EVENT, b"h")
         .event(0, 8, b"f")

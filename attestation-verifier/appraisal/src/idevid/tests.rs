@@ -386,3 +386,21 @@ fn every_flipped_byte_and_every_truncation_is_refused() {
         assert_eq!(accepted(&iak, &idevid, &ak_public[..at]), None);
     }
 }
+
+#[test]
+fn a_serial_number_needs_all_its_parts() {
+    let text = |serial: &[u8]| canonical(serial);
+    assert_eq!(text(SERIAL).as_deref(), Some("TEST:ab0102:5"));
+    for bad in [
+        &b":AB0102:0005"[..],
+        b"TEST::0005",
+        b"TEST:AB0102:",
+        b"TEST:ABXY02:0005",
+        b"TEST:AB0102:5x",
+        b"TEST:AB0102",
+        b"TEST:AB0102:0005:1",
+        b"\xff:AB0102:0005",
+    ] {
+        assert_eq!(text(bad), None, "{}", bad.escape_ascii());
+    }
+}

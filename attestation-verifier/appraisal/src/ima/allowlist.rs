@@ -241,3 +241,21 @@ impl Parsed {
 fn key(digest: &FileDigest<'_>) -> Key {
     (digest.kind, digest.alg, digest.bytes.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_entries_together_are_capped() {
+        let too_many = Err(AllowlistError::TooMany {
+            max: ALLOWLIST_ENTRIES_MAX,
+        });
+        let list = |count: usize| Allowlist {
+            count,
+            ..Allowlist::default()
+        };
+        assert_eq!(list(ALLOWLIST_ENTRIES_MAX - 1).exclude(b"/a/"), Ok(()));
+        assert_eq!(list(ALLOWLIST_ENTRIES_MAX).exclude(b"/a/"), too_many);
+    }
+}

@@ -326,3 +326,34 @@ fn cap(what: &'static str, max: usize, actual: usize) -> Result<(), KeyringError
         false => Err(KeyringError::TooLarge { what, max, actual }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x509::testing::{Ca, tlv};
+
+    #[test]
+    fn an_identifier_is_the_end_of_the_sha1_of_the_keys_bits() {
+        let spki = Ca::new("x").spki();
+        let point = &spki[spki.len() - 65..];
+        let expected = &HashAlg::Sha1.digest(&[point])[16..];
+        assert_eq!(key_id(&spki).unwrap().to_be_bytes(), expected);
+    }
+
+    #[test]
+    fn small_and_large_rsa_keys_are_refused() {
+        let oid = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+        let usable = |bytes: usize| {
+            let modulus = tlv(2, &[&[0], &vec![0xc5; bytes]]);
+            let public = tlv(0x30, &[&modulus, &[2, 3, 1, 0, 1]]);
+            let bits = tlv(3, &[&[0], &public]);
+            key(&tlv(0x30, &[&tlv(0x30, &[&oid, &[5, 0]]), &bits])).map(drop)
+        };
+        for bytes in [crypto::RSA_BYTES_MIN, crypto::RSA_BYTES_MAX] {
+            assert_eq!(usable(bytes), Ok(()));
+        }
+        let bytes = crypto::RSA_BYTES_MIN - 1;
+        let kind = format!("RSA-{}", bytes * 8);
+        assert_eq!(usable(bytes), Err(KeyringError::Unsuitable(kind)));
+    }
+}

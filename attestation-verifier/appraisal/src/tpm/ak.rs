@@ -335,6 +335,14 @@ mod tests {
             assert_eq!(offline(&bytes), Ok(scheme));
             assert!(AttestationKey::from_bytes(&bytes).is_err(), "{scheme:?}");
         }
+        // Each is the network's but for its curve or size.
+        let mut curve = p384();
+        (curve[3], curve[15]) = (0x0b, 0x0b);
+        for bytes in [curve, rsa(3072, 0x14, 0x0b), rsa(4096, 0x14, 0x0b)] {
+            assert!(offline(&bytes).is_ok());
+            let error = AttestationKey::from_bytes(&bytes).unwrap_err();
+            assert!(matches!(error, AkError::Key { .. }), "{error}");
+        }
         let sha1 = public::parse(&rsa(2048, 0x14, 0x04)).unwrap();
         assert!(check(&sha1, AkRules::Offline).is_err());
         assert_eq!(
@@ -346,6 +354,7 @@ mod tests {
             (rsa(2056, 0x14, 0x0b), "got RSA-2056"),
             (rsa(3072, 0x18, 0x0b), "scheme"),
             (rsa(2048, 0x14, 0x04), "scheme"),
+            (rsa(2048, 0x16, 0x04), "scheme"),
         ] {
             let error = offline(&bytes).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
@@ -366,10 +375,10 @@ mod tests {
             "{name_alg}"
         );
         assert!(matches!(changed(&good, 3, &[4]), AkError::NameAlg { .. }));
-        assert!(matches!(
-            changed(&good, 13, &[0x14]),
-            AkError::Scheme { .. }
-        ));
+        for rsa in [0x14, 0x16] {
+            let error = changed(&good, 13, &[rsa]);
+            assert!(matches!(error, AkError::Scheme { .. }), "{error}");
+        }
         assert!(matches!(
             changed(&good, 15, &[0x0c]),
             AkError::Scheme { .. }

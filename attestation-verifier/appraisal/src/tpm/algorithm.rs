@@ -171,6 +171,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn signature_schemes_have_their_ids() {
+        assert_eq!(SignatureAlg::from_id(0x14), Some(SignatureAlg::Rsassa));
+        assert_eq!(SignatureAlg::from_id(0x16), Some(SignatureAlg::Rsapss));
+        assert_eq!(SignatureAlg::from_id(0x18), Some(SignatureAlg::Ecdsa));
+        // HMAC and ECDAA.
+        assert_eq!(SignatureAlg::from_id(0x05), None);
+        assert_eq!(SignatureAlg::from_id(0x1a), None);
+    }
+
+    #[test]
     fn hash_ids_round_trip_and_sizes_are_right() {
         for alg in [
             HashAlg::Sha1,

@@ -236,6 +236,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_modulus_has_its_highest_bit_set() {
+        let mut bytes = rsa_public(AK_ATTRIBUTES);
+        let first = bytes.len() - 256;
+        bytes[first] = 0x80;
+        assert!(parse(&bytes).is_ok());
+        bytes[first] = 0x7f;
+        assert!(parse(&bytes).is_err());
+    }
+
+    #[test]
     fn ecc_and_rsa_keys_parse_and_keep_their_bytes() {
         let bytes = ecc_public(AK_ATTRIBUTES, &some_point());
         let public = parse(&bytes).unwrap();

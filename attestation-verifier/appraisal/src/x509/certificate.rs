@@ -446,6 +446,16 @@ mod tests {
             Ok(253_402_300_799)
         );
         assert_eq!(at(der::UTC_TIME, "500101000000Z"), Ok(-631_152_000));
+        assert_eq!(at(der::UTC_TIME, "040229000000Z"), Ok(1_078_012_800));
+        assert_eq!(at(der::UTC_TIME, "000131000000Z"), Ok(949_276_800));
+    }
+
+    #[test]
+    fn the_largest_size_is_still_parsed() {
+        let refused = |size: usize| Certificate::parse(&vec![0; size]).unwrap_err();
+        let too_large = |error: &X509Error| matches!(error, X509Error::TooLarge { .. });
+        assert!(!too_large(&refused(CERTIFICATE_BYTES_MAX)));
+        assert!(too_large(&refused(CERTIFICATE_BYTES_MAX + 1)));
     }
 
     #[test]
@@ -461,8 +471,16 @@ mod tests {
             "0001010000Z",
             "000101000000+",
             "0001010000 0Z",
+            "000431000000Z",
+            "000631000000Z",
+            "000931000000Z",
+            "001131000000Z",
         ] {
             assert!(at(der::UTC_TIME, text).is_err(), "{text}");
+        }
+        for year in ["1900", "2100"] {
+            let text = format!("{year}0229000000Z");
+            assert!(at(der::GENERALIZED_TIME, &text).is_err(), "{text}");
         }
         assert!(at(der::GENERALIZED_TIME, "700101000000Z").is_err());
         assert!(at(der::INTEGER, "700101000000Z").is_err());

@@ -305,6 +305,9 @@ mod tests {
         };
         assert_eq!(with(&list, read), [b"one".to_vec(), b"four".to_vec()]);
         assert!(with(&[], read).is_empty());
+        let many = access(CA_ISSUERS, URI, b"one").repeat(LIST_MAX + 1);
+        let many = [extension(AUTHORITY_INFO, false, &tlv(0x30, &[&many]))];
+        assert_eq!(with(&many, read).len(), LIST_MAX);
     }
 
     #[test]

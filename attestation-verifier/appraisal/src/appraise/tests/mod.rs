@@ -27,6 +27,7 @@ const PROVIDER: Address = Address([0x22; 20]);
 const NODE: NodeId = NodeId([3; 32]);
 const HYPERNODE: HyperNodeId = HyperNodeId([4; 32]);
 const NONCE: Nonce = Nonce([5; 32]);
+const FIRMWARE: u64 = 0x0001_0002_0003_0004;
 const CLOCK: ClockInfo = ClockInfo {
     clock_ms: 1_000_000,
     reset_count: 7,
@@ -56,6 +57,7 @@ struct Node {
     qualifying: Option<[u8; 32]>,
     class: HardwareClass,
     kind: RootKind,
+    firmware_min: u64,
     trust: TrustBundle,
     last_clock: Option<ClockInfo>,
 }
@@ -167,6 +169,7 @@ impl Node {
                 roots: Vec::new(),
             },
             kind: RootKind::Test,
+            firmware_min: 0,
             clock: CLOCK,
             qualifying: None,
             last_clock: None,
@@ -192,7 +195,7 @@ impl Node {
             qualified_signer: vec![0, 11],
             extra_data: self.qualifying.unwrap_or(covered).to_vec(),
             clock: self.clock,
-            firmware_version: 1,
+            firmware_version: FIRMWARE,
             selections: vec![PcrSelection {
                 bank: HashAlg::Sha256,
                 mask: 0x7fff,
@@ -234,7 +237,7 @@ impl Node {
             network: NETWORK,
             class: &self.class,
             root_kind: Some(self.kind),
-            firmware_min: 0,
+            firmware_min: self.firmware_min,
             trust: &self.trust,
             endorsements: Endorsements {
                 at: UnixMs(1_793_491_200_000),
@@ -262,7 +265,13 @@ impl Node {
                 .count(),
             1
         );
-        refused.checks.last().unwrap().name.clone()
+        // Explaining goes on after a failure; it must yield no more than verifying does.
+        let explained = self.verify_bytes(&self.evidence(), Mode::Explain);
+        let name = refused.checks.last().unwrap().name.clone();
+        let failed = explained.unwrap_err().checks.into_iter();
+        let mut failed = failed.filter(|c| c.outcome != Outcome::Pass);
+        assert!(failed.any(|check| check.name == name), "{name}");
+        name
     }
 
     /// Names of the checks that failed in an appraisal that yields an identity.
@@ -504,6 +513,15 @@ fn root_kinds_and_classes_bound_the_tier() {
     let undecided = unquoted.verify().unwrap();
     assert_eq!((undecided.tier, undecided.attest), (0, Attest::Undecided));
     assert_eq!(tiers::not_passed(&undecided), ["reference-pcr-20"]);
+}
+
+#[test]
+fn the_quotes_firmware_version_has_a_floor() {
+    let mut node = Node::new();
+    node.firmware_min = FIRMWARE;
+    assert_eq!(node.verify().unwrap().tier, 1);
+    node.firmware_min = FIRMWARE + 1;
+    assert_eq!(node.failed().1, ["tpm-firmware"]);
 }
 
 #[test]

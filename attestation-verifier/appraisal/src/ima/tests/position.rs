@@ -255,3 +255,20 @@ fn the_boot_aggregate_is_remembered_and_only_the_first_entry_is_one() {
     assert_eq!(saved(&[], &quoted(&[])).boot_aggregate, None);
     assert!(saved(&[], &quoted(&[])).is_start());
 }
+
+/// An entry behind the quote is anybody's: nothing of it is kept.
+#[test]
+fn an_unquoted_boot_aggregate_is_not_remembered() {
+    let bytes = binary(&short(), SHA1);
+    let list = List::read(&bytes, None).unwrap();
+    let options = Options {
+        tail: Tail::Allowed,
+        ..Options::default()
+    };
+    let start = Position::start(BOOT);
+    let explained = explain_after(&start, BOOT, &list, &quoted(&[]), options).unwrap();
+    assert_eq!(explained.position().entries, 0);
+    assert_eq!(explained.position().boot_aggregate, None);
+    let explained = explain_after(&start, BOOT, &list, &quoted(&short()[..1]), options).unwrap();
+    assert!(explained.position().boot_aggregate.is_some());
+}

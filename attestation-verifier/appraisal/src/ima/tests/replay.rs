@@ -324,6 +324,53 @@ fn padded_banks_may_have_a_tail_too() {
     assert_eq!(explained(&binary(&entries, SHA1), &values, TAIL), Ok(4));
 }
 
+#[test]
+fn a_replay_alone_always_has_pcr_10() {
+    for entries in [vec![], vec![SoftEntry::ng(b"x", "/x").on(11)], short()] {
+        let bytes = binary(&entries, SHA1);
+        let list = List::read(&bytes, Some(SHA1)).unwrap();
+        let replayed = replay(&list, &[SHA256]).unwrap();
+        let values = pcrs(&entries, &[(SHA256, BankForm::Native)]);
+        let native = replayed
+            .values
+            .iter()
+            .filter(|(key, _)| key.1 == BankForm::Native);
+        let native: PcrValues = native
+            .map(|((bank, _, pcr), v)| ((*bank, *pcr), v.clone()))
+            .collect();
+        assert_eq!(native, values);
+    }
+}
+
+#[test]
+fn a_bank_that_explains_itself_is_not_called_padded() {
+    let bytes = binary(&short(), SHA1);
+    let list = List::read(&bytes, None).unwrap();
+    let explained = explain(&list, &quoted(&[]), TAIL).unwrap();
+    let forms: Vec<_> = explained.banks().iter().map(|bank| bank.form).collect();
+    assert_eq!(forms, [BankForm::Native; 2]);
+}
+
+#[test]
+fn a_replay_that_ends_elsewhere_says_where() {
+    let entries = short();
+    let mut values = quoted(&entries);
+    let replayed = values.insert((SHA256, 10), vec![7; 32]).unwrap();
+    let error = whole(&binary(&entries, SHA1), &values).unwrap_err();
+    let ImaError::Replay {
+        bank,
+        pcr,
+        expected,
+        actual,
+        ..
+    } = error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!((bank, pcr), (SHA256, 10));
+    assert_eq!((expected, actual), ("07".repeat(32), hex::encode(replayed)));
+}
+
 /// Numbers that look random and are always the same.
 struct Lcg(u64);
 

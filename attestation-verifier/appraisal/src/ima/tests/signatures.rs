@@ -426,3 +426,16 @@ fn the_number_of_keys_is_capped() {
         Err(KeyringError::TooLarge { .. })
     ));
 }
+
+#[test]
+fn versions_that_do_not_exist_are_named() {
+    for (kind, version, expected) in [(3, 1, "2 or 3"), (3, 4, "2 or 3"), (6, 2, "expected 3")] {
+        let bytes = [kind, version, 4, 0, 0, 0, 0, 0, 0];
+        let error = FileSignature::parse(&bytes);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("version") && error.contains(expected),
+            "{error}"
+        );
+    }
+}

@@ -216,3 +216,19 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Json::Object(members))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64url_has_one_form() {
+        assert_eq!(base64url(""), Some(vec![]));
+        assert_eq!(base64url("AQ"), Some(vec![1]));
+        assert_eq!(base64url("-_8"), Some(vec![0xfb, 0xff]));
+        // A lone character, bits left over, padding, the other alphabet.
+        for text in ["A", "AAAAA", "AR", "AQ==", "+/8"] {
+            assert_eq!(base64url(text), None, "{text}");
+        }
+    }
+}

@@ -178,6 +178,36 @@ fn each_certificate_is_judged_at_the_time_given() {
     case.ask(exact);
     case.leaf(exact);
     case.authentic();
+    let (checks, _) = case.run(Mode::Explain);
+    let check = checks.list().iter().find(|c| c.name == "snp-leaf-validity");
+    assert_eq!(check.unwrap().actual, "1793491200");
+}
+
+#[test]
+fn a_refused_constraint_is_named() {
+    let actual = |extensions: Vec<Extension>| {
+        let mut case = Case::genoa();
+        case.ask(|spec| spec.extensions = extensions);
+        let (checks, _) = case.run(Mode::Explain);
+        let mut list = checks.list().iter();
+        let check = list.find(|c| c.name == "snp-intermediate-constraints");
+        check.unwrap().actual.clone()
+    };
+    let ca = |path| Extension::basic_constraints(true, path);
+    // A bit string cannot leave eight bits of its last byte unused.
+    let mut eight_unused = Extension::key_usage(0x04);
+    eight_unused.value[2] = 8;
+    assert_eq!(actual(vec![]), "no CA");
+    assert_eq!(
+        actual(vec![ca(Some(0)), eight_unused]),
+        "keyUsage without keyCertSign"
+    );
+    let mut case = Case::genoa();
+    case.ark(|spec| spec.extensions = vec![ca(Some(0))]);
+    let (checks, _) = case.run(Mode::Explain);
+    let mut list = checks.list().iter();
+    let check = list.find(|c| c.name == "snp-root-constraints").unwrap();
+    assert_eq!(check.actual, "pathLenConstraint Some(0)");
 }
 
 #[test]

@@ -322,6 +322,13 @@ fn each_of_the_four_tcbs_has_the_floor() {
     };
     let exact = floors("bl=4,tee=1,snp=24,ucode=219");
     assert_eq!(appraise(&Case::genoa(), &exact), NONE);
+    let mut checks = Checks::new(Mode::Explain);
+    policy::appraise(&mut checks, &Case::genoa().authentic(), &exact).unwrap();
+    let mut list = checks.list().iter();
+    let check = list
+        .find(|check| check.name == "snp-tcb-committed")
+        .unwrap();
+    assert!(check.expected.starts_with("at least "), "{check:?}");
     for (at, name) in [
         (0x1e0, "snp-tcb-committed"),
         (0x1f0, "snp-tcb-launch"),

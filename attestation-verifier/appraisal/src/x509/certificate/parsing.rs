@@ -166,6 +166,8 @@ fn pss_parameters_must_be_one_hash_and_its_salt() {
         Ok(Scheme::RsaPss(HashAlg::Sha512))
     );
     assert!(params(2, MGF1, 1, 48, &[]).is_err(), "another hash in MGF1");
+    assert!(params(4, MGF1, 4, 28, &[]).is_err(), "SHA-224");
+    assert!(params(4, MGF1, 4, 20, &[]).is_err(), "no SHA-1 either");
     assert!(params(2, MGF1, 2, 32, &[]).is_err(), "another salt");
     assert!(params(2, &[0x2a], 2, 48, &[]).is_err(), "another generator");
     assert!(

@@ -59,7 +59,9 @@ fn listed_serials_are_revoked_and_others_good() {
             "{serial:?}"
         );
     }
-    assert_eq!(Crl::parse(&list).unwrap().len(), 3);
+    let parsed = Crl::parse(&list).unwrap();
+    assert_eq!((parsed.len(), parsed.is_empty()), (3, false));
+    assert_eq!(parsed.issuer(), name("Issuer"));
     let empty = CA.crl(["26", "27"], &[], &[]);
     assert!(Crl::parse(&empty).unwrap().is_empty());
     assert_eq!(status(&empty, &leaf(&[7], &[])), Ok(Status::Good));
@@ -372,4 +374,12 @@ fn every_flipped_byte_and_every_truncation_of_a_list_is_refused() {
         assert!(Crl::parse(&good[..at]).is_err(), "cut at {at}");
     }
     assert!(Crl::parse(&[&good[..], &[0]].concat()).is_err());
+}
+
+#[test]
+fn the_largest_size_is_still_parsed() {
+    let refused = |size: usize| Crl::parse(&vec![0; size]).unwrap_err();
+    let too_large = |error: &CrlError| matches!(error, CrlError::TooLarge(_));
+    assert!(!too_large(&refused(CRL_BYTES_MAX)));
+    assert!(too_large(&refused(CRL_BYTES_MAX + 1)));
 }

@@ -151,6 +151,9 @@ fn firmware_versions_are_covered_single_and_of_the_firmware() {
     steps.insert(at, step(0, EV_S_CRTM_VERSION, b"Firmware 2"));
     assert!(claim(&steps)["proven"].is_null());
     let mut steps = honest();
+    steps.insert(at, steps[at].clone());
+    assert_eq!(claim(&steps), claim(&honest()), "the same said twice");
+    let mut steps = honest();
     before_separator(&mut steps, code(0, 0x40e, b"x", b"y"));
     assert!(claim(&steps)["proven"].is_null());
     let mut steps = honest();
