@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| assay_fuzz::appraise_event_log(data));
+libfuzzer_sys::fuzz_target!(init: assay_fuzz::node::prepare(), |data: &[u8]| {
+    assay_fuzz::appraise::event_log(data);
+});

@@ -2,6 +2,7 @@
 //! give back the very bytes they accepted: two encodings of one object would have two digests.
 #![forbid(unsafe_code)]
 
+pub mod appraise;
 pub mod eventlog;
 pub mod foreign;
 pub mod ima;
@@ -14,14 +15,14 @@ pub mod x509;
 
 use assay_aggregate::agreement::Memory;
 use assay_aggregate::inputs;
-use assay_appraisal::checks::Mode;
 use assay_appraisal::eventlog::EventLog;
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::tpm::algorithm::HashAlg;
 use assay_appraisal::tpm::{attest, public, signature};
 use assay_appraisal::{crypto::key::PublicKey, ek};
+use assay_log::base64;
 use assay_log::bundle;
-use assay_log::checkpoint;
+use assay_log::checkpoint::{self, key_hash};
 use assay_log::leaf::Leaf;
 use assay_log::tar;
 use assay_protocol::answers::{
@@ -30,7 +31,7 @@ use assay_protocol::answers::{
 use assay_protocol::cbor::{Field, Value, int_map};
 use assay_protocol::class::HardwareClass;
 use assay_protocol::config::AgentConfig;
-use assay_protocol::cose::{self, Payload, Signer as _};
+use assay_protocol::cose::{self, Payload, Signer};
 use assay_protocol::evidence::{self, AmdChain, Claims};
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Epoch, UnixMs};
@@ -43,7 +44,6 @@ use assay_protocol::trust::{EkType, HexBytes, RootKind, TrustBundle, VendorRoot}
 use assay_protocol::wire::{
     self, AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, PeerReply, PeerRequest,
 };
-use node::SoftNode;
 use std::sync::LazyLock;
 
 /// Deterministic CBOR: what decodes is its own encoding.
@@ -186,8 +186,7 @@ pub fn tpm_signature(data: &[u8]) {
         exponent: 65_537,
     };
     let _ = signature.verify(&rsa, b"message");
-    let ak = AttestationKey::from_bytes(&SoftNode::shared().ak_public);
-    let _ = ak.map(|ak| signature.verify(ak.key(), b"message"));
+    let _ = signature.verify(node::ak().key(), b"message");
 }
 
 /// TPMT_PUBLIC and TPM2B_PUBLIC, and what is made of them.
@@ -241,24 +240,6 @@ fn test_roots() -> TrustBundle {
             intermediates: vec![HexBytes(include_bytes!("../ek/intermediate.der").to_vec())],
         }],
     }
-}
-
-/// The whole appraisal of received bytes.
-pub fn appraise(data: &[u8]) {
-    for mode in [Mode::Verify, Mode::Explain] {
-        let _ = SoftNode::shared().verify(data, mode);
-    }
-}
-
-/// The whole appraisal of a node that boots with any log at all: TPM, quote and signatures follow the log,
-/// so that the policy behind them is reached.
-pub fn appraise_event_log(data: &[u8]) {
-    let node = SoftNode::shared();
-    let appraised = node.verify(&node.evidence(data), Mode::Explain);
-    assert!(
-        appraised.is_ok(),
-        "a genuine quote yields an identity: {appraised:?}"
-    );
 }
 
 /// What a HyperNode remembers of an agreement.
@@ -319,11 +300,18 @@ pub fn checkpoint(data: &[u8]) {
     let origin = checkpoint::origin(&samples::NETWORK, &hypernode);
     let _ = checkpoint::verify_checkpoint(data, &origin, &hypernode);
     let body = data.split(|byte| *byte == 0).next().unwrap_or_default();
-    let line = node::note_signature(&origin, &key, body);
+    let line = note_signature(&origin, &key, body);
     let note = [body, b"\n", line.as_bytes()].concat();
     if let Ok(verified) = checkpoint::verify_checkpoint(&note, &origin, &hypernode) {
         assert_eq!(verified.checkpoint().body().as_bytes(), body);
     }
+}
+
+/// A signature line of a C2SP note.
+fn note_signature(origin: &str, key: &dyn Signer, body: &[u8]) -> String {
+    let hash = key_hash(origin, &samples::hypernode()).to_be_bytes();
+    let line = [&hash[..], &key.sign(body)].concat();
+    format!("— {origin} {}\n", base64::encode(&line))
 }
 
 /// A leaf of the transparency log.

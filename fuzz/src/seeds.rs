@@ -1,9 +1,8 @@
 //! Writes the first corpus: real objects of the product, so that fuzzing starts behind the first checks.
 
 use assay_aggregate::agreement::{Agreement, Entry, Event, Setting, input_set_hash};
-use assay_appraisal::checks::Mode;
 use assay_fuzz::foreign;
-use assay_fuzz::node::{self, SoftNode};
+use assay_fuzz::node;
 use assay_fuzz::samples::{self, Sample};
 use assay_log::checkpoint::{self, Checkpoint};
 use assay_log::leaf::{Leaf, NodeLeaf, SlotLeaf};
@@ -17,62 +16,82 @@ use assay_protocol::wire::{
     self, AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, PeerRequest, Refusal,
     RefusalCode,
 };
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use assay_testbed::Banks;
+use assay_testbed::soft_node::{QUOTED, config};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-struct Corpus(PathBuf);
+/// Seeds by target.
+#[derive(Default)]
+struct Corpus(BTreeMap<&'static str, Vec<Vec<u8>>>);
 
 impl Corpus {
-    fn add(&self, target: &str, seeds: impl IntoIterator<Item = Vec<u8>>) {
-        for (number, seed) in seeds.into_iter().enumerate() {
-            self.add_as(target, number, seed);
-        }
+    fn add(&mut self, target: &'static str, seeds: impl IntoIterator<Item = Vec<u8>>) {
+        self.0.entry(target).or_default().extend(seeds);
     }
 
-    fn add_as(&self, target: &str, number: usize, seed: Vec<u8>) {
-        let dir = self.0.join(target);
-        std::fs::create_dir_all(&dir).expect("a corpus folder");
-        std::fs::write(dir.join(format!("seed-{number:02}")), seed).expect("a seed");
+    fn write(&self, dir: &Path) {
+        for (target, seeds) in &self.0 {
+            let dir = dir.join(target);
+            std::fs::create_dir_all(&dir).expect("a corpus folder");
+            for (number, seed) in seeds.iter().enumerate() {
+                std::fs::write(dir.join(format!("seed-{number:02}")), seed).expect("a seed");
+            }
+        }
     }
 }
 
+/// The names of the fuzz targets.
+fn targets() -> BTreeSet<&'static str> {
+    let lines = include_str!("../Cargo.toml").lines();
+    lines
+        .filter_map(|line| {
+            line.strip_prefix("path = \"fuzz_targets/")?
+                .strip_suffix(".rs\"")
+        })
+        .collect()
+}
+
 fn main() {
-    let corpus = Corpus(
-        std::env::args_os()
-            .nth(1)
-            .expect("usage: seeds <corpus folder>")
-            .into(),
-    );
-    objects(&corpus);
-    tpm(&corpus);
-    for (target, seeds) in assay_fuzz::tpm::seeds() {
-        corpus.add(target, seeds);
-    }
-    archive(&corpus);
-    for (number, (target, seed)) in assay_fuzz::x509::seeds().into_iter().enumerate() {
-        corpus.add_as(target, number, seed);
+    let dir = std::env::args_os().nth(1);
+    let dir = PathBuf::from(dir.expect("usage: seeds <corpus folder>"));
+    let mut corpus = Corpus::default();
+    objects(&mut corpus);
+    tpm(&mut corpus);
+    archive(&mut corpus);
+    for (target, seed) in assay_fuzz::x509::seeds() {
+        corpus.add(target, [seed]);
     }
     corpus.add("foreign_cose", foreign::cose_objects());
     corpus.add("corim_manifest", foreign::manifests());
     corpus.add("ear", foreign::results());
     corpus.add("frames", frames());
-    corpus.add("agent_config", [node::config().into_bytes()]);
+    let limits = config((samples::NETWORK, samples::PROVIDER)) + "[limits]\nidle_ms_max = 5\n";
+    corpus.add("agent_config", [limits.into_bytes()]);
     corpus.add(
         "hardware_class",
         [assay_hw_profiles::DEMO_CLASS.as_bytes().to_vec()],
     );
     corpus.add("agreement_memory", memory());
-    let more = [assay_fuzz::ima::seeds(), assay_fuzz::snp::seeds()];
+    let more = [
+        assay_fuzz::appraise::seeds(),
+        assay_fuzz::ima::seeds(),
+        assay_fuzz::snp::seeds(),
+        assay_fuzz::tpm::seeds(),
+    ];
     for (target, seeds) in more.into_iter().flatten() {
         corpus.add(target, seeds);
     }
+    let seeded: BTreeSet<&str> = corpus.0.keys().copied().collect();
+    assert_eq!(seeded, targets(), "every target needs a seed");
+    corpus.write(&dir);
 }
 
 fn bytes(samples: Vec<Sample>) -> impl Iterator<Item = Vec<u8>> {
     samples.into_iter().map(|sample| sample.bytes)
 }
 
-fn objects(corpus: &Corpus) {
+fn objects(corpus: &mut Corpus) {
     let payloads = || bytes(samples::signed()).map(|signed| split(&signed).payload);
     corpus.add(
         "cbor",
@@ -106,21 +125,17 @@ fn vendor(signed: &[u8]) -> Vec<u8> {
     }
 }
 
-fn tpm(corpus: &Corpus) {
-    let node = SoftNode::shared();
-    let log = node::good_log();
-    let evidence = node.evidence(&log);
-    let appraisal = node
-        .verify(&evidence, Mode::Verify)
-        .expect("the seed is genuine");
-    assert_eq!(appraisal.tier, 1, "{:?}", appraisal.checks);
-    let quote = node.quote(&samples::claims(), &[]);
-    let mut sized = (node.ak_public.len() as u16).to_be_bytes().to_vec();
-    sized.extend(&node.ak_public);
-    corpus.add("tpm_signature", [node.sign(&quote)]);
+fn tpm(corpus: &mut Corpus) {
+    let node = node::node();
+    let [log, _] = node::logs();
+    let values = node.pcrs();
+    let quote = node.ak.attest(&[7; 32], (QUOTED, &values), &node.clock, 7);
+    let public = node.ak.public();
+    let sized = [&(public.len() as u16).to_be_bytes()[..], &public].concat();
+    corpus.add("tpm_signature", [node.ak.sign(&quote)]);
     corpus.add("tpm_attest", [quote]);
-    corpus.add("tpm_public", [node.ak_public.clone(), sized]);
-    corpus.add("eventlog", [log.clone()]);
+    corpus.add("tpm_public", [public, sized]);
+    corpus.add("eventlog", [log, node.boot.log(Banks::Sha1AndSha256)]);
     corpus.add("eventlog_claims", assay_fuzz::eventlog::logs());
     let [_, variable, _] = assay_fuzz::eventlog::variables();
     corpus.add(
@@ -128,11 +143,9 @@ fn tpm(corpus: &Corpus) {
         [variable, assay_fuzz::eventlog::list()],
     );
     corpus.add("ek_certificate", [include_bytes!("../ek/ek.der").to_vec()]);
-    corpus.add("appraise", [evidence]);
-    corpus.add("appraise_event_log", [log]);
 }
 
-fn archive(corpus: &Corpus) {
+fn archive(corpus: &mut Corpus) {
     let (key, hypernode) = (samples::key(), samples::hypernode());
     let origin = checkpoint::origin(&samples::NETWORK, &hypernode);
     let statement = Checkpoint {

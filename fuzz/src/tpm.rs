@@ -1,7 +1,6 @@
 //! TPM quotes as a whole, their PCR files and clocks.
 
-use crate::node::SoftNode;
-use crate::samples;
+use crate::node::{ak, node};
 use assay_appraisal::checks::{Checks, Mode};
 use assay_appraisal::clock::{Reenrolment, same_tpm, step};
 use assay_appraisal::crypto::verifying_key::{LegacyKey, Verifier};
@@ -12,14 +11,7 @@ use assay_appraisal::tpm::attest::{self, ClockInfo};
 use assay_appraisal::tpm::public;
 use assay_cli::pcrs;
 use assay_protocol::ids::{Digest, UnixMs};
-use std::sync::LazyLock;
-
-fn key() -> &'static AttestationKey {
-    static KEY: LazyLock<AttestationKey> = LazyLock::new(|| {
-        AttestationKey::from_bytes(&SoftNode::shared().ak_public).expect("an attestation key")
-    });
-    &KEY
-}
+use assay_testbed::soft_node::QUOTED;
 
 /// A quote the node's key really signed, whatever it says: two bytes of size, TPMS_ATTEST, then PCR values. Stopping at
 /// the first failure and explaining all of them must come to the same end.
@@ -37,14 +29,14 @@ pub fn tpm_quote(data: &[u8]) {
         .zip(0..32)
         .map(|(value, index)| ((HashAlg::Sha256, index), value.to_vec()))
         .collect();
-    let signature = SoftNode::shared().sign(attest);
+    let signature = node().ak.sign(attest);
     let received = Received {
         attest,
         signature: &signature,
         pcrs: &pcrs,
     };
-    let legacy = LegacyKey(key().key());
-    let keys: [&dyn Verifier; 3] = [key().key(), key().verifying_key(), &legacy];
+    let legacy = LegacyKey(ak().key());
+    let keys: [&dyn Verifier; 3] = [ak().key(), ak().verifying_key(), &legacy];
     for key in keys {
         let expected = Expected {
             key,
@@ -128,9 +120,9 @@ fn clock(bytes: &[u8]) -> Option<(UnixMs, ClockInfo)> {
 
 /// The first corpus of each target here.
 pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
-    let node = SoftNode::shared();
+    let node = node();
     let values: Vec<(u8, Digest)> = (0..15).map(|index| (index, Digest([index; 32]))).collect();
-    let attest = node.quote(&samples::claims(), &values);
+    let attest = node.ak.attest(&[7; 32], (QUOTED, &values), &node.clock, 7);
     let plain: Vec<u8> = values.iter().flat_map(|(_, value)| value.0).collect();
     let json: Vec<String> = values
         .iter()
@@ -141,7 +133,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let clocks = [[1u8; 17], [2; 17], [3; 17]].concat();
     vec![
         ("tpm_quote", vec![quoted]),
-        ("tpm_ak_rules", vec![node.ak_public.clone()]),
+        ("tpm_ak_rules", vec![node.ak.public()]),
         (
             "pcr_file",
             vec![pcrs::write_serialized(&values), plain, json.into_bytes()],
