@@ -5,6 +5,9 @@
 //! bytes, bounded depth, and no allocation that the input's own length does not pay for.
 
 use crate::limits::CBOR_DEPTH_MAX;
+use core::fmt;
+use std::borrow::Cow;
+use std::rc::Rc;
 
 /// A CBOR value of the deterministic subset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,12 +184,12 @@ impl Value {
 }
 
 fn write_map(out: &mut Vec<u8>, entries: &[(Value, Value)]) {
+    head(out, 5, entries.len() as u64);
     let mut encoded: Vec<(Vec<u8>, &Value)> = entries
         .iter()
         .map(|(key, value)| (key.encode(), value))
         .collect();
     encoded.sort_by(|a, b| a.0.cmp(&b.0));
-    head(out, 5, encoded.len() as u64);
     for (key, value) in encoded {
         out.extend_from_slice(&key);
         value.write(out);
@@ -335,17 +338,46 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Where a value is in its schema; put into words only when an error needs them.
+#[derive(Clone)]
+struct Place(Rc<Step>);
+
+enum Step {
+    Root(Cow<'static, str>),
+    Key(Place, i64),
+    TextKey(Place, String),
+    Item(Place, usize),
+}
+
+impl Place {
+    fn of(step: Step) -> Self {
+        Self(Rc::new(step))
+    }
+}
+
+/// No deeper than what the decoder accepts.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_ref() {
+            Step::Root(what) => f.write_str(what),
+            Step::Key(place, key) => write!(f, "{place}.{key}"),
+            Step::TextKey(place, key) => write!(f, "{place}.{key}"),
+            Step::Item(place, index) => write!(f, "{place}[{index}]"),
+        }
+    }
+}
+
 /// Reads a value of the schema named `what`: typed access with named errors.
 pub struct Field {
-    what: String,
+    what: Place,
     value: Value,
 }
 
 impl Field {
     /// Starts reading `value` as `what`.
-    pub fn new(what: impl Into<String>, value: Value) -> Self {
+    pub fn new(what: impl Into<Cow<'static, str>>, value: Value) -> Self {
         Self {
-            what: what.into(),
+            what: Place::of(Step::Root(what.into())),
             value,
         }
     }
@@ -353,7 +385,7 @@ impl Field {
     fn wrong<T>(self, expected: impl Into<String>) -> Result<T, CborError> {
         let actual = self.value.kind();
         Err(CborError::Schema {
-            what: self.what,
+            what: self.what.to_string(),
             expected: expected.into(),
             actual,
         })
@@ -424,7 +456,10 @@ impl Field {
         match self.value {
             Value::Array(items) if items.len() <= max => {
                 let what = self.what;
-                let named = |(i, value)| Field::new(format!("{what}[{i}]"), value);
+                let named = |(index, value)| Field {
+                    what: Place::of(Step::Item(what.clone(), index)),
+                    value,
+                };
                 Ok(items.into_iter().enumerate().map(named).collect())
             }
             _ => self.wrong(format!("an array of at most {max} items")),
@@ -437,7 +472,7 @@ impl Field {
         let items = self.array(N)?;
         let count = items.len();
         items.try_into().map_err(|_| CborError::Schema {
-            what,
+            what: what.to_string(),
             expected: format!("an array of {N} items"),
             actual: format!("{count} items"),
         })
@@ -480,39 +515,42 @@ impl Field {
 
 /// A map being read: each key is taken once, and [`Fields::end`] refuses what was not asked for.
 pub struct Fields {
-    what: String,
+    what: Place,
     entries: Vec<(Value, Value)>,
 }
 
 impl Fields {
     /// Takes the value of a required key.
     pub fn take(&mut self, key: i64) -> Result<Field, CborError> {
-        self.take_value(&Value::int(key), &key.to_string())
+        let found = self.remove(|listed| *listed == Value::int(key));
+        let value = found.ok_or_else(|| self.missing(key))?;
+        let what = Place::of(Step::Key(self.what.clone(), key));
+        Ok(Field { what, value })
     }
 
     /// Takes the value of a required text key.
     pub fn take_text(&mut self, key: &str) -> Result<Field, CborError> {
-        self.take_value(&Value::text(key), key)
-    }
-
-    fn take_value(&mut self, key: &Value, name: &str) -> Result<Field, CborError> {
-        self.optional_value(key, name)
-            .ok_or_else(|| CborError::Schema {
-                what: self.what.clone(),
-                expected: format!("key {name}"),
-                actual: "no such key".into(),
-            })
+        self.optional_text(key).ok_or_else(|| self.missing(key))
     }
 
     /// Takes the value of a text key that may be absent.
     pub fn optional_text(&mut self, key: &str) -> Option<Field> {
-        self.optional_value(&Value::text(key), key)
+        let value = self.remove(|listed| matches!(listed, Value::Text(text) if text == key))?;
+        let what = Place::of(Step::TextKey(self.what.clone(), key.into()));
+        Some(Field { what, value })
     }
 
-    fn optional_value(&mut self, key: &Value, name: &str) -> Option<Field> {
-        let at = self.entries.iter().position(|(k, _)| k == key)?;
-        let (_, value) = self.entries.swap_remove(at);
-        Some(Field::new(format!("{}.{name}", self.what), value))
+    fn remove(&mut self, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
+        let at = self.entries.iter().position(|(key, _)| is_it(key))?;
+        Some(self.entries.swap_remove(at).1)
+    }
+
+    fn missing(&self, key: impl fmt::Display) -> CborError {
+        CborError::Schema {
+            what: self.what.to_string(),
+            expected: format!("key {key}"),
+            actual: "no such key".into(),
+        }
     }
 
     /// Succeeds when every key was taken.
@@ -520,7 +558,7 @@ impl Fields {
         match self.entries.first() {
             None => Ok(()),
             Some((key, _)) => Err(CborError::Schema {
-                what: self.what,
+                what: self.what.to_string(),
                 expected: "no further key".into(),
                 actual: key.kind(),
             }),

@@ -229,6 +229,16 @@ mod tests {
     }
 
     #[test]
+    fn brief_checks_stop_as_others_do_and_never_say_that_all_passed() {
+        let mut brief = Checks::brief();
+        brief.equal("one", 1, 1).unwrap();
+        assert!(brief.list().is_empty() && !brief.passed());
+        let stopped = brief.equal("two", 1, 2).unwrap_err();
+        assert_eq!(stopped.to_string(), "two: expected 1, got 2");
+        assert!(brief.record("three", Outcome::Undecided, "x", "y").is_err());
+    }
+
+    #[test]
     fn undecided_stops_verification() {
         let mut checks = Checks::new(Mode::Verify);
         assert!(checks.record("a", Outcome::Undecided, "b", "c").is_err());

@@ -1,6 +1,7 @@
 //! Each wrong part of a quote, refused by its own check.
 
 use super::*;
+use crate::checks::Mode;
 use crate::tpm::attest::tests::{encode, sample};
 use crate::tpm::signature::tests::SoftAk;
 

@@ -102,3 +102,30 @@ fn entry(spki: &[u8], how: (Scheme, Form, Sha1), message: &[u8], signature: &[u8
         signature,
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Ca;
+    use super::*;
+    use crate::tpm::algorithm::HashAlg;
+
+    #[test]
+    fn a_key_is_decoded_once_for_each_scheme_and_never_taken_for_another() {
+        let how = (Scheme::Ecdsa(HashAlg::Sha256), Form::Der);
+        let cache = SignatureCache::new();
+        let decoded = |ca: &Ca, how| {
+            let spki = ca.spki();
+            let key = PublicKey::from_spki(&spki).unwrap();
+            cache.decoded((&key, &spki), how)
+        };
+        let (one, two) = (Ca::new("One"), Ca::new("Two"));
+        let key = decoded(&one, how).unwrap();
+        assert!(Arc::ptr_eq(&key, &decoded(&one, how).unwrap()));
+        assert_ne!(key, decoded(&two, how).unwrap());
+        let other = (Scheme::Ecdsa(HashAlg::Sha384), Form::Der);
+        assert_ne!(key, decoded(&one, other).unwrap());
+        let sha1 = (Scheme::Ecdsa(HashAlg::Sha1), Form::Der);
+        assert!(decoded(&one, sha1).is_err());
+        assert!(cache.is_empty(), "a decoded key is no verified signature");
+    }
+}
