@@ -31,7 +31,7 @@ pub fn ima_list(data: &[u8]) {
     assert_eq!(explained.summary(), &replayed.summary);
     let policy = Policy {
         allowlist: Some(&ALLOWLIST),
-        contents: None,
+        contents: &[],
         keyring: Some(&KEYRING),
         violations: Violations::Tolerated,
         aggregate: AggregateRule::UnlessNotQuoted,

@@ -199,8 +199,12 @@ fn a_refused_constraint_is_named() {
     eight_unused.value[2] = 8;
     assert_eq!(actual(vec![]), "no CA");
     assert_eq!(
+        actual(vec![ca(Some(0)), Extension::key_usage(0x80)]),
+        "keyUsage digitalSignature without keyCertSign"
+    );
+    assert_eq!(
         actual(vec![ca(Some(0)), eight_unused]),
-        "keyUsage without keyCertSign"
+        "keyUsage: expected 0 to 7 unused bits, got 8"
     );
     let mut case = Case::genoa();
     case.ark(|spec| spec.extensions = vec![ca(Some(0))]);
