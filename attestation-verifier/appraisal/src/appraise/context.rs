@@ -52,7 +52,7 @@ pub(super) enum Ima {
     /// It does not explain PCR 10, and why.
     Unexplained(String),
     /// It explains PCR 10; its entries were judged.
-    Judged(Judged),
+    Judged(Box<Judged>),
 }
 
 /// A list whose entries were judged by the class.
@@ -98,7 +98,10 @@ impl Ima {
         let judged = List::read(&bytes.0, None)
             .map(|list| list.following(position))
             .and_then(|list| judge(evidence, rules, position, &list));
-        judged.map_or_else(|error| Self::Unexplained(error.to_string()), Self::Judged)
+        match judged {
+            Ok(judged) => Self::Judged(Box::new(judged)),
+            Err(error) => Self::Unexplained(error.to_string()),
+        }
     }
 }
 
