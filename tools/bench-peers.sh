@@ -5,7 +5,7 @@
 # usage: tools/bench-peers.sh QUOTE_DIR SNP_DIR
 #   QUOTE_DIR  ak.pem, attest.bin, sig.bin, pcrs.bin (as tpm2_quote -o writes it), nonce.bin: RSA-2048, SHA-256
 #   SNP_DIR    report.bin, and the certificates as snpguest wants them: vcek.pem, ask.pem, ark.pem
-# KEYLIME_PYTHON, SNPGUEST: where those are (python3, snpguest). PROCESSOR: milan, genoa or turin (milan).
+# KEYLIME_PYTHON, SNPGUEST: where those are (python3, snpguest). RUNS: processes started for each (200). PROCESSOR: milan, genoa or turin (milan).
 set -euo pipefail
 
 quote=$(realpath "${1:?usage: $0 QUOTE_DIR SNP_DIR}")
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 python=${KEYLIME_PYTHON:-python3}
 snpguest=${SNPGUEST:-snpguest}
 processor=${PROCESSOR:-milan}
-runs=200
+runs=${RUNS:-200}
 missing=0
 
 ours() { # group, start of the line: microseconds
