@@ -4,6 +4,7 @@
 use crate::node::{self, Ima, Parts};
 use assay_appraisal::appraise::{Appraisal, Attest, Refused};
 use assay_appraisal::checks::{Mode, Outcome};
+use assay_appraisal::snp::cert_table::CertTable;
 use assay_protocol::cbor::{Field, Value, int_map};
 use assay_protocol::cose::{self, Payload as _, Signer as _};
 use assay_protocol::evidence::{self, Claims, SignedEvidence};
@@ -114,14 +115,15 @@ fn parts(data: &[u8]) -> Option<(Claims, evidence::VendorEvidence)> {
     let attached = unprotected.take(-70_002).ok()?.bytes(data.len()).ok()?;
     let mut vendor = vendor(claims.clone(), &attached)?.vendor().clone();
     if let Some(snp) = &mut vendor.snp {
-        let certificates = snp.certificates.clone();
-        if let Some(data) = snp.report.0.get_mut(0x50..0x90) {
+        let report = &mut snp.report.0;
+        if let Some(data) = report.get_mut(0x50..0x90) {
             data.copy_from_slice(&node::report_data());
         }
-        *snp = node::endorsed(usize::from(claims.clock.clock_ms as u8), &snp.report.0);
-        // Only a table of this process's own certificates can be right.
-        if certificates.0.len() < 24 {
-            snp.certificates = certificates;
+        let signed = node::endorsed(node::product_of(report), report);
+        // Certificates are of the process that made them, so that only a broken table is worth keeping.
+        snp.report = signed.report;
+        if CertTable::parse(&snp.certificates.0).is_ok() {
+            snp.certificates = signed.certificates;
         }
     }
     Some((claims, vendor))
@@ -208,6 +210,9 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         let bytes = node::evidence(&parts);
         let appraisal = genuine(&bytes);
         assert_eq!(appraisal.tier, tier, "{:?}", appraisal.checks);
+        let (claims, vendor) = self::parts(&bytes).expect("evidence");
+        let again = genuine(&node::sign(claims, vendor));
+        assert_eq!(again.tier, tier, "signed again: {:?}", again.checks);
         bytes
     });
     let reports =
