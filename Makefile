@@ -3,6 +3,7 @@
 #   make demo    one promise proven end to end, on this machine
 #   make test    everything that must hold before a change is merged
 #   make fuzz    a longer run of every fuzz target (FUZZ_SECONDS each, default 60)
+#   make mutants every check of the appraisal crate removed or inverted in turn (hours)
 #   make setup   only installs what the others need
 
 FUZZ_SECONDS ?= 60
@@ -14,7 +15,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 QUIET = $(if $(shell test -t 2 && echo terminal),,--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz clean
+.PHONY: help setup demo test fuzz mutants clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -32,6 +33,9 @@ test: setup
 
 fuzz: setup
 	@fuzz/run.sh $(FUZZ_SECONDS)
+
+mutants: setup
+	@tools/mutants.sh all
 
 clean:
 	cargo clean

@@ -4,6 +4,10 @@
 #   tools/mutants.sh changed [BASE]         those in lines changed since BASE (default: where this left main)
 #   tools/mutants.sh slice K/N              every Nth, from the Kth (0 is the first)
 #   tools/mutants.sh files PATTERN...       those of files, as 'snp/verify.rs' or 'x509/*'
+#   tools/mutants.sh ci                     what changed, or a fixed slice when nothing did: COUNT_MAX at most
+#
+# Prints how many were caught, ran into the time limit (which is caught too), did not compile, and were missed. Lists
+# are in target/mutants/mutants.out.
 #
 # What survives must be in .cargo/mutants.toml with its reason, or this fails. New files are not in a git diff before
 # `git add -N`. MUTANTS_MAX=COUNT bounds `changed`: beyond it an even sample is taken. MUTANTS_BASELINE=skip trusts
@@ -15,6 +19,9 @@ cd "$(dirname "$0")/.."
 readonly VERSION=27.1.0
 readonly CRATE=attestation-verifier/appraisal
 readonly OUT=$PWD/target/mutants
+readonly DIFF=$OUT/changed.diff
+# For `ci`: about 20 s each on two cores, and two minutes for what does not change.
+readonly COUNT_MAX=16
 # A mutant that loops dies here. The tests take 20 s on two cores.
 readonly TEST_SECONDS_MAX=${MUTANTS_TEST_SECONDS_MAX:-240}
 
@@ -75,25 +82,46 @@ report() {
   fi
 }
 
+# Leaves the difference to a commit in a file and says how many mutants it has.
+changed_since() { # base
+  git diff --no-ext-diff --src-prefix=a/ --dst-prefix=b/ "$1" -- "$CRATE/src" >"$DIFF"
+  if [[ -s $DIFF ]]; then count --in-diff "$DIFF"; else echo 0; fi
+}
+
 changed() { # [base]
-  local base diff=$OUT/changed.diff found max=${MUTANTS_MAX:-0}
+  local base found max=${MUTANTS_MAX:-0}
   base=${1:-$(merge_base)} || {
     echo "error: git knows no main to compare with" >&2
     echo "hint: tools/mutants.sh changed BASE, or a slice" >&2
-    return 65
+    return 1
   }
-  git diff --no-ext-diff --src-prefix=a/ --dst-prefix=b/ "$base" -- "$CRATE/src" >"$diff"
-  found=0
-  [[ ! -s $diff ]] || found=$(count --in-diff "$diff")
+  found=$(changed_since "$base")
   echo "$found mutants in what changed since $(git rev-parse --short "$base")"
   if ((found == 0)); then
     return
   elif ((max > 0 && found > max)); then
     local every=$(((found + max - 1) / max))
     echo "NOT ALL TESTED: every ${every}th of them, because there are more than $max"
-    run --in-diff "$diff" --sharding round-robin --shard "0/$every"
+    run --in-diff "$DIFF" --sharding round-robin --shard "0/$every"
   else
-    run --in-diff "$diff"
+    run --in-diff "$DIFF"
+  fi
+}
+
+slice() { # K/N
+  [[ $1 =~ ^[0-9]+/[1-9][0-9]*$ ]] || usage
+  run --sharding round-robin --shard "$1"
+}
+
+ci() {
+  local base
+  export MUTANTS_MAX=${MUTANTS_MAX:-$COUNT_MAX}
+  if base=$(merge_base) && (($(changed_since "$base") > 0)); then
+    changed "$base"
+  else
+    local of=$((($(count) + MUTANTS_MAX - 1) / MUTANTS_MAX))
+    echo "nothing to compare with, or no change in the crate: every ${of}th mutant"
+    slice "0/$of"
   fi
 }
 
@@ -133,7 +161,8 @@ fi
 case $mode in
   all) run ;;
   changed) changed "${asked[@]}" ;;
-  slice) run --sharding round-robin --shard "${asked[0]:?K/N}" ;;
+  slice) slice "${asked[0]:-}" ;;
+  ci) ci ;;
   files) files "${asked[@]}" ;;
   *) usage ;;
 esac

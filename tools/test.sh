@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that must hold, a line a stage. A stage's output goes to target/test-logs and is shown when it fails.
-# Two build sets: the dev profile (clippy, binaries, tests) and fuzz/target.
+# Three build sets: the dev profile (clippy, binaries, tests), target/mutants/build and fuzz/target.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,6 +45,10 @@ tests() {
   fi
 }
 
+mutants() { # the tests have just passed without any
+  MUTANTS_BASELINE=skip MUTANTS_TEST_SECONDS_MAX=120 tools/mutants.sh ci
+}
+
 stage 'format'              cargo fmt --all --check
 stage 'format fuzz'         cargo fmt --manifest-path fuzz/Cargo.toml --check
 stage 'clippy'              cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -53,6 +57,12 @@ stage 'build'               cargo build --workspace --bins --tests --locked
 stage 'foreign decoder'     foreign_decoder
 export ASSAY_FOREIGN_PYTHON=$venv/bin/python
 stage 'tests'               tests
+if tool mutants 27.1.0 >"$logs/tool-cargo-mutants.log" 2>&1; then
+  stage 'mutants'           mutants
+  grep -E '^(caught|timeout|unviable|missed|NOT ALL)|mutant' "$logs/mutants.log" | sed 's/^/    /'
+else
+  echo "==> mutants: NOT RUN, cargo-mutants cannot be installed; see target/test-logs/tool-cargo-mutants.log" >&2
+fi
 stage 'tool cargo-deny'     tool deny 0.20.2
 stage 'dependencies'        cargo deny --locked check bans licenses sources
 stage 'tool cargo-fuzz'     tool fuzz 0.13.2

@@ -281,6 +281,29 @@ mod tests {
         }
     }
 
+    /// Money is slashed on a proven failure: an answer beside the wrong question must not be one.
+    #[test]
+    fn only_an_answer_to_this_question_proves_a_failure() {
+        let proves = |answer: ChaseAnswer| outcome(answer).unwrap_err().proves_failure();
+        let with = |change: fn(&mut ChaseAnswer)| {
+            let mut bad = answer(&PLAN, None);
+            change(&mut bad);
+            bad
+        };
+        assert!(proves(with(|a| a.lanes[0].0[0] ^= 1)));
+        assert!(proves(with(|a| a.steps = 24)));
+        assert!(!proves(with(|a| a.nonce = Nonce([0; 32]))));
+        assert!(!proves(with(|a| a.node = NodeId([0; 32]))));
+        let other = cose::seal(answer(&PLAN, None), &SessionSigner::new(2));
+        let error = verify(&other, &expected(), &KEY).unwrap_err();
+        assert!(!error.proves_failure(), "{error}");
+        let plan = ChasePlan { lanes: 0, ..PLAN };
+        let none = ExpectedChase { plan, ..expected() };
+        let good = cose::seal(answer(&PLAN, None), &SessionSigner::new(1));
+        let error = verify(&good, &none, &KEY).unwrap_err();
+        assert!(!error.proves_failure(), "{error}");
+    }
+
     #[test]
     fn another_nonce_node_region_signer_or_key_fails() {
         let changed = |change: fn(&mut ChaseAnswer)| {

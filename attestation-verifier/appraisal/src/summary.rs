@@ -210,6 +210,26 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_counts_as_iops_only_when_every_passed_chase_does() {
+        let chased = |class, rate, iops| Outcome {
+            metrics: vec![
+                (metric::CHASE_READS_PER_S, rate),
+                (metric::CHASE_IS_IOPS, iops),
+            ],
+            ..outcome(OutcomeKind::Chase, 0, class, 0)
+        };
+        let pass = OutcomeClass::Pass;
+        let mut five: Vec<Outcome> = [5, 1, 4, 2, 3].map(|rate| chased(pass, rate, 1)).into();
+        let summary = chase(&five);
+        assert_eq!((summary.reads_per_s, summary.kind), (3, ChaseKind::Iops));
+        five[2] = chased(pass, 4, 0);
+        assert_eq!(chase(&five).kind, ChaseKind::Liveness);
+        let none_passed = [chased(OutcomeClass::Unreachable, 9, 1)];
+        assert_eq!(chase(&none_passed).kind, ChaseKind::Liveness);
+        assert_eq!(chase(&[]).kind, ChaseKind::Liveness);
+    }
+
+    #[test]
     fn regions_smaller_than_four_times_the_memory_prove_liveness_only() {
         assert_eq!(chase_kind(1 << 30, 1 << 32), ChaseKind::Iops);
         assert_eq!(chase_kind((1 << 30) + 1, 1 << 32), ChaseKind::Liveness);

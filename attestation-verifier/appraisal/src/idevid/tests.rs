@@ -99,6 +99,34 @@ fn a_good_identity_names_its_key_device_and_root() {
 }
 
 #[test]
+fn a_root_of_the_network_gives_its_standing() {
+    use assay_protocol::trust::{EkType, RootKind, TrustBundle, VendorRoot};
+    let root = VendorRoot {
+        name: "Maker".into(),
+        kind: RootKind::Test,
+        ek_type: EkType::Rsa2048,
+        firmware_min: 7,
+        sha256: assay_protocol::hash::digest(&[&ROOT]),
+        certificate: ROOT.clone(),
+        intermediates: Vec::new(),
+    };
+    let bundle = TrustBundle {
+        allowed_kinds: vec![RootKind::Test],
+        roots: vec![root],
+    };
+    let (iak, idevid, ak_public) = (&iak(), &idevid(), &ak_public(AK_ATTRIBUTES));
+    let identity = Identity {
+        iak,
+        idevid,
+        ak_public,
+    };
+    let roots = Roots::new(&bundle).unwrap();
+    let certified = certify(&identity, &roots, &Rules::at(AT)).unwrap();
+    let standing = certified.standing().unwrap();
+    assert_eq!((standing.kind, standing.firmware_min), (RootKind::Test, 7));
+}
+
+#[test]
 fn usages_that_are_not_there_do_not_count() {
     assert!(iak_with(&[module(SERIAL)]).is_ok());
     assert!(idevid_with(&[module(SERIAL)]).is_ok());

@@ -124,6 +124,9 @@ fn without_a_quote_claims_are_of_another_type() {
     let quoted = quoted(&honest());
     assert!(Replayed::against_values(&log, HashAlg::Sha384, &quoted).is_err());
     let replayed = Replayed::against_values(&log, BANK, &quoted).unwrap();
+    let values = log.replay(BANK).unwrap();
+    assert_eq!(replayed.value(4), values[&4]);
+    assert_eq!(replayed.value(23), log.initial(23, BANK));
     assert!(replayed.is_confirmed(7) && replayed.is_confirmed(13));
     let unquoted = Replayed::log_only(&log, BANK).unwrap();
     assert!(!unquoted.is_confirmed(7));
