@@ -315,7 +315,7 @@ fn evidence_of_a_bundle_is_appraised_with_its_enrolment_and_undecided_without() 
         .filter(|check| check["outcome"] == "fail")
         .map(|check| check["name"].as_str().unwrap())
         .collect();
-    assert_eq!(failed, ["reference-pcr-4"]);
+    assert_eq!(failed, ["reference-pcr-4", "tier"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod samples;
 use assay_protocol::cose::{self, Signer as _};
 use samples::Sample;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,13 +42,9 @@ fn verify(python: &Path, files: &[(String, Vec<u8>)]) -> Map<String, Value> {
 #[test]
 fn every_signed_object_verifies_and_says_what_we_meant() {
     let Some(python) = python() else { return };
-    let signed = samples::signed();
-    let files: Vec<_> = signed
-        .iter()
-        .map(|s| (s.rule.to_owned(), s.bytes.clone()))
-        .collect();
+    let files = named();
     let found = verify(&python, &files);
-    assert_eq!(found.len(), signed.len());
+    assert_eq!(found.len(), files.len());
     for (name, object) in &found {
         assert!(object.get("refused").is_none(), "{name}: {object}");
     }
@@ -75,7 +72,7 @@ fn every_signed_object_verifies_and_says_what_we_meant() {
 #[test]
 fn one_flipped_byte_anywhere_that_is_signed_is_refused() {
     let Some(python) = python() else { return };
-    let bad: Vec<_> = samples::signed().iter().flat_map(flipped).collect();
+    let bad: Vec<_> = named().iter().flat_map(flipped).collect();
     let found = verify(&python, &bad);
     assert_eq!(found.len(), bad.len());
     for (name, object) in &found {
@@ -83,18 +80,32 @@ fn one_flipped_byte_anywhere_that_is_signed_is_refused() {
     }
 }
 
+/// Every signed sample by its rule; the second of a rule is `rule-2`.
+fn named() -> Vec<(String, Vec<u8>)> {
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    let name = |sample: Sample| {
+        let count = seen.entry(sample.rule).or_default();
+        *count += 1;
+        let name = match count {
+            1 => sample.rule.to_owned(),
+            _ => format!("{}-{count}", sample.rule),
+        };
+        (name, sample.bytes)
+    };
+    samples::signed().into_iter().map(name).collect()
+}
+
 /// The object with one bit changed in its payload, in its signature and in its protected header.
-fn flipped(sample: &Sample) -> Vec<(String, Vec<u8>)> {
-    let parts = cose::split("sample", sample.bytes.len(), &sample.bytes).unwrap();
+fn flipped((rule, sealed): &(String, Vec<u8>)) -> Vec<(String, Vec<u8>)> {
+    let parts = cose::split("sample", sealed.len(), sealed).unwrap();
     let flip = |(name, part): (&str, &[u8])| {
-        let start = sample
-            .bytes
+        let start = sealed
             .windows(part.len())
             .position(|window| window == part)
             .unwrap();
-        let mut bytes = sample.bytes.clone();
+        let mut bytes = sealed.clone();
         bytes[start + part.len() - 1] ^= 1;
-        (format!("{}-{name}", sample.rule), bytes)
+        (format!("{rule}-{name}"), bytes)
     };
     [
         ("protected", parts.protected.as_slice()),

@@ -261,7 +261,7 @@ fn history_moves_beacons_on_and_a_void_epoch_keeps_states() {
 #[test]
 fn other_classes_than_the_network_s_are_refused() {
     let mut other = class();
-    other.schema = 2;
+    other.schema += 1;
     for classes in [vec![], vec![other.clone()], vec![class(), other]] {
         let error = History::new(&params(), classes).unwrap_err();
         assert!(matches!(error, HistoryError::Classes { .. }), "{error}");
