@@ -5,14 +5,15 @@
 use crate::boot_log::{Banks, MeasuredBoot, Variant};
 use crate::ima_list::ImaList;
 use assay_protocol::answers::ChainLink;
+use assay_protocol::class::{AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla};
 use assay_protocol::cose::Signer;
 use assay_protocol::evidence::{
     self, Claims, ImaClaim, SnpEvidence, TpmClock, VendorEvidence, claims_bytes, qualifying_data,
 };
 use assay_protocol::hash::{digest, sha256};
 use assay_protocol::ids::{
-    Address, AkName, Beacon, ChipId, Digest, Epoch, HyperNodeId, NetworkId, NodeId, Nonce,
-    SessionKey, UnixMs,
+    Address, AkName, Beacon, Bps, ChipId, Digest, Epoch, HyperNodeId, NetworkId, NodeId, Nonce,
+    Ppm, SessionKey, UnixMs,
 };
 use assay_protocol::item::Blob;
 use aws_lc_rs::rand::SystemRandom;
@@ -254,6 +255,41 @@ pub fn config((network, provider): (NetworkId, Address)) -> String {
          event_log = \"/l\"\n",
         "33".repeat(32)
     )
+}
+
+/// A class that asks little of the hardware, and `attestation` of the evidence.
+pub fn class(attestation: AttestationPolicy) -> HardwareClass {
+    HardwareClass {
+        schema: 2,
+        name: "soft".into(),
+        summary: String::new(),
+        hardware: Hardware {
+            cpu: String::new(),
+            cores: 1,
+            memory_mib: 1,
+            disk_gib: 1,
+            nic_mbps: 1,
+        },
+        sla: Sla {
+            availability_ppm: Ppm(1),
+            coverage_ppm_min: Ppm(1),
+            chase_reads_per_s_min: 1,
+            chase_liveness_reads_per_s_min: 1,
+        },
+        budget: Budget {
+            region_blocks: 64,
+            chase_lanes: 1,
+            chase_steps: 8,
+            chase_checkpoint_every: 8,
+            probe_attempts: 1,
+        },
+        money: Money {
+            collateral_gwei_min: 1,
+            reward_gwei_per_epoch: 1,
+            slash_bps: Bps(1),
+        },
+        attestation,
+    }
 }
 
 fn sized(bytes: &[u8]) -> Vec<u8> {

@@ -14,21 +14,20 @@ use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::x509::SignatureCache;
 use assay_protocol::cbor::Value;
 use assay_protocol::class::{
-    AttestationPolicy, Budget, ChassisPolicy, Hardware, HardwareClass, ImaPolicy, ImagePolicy,
-    Money, PcrReference, Sla, TcbFloor,
+    AttestationPolicy, ChassisPolicy, HardwareClass, ImaPolicy, ImagePolicy, PcrReference, TcbFloor,
 };
 use assay_protocol::cose::{self, Payload as _, Signer as _};
 use assay_protocol::evidence::{self, Claims, SignedEvidence, SnpEvidence};
 use assay_protocol::hash::sha256;
 use assay_protocol::ids::{
-    Address, Bps, ChipId, Digest, Digest384, HyperNodeId, NetworkId, NodeId, Nonce, Ppm, SessionKey,
+    Address, ChipId, Digest, Digest384, HyperNodeId, NetworkId, NodeId, Nonce, SessionKey,
 };
 use assay_protocol::item::Blob;
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use assay_protocol::trust::{RootKind, TrustBundle};
 use assay_testbed::boot_log::{self, MeasuredBoot, Variant};
 use assay_testbed::snp::{Certificates, Chip, Product, cert_table};
-use assay_testbed::soft_node::{SoftNode, config};
+use assay_testbed::soft_node::{self, SoftNode, config};
 use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED;
 use std::hint::black_box;
 use std::sync::LazyLock;
@@ -292,37 +291,7 @@ fn probe_guest(chip: Chip, vcek: &[u8]) -> Probe {
 }
 
 fn class(attestation: AttestationPolicy) -> HardwareClass {
-    let class = HardwareClass {
-        schema: 2,
-        name: "bench".into(),
-        summary: String::new(),
-        hardware: Hardware {
-            cpu: String::new(),
-            cores: 1,
-            memory_mib: 1,
-            disk_gib: 1,
-            nic_mbps: 1,
-        },
-        sla: Sla {
-            availability_ppm: Ppm(1),
-            coverage_ppm_min: Ppm(1),
-            chase_reads_per_s_min: 1,
-            chase_liveness_reads_per_s_min: 1,
-        },
-        budget: Budget {
-            region_blocks: 64,
-            chase_lanes: 1,
-            chase_steps: 8,
-            chase_checkpoint_every: 8,
-            probe_attempts: 1,
-        },
-        money: Money {
-            collateral_gwei_min: 1,
-            reward_gwei_per_epoch: 1,
-            slash_bps: Bps(1),
-        },
-        attestation,
-    };
+    let class = soft_node::class(attestation);
     assert_eq!(class.validate(), Ok(()));
     class
 }

@@ -12,13 +12,11 @@ use crate::tpm::public::tests::{AK_ATTRIBUTES, ecc_public};
 use crate::tpm::signature::tests::SoftAk;
 use crate::x509::SignatureCache;
 use assay_protocol::answers::ChainLink;
-use assay_protocol::class::{
-    AttestationPolicy, Budget, Hardware, HardwareClass, Money, PcrReference, Sla,
-};
+use assay_protocol::class::{AttestationPolicy, HardwareClass, PcrReference};
 use assay_protocol::cose::Signer;
 use assay_protocol::evidence::TpmClock;
 use assay_protocol::hash::digest;
-use assay_protocol::ids::{Address, Beacon, Bps, Digest, Epoch, NetworkId, Ppm, UnixMs};
+use assay_protocol::ids::{Address, Beacon, Digest, Epoch, NetworkId, UnixMs};
 use assay_protocol::item::Blob;
 use assay_protocol::trust::{RootKind, TrustBundle};
 
@@ -87,46 +85,11 @@ fn replay(log: &[u8]) -> Vec<(u8, Digest)> {
 }
 
 fn class(pcrs: &[(u8, Digest)]) -> HardwareClass {
-    let pinned = pcrs.iter().take(8);
-    HardwareClass {
-        schema: 2,
-        name: "test".into(),
-        summary: String::new(),
-        hardware: Hardware {
-            cpu: String::new(),
-            cores: 1,
-            memory_mib: 1,
-            disk_gib: 1,
-            nic_mbps: 1,
-        },
-        sla: Sla {
-            availability_ppm: Ppm(1),
-            coverage_ppm_min: Ppm(1),
-            chase_reads_per_s_min: 1,
-            chase_liveness_reads_per_s_min: 1,
-        },
-        budget: Budget {
-            region_blocks: 64,
-            chase_lanes: 1,
-            chase_steps: 8,
-            chase_checkpoint_every: 8,
-            probe_attempts: 1,
-        },
-        money: Money {
-            collateral_gwei_min: 1,
-            reward_gwei_per_epoch: 1,
-            slash_bps: Bps(1),
-        },
-        attestation: AttestationPolicy::of_pcrs(
-            1,
-            pinned
-                .map(|(index, value)| PcrReference {
-                    index: *index,
-                    allowed: vec![*value],
-                })
-                .collect(),
-        ),
-    }
+    let pinned = pcrs.iter().take(8).map(|(index, value)| PcrReference {
+        index: *index,
+        allowed: vec![*value],
+    });
+    assay_testbed::soft_node::class(AttestationPolicy::of_pcrs(1, pinned.collect()))
 }
 
 impl Node {
