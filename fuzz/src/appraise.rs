@@ -131,7 +131,8 @@ fn parts(data: &[u8]) -> Option<(Claims, evidence::VendorEvidence)> {
 
 fn vendor(claims: Claims, attached: &[u8]) -> Option<SignedEvidence> {
     let session = &node::node().session;
-    let extra = [(-70_001, digest(&[attached]).to_value())];
+    let digest = digest(&[attached]);
+    let extra = [(-70_001, digest.to_value())];
     let unprotected = int_map([(-70_002, Value::bytes(attached))]);
     let sealed = cose::seal_with(claims, session, &extra, unprotected);
     evidence::open(sealed.bytes(), &session.public_key()).ok()

@@ -19,7 +19,7 @@ fn tag(number: u64, inner: Value) -> Value {
     Value::Tag(number, Box::new(inner))
 }
 
-fn list(items: impl IntoIterator<Item = Value>) -> Value {
+fn list<'a>(items: impl IntoIterator<Item = Value<'a>>) -> Value<'a> {
     Value::Array(items.into_iter().collect())
 }
 
@@ -94,9 +94,9 @@ fn sign(payload: &[u8]) -> Vec<u8> {
     let header = int_map([
         (1, Value::int(-8)),
         (3, Value::text("application/rim+cbor")),
-        (8, Value::Bytes(meta)),
+        (8, Value::bytes(meta)),
     ]);
-    let (protected, payload) = (Value::Bytes(header.encode()), Value::bytes(payload));
+    let (protected, payload) = (Value::bytes(header.encode()), Value::bytes(payload));
     let context = Value::text("Signature1");
     let message = list([
         context,
@@ -115,7 +115,6 @@ fn sign(payload: &[u8]) -> Vec<u8> {
 /// Unsigned manifests of both kinds: PCR values and AMD's profile.
 pub fn manifests() -> Vec<Vec<u8>> {
     let digest = |algorithm, size| list([Value::Uint(algorithm), Value::bytes(vec![7; size])]);
-    let measured = |key: Value, values: Value| int_map([(0, key), (1, values)]);
     let digests = |algorithm, size| int_map([(2, list([digest(algorithm, size)]))]);
     let registers = Value::Map(vec![(Value::text("PCR7"), list([digest(1, 32)]))]);
     let every = int_map([
@@ -156,6 +155,10 @@ pub fn manifests() -> Vec<Vec<u8>> {
     ]
 }
 
+fn measured<'a>(key: Value<'a>, values: Value<'a>) -> Value<'a> {
+    int_map([(0, key), (1, values)])
+}
+
 fn manifest(environment: Value, measurements: Value, further: Vec<(i64, Value)>) -> Vec<u8> {
     let triples = int_map([(0, list([list([environment, measurements])]))]);
     let comid = int_map([(1, int_map([(0, Value::text("tag"))])), (4, triples)]);
@@ -163,7 +166,7 @@ fn manifest(environment: Value, measurements: Value, further: Vec<(i64, Value)>)
     let window = int_map([(0, time(0)), (1, time(u64::from(u32::MAX)))]);
     let mut corim = vec![
         (0, Value::text("id")),
-        (1, list([tag(506, Value::Bytes(comid.encode()))])),
+        (1, list([tag(506, Value::bytes(comid.encode()))])),
         (4, window),
     ];
     corim.extend(further);
@@ -178,7 +181,7 @@ pub fn cose_objects() -> Vec<Vec<u8>> {
         (-2, Value::bytes([1; 32])),
         (-3, Value::bytes([2; 32])),
     ]);
-    let protected = Value::Bytes(int_map([(1, Value::int(-8))]).encode());
+    let protected = Value::bytes(int_map([(1, Value::int(-8))]).encode());
     let empty = || Value::Map(Vec::new());
     let signature = list([protected, empty(), Value::bytes([0; 64])]);
     let several = list([

@@ -126,7 +126,8 @@ pub fn evidence_claims(data: &[u8]) {
 
 /// The CMW collection, under a signature that covers it.
 pub fn evidence_vendor(data: &[u8]) {
-    let (key, extra) = (samples::key(), [(-70_001, digest(&[data]).to_value())]);
+    let (key, digest) = (samples::key(), digest(&[data]));
+    let extra = [(-70_001, digest.to_value())];
     let unprotected = int_map([(-70_002, Value::bytes(data))]);
     let sealed = cose::seal_with(samples::claims(), &key, &extra, unprotected);
     if let Ok(opened) = evidence::open(sealed.bytes(), &key.public_key()) {

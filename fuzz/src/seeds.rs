@@ -92,7 +92,7 @@ fn bytes(samples: Vec<Sample>) -> impl Iterator<Item = Vec<u8>> {
 }
 
 fn objects(corpus: &mut Corpus) {
-    let payloads = || bytes(samples::signed()).map(|signed| split(&signed).payload);
+    let payloads = || bytes(samples::signed()).map(|signed| split(&signed).payload.into_owned());
     corpus.add(
         "cbor",
         bytes(samples::signed()).chain(bytes(samples::records())),
@@ -111,14 +111,14 @@ fn objects(corpus: &mut Corpus) {
     corpus.add("board_objects", bytes(samples::signed()).chain(payloads()));
 }
 
-fn split(signed: &[u8]) -> cose::Parts {
+fn split(signed: &[u8]) -> cose::Parts<'_> {
     cose::split("seed", signed.len(), signed).expect("a signed sample")
 }
 
 fn vendor(signed: &[u8]) -> Vec<u8> {
     match split(signed).unprotected {
         Value::Map(entries) => match entries.into_iter().next() {
-            Some((_, Value::Bytes(collection))) => collection,
+            Some((_, Value::Bytes(collection))) => collection.into_owned(),
             other => panic!("no CMW collection: {other:?}"),
         },
         other => panic!("no unprotected header: {other:?}"),

@@ -5,27 +5,30 @@
 //! bytes, bounded depth, and no allocation that the input's own length does not pay for.
 
 use crate::limits::CBOR_DEPTH_MAX;
+use core::cmp::Ordering;
 use core::fmt;
 use std::borrow::Cow;
-use std::rc::Rc;
 
-/// A CBOR value of the deterministic subset.
+/// Room made for an array or map before its items come: what is announced is not believed.
+const RESERVED_ITEMS_MAX: usize = 16;
+
+/// A CBOR value of the deterministic subset. It borrows the strings of what it was decoded from, or is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum Value<'a> {
     /// Major type 0.
     Uint(u64),
     /// Major type 1; the value is −1 − n.
     Nint(u64),
     /// Major type 2.
-    Bytes(Vec<u8>),
+    Bytes(Cow<'a, [u8]>),
     /// Major type 3.
-    Text(String),
+    Text(Cow<'a, str>),
     /// Major type 4.
-    Array(Vec<Value>),
+    Array(Vec<Value<'a>>),
     /// Major type 5; order of entries does not matter when encoding.
-    Map(Vec<(Value, Value)>),
+    Map(Vec<(Value<'a>, Value<'a>)>),
     /// Major type 6.
-    Tag(u64, Box<Value>),
+    Tag(u64, Box<Value<'a>>),
     /// Simple values 20 and 21.
     Bool(bool),
     /// Simple value 22.
@@ -82,16 +85,16 @@ pub enum CborError {
     },
 }
 
-impl Value {
+impl<'a> Value<'a> {
     /// Encodes deterministically.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.encoded_len());
         self.write(&mut out);
         out
     }
 
     /// Decodes exactly one item that fills `bytes`.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, CborError> {
         let mut reader = Reader { bytes, at: 0 };
         let value = reader.value(0)?;
         match bytes.len().saturating_sub(reader.at) {
@@ -101,7 +104,11 @@ impl Value {
     }
 
     /// Decodes after checking the length against the cap of `what`.
-    pub fn decode_bounded(what: &'static str, max: usize, bytes: &[u8]) -> Result<Self, CborError> {
+    pub fn decode_bounded(
+        what: &'static str,
+        max: usize,
+        bytes: &'a [u8],
+    ) -> Result<Self, CborError> {
         if bytes.len() > max {
             let actual = bytes.len();
             return Err(CborError::Oversize { what, max, actual });
@@ -118,13 +125,13 @@ impl Value {
         }
     }
 
-    /// A byte string.
+    /// A byte string that is a copy; one that borrows is made by the variant itself.
     pub fn bytes(value: impl AsRef<[u8]>) -> Self {
-        Self::Bytes(value.as_ref().to_vec())
+        Self::Bytes(Cow::Owned(value.as_ref().to_vec()))
     }
 
-    /// A text string.
-    pub fn text(value: impl Into<String>) -> Self {
+    /// A text string, borrowed or owned.
+    pub fn text(value: impl Into<Cow<'a, str>>) -> Self {
         Self::Text(value.into())
     }
 
@@ -135,37 +142,71 @@ impl Value {
             Err(_) => {
                 let bytes = value.to_be_bytes();
                 let skip = bytes.iter().take_while(|b| **b == 0).count();
-                let digits = bytes.iter().skip(skip).copied().collect();
-                Self::Tag(2, Box::new(Self::Bytes(digits)))
+                let digits: Vec<u8> = bytes.iter().skip(skip).copied().collect();
+                Self::Tag(2, Box::new(Self::Bytes(digits.into())))
             }
         }
     }
 
     fn write(&self, out: &mut Vec<u8>) {
+        let (major, argument) = self.initial();
+        let head = Head::of(argument);
+        out.push(major << 5 | head.info);
+        out.extend_from_slice(head.following());
         match self {
-            Self::Uint(n) => head(out, 0, *n),
-            Self::Nint(n) => head(out, 1, *n),
-            Self::Bytes(bytes) => {
-                head(out, 2, bytes.len() as u64);
-                out.extend_from_slice(bytes);
-            }
-            Self::Text(text) => {
-                head(out, 3, text.len() as u64);
-                out.extend_from_slice(text.as_bytes());
-            }
-            Self::Array(items) => {
-                head(out, 4, items.len() as u64);
-                items.iter().for_each(|item| item.write(out));
-            }
+            Self::Bytes(bytes) => out.extend_from_slice(bytes),
+            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Array(items) => items.iter().for_each(|item| item.write(out)),
             Self::Map(entries) => write_map(out, entries),
-            Self::Tag(tag, inner) => {
-                head(out, 6, *tag);
-                inner.write(out);
-            }
-            Self::Bool(false) => out.push(0xf4),
-            Self::Bool(true) => out.push(0xf5),
-            Self::Null => out.push(0xf6),
+            Self::Tag(_, inner) => inner.write(out),
+            Self::Uint(_) | Self::Nint(_) | Self::Bool(_) | Self::Null => {}
         }
+    }
+
+    /// Bytes that [`Value::write`] adds.
+    fn encoded_len(&self) -> usize {
+        let content: usize = match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Text(text) => text.len(),
+            Self::Array(items) => items.iter().map(Self::encoded_len).sum(),
+            Self::Map(entries) => {
+                let of = |(key, value): &(Self, Self)| [key.encoded_len(), value.encoded_len()];
+                entries.iter().flat_map(of).sum()
+            }
+            Self::Tag(_, inner) => inner.encoded_len(),
+            Self::Uint(_) | Self::Nint(_) | Self::Bool(_) | Self::Null => 0,
+        };
+        let head = Head::of(self.initial().1);
+        content.saturating_add(head.following().len().saturating_add(1))
+    }
+
+    /// Major type and argument: what the encoding begins with.
+    fn initial(&self) -> (u8, u64) {
+        match self {
+            Self::Uint(n) => (0, *n),
+            Self::Nint(n) => (1, *n),
+            Self::Bytes(bytes) => (2, bytes.len() as u64),
+            Self::Text(text) => (3, text.len() as u64),
+            Self::Array(items) => (4, items.len() as u64),
+            Self::Map(entries) => (5, entries.len() as u64),
+            Self::Tag(tag, _) => (6, *tag),
+            Self::Bool(value) => (7, 20 + u64::from(*value)),
+            Self::Null => (7, 22),
+        }
+    }
+
+    /// The bytewise order of the encodings, which map keys are sorted by.
+    fn cmp_encoded(&self, other: &Self) -> Ordering {
+        // Shortest forms: of one major type, the lesser argument has the lesser encoding.
+        let by_head = self.initial().cmp(&other.initial());
+        by_head.then_with(|| match (self, other) {
+            (Self::Bytes(one), Self::Bytes(other)) => one.cmp(other),
+            (Self::Text(one), Self::Text(other)) => one.as_bytes().cmp(other.as_bytes()),
+            (Self::Array(_) | Self::Map(_) | Self::Tag(..), _) => {
+                self.encode().cmp(&other.encode())
+            }
+            _ => Ordering::Equal,
+        })
     }
 
     fn kind(&self) -> String {
@@ -183,31 +224,49 @@ impl Value {
     }
 }
 
-fn write_map(out: &mut Vec<u8>, entries: &[(Value, Value)]) {
-    head(out, 5, entries.len() as u64);
-    let mut encoded: Vec<(Vec<u8>, &Value)> = entries
-        .iter()
-        .map(|(key, value)| (key.encode(), value))
-        .collect();
-    encoded.sort_by(|a, b| a.0.cmp(&b.0));
-    for (key, value) in encoded {
-        out.extend_from_slice(&key);
+fn write_map(out: &mut Vec<u8>, entries: &[(Value<'_>, Value<'_>)]) {
+    let mut write = |(key, value): &(Value<'_>, Value<'_>)| {
+        key.write(out);
         value.write(out);
+    };
+    let in_order = |a: &(Value<'_>, _), b: &(Value<'_>, _)| a.0.cmp_encoded(&b.0).is_le();
+    if entries.is_sorted_by(in_order) {
+        return entries.iter().for_each(write);
     }
+    let mut sorted: Vec<_> = entries.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp_encoded(&b.0));
+    sorted.into_iter().for_each(&mut write);
 }
 
-fn head(out: &mut Vec<u8>, major: u8, n: u64) {
-    let major = major << 5;
-    let be = n.to_be_bytes();
-    let (info, from) = match n {
-        0..=23 => (n as u8, 8),
-        24..=0xff => (24, 7),
-        0x100..=0xffff => (25, 6),
-        0x1_0000..=0xffff_ffff => (26, 4),
-        _ => (27, 0),
-    };
-    out.push(major | info);
-    out.extend(be.iter().skip(from));
+/// The argument of an item in its shortest form (RFC 8949 section 3).
+struct Head {
+    /// Low five bits of the initial byte.
+    info: u8,
+    argument: [u8; 8],
+    /// Where in `argument` the bytes begin that follow the initial one.
+    from: usize,
+}
+
+impl Head {
+    fn of(n: u64) -> Self {
+        let (info, from) = match n {
+            0..=23 => (n as u8, 8),
+            24..=0xff => (24, 7),
+            0x100..=0xffff => (25, 6),
+            0x1_0000..=0xffff_ffff => (26, 4),
+            _ => (27, 0),
+        };
+        let argument = n.to_be_bytes();
+        Self {
+            info,
+            argument,
+            from,
+        }
+    }
+
+    fn following(&self) -> &[u8] {
+        self.argument.get(self.from..).unwrap_or_default()
+    }
 }
 
 struct Reader<'a> {
@@ -269,7 +328,7 @@ impl<'a> Reader<'a> {
             .ok_or(CborError::Truncated(self.at))
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, CborError> {
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, CborError> {
         if depth > CBOR_DEPTH_MAX {
             return Err(CborError::TooDeep);
         }
@@ -289,7 +348,7 @@ impl<'a> Reader<'a> {
             1 => Value::Nint(n),
             2 => {
                 let len = self.count(n)?;
-                Value::Bytes(self.take(len)?.to_vec())
+                Value::Bytes(Cow::Borrowed(self.take(len)?))
             }
             3 => self.text(at, n)?,
             4 => self.array(n, deeper)?,
@@ -298,30 +357,30 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn text(&mut self, at: usize, n: u64) -> Result<Value, CborError> {
+    fn text(&mut self, at: usize, n: u64) -> Result<Value<'a>, CborError> {
         let len = self.count(n)?;
         let bytes = self.take(len)?;
         core::str::from_utf8(bytes)
-            .map(|text| Value::Text(text.to_owned()))
+            .map(Value::text)
             .map_err(|_| CborError::NotDeterministic {
                 at,
                 why: "text is not UTF-8",
             })
     }
 
-    fn array(&mut self, n: u64, depth: usize) -> Result<Value, CborError> {
+    fn array(&mut self, n: u64, depth: usize) -> Result<Value<'a>, CborError> {
         let count = self.count(n)?;
         // A Value is larger than the byte that announced it, so grow as items really come.
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(count.min(RESERVED_ITEMS_MAX));
         for _ in 0..count {
             items.push(self.value(depth)?);
         }
         Ok(Value::Array(items))
     }
 
-    fn map(&mut self, n: u64, depth: usize) -> Result<Value, CborError> {
+    fn map(&mut self, n: u64, depth: usize) -> Result<Value<'a>, CborError> {
         let count = self.count(n)?;
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(count.min(RESERVED_ITEMS_MAX));
         let mut last: &[u8] = &[];
         for _ in 0..count {
             let from = self.at;
@@ -338,46 +397,76 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where a value is in its schema; put into words only when an error needs them.
-#[derive(Clone)]
-struct Place(Rc<Step>);
+/// Where a value is in its schema: kept as numbers, and put into words only when an error needs them.
+#[derive(Clone, Copy)]
+struct Place {
+    root: &'static str,
+    /// The last ones; what lies above them is left out.
+    steps: [Step; Self::STEPS],
+    depth: usize,
+}
 
+#[derive(Clone, Copy)]
 enum Step {
-    Root(Cow<'static, str>),
-    Key(Place, i64),
-    TextKey(Place, String),
-    Item(Place, usize),
+    Key(i64),
+    TextKey(&'static str),
+    Item(usize),
 }
 
 impl Place {
-    fn of(step: Step) -> Self {
-        Self(Rc::new(step))
+    /// No schema of ours is deeper.
+    const STEPS: usize = 6;
+
+    fn of(root: &'static str) -> Self {
+        Self {
+            root,
+            steps: [Step::Item(0); Self::STEPS],
+            depth: 0,
+        }
+    }
+
+    fn then(mut self, step: Step) -> Self {
+        match self.steps.get_mut(self.depth) {
+            Some(free) => *free = step,
+            None => {
+                self.steps.rotate_left(1);
+                let [.., last] = &mut self.steps;
+                *last = step;
+            }
+        }
+        self.depth = self.depth.saturating_add(1);
+        self
     }
 }
 
-/// No deeper than what the decoder accepts.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_ref() {
-            Step::Root(what) => f.write_str(what),
-            Step::Key(place, key) => write!(f, "{place}.{key}"),
-            Step::TextKey(place, key) => write!(f, "{place}.{key}"),
-            Step::Item(place, index) => write!(f, "{place}[{index}]"),
+        f.write_str(self.root)?;
+        if self.depth > Self::STEPS {
+            f.write_str("…")?;
         }
+        self.steps
+            .iter()
+            .take(self.depth)
+            .try_for_each(|step| match step {
+                Step::Key(key) => write!(f, ".{key}"),
+                Step::TextKey(key) => write!(f, ".{key}"),
+                Step::Item(index) => write!(f, "[{index}]"),
+            })
     }
 }
 
 /// Reads a value of the schema named `what`: typed access with named errors.
-pub struct Field {
+pub struct Field<'a> {
     what: Place,
-    value: Value,
+    value: Value<'a>,
 }
 
-impl Field {
+impl<'a> Field<'a> {
     /// Starts reading `value` as `what`.
-    pub fn new(what: impl Into<Cow<'static, str>>, value: Value) -> Self {
+    pub fn new(what: &'static str, value: Value<'a>) -> Self {
         Self {
-            what: Place::of(Step::Root(what.into())),
+            what: Place::of(what),
             value,
         }
     }
@@ -425,7 +514,7 @@ impl Field {
     }
 
     /// A byte string of at most `max` bytes.
-    pub fn bytes(self, max: usize) -> Result<Vec<u8>, CborError> {
+    pub fn bytes(self, max: usize) -> Result<Cow<'a, [u8]>, CborError> {
         match self.value {
             Value::Bytes(bytes) if bytes.len() <= max => Ok(bytes),
             _ => self.wrong(format!("a byte string of at most {max} bytes")),
@@ -434,17 +523,18 @@ impl Field {
 
     /// A byte string of exactly `N` bytes.
     pub fn fixed<const N: usize>(self) -> Result<[u8; N], CborError> {
-        match &self.value {
-            Value::Bytes(bytes) => match <[u8; N]>::try_from(bytes.as_slice()) {
-                Ok(fixed) => Ok(fixed),
-                Err(_) => self.wrong(format!("a byte string of {N} bytes")),
-            },
-            _ => self.wrong(format!("a byte string of {N} bytes")),
+        let fixed = match &self.value {
+            Value::Bytes(bytes) => <[u8; N]>::try_from(bytes.as_ref()).ok(),
+            _ => None,
+        };
+        match fixed {
+            Some(fixed) => Ok(fixed),
+            None => self.wrong(format!("a byte string of {N} bytes")),
         }
     }
 
     /// A text string of at most `max` bytes.
-    pub fn text(self, max: usize) -> Result<String, CborError> {
+    pub fn text(self, max: usize) -> Result<Cow<'a, str>, CborError> {
         match self.value {
             Value::Text(text) if text.len() <= max => Ok(text),
             _ => self.wrong(format!("text of at most {max} bytes")),
@@ -452,34 +542,43 @@ impl Field {
     }
 
     /// An array of at most `max` items.
-    pub fn array(self, max: usize) -> Result<Vec<Field>, CborError> {
+    pub fn array(
+        self,
+        max: usize,
+    ) -> Result<impl ExactSizeIterator<Item = Field<'a>> + use<'a>, CborError> {
+        let what = self.what;
         match self.value {
             Value::Array(items) if items.len() <= max => {
-                let what = self.what;
-                let named = |(index, value)| Field {
-                    what: Place::of(Step::Item(what.clone(), index)),
+                let named = move |(index, value)| Field {
+                    what: what.then(Step::Item(index)),
                     value,
                 };
-                Ok(items.into_iter().enumerate().map(named).collect())
+                Ok(items.into_iter().enumerate().map(named))
             }
             _ => self.wrong(format!("an array of at most {max} items")),
         }
     }
 
     /// An array of exactly `N` items.
-    pub fn tuple<const N: usize>(self) -> Result<[Field; N], CborError> {
-        let what = self.what.clone();
-        let items = self.array(N)?;
-        let count = items.len();
-        items.try_into().map_err(|_| CborError::Schema {
-            what: what.to_string(),
-            expected: format!("an array of {N} items"),
-            actual: format!("{count} items"),
-        })
+    pub fn tuple<const N: usize>(self) -> Result<[Field<'a>; N], CborError> {
+        let what = self.what;
+        let items = match self.value {
+            Value::Array(items) => <[Value<'a>; N]>::try_from(items).map_err(Value::Array),
+            other => Err(other),
+        };
+        let mut index = 0usize;
+        match items {
+            Ok(items) => Ok(items.map(|value| {
+                let what = what.then(Step::Item(index));
+                index = index.saturating_add(1);
+                Field { what, value }
+            })),
+            Err(value) => Field { what, value }.wrong(format!("an array of {N} items")),
+        }
     }
 
     /// A map, to be read key by key.
-    pub fn map(self) -> Result<Fields, CborError> {
+    pub fn map(self) -> Result<Fields<'a>, CborError> {
         match self.value {
             Value::Map(entries) => Ok(Fields {
                 what: self.what,
@@ -490,7 +589,7 @@ impl Field {
     }
 
     /// Exactly this value.
-    pub fn equals(self, expected: &Value) -> Result<(), CborError> {
+    pub fn equals(self, expected: &Value<'_>) -> Result<(), CborError> {
         if self.value == *expected {
             Ok(())
         } else {
@@ -499,7 +598,7 @@ impl Field {
     }
 
     /// `None` for null, else the field.
-    pub fn nullable(self) -> Option<Field> {
+    pub fn nullable(self) -> Option<Self> {
         if self.value == Value::Null {
             None
         } else {
@@ -508,39 +607,40 @@ impl Field {
     }
 
     /// The raw value.
-    pub fn into_value(self) -> Value {
+    pub fn into_value(self) -> Value<'a> {
         self.value
     }
 }
 
 /// A map being read: each key is taken once, and [`Fields::end`] refuses what was not asked for.
-pub struct Fields {
+pub struct Fields<'a> {
     what: Place,
-    entries: Vec<(Value, Value)>,
+    entries: Vec<(Value<'a>, Value<'a>)>,
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
     /// Takes the value of a required key.
-    pub fn take(&mut self, key: i64) -> Result<Field, CborError> {
-        let found = self.remove(|listed| *listed == Value::int(key));
+    pub fn take(&mut self, key: i64) -> Result<Field<'a>, CborError> {
+        let wanted = Value::int(key);
+        let found = self.remove(|listed| *listed == wanted);
         let value = found.ok_or_else(|| self.missing(key))?;
-        let what = Place::of(Step::Key(self.what.clone(), key));
+        let what = self.what.then(Step::Key(key));
         Ok(Field { what, value })
     }
 
     /// Takes the value of a required text key.
-    pub fn take_text(&mut self, key: &str) -> Result<Field, CborError> {
+    pub fn take_text(&mut self, key: &'static str) -> Result<Field<'a>, CborError> {
         self.optional_text(key).ok_or_else(|| self.missing(key))
     }
 
     /// Takes the value of a text key that may be absent.
-    pub fn optional_text(&mut self, key: &str) -> Option<Field> {
+    pub fn optional_text(&mut self, key: &'static str) -> Option<Field<'a>> {
         let value = self.remove(|listed| matches!(listed, Value::Text(text) if text == key))?;
-        let what = Place::of(Step::TextKey(self.what.clone(), key.into()));
+        let what = self.what.then(Step::TextKey(key));
         Some(Field { what, value })
     }
 
-    fn remove(&mut self, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
+    fn remove(&mut self, is_it: impl Fn(&Value<'a>) -> bool) -> Option<Value<'a>> {
         let at = self.entries.iter().position(|(key, _)| is_it(key))?;
         Some(self.entries.swap_remove(at).1)
     }
@@ -567,13 +667,9 @@ impl Fields {
 }
 
 /// A map with integer keys.
-pub fn int_map(entries: impl IntoIterator<Item = (i64, Value)>) -> Value {
-    Value::Map(
-        entries
-            .into_iter()
-            .map(|(key, value)| (Value::int(key), value))
-            .collect(),
-    )
+pub fn int_map<'a>(entries: impl IntoIterator<Item = (i64, Value<'a>)>) -> Value<'a> {
+    let keyed = |(key, value)| (Value::int(key), value);
+    Value::Map(entries.into_iter().map(keyed).collect())
 }
 
 #[cfg(test)]
@@ -581,12 +677,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn values() -> impl Strategy<Value = Value> {
+    fn values() -> impl Strategy<Value = Value<'static>> {
         let leaf = prop_oneof![
             any::<u64>().prop_map(Value::Uint),
             any::<u64>().prop_map(Value::Nint),
-            proptest::collection::vec(any::<u8>(), 0..40).prop_map(Value::Bytes),
-            "[a-z]{0,30}".prop_map(Value::Text),
+            proptest::collection::vec(any::<u8>(), 0..40)
+                .prop_map(|bytes| Value::Bytes(bytes.into())),
+            "[a-z]{0,30}".prop_map(Value::text),
             any::<bool>().prop_map(Value::Bool),
             Just(Value::Null),
         ];
@@ -601,7 +698,27 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_encoded_decodes_to_itself(value in values()) {
-            prop_assert_eq!(Value::decode(&value.encode()).unwrap(), value);
+            let bytes = value.encode();
+            prop_assert_eq!(bytes.len(), value.encoded_len());
+            prop_assert_eq!(Value::decode(&bytes).unwrap(), value);
+        }
+
+        #[test]
+        fn map_keys_are_written_in_the_order_of_their_encodings(
+            keys in proptest::collection::vec(values(), 0..8),
+        ) {
+            let map = Value::Map(keys.iter().map(|key| (key.clone(), Value::Null)).collect());
+            let mut expected: Vec<Vec<u8>> = keys.iter().map(Value::encode).collect();
+            expected.sort();
+            let unique = expected.is_sorted_by(|a, b| a < b);
+            let bytes = map.encode();
+            match Value::decode(&bytes) {
+                Ok(Value::Map(read)) => {
+                    let read: Vec<Vec<u8>> = read.iter().map(|(key, _)| key.encode()).collect();
+                    prop_assert_eq!(read, expected);
+                }
+                _ => prop_assert!(!unique),
+            }
         }
 
         #[test]
@@ -632,7 +749,8 @@ mod tests {
             ("5affffffff", "huge bytes"),
             ("", "empty"),
         ] {
-            assert!(Value::decode(&hex::decode(hex).unwrap()).is_err(), "{why}");
+            let bytes = hex::decode(hex).unwrap();
+            assert!(Value::decode(&bytes).is_err(), "{why}");
         }
         assert_eq!(Value::decode(&[0x81; 64]), Err(CborError::TooDeep));
     }
@@ -648,6 +766,25 @@ mod tests {
             "{error}"
         );
         assert!(fields.end().unwrap_err().to_string().contains("unsigned 9"));
+    }
+
+    #[test]
+    fn an_error_names_the_place_and_of_a_deep_one_its_end() {
+        let nested = |depth| (0..depth).fold(Value::Null, |inner, _| int_map([(7, inner)]));
+        let place = |depth| {
+            let mut field = Field::new("thing", nested(depth));
+            for _ in 0..depth {
+                field = field.map().unwrap().take(7).unwrap();
+            }
+            field.bool().unwrap_err().to_string()
+        };
+        assert!(place(6).starts_with("thing.7.7.7.7.7.7: "), "{}", place(6));
+        assert!(place(9).starts_with("thing….7.7.7.7.7.7: "), "{}", place(9));
+        let listed = Value::Array(vec![Value::Null, Value::Array(vec![Value::Null])]);
+        let [_, second] = Field::new("list", listed).tuple().unwrap();
+        let [inner] = second.tuple().unwrap();
+        let error = inner.uint::<u8>().unwrap_err().to_string();
+        assert!(error.starts_with("list[1][0]: "), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use crate::cbor::{CborError, Field, Value, int_map};
 use crate::hash::sha256;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use std::borrow::Cow;
 
 /// COSE algorithm number of EdDSA (RFC 9053).
 const ALG_EDDSA: i64 = -8;
@@ -34,9 +35,9 @@ pub trait Payload: Sized {
     /// Cap of the sealed object in bytes.
     const MAX_BYTES: usize;
     /// Deterministic CBOR of the object.
-    fn to_value(&self) -> Value;
+    fn to_value(&self) -> Value<'_>;
     /// Reads the object strictly.
-    fn from_field(field: Field) -> Result<Self, CborError>;
+    fn from_field(field: Field<'_>) -> Result<Self, CborError>;
     /// CWT `sub`: what the object speaks of, as text.
     fn subject(&self) -> String;
     /// CWT `iat`: Unix seconds, by the signer's clock.
@@ -108,19 +109,23 @@ impl<T> Authenticated<T> {
 }
 
 /// The four parts of a COSE_Sign1, structurally checked, nothing verified.
-pub struct Parts {
+pub struct Parts<'a> {
     /// Protected header bytes as received.
-    pub protected: Vec<u8>,
+    pub protected: Cow<'a, [u8]>,
     /// Unprotected header.
-    pub unprotected: Value,
+    pub unprotected: Value<'a>,
     /// Payload bytes as received.
-    pub payload: Vec<u8>,
+    pub payload: Cow<'a, [u8]>,
     /// Signature bytes.
-    pub signature: Vec<u8>,
+    pub signature: Cow<'a, [u8]>,
 }
 
 /// Splits a tagged COSE_Sign1 strictly.
-pub fn split(typ: &'static str, max_bytes: usize, bytes: &[u8]) -> Result<Parts, CoseError> {
+pub fn split<'a>(
+    typ: &'static str,
+    max_bytes: usize,
+    bytes: &'a [u8],
+) -> Result<Parts<'a>, CoseError> {
     let value = Value::decode_bounded(typ, max_bytes, bytes)?;
     let Value::Tag(TAG_SIGN1, inner) = value else {
         return Err(CoseError::Shape {
@@ -141,8 +146,9 @@ pub fn split(typ: &'static str, max_bytes: usize, bytes: &[u8]) -> Result<Parts,
 fn protected_header<T: Payload>(
     payload: &T,
     signer: &PublicKey,
-    extra: &[(i64, Value)],
+    extra: &[(i64, Value<'_>)],
 ) -> Vec<u8> {
+    let kid = sha256(&[signer]);
     let claims = int_map([
         (1, Value::text(format!("ed25519:{}", hex::encode(signer)))),
         (2, Value::text(payload.subject())),
@@ -150,7 +156,7 @@ fn protected_header<T: Payload>(
     ]);
     let mut entries = vec![
         (HEADER_ALG, Value::int(ALG_EDDSA)),
-        (HEADER_KID, Value::bytes(sha256(&[signer]))),
+        (HEADER_KID, Value::Bytes(kid[..].into())),
         (HEADER_CWT_CLAIMS, claims),
         (HEADER_TYP, Value::text(T::TYP)),
     ];
@@ -167,18 +173,18 @@ pub fn seal<T: Payload>(payload: T, signer: &dyn Signer) -> Authenticated<T> {
 pub fn seal_with<T: Payload>(
     payload: T,
     signer: &dyn Signer,
-    extra: &[(i64, Value)],
-    unprotected: Value,
+    extra: &[(i64, Value<'_>)],
+    unprotected: Value<'_>,
 ) -> Authenticated<T> {
     let key = signer.public_key();
     let protected = protected_header(&payload, &key, extra);
     let content = payload.to_value().encode();
     let signature = signer.sign(&to_be_signed(&protected, &content));
     let parts = Value::Array(vec![
-        Value::Bytes(protected),
+        Value::Bytes(protected.into()),
         unprotected,
-        Value::Bytes(content),
-        Value::bytes(signature),
+        Value::Bytes(content.into()),
+        Value::Bytes(signature[..].into()),
     ]);
     let bytes = Value::Tag(TAG_SIGN1, Box::new(parts)).encode();
     Authenticated {
@@ -200,10 +206,10 @@ pub fn open<T: Payload>(bytes: &[u8], signer: &PublicKey) -> Result<Authenticate
 
 /// Like [`open`], for parts already split and with the `extra` protected entries that must be there.
 pub fn open_parts<T: Payload>(
-    parts: Parts,
+    parts: Parts<'_>,
     bytes: &[u8],
     signer: &PublicKey,
-    extra: &[(i64, Value)],
+    extra: &[(i64, Value<'_>)],
 ) -> Result<Authenticated<T>, CoseError> {
     let payload = T::from_field(Field::new(T::TYP, Value::decode(&parts.payload)?))?;
     let expected = protected_header(&payload, signer, extra);
@@ -291,10 +297,10 @@ pub(crate) mod tests {
     impl Payload for Note {
         const TYP: &'static str = "application/vnd.assay.note+cbor";
         const MAX_BYTES: usize = 1024;
-        fn to_value(&self) -> Value {
+        fn to_value(&self) -> Value<'_> {
             int_map([(1, Value::Uint(self.0))])
         }
-        fn from_field(field: Field) -> Result<Self, CborError> {
+        fn from_field(field: Field<'_>) -> Result<Self, CborError> {
             let mut map = field.map()?;
             let note = Note(map.take(1)?.uint()?);
             map.end()?;

@@ -5,6 +5,7 @@ use crate::ids::{
     Address, AkName, Beacon, Bps, ChipId, Digest, Digest384, Epoch, HyperNodeId, Keccak, NetworkId,
     NodeId, Nonce, Ppm, RegionKey, Seed, SessionKey, Slot, Stake, UnixMs,
 };
+use std::borrow::Cow;
 
 /// Most items of any array; the length caps of the objects themselves bite earlier.
 const ARRAY_ITEMS_MAX: usize = 65_536;
@@ -14,9 +15,9 @@ const TEXT_BYTES_MAX: usize = 1_024;
 /// A type with one deterministic CBOR form.
 pub trait Item: Sized {
     /// Its CBOR value.
-    fn to_value(&self) -> Value;
+    fn to_value(&self) -> Value<'_>;
     /// Reads it strictly.
-    fn from_field(field: Field) -> Result<Self, CborError>;
+    fn from_field(field: Field<'_>) -> Result<Self, CborError>;
 
     /// Its deterministic encoding.
     fn encode(&self) -> Vec<u8> {
@@ -40,82 +41,80 @@ impl core::fmt::Debug for Blob {
 }
 
 impl Item for Blob {
-    fn to_value(&self) -> Value {
-        Value::Bytes(self.0.clone())
+    fn to_value(&self) -> Value<'_> {
+        Value::Bytes((&self.0).into())
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
-        field.bytes(usize::MAX).map(Self)
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
+        field
+            .bytes(usize::MAX)
+            .map(|bytes| Self(bytes.into_owned()))
     }
 }
 
 impl Item for String {
-    fn to_value(&self) -> Value {
-        Value::Text(self.clone())
+    fn to_value(&self) -> Value<'_> {
+        Value::text(self)
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
-        field.text(TEXT_BYTES_MAX)
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
+        field.text(TEXT_BYTES_MAX).map(Cow::into_owned)
     }
 }
 
 impl Item for bool {
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         Value::Bool(*self)
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         field.bool()
     }
 }
 
 impl Item for u128 {
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         Value::u128(*self)
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         field.u128()
     }
 }
 
 impl<T: Item> Item for Option<T> {
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         self.as_ref().map_or(Value::Null, Item::to_value)
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         field.nullable().map(T::from_field).transpose()
     }
 }
 
 impl<T: Item> Item for Vec<T> {
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         Value::Array(self.iter().map(Item::to_value).collect())
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
-        field
-            .array(ARRAY_ITEMS_MAX)?
-            .into_iter()
-            .map(T::from_field)
-            .collect()
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
+        field.array(ARRAY_ITEMS_MAX)?.map(T::from_field).collect()
     }
 }
 
 impl<A: Item, B: Item> Item for (A, B) {
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         Value::Array(vec![self.0.to_value(), self.1.to_value()])
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         let [a, b] = field.tuple()?;
         Ok((A::from_field(a)?, B::from_field(b)?))
     }
 }
 
 impl<A: Item, B: Item, C: Item> Item for (A, B, C) {
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         Value::Array(vec![
             self.0.to_value(),
             self.1.to_value(),
             self.2.to_value(),
         ])
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         let [a, b, c] = field.tuple()?;
         Ok((A::from_field(a)?, B::from_field(b)?, C::from_field(c)?))
     }
@@ -124,10 +123,10 @@ impl<A: Item, B: Item, C: Item> Item for (A, B, C) {
 macro_rules! unsigned {
     ($($t:ty),*) => {$(
         impl Item for $t {
-            fn to_value(&self) -> Value {
+            fn to_value(&self) -> Value<'_> {
                 Value::Uint(u64::from(*self))
             }
-            fn from_field(field: Field) -> Result<Self, CborError> {
+            fn from_field(field: Field<'_>) -> Result<Self, CborError> {
                 field.uint()
             }
         }
@@ -138,10 +137,10 @@ unsigned!(u8, u16, u32, u64);
 macro_rules! number {
     ($($t:ident),*) => {$(
         impl Item for $t {
-            fn to_value(&self) -> Value {
+            fn to_value(&self) -> Value<'_> {
                 self.0.to_value()
             }
-            fn from_field(field: Field) -> Result<Self, CborError> {
+            fn from_field(field: Field<'_>) -> Result<Self, CborError> {
                 Item::from_field(field).map(Self)
             }
         }
@@ -152,10 +151,10 @@ number!(Epoch, Slot, Stake, Ppm, Bps, UnixMs);
 macro_rules! fixed {
     ($($t:ident),*) => {$(
         impl Item for $t {
-            fn to_value(&self) -> Value {
-                Value::bytes(self.0)
+            fn to_value(&self) -> Value<'_> {
+                Value::Bytes(self.0[..].into())
             }
-            fn from_field(field: Field) -> Result<Self, CborError> {
+            fn from_field(field: Field<'_>) -> Result<Self, CborError> {
                 field.fixed().map(Self)
             }
         }
@@ -179,10 +178,10 @@ fixed!(
 );
 
 impl<const N: usize> Item for [u8; N] {
-    fn to_value(&self) -> Value {
-        Value::bytes(self)
+    fn to_value(&self) -> Value<'_> {
+        Value::Bytes(self[..].into())
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         field.fixed()
     }
 }
@@ -197,13 +196,13 @@ macro_rules! cbor_map {
         }
 
         impl $crate::item::Item for $name {
-            fn to_value(&self) -> $crate::cbor::Value {
+            fn to_value(&self) -> $crate::cbor::Value<'_> {
                 $crate::cbor::int_map([
                     $(($key, $crate::item::Item::to_value(&self.$field)),)*
                 ])
             }
             fn from_field(
-                field: $crate::cbor::Field,
+                field: $crate::cbor::Field<'_>,
             ) -> Result<Self, $crate::cbor::CborError> {
                 let mut map = field.map()?;
                 let record = Self {
@@ -223,10 +222,10 @@ macro_rules! signed_payload {
         impl $crate::cose::Payload for $name {
             const TYP: &'static str = $typ;
             const MAX_BYTES: usize = $max;
-            fn to_value(&self) -> $crate::cbor::Value {
+            fn to_value(&self) -> $crate::cbor::Value<'_> {
                 $crate::item::Item::to_value(self)
             }
-            fn from_field(field: $crate::cbor::Field) -> Result<Self, $crate::cbor::CborError> {
+            fn from_field(field: $crate::cbor::Field<'_>) -> Result<Self, $crate::cbor::CborError> {
                 $crate::item::Item::from_field(field)
             }
             fn subject(&self) -> String {

@@ -50,10 +50,10 @@ impl OutcomeClass {
 }
 
 impl Item for OutcomeClass {
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         Value::Uint(*self as u64)
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         let code: u8 = field.uint()?;
         Self::ALL
             .get(usize::from(code))
@@ -109,10 +109,10 @@ impl OutcomeKind {
 }
 
 impl Item for OutcomeKind {
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         Value::Uint(*self as u64)
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         let code: u8 = field.uint()?;
         Self::ALL
             .into_iter()

@@ -54,10 +54,10 @@ pub enum ChaseKind {
 }
 
 impl Item for ChaseKind {
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         Value::Uint(*self as u64)
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         match field.uint::<u8>()? {
             0 => Ok(Self::Liveness),
             1 => Ok(Self::Iops),

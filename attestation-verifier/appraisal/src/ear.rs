@@ -19,6 +19,7 @@ use assay_protocol::cbor::{CborError, Field, Value, int_map};
 use assay_protocol::cose::Payload;
 use assay_protocol::ids::{Digest, NodeId, Nonce};
 use assay_protocol::item::Item;
+use std::borrow::Cow;
 
 /// `eat_profile` of our results.
 pub const EAR_PROFILE: &str = "tag:assay.example,2026:ear/1";
@@ -146,22 +147,21 @@ impl Ear {
         )
     }
 
-    fn value(&self) -> Value {
+    fn value(&self) -> Value<'_> {
         let ueid = [&[UEID_RAND], &self.node.0[..]].concat();
         let identity = int_map([
             (label::DEVELOPER, Value::text(DEVELOPER)),
             (label::BUILD, Value::text(&self.build)),
         ]);
-        let module = |module: &Module| (Value::text(&module.name), record(module, &self.policy));
+        let modules = self.modules.iter();
+        let modules =
+            modules.map(|module| (Value::text(&module.name), record(module, &self.policy)));
         int_map([
             (label::IAT, Value::Uint(self.issued_at_s)),
             (label::NONCE, self.nonce.to_value()),
-            (label::UEID, Value::Bytes(ueid)),
+            (label::UEID, Value::Bytes(ueid.into())),
             (label::PROFILE, Value::text(EAR_PROFILE)),
-            (
-                label::SUBMODS,
-                Value::Map(self.modules.iter().map(module).collect()),
-            ),
+            (label::SUBMODS, Value::Map(modules.collect())),
             (label::VERIFIER_ID, identity),
             (label::TIER, Value::Uint(u64::from(self.tier))),
             (label::POLICY, self.policy.to_value()),
@@ -173,7 +173,7 @@ impl Ear {
         ])
     }
 
-    fn read(field: Field) -> Result<Self, CborError> {
+    fn read(field: Field<'_>) -> Result<Self, CborError> {
         let original = field.into_value();
         let mut map = Field::new("EAR", original.clone()).map()?;
         let ueid: [u8; 33] = map.take(label::UEID)?.fixed()?;
@@ -183,7 +183,7 @@ impl Ear {
             node: NodeId(node),
             nonce: Item::from_field(map.take(label::NONCE)?)?,
             issued_at_s: map.take(label::IAT)?.uint()?,
-            build: identity.take(label::BUILD)?.text(NAME_BYTES_MAX)?,
+            build: owned(identity.take(label::BUILD)?, NAME_BYTES_MAX)?,
             modules: modules(map.take(label::SUBMODS)?.into_value())?,
             tier: map.take(label::TIER)?.uint()?,
             policy: Item::from_field(map.take(label::POLICY)?)?,
@@ -206,10 +206,10 @@ impl Ear {
 impl Payload for Ear {
     const TYP: &'static str = "application/eat+cwt; eat_profile=\"tag:assay.example,2026:ear/1\"";
     const MAX_BYTES: usize = EAR_BYTES_MAX;
-    fn to_value(&self) -> Value {
+    fn to_value(&self) -> Value<'_> {
         self.value()
     }
-    fn from_field(field: Field) -> Result<Self, CborError> {
+    fn from_field(field: Field<'_>) -> Result<Self, CborError> {
         Self::read(field)
     }
     fn subject(&self) -> String {
@@ -244,7 +244,7 @@ fn cut(text: &str, max: usize) -> String {
 }
 
 /// The appraisal record of a submodule.
-fn record(module: &Module, policy: &Digest) -> Value {
+fn record<'a>(module: &'a Module, policy: &Digest) -> Value<'a> {
     int_map([
         (
             label::STATUS,
@@ -258,7 +258,7 @@ fn record(module: &Module, policy: &Digest) -> Value {
     ])
 }
 
-fn modules(value: Value) -> Result<Vec<Module>, CborError> {
+fn modules(value: Value<'_>) -> Result<Vec<Module>, CborError> {
     let Value::Map(entries) = value else {
         return Err(schema("submods", "a map", "something else".into()));
     };
@@ -267,7 +267,7 @@ fn modules(value: Value) -> Result<Vec<Module>, CborError> {
     }
     let mut modules = Vec::new();
     for (name, record) in entries {
-        let name = Field::new("submods: name", name).text(NAME_BYTES_MAX)?;
+        let name = owned(Field::new("submods: name", name), NAME_BYTES_MAX)?;
         let mut record = Field::new("submods: record", record).map()?;
         let vector = TrustVector::read(record.take(label::TRUST_VECTOR)?.into_value())?;
         modules.push(Module { name, vector });
@@ -277,7 +277,7 @@ fn modules(value: Value) -> Result<Vec<Module>, CborError> {
     Ok(modules)
 }
 
-fn check_value(check: &Check) -> Value {
+fn check_value(check: &Check) -> Value<'_> {
     Value::Array(vec![
         Value::text(&check.name),
         Value::Uint(u64::from(outcome_number(check.outcome))),
@@ -286,22 +286,26 @@ fn check_value(check: &Check) -> Value {
     ])
 }
 
-fn checks(field: Field) -> Result<Vec<Check>, CborError> {
-    field.array(CHECKS_MAX)?.into_iter().map(check).collect()
+fn owned(field: Field<'_>, max: usize) -> Result<String, CborError> {
+    field.text(max).map(Cow::into_owned)
 }
 
-fn check(field: Field) -> Result<Check, CborError> {
+fn checks(field: Field<'_>) -> Result<Vec<Check>, CborError> {
+    field.array(CHECKS_MAX)?.map(check).collect()
+}
+
+fn check(field: Field<'_>) -> Result<Check, CborError> {
     let [name, outcome, expected, actual] = field.tuple()?;
     Ok(Check {
-        name: name.text(NAME_BYTES_MAX)?,
+        name: owned(name, NAME_BYTES_MAX)?,
         outcome: match outcome.uint::<u8>()? {
             0 => Outcome::Pass,
             1 => Outcome::Fail,
             2 => Outcome::Undecided,
             other => return Err(schema("check outcome", "0, 1 or 2", other.to_string())),
         },
-        expected: expected.text(TEXT_BYTES_MAX)?,
-        actual: actual.text(TEXT_BYTES_MAX)?,
+        expected: owned(expected, TEXT_BYTES_MAX)?,
+        actual: owned(actual, TEXT_BYTES_MAX)?,
     })
 }
 

@@ -108,9 +108,9 @@ fn flipped((rule, sealed): &(String, Vec<u8>)) -> Vec<(String, Vec<u8>)> {
         (format!("{rule}-{name}"), bytes)
     };
     [
-        ("protected", parts.protected.as_slice()),
-        ("payload", parts.payload.as_slice()),
-        ("signature", parts.signature.as_slice()),
+        ("protected", parts.protected.as_ref()),
+        ("payload", parts.payload.as_ref()),
+        ("signature", parts.signature.as_ref()),
     ]
     .map(flip)
     .into()

@@ -124,7 +124,7 @@ fn foreign(bytes: Vec<u8>) -> Work {
     })
 }
 
-fn map(count: usize) -> Value {
+fn map(count: usize) -> Value<'static> {
     int_map((0..count as i64).map(|n| (n, Value::int(n))))
 }
 
@@ -147,7 +147,7 @@ fn sealed(count: usize) -> Work {
 
 /// A CoRIM of one CoMID with `count` measurements of one environment.
 fn manifest(count: usize) -> Work {
-    let list = |items: Vec<Value>| Value::Array(items);
+    let list = Value::Array;
     let tag = |number, inner| Value::Tag(number, Box::new(inner));
     let measurement = |n: usize| {
         let digest = list(vec![Value::Uint(1), Value::bytes([n as u8; 32])]);
@@ -166,7 +166,7 @@ fn manifest(count: usize) -> Work {
     ]);
     let corim = int_map([
         (0, Value::text("manifest")),
-        (1, list(vec![tag(506, Value::Bytes(comid.encode()))])),
+        (1, list(vec![tag(506, Value::bytes(comid.encode()))])),
     ]);
     let bytes = tag(501, corim).encode();
     Box::new(move || {

@@ -227,7 +227,7 @@ fn sealed(bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
         panic!("no map");
     };
     match unprotected.as_slice() {
-        [(_, Value::Bytes(collection))] => (parts.protected, collection.clone()),
+        [(_, Value::Bytes(collection))] => (parts.protected.into_owned(), collection.to_vec()),
         _ => panic!("no collection"),
     }
 }

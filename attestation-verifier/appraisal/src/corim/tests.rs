@@ -6,10 +6,12 @@ mod values;
 use super::*;
 use crate::checks::{Mode, Outcome};
 use crate::testing::SessionSigner;
-use assay_protocol::cbor::{Value, int_map};
+use assay_protocol::cbor::{self, int_map};
 use assay_protocol::cose::Signer as _;
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Digest, UnixMs};
+
+type Value = cbor::Value<'static>;
 
 /// 2026-11-01, seconds.
 const NOW_S: i64 = 1_793_491_200;
@@ -51,7 +53,7 @@ fn pcr(key: Value, byte: u8) -> Value {
     measured(Some(key), [(2, list([sha256(byte)]))])
 }
 
-fn environment(model: &str) -> Value {
+fn environment(model: &'static str) -> Value {
     int_map([(
         0,
         int_map([(1, Value::text("ACME")), (2, Value::text(model))]),
@@ -87,7 +89,7 @@ fn draft(references: impl IntoIterator<Item = Value>) -> Draft {
         header: vec![
             (1, Value::int(-8)),
             (3, Value::text("application/rim+cbor")),
-            (8, Value::Bytes(meta.encode())),
+            (8, Value::bytes(meta.encode())),
         ],
         unprotected: Vec::new(),
     }
@@ -115,7 +117,7 @@ impl Draft {
     fn unsigned(&self) -> Vec<u8> {
         let mut corim = self.corim.clone();
         if !corim.iter().any(|(key, _)| *key == 1) {
-            corim.push((1, list([tag(506, Value::Bytes(self.comid()))])));
+            corim.push((1, list([tag(506, Value::bytes(self.comid()))])));
         }
         tag(501, int_map(corim)).encode()
     }
@@ -130,9 +132,9 @@ impl Draft {
         ]);
         let signature = SessionSigner::new(1).sign(&signed.encode());
         let parts = [
-            Value::Bytes(protected),
+            Value::bytes(protected),
             int_map(self.unprotected.clone()),
-            Value::Bytes(payload),
+            Value::bytes(payload),
             Value::bytes(signature),
         ];
         tag(18, list(parts)).encode()
@@ -246,7 +248,7 @@ fn the_signer_is_pinned_by_key_and_by_nothing_else() {
     assert!(with(&vec![pinned(1); PINNED_KEYS_MAX]).is_ok());
     // A chain whose leaf is the signer's key changes nothing.
     let mut chained = pcrs();
-    chained.unprotected = vec![(33, Value::Bytes(spki(1)))];
+    chained.unprotected = vec![(33, Value::bytes(spki(1)))];
     let keys = [pinned(2)];
     let outcome = import(
         &chained.signed(),
@@ -285,7 +287,7 @@ fn both_periods_are_kept_to_the_second() {
     let meta = int_map([(0, int_map([(0, Value::text("s"))]))]).encode();
     let open = pcrs()
         .corim(4, None)
-        .header(8, Some(Value::Bytes(meta)))
+        .header(8, Some(Value::bytes(meta)))
         .signed();
     assert!(import_at(&open, UnixMs(0)).is_ok() && import_at(&open, UnixMs(u64::MAX)).is_ok());
 }
@@ -319,22 +321,22 @@ fn cwt_claims_say_signer_and_period_too() {
 
 #[test]
 fn headers_of_another_kind_of_object_are_refused() {
-    let text = |t: &str| Some(Value::text(t));
+    let text = |t: &'static str| Some(Value::text(t));
     for spoilt in [
         pcrs().header(3, None),
         pcrs().header(3, text("application/cwt")),
         pcrs().header(3, Some(Value::Uint(60))),
-        pcrs().header(8, Some(Value::Bytes(vec![0xa0]))),
+        pcrs().header(8, Some(Value::bytes(vec![0xa0]))),
         pcrs().header(8, Some(int_map([]))),
         pcrs().header(
             8,
-            Some(Value::Bytes(
+            Some(Value::bytes(
                 int_map([(0, int_map([(0, Value::text("s")), (2, Value::Null)]))]).encode(),
             )),
         ),
         pcrs().header(
             8,
-            Some(Value::Bytes(
+            Some(Value::bytes(
                 int_map([(0, int_map([(0, Value::text("s"))])), (2, Value::Null)]).encode(),
             )),
         ),
@@ -374,7 +376,7 @@ fn wrappers_of_older_drafts_are_peeled() {
 
 #[test]
 fn an_unknown_profile_is_refused() {
-    let uri = |text: &str| Some(tag(32, Value::text(text)));
+    let uri = |text: &'static str| Some(tag(32, Value::text(text)));
     let other = pcrs().corim(3, uri("tag:example.com,2026:other"));
     assert_eq!(
         stopped(other.import()),
@@ -416,7 +418,7 @@ fn what_is_not_used_is_listed() {
     let mut mixed = pcrs();
     mixed.triples.push((10, Value::Null));
     mixed.comid.push((3, list([Value::Null])));
-    let tags = list([tag(505, Value::Null), tag(506, Value::Bytes(mixed.comid()))]);
+    let tags = list([tag(505, Value::Null), tag(506, Value::bytes(mixed.comid()))]);
     let mixed = mixed
         .corim(1, Some(tags))
         .corim(2, Some(Value::Null))

@@ -4,7 +4,7 @@ use super::*;
 use crate::crypto::signature::SignatureError;
 use crate::testing::SessionSigner;
 use crate::tpm::algorithm::Curve;
-use assay_protocol::cbor::{Value as Cbor, int_map};
+use assay_protocol::cbor::int_map;
 use assay_protocol::cose::Signer as _;
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -13,6 +13,7 @@ use aws_lc_rs::signature as aws;
 use aws_lc_rs::signature::KeyPair as _;
 use std::sync::LazyLock;
 
+type Cbor = assay_protocol::cbor::Value<'static>;
 type Sign = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 /// A key that signs with one algorithm.
@@ -122,7 +123,7 @@ impl Draft {
             Cbor::bytes(&self.protected),
             self.unprotected.clone(),
             self.payload.as_ref().map_or(Cbor::Null, Cbor::bytes),
-            Cbor::Bytes((key.sign)(&signed.encode())),
+            Cbor::bytes((key.sign)(&signed.encode())),
         ])
     }
 
@@ -549,7 +550,7 @@ fn several(keys: &[&TestKey]) -> Vec<u8> {
         let parts = vec![
             Cbor::bytes(&protected),
             Cbor::Map(Vec::new()),
-            Cbor::Bytes((key.sign)(&signed.encode())),
+            Cbor::bytes((key.sign)(&signed.encode())),
         ];
         Cbor::Array(parts)
     };

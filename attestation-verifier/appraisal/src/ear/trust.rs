@@ -174,13 +174,13 @@ impl TrustVector {
         each.max().unwrap_or(Status::None)
     }
 
-    pub(super) fn value(&self) -> Value {
+    pub(super) fn value(&self) -> Value<'_> {
         let entry =
             |(area, claim): (&Area, &TrustClaim)| (area.number(), Value::int(claim.0.into()));
         int_map(self.0.iter().map(entry))
     }
 
-    pub(super) fn read(value: Value) -> Result<Self, CborError> {
+    pub(super) fn read(value: Value<'_>) -> Result<Self, CborError> {
         let Value::Map(entries) = value else {
             return Err(wrong("a map"));
         };

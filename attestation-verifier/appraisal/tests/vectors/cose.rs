@@ -12,10 +12,12 @@ use assay_appraisal::cose_sign1::{
 use assay_appraisal::crypto::key::PublicKey;
 use assay_appraisal::crypto::signature::Sha1;
 use assay_appraisal::x509::{Certificate, SignatureCache};
-use assay_protocol::cbor::{Value as Cbor, int_map};
+use assay_protocol::cbor::int_map;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+
+type Cbor = assay_protocol::cbor::Value<'static>;
 
 /// One row of the index.
 pub fn row(root: &Path, row: &Row) -> Result<Shown, String> {
@@ -99,8 +101,8 @@ pub fn key_of(jwk: &Value) -> PublicKey {
                 other => panic!("curve {other}"),
             };
             let point = [
-                (-2, Cbor::Bytes(number("x"))),
-                (-3, Cbor::Bytes(number("y"))),
+                (-2, Cbor::bytes(number("x"))),
+                (-3, Cbor::bytes(number("y"))),
             ];
             [
                 vec![(1, Cbor::int(2)), (-1, Cbor::int(curve))],
@@ -112,7 +114,7 @@ pub fn key_of(jwk: &Value) -> PublicKey {
             let e = number("e");
             let zeros = e.iter().take_while(|byte| **byte == 0).count();
             let parts = [
-                (-1, Cbor::Bytes(number("n"))),
+                (-1, Cbor::bytes(number("n"))),
                 (-2, Cbor::bytes(&e[zeros..])),
             ];
             [vec![(1, Cbor::int(3))], parts.to_vec()].concat()
@@ -379,7 +381,7 @@ impl Signer {
         let protected = int_map([
             (1, Cbor::int(-8)),
             (3, Cbor::text("application/rim+cbor")),
-            (8, Cbor::Bytes(meta)),
+            (8, Cbor::bytes(meta)),
         ])
         .encode();
         let signed = Cbor::Array(vec![
@@ -390,7 +392,7 @@ impl Signer {
         ]);
         let signature = self.0.sign(&signed.encode());
         let parts = Cbor::Array(vec![
-            Cbor::Bytes(protected),
+            Cbor::bytes(protected),
             Cbor::Map(Vec::new()),
             Cbor::bytes(manifest),
             Cbor::bytes(signature),

@@ -234,23 +234,21 @@ mod tests {
     }
 
     /// A manifest with one PCR value per key, for one environment per list.
-    fn manifest(environments: &[&[Cbor]]) -> Vec<u8> {
+    fn manifest(environments: &[&[Cbor<'static>]]) -> Vec<u8> {
         let digest = Cbor::Array(vec![Cbor::Uint(1), Cbor::bytes([0xab; 32])]);
         let values = int_map([(2, Cbor::Array(vec![digest]))]);
-        let measured = |key: &Cbor| int_map([(0, key.clone()), (1, values.clone())]);
-        let triple = |(at, keys): (usize, &&[Cbor])| {
+        let triple = |(at, keys): (usize, &&[Cbor<'static>])| {
             let environment = int_map([(0, int_map([(2, Cbor::text(format!("m{at}\nx = 1")))]))]);
-            Cbor::Array(vec![
-                environment,
-                Cbor::Array(keys.iter().map(measured).collect()),
-            ])
+            let keys = keys.iter().cloned();
+            let measured = keys.map(|key| int_map([(0, key), (1, values.clone())]));
+            Cbor::Array(vec![environment, Cbor::Array(measured.collect())])
         };
         let triples = environments.iter().enumerate().map(triple).collect();
         let comid = int_map([
             (1, int_map([(0, Cbor::text("t"))])),
             (4, int_map([(0, Cbor::Array(triples))])),
         ]);
-        let tags = Cbor::Array(vec![tag(506, Cbor::Bytes(comid.encode()))]);
+        let tags = Cbor::Array(vec![tag(506, Cbor::bytes(comid.encode()))]);
         tag(501, int_map([(0, Cbor::text("id")), (1, tags)])).encode()
     }
 
@@ -260,9 +258,9 @@ mod tests {
         let header = int_map([
             (1, Cbor::int(-8)),
             (3, Cbor::text("application/rim+cbor")),
-            (8, Cbor::Bytes(meta)),
+            (8, Cbor::bytes(meta)),
         ]);
-        let protected = Cbor::Bytes(header.encode());
+        let protected = Cbor::bytes(header.encode());
         let context = Cbor::text("Signature1");
         let (none, payload) = (Cbor::bytes([]), Cbor::bytes(payload));
         let message = Cbor::Array(vec![context, protected.clone(), none, payload.clone()]);
