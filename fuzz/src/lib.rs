@@ -163,7 +163,7 @@ pub fn hardware_class(data: &[u8]) {
         return;
     };
     let bytes = class.encode();
-    assert_eq!(record::<HardwareClass>(&bytes), Some(class));
+    assert_eq!(record::<HardwareClass>(&bytes), Some(class.into_class()));
 }
 
 /// TPMS_ATTEST.

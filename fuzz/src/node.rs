@@ -11,7 +11,8 @@ use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::tpm::algorithm::HashAlg;
 use assay_appraisal::x509::SignatureCache;
 use assay_protocol::class::{
-    AttestationPolicy, ChassisPolicy, HardwareClass, ImaPolicy, ImagePolicy, PcrReference, TcbFloor,
+    AttestationPolicy, ChassisPolicy, HardwareClass, ImaPolicy, ImagePolicy, PcrReference,
+    TcbFloor, ValidClass,
 };
 use assay_protocol::cose::Signer as _;
 use assay_protocol::evidence::{self, Claims, ImaClaim, SnpEvidence, VendorEvidence};
@@ -231,7 +232,7 @@ struct Machine {
 struct World {
     machines: [Machine; 3],
     roots: SnpRoots,
-    class: HardwareClass,
+    class: ValidClass,
     trust: TrustBundle,
     cache: SignatureCache,
 }
@@ -261,11 +262,10 @@ impl World {
             attestation: policy(),
             ..samples::class()
         };
-        assert_eq!(class.validate(), Ok(()));
         Self {
             machines: [0, 1, 2].map(|at| machine(of(at))),
             roots,
-            class,
+            class: ValidClass::new(class).expect("a valid class"),
             trust: TrustBundle {
                 allowed_kinds: vec![RootKind::Test],
                 roots: Vec::new(),

@@ -1,7 +1,7 @@
 //! Hardware classes as data: the strict TOML loader. The types and the digest are in `assay_protocol::class`.
 #![forbid(unsafe_code)]
 
-use assay_protocol::class::{ClassError, HardwareClass};
+use assay_protocol::class::{ClassError, ValidClass};
 use std::path::{Path, PathBuf};
 
 /// The class of the embedded test network (`make demo`).
@@ -36,17 +36,15 @@ pub enum LoadError {
 }
 
 /// Parses and validates one class.
-pub fn parse(text: &str) -> Result<HardwareClass, LoadError> {
+pub fn parse(text: &str) -> Result<ValidClass, LoadError> {
     if text.len() > CLASS_BYTES_MAX {
         return Err(LoadError::Oversize { actual: text.len() });
     }
-    let class: HardwareClass = toml::from_str(text)?;
-    class.validate()?;
-    Ok(class)
+    Ok(ValidClass::new(toml::from_str(text)?)?)
 }
 
 /// Loads one class file.
-pub fn load(path: &Path) -> Result<HardwareClass, LoadError> {
+pub fn load(path: &Path) -> Result<ValidClass, LoadError> {
     let text = std::fs::read_to_string(path).map_err(|source| LoadError::File {
         path: path.to_owned(),
         source,
@@ -64,7 +62,7 @@ mod tests {
         assert_eq!(class.attestation.tier_min, 1);
         let pinned: Vec<u8> = class.attestation.pcrs.iter().map(|pcr| pcr.index).collect();
         assert_eq!(pinned, (0..=7).collect::<Vec<u8>>());
-        let mut other = class.clone();
+        let mut other = class.clone().into_class();
         other.attestation.pcrs[4].allowed[0].0[0] ^= 1;
         assert_ne!(other.digest(), class.digest());
     }

@@ -190,7 +190,8 @@ impl<'a> Value<'a> {
             Self::Array(items) => (4, items.len() as u64),
             Self::Map(entries) => (5, entries.len() as u64),
             Self::Tag(tag, _) => (6, *tag),
-            Self::Bool(value) => (7, 20 + u64::from(*value)),
+            Self::Bool(false) => (7, 20),
+            Self::Bool(true) => (7, 21),
             Self::Null => (7, 22),
         }
     }
@@ -400,17 +401,18 @@ impl<'a> Reader<'a> {
 /// Where a value is in its schema: kept as numbers, and put into words only when an error needs them.
 #[derive(Clone, Copy)]
 struct Place {
+    /// The schema, or the text key that is passed last: those are names of their own.
     root: &'static str,
     /// The last ones; what lies above them is left out.
     steps: [Step; Self::STEPS],
-    depth: usize,
+    depth: u16,
 }
 
 #[derive(Clone, Copy)]
 enum Step {
-    Key(i64),
-    TextKey(&'static str),
-    Item(usize),
+    /// A schema's keys are small.
+    Key(i32),
+    Item(u32),
 }
 
 impl Place {
@@ -425,8 +427,16 @@ impl Place {
         }
     }
 
+    fn key(self, key: i64) -> Self {
+        self.then(Step::Key(i32::try_from(key).unwrap_or(i32::MAX)))
+    }
+
+    fn item(self, index: usize) -> Self {
+        self.then(Step::Item(u32::try_from(index).unwrap_or(u32::MAX)))
+    }
+
     fn then(mut self, step: Step) -> Self {
-        match self.steps.get_mut(self.depth) {
+        match self.steps.get_mut(usize::from(self.depth)) {
             Some(free) => *free = step,
             None => {
                 self.steps.rotate_left(1);
@@ -442,17 +452,15 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.root)?;
-        if self.depth > Self::STEPS {
+        let depth = usize::from(self.depth);
+        if depth > Self::STEPS {
             f.write_str("…")?;
         }
-        self.steps
-            .iter()
-            .take(self.depth)
-            .try_for_each(|step| match step {
-                Step::Key(key) => write!(f, ".{key}"),
-                Step::TextKey(key) => write!(f, ".{key}"),
-                Step::Item(index) => write!(f, "[{index}]"),
-            })
+        let mut steps = self.steps.iter().take(depth);
+        steps.try_for_each(|step| match step {
+            Step::Key(key) => write!(f, ".{key}"),
+            Step::Item(index) => write!(f, "[{index}]"),
+        })
     }
 }
 
@@ -550,7 +558,7 @@ impl<'a> Field<'a> {
         match self.value {
             Value::Array(items) if items.len() <= max => {
                 let named = move |(index, value)| Field {
-                    what: what.then(Step::Item(index)),
+                    what: what.item(index),
                     value,
                 };
                 Ok(items.into_iter().enumerate().map(named))
@@ -569,7 +577,7 @@ impl<'a> Field<'a> {
         let mut index = 0usize;
         match items {
             Ok(items) => Ok(items.map(|value| {
-                let what = what.then(Step::Item(index));
+                let what = what.item(index);
                 index = index.saturating_add(1);
                 Field { what, value }
             })),
@@ -580,10 +588,13 @@ impl<'a> Field<'a> {
     /// A map, to be read key by key.
     pub fn map(self) -> Result<Fields<'a>, CborError> {
         match self.value {
-            Value::Map(entries) => Ok(Fields {
-                what: self.what,
-                entries,
-            }),
+            Value::Map(mut entries) => {
+                entries.reverse();
+                Ok(Fields {
+                    what: self.what,
+                    entries,
+                })
+            }
             _ => self.wrong("a map"),
         }
     }
@@ -615,6 +626,7 @@ impl<'a> Field<'a> {
 /// A map being read: each key is taken once, and [`Fields::end`] refuses what was not asked for.
 pub struct Fields<'a> {
     what: Place,
+    /// What was not taken yet, the first key last.
     entries: Vec<(Value<'a>, Value<'a>)>,
 }
 
@@ -624,7 +636,7 @@ impl<'a> Fields<'a> {
         let wanted = Value::int(key);
         let found = self.remove(|listed| *listed == wanted);
         let value = found.ok_or_else(|| self.missing(key))?;
-        let what = self.what.then(Step::Key(key));
+        let what = self.what.key(key);
         Ok(Field { what, value })
     }
 
@@ -636,13 +648,13 @@ impl<'a> Fields<'a> {
     /// Takes the value of a text key that may be absent.
     pub fn optional_text(&mut self, key: &'static str) -> Option<Field<'a>> {
         let value = self.remove(|listed| matches!(listed, Value::Text(text) if text == key))?;
-        let what = self.what.then(Step::TextKey(key));
-        Some(Field { what, value })
+        Some(Field::new(key, value))
     }
 
+    /// Who takes keys in their order finds each at the end of what is left.
     fn remove(&mut self, is_it: impl Fn(&Value<'a>) -> bool) -> Option<Value<'a>> {
-        let at = self.entries.iter().position(|(key, _)| is_it(key))?;
-        Some(self.entries.swap_remove(at).1)
+        let at = self.entries.iter().rposition(|(key, _)| is_it(key))?;
+        Some(self.entries.remove(at).1)
     }
 
     fn missing(&self, key: impl fmt::Display) -> CborError {
@@ -655,7 +667,7 @@ impl<'a> Fields<'a> {
 
     /// Succeeds when every key was taken.
     pub fn end(self) -> Result<(), CborError> {
-        match self.entries.first() {
+        match self.entries.last() {
             None => Ok(()),
             Some((key, _)) => Err(CborError::Schema {
                 what: self.what.to_string(),

@@ -230,6 +230,46 @@ pub struct ClassError {
     actual: String,
 }
 
+/// A class that does not contradict itself, with its digest: both are found out once, and nodes by the thousand are
+/// appraised against it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidClass {
+    class: HardwareClass,
+    digest: Digest,
+}
+
+impl ValidClass {
+    /// Validates a class.
+    pub fn new(class: HardwareClass) -> Result<Self, ClassError> {
+        class.validate()?;
+        Ok(Self::unvalidated(class))
+    }
+
+    /// Takes a class as it is: for tests of what the appraisal refuses by itself.
+    #[doc(hidden)]
+    pub fn unvalidated(class: HardwareClass) -> Self {
+        let digest = class.digest();
+        Self { class, digest }
+    }
+
+    /// The digest that verdicts cite.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The class alone, to make another of it.
+    pub fn into_class(self) -> HardwareClass {
+        self.class
+    }
+}
+
+impl core::ops::Deref for ValidClass {
+    type Target = HardwareClass;
+    fn deref(&self) -> &HardwareClass {
+        &self.class
+    }
+}
+
 impl HardwareClass {
     /// The digest that verdicts cite: SHA-256 of the deterministic CBOR.
     pub fn digest(&self) -> Digest {

@@ -5,6 +5,7 @@
 
 use crate::cbor::{CborError, Field, Value, int_map};
 use crate::hash::sha256;
+use crate::ids::HyperNodeId;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use std::borrow::Cow;
 
@@ -16,6 +17,8 @@ const HEADER_ALG: i64 = 1;
 const HEADER_KID: i64 = 4;
 const HEADER_CWT_CLAIMS: i64 = 15;
 const HEADER_TYP: i64 = 16;
+/// What `iss` begins with; 64 hexadecimal digits follow.
+const ISSUER: &str = "ed25519:";
 
 /// A raw Ed25519 public key.
 pub type PublicKey = [u8; 32];
@@ -142,6 +145,12 @@ pub fn split<'a>(
     })
 }
 
+/// CWT `iss`: the key itself.
+fn issuer(signer: &PublicKey) -> String {
+    // Identifiers are shown in hexadecimal digits.
+    format!("{ISSUER}{}", HyperNodeId(*signer))
+}
+
 /// The protected header that `payload` by `signer` must carry.
 fn protected_header<T: Payload>(
     payload: &T,
@@ -150,7 +159,7 @@ fn protected_header<T: Payload>(
 ) -> Vec<u8> {
     let kid = sha256(&[signer]);
     let claims = int_map([
-        (1, Value::text(format!("ed25519:{}", hex::encode(signer)))),
+        (1, Value::text(issuer(signer))),
         (2, Value::text(payload.subject())),
         (6, Value::Uint(payload.issued_at_s())),
     ]);
@@ -244,7 +253,7 @@ pub fn claimed_signer(bytes: &[u8], max_bytes: usize) -> Result<PublicKey, CoseE
     let mut claims = header.take(HEADER_CWT_CLAIMS)?.map()?;
     let issuer = claims.take(1)?.text(80)?;
     let mut key = [0; 32];
-    let digits = issuer.strip_prefix("ed25519:").unwrap_or_default();
+    let digits = issuer.strip_prefix(ISSUER).unwrap_or_default();
     hex::decode_to_slice(digits, &mut key).map_err(|_| CoseError::Shape {
         typ: TYP,
         why: format!("issuer {issuer:?} is not ed25519: and 64 hexadecimal digits"),

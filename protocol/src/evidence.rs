@@ -140,31 +140,37 @@ impl Claims {
         ])
     }
 
+    /// Takes the claims in the order of their keys, which is the order they travel in.
     fn read(field: Field<'_>) -> Result<Self, CborError> {
         let mut map = Field::new("claims", field.into_value()).map()?;
+        // These four repeat or fix what other claims say, and are compared at the end.
+        let eat_nonce_given = map.take(10)?;
+        let [UEID_RAND, node @ ..] = map.take(256)?.fixed::<33>()? else {
+            return Err(schema("ueid", "the type byte 0x01 and 32 bytes"));
+        };
+        let uptime_s = Item::from_field(map.take(261)?)?;
+        let profile = map.take(265)?;
+        let boot_count = map.take(267)?;
+        let name = Item::from_field(map.take(270)?)?;
+        let [version] = map.take(271)?.tuple()?;
+        let freshness = Item::from_field(map.take(-75_001)?)?;
+        let link = Item::from_field(map.take(-75_002)?)?;
+        let counters = Item::from_field(map.take(-75_003)?)?;
         map.take(INVENTORY)?.equals(&Value::Null).map_err(|_| {
             schema(
                 "inventory digest",
                 "null (this version does not appraise it)",
             )
         })?;
-        let ueid: [u8; 33] = map.take(256)?.fixed()?;
-        let [UEID_RAND, node @ ..] = ueid else {
-            return Err(schema("ueid", "the type byte 0x01 and 32 bytes"));
-        };
-        let [version] = map.take(271)?.tuple()?;
         let claims = Self {
-            nonces: Item::from_field(map.take(-75_006)?)?,
             node: NodeId(node),
-            uptime_s: Item::from_field(map.take(261)?)?,
-            software: (
-                Item::from_field(map.take(270)?)?,
-                Item::from_field(version)?,
-            ),
-            freshness: Item::from_field(map.take(-75_001)?)?,
-            link: Item::from_field(map.take(-75_002)?)?,
-            counters: Item::from_field(map.take(-75_003)?)?,
+            uptime_s,
+            software: (name, Item::from_field(version)?),
+            freshness,
+            link,
+            counters,
             clock: Item::from_field(map.take(-75_005)?)?,
+            nonces: Item::from_field(map.take(-75_006)?)?,
             session_key: Item::from_field(map.take(-75_007)?)?,
             ak_name: Item::from_field(map.take(-75_008)?)?,
             owner: Item::from_field(map.take(-75_009)?)?,
@@ -174,23 +180,26 @@ impl Claims {
             ima: Item::from_field(map.take(-75_013)?)?,
             chip_ids: Item::from_field(map.take(-75_014)?)?,
         };
-        let chips = claims.chip_ids.as_ref().map_or(1, Vec::len);
+        map.end()?;
+        eat_nonce_given.equals(&eat_nonce(&claims.nonces))?;
+        profile.equals(&Value::text(EAT_PROFILE))?;
+        boot_count.equals(&claims.clock.reset_count.to_value())?;
+        claims.within_bounds()?;
+        Ok(claims)
+    }
+
+    fn within_bounds(&self) -> Result<(), CborError> {
+        let chips = self.chip_ids.as_ref().map_or(1, Vec::len);
         if !(1..=CHIP_IDS_MAX).contains(&chips) {
             return Err(schema("chip ids", "null or 1 to 8 chip ids"));
         }
-        if claims.nonces.is_empty() || claims.nonces.len() > NONCE_BATCH_MAX {
+        if self.nonces.is_empty() || self.nonces.len() > NONCE_BATCH_MAX {
             return Err(schema("nonces", "1 to 64 nonces"));
         }
-        if claims.counters.len() > COUNTERS_MAX {
+        if self.counters.len() > COUNTERS_MAX {
             return Err(schema("counters", "at most 64 counters"));
         }
-        // These repeat or fix what was read above. The decoder has seen to it that there is one encoding only.
-        map.take(10)?.equals(&eat_nonce(&claims.nonces))?;
-        map.take(265)?.equals(&Value::text(EAT_PROFILE))?;
-        map.take(267)?
-            .equals(&claims.clock.reset_count.to_value())?;
-        map.end()?;
-        Ok(claims)
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ mod tests;
 
 pub use policy::{Appraisal, Attest, Endorsements, Owner, Policy, Shown, appraise};
 
-use crate::checks::{Check, Checks, Hex, Mode, Outcome, Stopped};
+use crate::checks::{CheckList, Checks, Hex, Listed, Mode, Stopped};
 use crate::clock::{self, Continuity};
 use crate::quote::{self, AuthenticQuote, PcrValues};
 use crate::tpm::ak::AttestationKey;
@@ -25,6 +25,7 @@ use crate::tpm::algorithm::HashAlg;
 use crate::tpm::attest::ClockInfo;
 use assay_protocol::evidence::{self, Claims, SignedEvidence, VendorEvidence};
 use assay_protocol::ids::{AkName, HyperNodeId, NodeId, Nonce, SessionKey};
+use std::borrow::Cow;
 
 /// The bank that is quoted.
 const BANK: HashAlg = HashAlg::Sha256;
@@ -59,7 +60,7 @@ pub struct AuthenticatedEvidence {
     quote: AuthenticQuote,
     continuity: Continuity,
     ak_name: AkName,
-    checks: Vec<Check>,
+    checks: CheckList,
 }
 
 impl AuthenticatedEvidence {
@@ -96,15 +97,10 @@ impl AuthenticatedEvidence {
 
 /// Evidence that yields nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("evidence refused: {}", first(.checks))]
+#[error("evidence refused: {}", .checks.shown_open())]
 pub struct Refused {
     /// Everything that was checked, the failures among it.
-    pub checks: Vec<Check>,
-}
-
-fn first(checks: &[Check]) -> String {
-    let failed = checks.iter().find(|check| check.outcome != Outcome::Pass);
-    failed.map_or_else(|| "no check was made".into(), ToString::to_string)
+    pub checks: CheckList,
 }
 
 /// Authenticates and appraises evidence.
@@ -200,13 +196,10 @@ fn identity(
 
 /// The nonce must be in the list under this HyperNode's id, and that id only once.
 fn nonce(checks: &mut Checks, claims: &Claims, expected: &Expectation<'_>) -> Result<(), Stopped> {
-    let mine: Vec<String> = claims
-        .nonces
-        .iter()
-        .filter(|(hypernode, _)| *hypernode == expected.hypernode)
-        .map(|(_, nonce)| nonce.to_string())
-        .collect();
-    checks.equal("nonce", expected.nonce.to_string(), mine.join(", "))
+    let mine = claims.nonces.iter();
+    let mine = mine.filter(|(hypernode, _)| *hypernode == expected.hypernode);
+    let mine: Vec<&Nonce> = mine.map(|(_, nonce)| nonce).collect();
+    checks.equal("nonce", Listed(&[&expected.nonce]), Listed(&mine))
 }
 
 fn quoted(
@@ -221,7 +214,7 @@ fn quoted(
     let received = quote::Received {
         attest: &vendor.attest.0,
         signature: &vendor.signature.0,
-        pcrs: &pcrs,
+        pcrs: Cow::Owned(pcrs),
     };
     let expected = quote::Expected {
         key: expected.ak.verifying_key(),

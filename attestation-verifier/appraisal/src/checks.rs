@@ -1,7 +1,7 @@
 //! What was checked, with expected and actual: one list and one printer for people and for JSON.
 
-use core::fmt;
-use serde::{Deserialize, Serialize};
+use core::fmt::{self, Write as _};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// How one check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,23 @@ pub struct Check {
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        CheckView::from(self).fmt(f)
+    }
+}
+
+impl<'a> From<&'a Check> for CheckView<'a> {
+    fn from(check: &'a Check) -> Self {
+        Self {
+            name: &check.name,
+            outcome: check.outcome,
+            expected: &check.expected,
+            actual: &check.actual,
+        }
+    }
+}
+
+impl fmt::Display for CheckView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.outcome {
             Outcome::Pass => "pass",
             Outcome::Fail => "FAIL",
@@ -53,6 +70,20 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
+/// Several things, with commas between them when they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed<'a, T>(pub &'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, thing) in self.0.iter().enumerate() {
+            let comma = if position == 0 { "" } else { ", " };
+            write!(f, "{comma}{thing}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Whether to go on after a check that did not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -62,13 +93,170 @@ pub enum Mode {
     Explain,
 }
 
+/// One check of a [`CheckList`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CheckView<'a> {
+    /// A stable name, such as `quote-signature`.
+    pub name: &'a str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What had to be found.
+    pub expected: &'a str,
+    /// What was found.
+    pub actual: &'a str,
+}
+
+impl CheckView<'_> {
+    /// A copy that stands by itself.
+    pub fn to_check(&self) -> Check {
+        Check {
+            name: self.name.into(),
+            outcome: self.outcome,
+            expected: self.expected.into(),
+            actual: self.actual.into(),
+        }
+    }
+}
+
+/// Room made with the first check: an appraisal makes that many, with texts of about so many bytes.
+const CHECKS_USUAL: usize = 96;
+const TEXT_USUAL: usize = 8 * 1024;
+
+/// Checks, in the order they were made. An appraisal makes about a hundred of them, so their texts are kept in one
+/// piece, and a text that was expected and found is kept once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckList {
+    /// Name, what was expected and, unless it is the same, what was found, of one check after the other.
+    text: String,
+    entries: Vec<Entry>,
+}
+
+/// Where the texts of a check begin; the last of them ends at `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    outcome: Outcome,
+    name: usize,
+    expected: usize,
+    /// Nothing when it is what was expected.
+    actual: Option<usize>,
+    end: usize,
+}
+
+impl CheckList {
+    /// Adds a check; `actual` is nothing when it is what was expected.
+    fn push(
+        &mut self,
+        name: impl fmt::Display,
+        outcome: Outcome,
+        expected: impl fmt::Display,
+        actual: Option<impl fmt::Display>,
+    ) {
+        if self.entries.is_empty() {
+            self.entries.reserve(CHECKS_USUAL);
+            self.text.reserve(TEXT_USUAL);
+        }
+        let name = self.write(name);
+        let expected = self.write(expected);
+        let actual = actual.map(|actual| self.write(actual));
+        self.entries.push(Entry {
+            outcome,
+            name,
+            expected,
+            actual,
+            end: self.text.len(),
+        });
+    }
+
+    /// Where the text begins.
+    fn write(&mut self, text: impl fmt::Display) -> usize {
+        let start = self.text.len();
+        // A string takes whatever is written to it; a Display that fails of itself has said what it could.
+        let _ = write!(self.text, "{text}");
+        start
+    }
+
+    fn view(&self, entry: &Entry) -> CheckView<'_> {
+        let text = |from: usize, to: usize| self.text.get(from..to).unwrap_or_default();
+        let expected = text(entry.expected, entry.actual.unwrap_or(entry.end));
+        CheckView {
+            name: text(entry.name, entry.expected),
+            outcome: entry.outcome,
+            expected,
+            actual: entry.actual.map_or(expected, |from| text(from, entry.end)),
+        }
+    }
+
+    /// Each check.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = CheckView<'_>> {
+        self.entries.iter().map(|entry| self.view(entry))
+    }
+
+    /// The last check.
+    pub fn last(&self) -> Option<CheckView<'_>> {
+        self.entries.last().map(|entry| self.view(entry))
+    }
+
+    /// Adds the checks of another list.
+    pub fn append(&mut self, other: &Self) {
+        for check in other.iter() {
+            let actual = (check.actual != check.expected).then_some(check.actual);
+            self.push(check.name, check.outcome, check.expected, actual);
+        }
+    }
+
+    /// Keeps the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        self.entries.truncate(count);
+        self.text
+            .truncate(self.entries.last().map_or(0, |entry| entry.end));
+    }
+
+    /// Whether one of them ended so.
+    pub fn any(&self, outcome: Outcome) -> bool {
+        self.entries.iter().any(|entry| entry.outcome == outcome)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no check was made.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How the checks ended that follow the first `from`.
+    pub(crate) fn outcomes_from(&self, from: usize) -> impl Iterator<Item = Outcome> + Clone + '_ {
+        let entries = self.entries.get(from..).unwrap_or_default();
+        entries.iter().map(|entry| entry.outcome)
+    }
+
+    /// The first that did not pass, for an error's text.
+    pub(crate) fn shown_open(&self) -> String {
+        let open = self.first_open();
+        open.map_or_else(|| "no check was made".into(), |check| check.to_string())
+    }
+
+    /// The first that did not pass.
+    pub fn first_open(&self) -> Option<CheckView<'_>> {
+        self.iter().find(|check| check.outcome != Outcome::Pass)
+    }
+}
+
+impl Serialize for CheckList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
 /// The checks made so far.
 #[derive(Debug, Clone)]
 pub struct Checks {
     mode: Mode,
     /// Whether what passed is left out.
     brief: bool,
-    list: Vec<Check>,
+    list: CheckList,
 }
 
 /// The first check that did not pass, in [`Mode::Verify`].
@@ -79,10 +267,15 @@ pub struct Stopped(pub Check);
 impl Checks {
     /// No checks yet.
     pub fn new(mode: Mode) -> Self {
+        Self::after(CheckList::default(), mode)
+    }
+
+    /// To go on after checks that were made before.
+    pub fn after(list: CheckList, mode: Mode) -> Self {
         Self {
             mode,
             brief: false,
-            list: Vec::new(),
+            list,
         }
     }
 
@@ -97,53 +290,69 @@ impl Checks {
     /// Records a check; an error means: stop here.
     pub fn record(
         &mut self,
-        name: &str,
+        name: impl fmt::Display,
         outcome: Outcome,
         expected: impl fmt::Display,
         actual: impl fmt::Display,
     ) -> Result<(), Stopped> {
+        self.add(name, outcome, expected, Some(actual))
+    }
+
+    /// Records a check that found what was expected.
+    fn pass(
+        &mut self,
+        name: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Result<(), Stopped> {
+        self.add(name, Outcome::Pass, expected, None::<&str>)
+    }
+
+    fn add(
+        &mut self,
+        name: impl fmt::Display,
+        outcome: Outcome,
+        expected: impl fmt::Display,
+        actual: Option<impl fmt::Display>,
+    ) -> Result<(), Stopped> {
         if self.brief && outcome == Outcome::Pass {
             return Ok(());
         }
-        let check = Check {
-            name: name.into(),
-            outcome,
-            expected: expected.to_string(),
-            actual: actual.to_string(),
-        };
-        let result = match (outcome, self.mode) {
+        self.list.push(name, outcome, expected, actual);
+        match (outcome, self.mode) {
             (Outcome::Pass, _) | (_, Mode::Explain) => Ok(()),
-            (_, Mode::Verify) => Err(Stopped(check.clone())),
-        };
-        self.list.push(check);
-        result
+            (_, Mode::Verify) => Err(Stopped(self.last())),
+        }
+    }
+
+    fn last(&self) -> Check {
+        let last = self.list.last();
+        last.map_or_else(|| undecided("none"), |check| check.to_check())
     }
 
     /// Records a pass when `expected == actual`, a fail otherwise.
     pub fn equal<T: fmt::Display + PartialEq>(
         &mut self,
-        name: &str,
+        name: impl fmt::Display,
         expected: T,
         actual: T,
     ) -> Result<(), Stopped> {
-        let outcome = if expected == actual {
-            Outcome::Pass
+        if expected == actual {
+            self.pass(name, expected)
         } else {
-            Outcome::Fail
-        };
-        self.record(name, outcome, expected, actual)
+            self.record(name, Outcome::Fail, expected, actual)
+        }
     }
 
     /// Records a pass with the value's presence, or a fail with the error's text; yields the value.
     pub fn value<T, E: fmt::Display>(
         &mut self,
-        name: &str,
+        name: impl fmt::Display,
         expected: impl fmt::Display,
         result: Result<T, E>,
     ) -> Result<Option<T>, Stopped> {
         match result {
             Ok(value) => {
-                self.record(name, Outcome::Pass, &expected, &expected)?;
+                self.pass(name, expected)?;
                 Ok(Some(value))
             }
             Err(error) => {
@@ -155,31 +364,38 @@ impl Checks {
 
     /// The first check that did not pass, as an error; named `name` when every one passed.
     pub fn stopped(&self, name: &str) -> Stopped {
-        let first = self
-            .list
-            .iter()
-            .find(|check| check.outcome != Outcome::Pass);
-        Stopped(first.cloned().unwrap_or_else(|| Check {
-            name: name.into(),
-            outcome: Outcome::Undecided,
-            expected: "a result".into(),
-            actual: "none".into(),
-        }))
+        let first = self.list.first_open();
+        Stopped(first.map_or_else(|| undecided(name), |check| check.to_check()))
     }
 
     /// Whether there is a check and all passed; never of brief ones, which do not know.
     pub fn passed(&self) -> bool {
-        !self.list.is_empty() && self.list.iter().all(|c| c.outcome == Outcome::Pass)
+        self.passed_from(0)
+    }
+
+    /// The same of the checks that follow the first `from`.
+    pub(crate) fn passed_from(&self, from: usize) -> bool {
+        let mut made = self.list.outcomes_from(from).peekable();
+        made.peek().is_some() && made.all(|outcome| outcome == Outcome::Pass)
     }
 
     /// The checks, in the order they were made.
-    pub fn list(&self) -> &[Check] {
+    pub fn list(&self) -> &CheckList {
         &self.list
     }
 
     /// The checks, in the order they were made.
-    pub fn into_list(self) -> Vec<Check> {
+    pub fn into_list(self) -> CheckList {
         self.list
+    }
+}
+
+fn undecided(name: &str) -> Check {
+    Check {
+        name: name.into(),
+        outcome: Outcome::Undecided,
+        expected: "a result".into(),
+        actual: "none".into(),
     }
 }
 

@@ -14,7 +14,7 @@ mod trust;
 
 pub use trust::{Area, Status, TrustClaim, TrustVector};
 
-use crate::checks::{Check, Outcome};
+use crate::checks::{Check, CheckView, Outcome};
 use assay_protocol::cbor::{CborError, Field, Value, int_map};
 use assay_protocol::cose::Payload;
 use assay_protocol::ids::{Digest, NodeId, Nonce};
@@ -74,14 +74,14 @@ pub struct Ear {
 
 impl Ear {
     /// A copy of `checks` that fits a result: texts are cut to [`TEXT_BYTES_MAX`].
-    pub fn fit_checks(checks: &[Check]) -> Vec<Check> {
-        let fit = |check: &Check| Check {
-            name: cut(&check.name, NAME_BYTES_MAX),
+    pub fn fit_checks<'a>(checks: impl Iterator<Item = CheckView<'a>>) -> Vec<Check> {
+        let fit = |check: CheckView<'_>| Check {
+            name: cut(check.name, NAME_BYTES_MAX),
             outcome: check.outcome,
-            expected: cut(&check.expected, TEXT_BYTES_MAX),
-            actual: cut(&check.actual, TEXT_BYTES_MAX),
+            expected: cut(check.expected, TEXT_BYTES_MAX),
+            actual: cut(check.actual, TEXT_BYTES_MAX),
         };
-        checks.iter().map(fit).collect()
+        checks.map(fit).collect()
     }
 
     /// The worst status of all submodules.
@@ -125,7 +125,7 @@ impl Ear {
         )?;
         let checks = (1..=CHECKS_MAX).contains(&self.checks.len());
         rule(checks, "checks", "1 to 256", self.checks.len().to_string())?;
-        let fits = Self::fit_checks(&self.checks) == self.checks;
+        let fits = Self::fit_checks(self.checks.iter().map(CheckView::from)) == self.checks;
         rule(
             fits,
             "checks",

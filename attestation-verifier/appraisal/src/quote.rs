@@ -8,6 +8,7 @@ use crate::crypto::verifying_key::Verifier;
 use crate::tpm::algorithm::HashAlg;
 use crate::tpm::attest::{self, Attest, ClockInfo, PcrSelection};
 use crate::tpm::signature::{self, Signature};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -21,14 +22,14 @@ pub const SELECTION: [PcrSelection; 1] = [PcrSelection {
 }];
 
 /// The bytes as received.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Received<'a> {
     /// `TPMS_ATTEST`.
     pub attest: &'a [u8],
     /// `TPMT_SIGNATURE`.
     pub signature: &'a [u8],
-    /// The PCR values said to be quoted.
-    pub pcrs: &'a PcrValues,
+    /// The PCR values said to be quoted; what is owned goes into the quote without a copy.
+    pub pcrs: Cow<'a, PcrValues>,
 }
 
 /// What the quote must say.
@@ -113,7 +114,7 @@ pub fn authenticate<K: Verifier + ?Sized>(
     received: Received<'_>,
     expected: Expected<'_, K>,
 ) -> Result<Option<AuthenticQuote>, Stopped> {
-    let Some(signed) = signed(checks, received, expected)? else {
+    let Some(signed) = signed(checks, &received, expected)? else {
         return Ok(None);
     };
     let selected = selection(checks, &signed.attest, expected.selection)?;
@@ -147,9 +148,9 @@ pub fn without_values<K: Verifier + ?Sized>(
     let received = Received {
         attest,
         signature,
-        pcrs: &PcrValues::new(),
+        pcrs: Cow::Owned(PcrValues::new()),
     };
-    if let Some(signed) = signed(checks, received, expected)? {
+    if let Some(signed) = signed(checks, &received, expected)? {
         selection(checks, &signed.attest, expected.selection)?;
     }
     Ok(())
@@ -157,7 +158,7 @@ pub fn without_values<K: Verifier + ?Sized>(
 
 fn signed<K: Verifier + ?Sized>(
     checks: &mut Checks,
-    received: Received<'_>,
+    received: &Received<'_>,
     expected: Expected<'_, K>,
 ) -> Result<Option<Signed>, Stopped> {
     let parsed = attest::parse(received.attest);
@@ -228,9 +229,9 @@ fn selection(
 fn pcr_digest(
     checks: &mut Checks,
     signed: &Signed,
-    values: &PcrValues,
+    values: Cow<'_, PcrValues>,
 ) -> Result<Option<PcrValues>, Stopped> {
-    let selected = selected_values(&signed.attest, values);
+    let selected = selected_values(&signed.attest, &values);
     let Some(selected) =
         checks.value("quote-pcr-values", "a value for every quoted PCR", selected)?
     else {
@@ -241,10 +242,12 @@ fn pcr_digest(
     let (quoted, computed) = (Hex(&signed.attest.pcr_digest), Hex(&digest));
     let same = quoted == computed;
     checks.equal("quote-pcr-digest", quoted, computed)?;
-    let pcrs = selected
-        .into_iter()
-        .map(|(key, value)| (key, value.to_vec()))
-        .collect();
+    // What was given and not quoted proves nothing.
+    let mut pcrs = values.into_owned();
+    pcrs.retain(|(bank, index), _| {
+        let mut selections = signed.attest.selections.iter();
+        selections.any(|selection| selection.bank == *bank && selection.selects(*index))
+    });
     Ok(same.then_some(pcrs))
 }
 

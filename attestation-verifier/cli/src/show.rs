@@ -1,7 +1,7 @@
 //! Shows what signed evidence says, what of it holds, and hands the quote to tpm2-tools.
 
 use crate::pcrs;
-use assay_appraisal::checks::{Check, Checks, Mode};
+use assay_appraisal::checks::{CheckList, Checks, Mode};
 use assay_appraisal::crypto::key::PublicKey;
 use assay_appraisal::eventlog;
 use assay_appraisal::quote::{self, PcrValues};
@@ -13,6 +13,7 @@ use assay_protocol::evidence::{self, Claims, SignedEvidence, VendorEvidence, qua
 use assay_protocol::ids::Digest;
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use core::fmt::{self, Display};
+use std::borrow::Cow;
 
 /// Why a key cannot be written as PEM, or a quote not handed on.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum ShowError {
 /// Evidence opened under the key it names itself, with its quote checked under the key it carries.
 pub struct Shown {
     signed: SignedEvidence,
-    checks: Vec<Check>,
+    checks: CheckList,
 }
 
 impl Shown {
@@ -83,7 +84,7 @@ fn check_quote(
     let received = quote::Received {
         attest: &vendor.attest.0,
         signature: &vendor.signature.0,
-        pcrs: &pcrs,
+        pcrs: Cow::Borrowed(&pcrs),
     };
     let expected = quote::Expected {
         key: ak.key(),
@@ -120,7 +121,7 @@ fn check_event_log(
         let initial = || log.initial(pcr, HashAlg::Sha256);
         let value = replayed.get(&pcr).cloned().unwrap_or_else(initial);
         checks.equal(
-            &format!("event-log-pcr-{pcr}"),
+            format_args!("event-log-pcr-{pcr}"),
             quoted.to_string(),
             hex::encode(value),
         )?;
@@ -135,7 +136,7 @@ impl Display for Shown {
             writeln!(f, "pcr {index:<2}        {value}")?;
         }
         writeln!(f, "\nchecked against itself:")?;
-        for check in &self.checks {
+        for check in self.checks.iter() {
             writeln!(f, "  {check}")?;
         }
         writeln!(

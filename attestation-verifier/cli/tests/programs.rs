@@ -250,7 +250,7 @@ impl Attestation {
         write("trust.json", &serde_json::to_vec(&story.trust).unwrap());
         write(
             "class.toml",
-            toml::to_string(&cast.class).unwrap().as_bytes(),
+            toml::to_string(&*cast.class).unwrap().as_bytes(),
         );
         Self {
             dir,

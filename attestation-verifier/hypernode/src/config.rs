@@ -3,7 +3,7 @@
 use crate::vcek::KdsSection;
 use anyhow::{Context as _, Result, bail};
 use assay_hw_profiles::LoadError;
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Digest, Seed};
 use assay_protocol::params::NetworkParams;
 use assay_protocol::trust::TrustBundle;
@@ -89,7 +89,7 @@ pub struct Loaded {
     /// Vendor roots.
     pub vendors: TrustBundle,
     /// Classes by digest.
-    pub classes: BTreeMap<Digest, HardwareClass>,
+    pub classes: BTreeMap<Digest, ValidClass>,
     /// Secrets.
     pub secrets: Secrets,
 }

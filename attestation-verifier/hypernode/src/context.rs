@@ -11,7 +11,7 @@ use assay_appraisal::ek::Roots;
 use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::x509::SignatureCache;
 use assay_ledger::LedgerKey;
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{
     Beacon, Digest, Epoch, HyperNodeId, NetworkId, NodeId, RegionKey, Seed, Slot,
@@ -43,7 +43,7 @@ pub struct Context {
     /// The same as a bundle, with the kinds that may earn a tier.
     pub vendors: TrustBundle,
     /// Classes by digest.
-    pub classes: BTreeMap<Digest, HardwareClass>,
+    pub classes: BTreeMap<Digest, ValidClass>,
     /// Signatures of certificates that verified already.
     pub certificates: SignatureCache,
     /// AMD's roots.

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use assay_ledger::rpc::RpcChain;
 use assay_ledger::{AssayLedger, NodeRecord, NodeStatus, is_covered};
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub struct Registered {
 pub struct LedgerView {
     url: String,
     contract: Address,
-    classes: BTreeMap<Digest, HardwareClass>,
+    classes: BTreeMap<Digest, ValidClass>,
     client: Mutex<Option<Arc<AssayLedger>>>,
     endpoints: Mutex<BTreeMap<HyperNodeId, String>>,
     known: Mutex<Vec<NodeRecord>>,
@@ -31,7 +31,7 @@ pub struct LedgerView {
 
 impl LedgerView {
     /// A view of the contract behind a JSON-RPC URL; connects when first used. `classes` are those in force.
-    pub fn new(url: &str, contract: Address, classes: BTreeMap<Digest, HardwareClass>) -> Self {
+    pub fn new(url: &str, contract: Address, classes: BTreeMap<Digest, ValidClass>) -> Self {
         let (client, endpoints, known) = (Mutex::new(None), Mutex::default(), Mutex::default());
         Self {
             url: url.to_owned(),
@@ -162,7 +162,7 @@ mod tests {
     const MINE: Address = Address([1; 20]);
     const OTHER: Address = Address([2; 20]);
 
-    fn class() -> HardwareClass {
+    fn class() -> ValidClass {
         assay_hw_profiles::parse(assay_hw_profiles::DEMO_CLASS).unwrap()
     }
 

@@ -17,7 +17,7 @@ use crate::root::{
 use crate::verdict::{self, AttestVote, ChaseRate, ChaseVote, Finding, Verdict, Vote, reason};
 use crate::weights::{BPS_ONE, Operator, mul_div};
 use crate::wilson::{Bounds, PPM_ONE};
-use assay_protocol::class::{HardwareClass, Money, policy_digest};
+use assay_protocol::class::{HardwareClass, Money, ValidClass, policy_digest};
 use assay_protocol::ids::{
     Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm, Slot,
 };
@@ -90,7 +90,7 @@ pub struct EpochInput<'a> {
     /// Hash of the committee that signs the next epoch.
     pub next_committee: Keccak,
     /// The classes in force, by digest.
-    pub classes: &'a BTreeMap<Digest, HardwareClass>,
+    pub classes: &'a BTreeMap<Digest, ValidClass>,
     /// Registrations before the epoch began, in any order.
     pub registrations: &'a [Registration],
     /// States after the last root.

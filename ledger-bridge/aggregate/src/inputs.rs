@@ -12,7 +12,7 @@ use crate::epoch::{
 use crate::more_than_two_thirds;
 use crate::root::{Committee, RootError, recover};
 use crate::weights::{Staked, WeightError, capped_weights};
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{self, Authenticated, CoseError, Payload, PublicKey};
 use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, Seed};
 use assay_protocol::params::{NetworkParams, RosterEntry};
@@ -435,7 +435,7 @@ pub enum HistoryError {
 pub struct History {
     params: NetworkParams,
     network: NetworkId,
-    classes: BTreeMap<Digest, HardwareClass>,
+    classes: BTreeMap<Digest, ValidClass>,
     seats: Vec<Seat>,
     committee: Committee,
     next: Epoch,
@@ -448,7 +448,7 @@ impl History {
     /// The network at genesis. `classes` must be exactly the ones in the parameters.
     pub fn new(
         params: &NetworkParams,
-        classes: impl IntoIterator<Item = HardwareClass>,
+        classes: impl IntoIterator<Item = ValidClass>,
     ) -> Result<Self, HistoryError> {
         let classes: BTreeMap<_, _> = classes.into_iter().map(|c| (c.digest(), c)).collect();
         if !classes.keys().eq(params.classes.iter()) {
@@ -491,7 +491,7 @@ impl History {
     }
 
     /// The classes in force.
-    pub fn classes(&self) -> &BTreeMap<Digest, HardwareClass> {
+    pub fn classes(&self) -> &BTreeMap<Digest, ValidClass> {
         &self.classes
     }
 

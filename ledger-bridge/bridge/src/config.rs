@@ -1,7 +1,7 @@
 //! The bridge's configuration and the network plan: strict TOML, paths relative to the file's folder.
 
 use assay_ledger::embedded::ChainConfig;
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, Bps, Stake};
 use assay_protocol::params::{NetworkParams, ParamsError};
 use serde::Deserialize;
@@ -169,7 +169,7 @@ impl Config {
     }
 
     /// The hardware classes.
-    pub fn load_classes(&self) -> Result<Vec<HardwareClass>, ConfigError> {
+    pub fn load_classes(&self) -> Result<Vec<ValidClass>, ConfigError> {
         load_classes(&self.classes)
     }
 }
@@ -205,7 +205,7 @@ impl Plan {
     }
 
     /// The hardware classes.
-    pub fn load_classes(&self) -> Result<Vec<HardwareClass>, ConfigError> {
+    pub fn load_classes(&self) -> Result<Vec<ValidClass>, ConfigError> {
         load_classes(&self.classes)
     }
 }
@@ -222,7 +222,7 @@ pub fn params_file(path: &Path) -> Result<NetworkParams, ConfigError> {
     Ok(params)
 }
 
-fn load_classes(paths: &[PathBuf]) -> Result<Vec<HardwareClass>, ConfigError> {
+fn load_classes(paths: &[PathBuf]) -> Result<Vec<ValidClass>, ConfigError> {
     let load = |path: &PathBuf| {
         let refused = |source| ConfigError::Class {
             path: path.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use assay_aggregate::epoch::Registration;
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Digest, UnixMs};
 
 use crate::types::NodeRecord;
@@ -20,7 +20,7 @@ const WEI_PER_GWEI: u128 = 1_000_000_000;
 pub fn claims_at(
     records: &[NodeRecord],
     cutoff: UnixMs,
-    classes: &BTreeMap<Digest, HardwareClass>,
+    classes: &BTreeMap<Digest, ValidClass>,
 ) -> Vec<Registration> {
     let counts = |record: &&NodeRecord| is_alive(record, cutoff) && is_covered(record, classes);
     let claim = |record: &NodeRecord| Registration {
@@ -36,8 +36,8 @@ fn is_alive(record: &NodeRecord, cutoff: UnixMs) -> bool {
 }
 
 /// Whether the registration is in one of `classes` and pledged at least what that class asks for.
-pub fn is_covered(record: &NodeRecord, classes: &BTreeMap<Digest, HardwareClass>) -> bool {
-    let enough = |class: &HardwareClass| {
+pub fn is_covered(record: &NodeRecord, classes: &BTreeMap<Digest, ValidClass>) -> bool {
+    let enough = |class: &ValidClass| {
         record.pledged.0 >= u128::from(class.money.collateral_gwei_min).saturating_mul(WEI_PER_GWEI)
     };
     classes.get(&record.class_digest).is_some_and(enough)
@@ -47,14 +47,14 @@ pub fn is_covered(record: &NodeRecord, classes: &BTreeMap<Digest, HardwareClass>
 mod tests {
     use super::*;
     use crate::types::NodeStatus;
-    use assay_protocol::class::{AttestationPolicy, Budget, Hardware, Money, Sla};
+    use assay_protocol::class::{AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla};
     use assay_protocol::ids::{Address, Bps, Epoch, NodeId, Ppm, Stake};
     use proptest::prelude::*;
 
     const CUTOFF: UnixMs = UnixMs(10_000);
 
-    fn class() -> HardwareClass {
-        HardwareClass {
+    fn class() -> ValidClass {
+        let class = HardwareClass {
             schema: 2,
             name: "test".into(),
             summary: "for tests".into(),
@@ -84,10 +84,11 @@ mod tests {
                 slash_bps: Bps(1_000),
             },
             attestation: AttestationPolicy::of_pcrs(1, Vec::new()),
-        }
+        };
+        ValidClass::new(class).unwrap()
     }
 
-    fn classes() -> BTreeMap<Digest, HardwareClass> {
+    fn classes() -> BTreeMap<Digest, ValidClass> {
         BTreeMap::from([(class().digest(), class())])
     }
 

@@ -15,6 +15,7 @@ use assay_testbed::ImaList;
 use assay_testbed::boot_log::{Banks, MeasuredBoot, Variant};
 use assay_testbed::ima_list::ImaEntry;
 use assay_testbed::soft_node::{QUOTED, SoftNode};
+use std::borrow::Cow;
 use std::hint::black_box;
 
 /// Labels of events in PCR 5 and PCR 7 that carry data.
@@ -105,7 +106,7 @@ pub fn quote(boot: &MeasuredBoot) -> AuthenticQuote {
     let received = Received {
         attest: &attest,
         signature: &signature,
-        pcrs: &pcrs,
+        pcrs: Cow::Borrowed(&pcrs),
     };
     let expected = Expected {
         key: ak.verifying_key(),

@@ -14,7 +14,7 @@ use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::x509::SignatureCache;
 use assay_protocol::cbor::Value;
 use assay_protocol::class::{
-    AttestationPolicy, ChassisPolicy, HardwareClass, ImaPolicy, ImagePolicy, PcrReference, TcbFloor,
+    AttestationPolicy, ChassisPolicy, ImaPolicy, ImagePolicy, PcrReference, TcbFloor, ValidClass,
 };
 use assay_protocol::cose::{self, Payload as _, Signer as _};
 use assay_protocol::evidence::{self, Claims, SignedEvidence, SnpEvidence};
@@ -60,7 +60,7 @@ pub fn of_everything() -> Vec<Pair> {
 
 struct Node {
     node: SoftNode,
-    class: HardwareClass,
+    class: ValidClass,
     roots: SnpRoots,
     vcek: Option<Vec<u8>>,
 }
@@ -290,8 +290,6 @@ fn probe_guest(chip: Chip, vcek: &[u8]) -> Probe {
     })
 }
 
-fn class(attestation: AttestationPolicy) -> HardwareClass {
-    let class = soft_node::class(attestation);
-    assert_eq!(class.validate(), Ok(()));
-    class
+fn class(attestation: AttestationPolicy) -> ValidClass {
+    ValidClass::new(soft_node::class(attestation)).unwrap()
 }

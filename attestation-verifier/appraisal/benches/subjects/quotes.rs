@@ -15,6 +15,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
 };
+use std::borrow::Cow;
 use std::hint::black_box;
 
 const QUALIFYING: [u8; 32] = [7; 32];
@@ -56,7 +57,7 @@ fn pair(
         let received = Received {
             attest: black_box(&attest),
             signature: &signature,
-            pcrs: &pcrs,
+            pcrs: Cow::Borrowed(&pcrs),
         };
         let expected = Expected {
             key: key.verifying_key(),

@@ -1,7 +1,7 @@
 //! What is read from the evidence once and judged at several tiers: the boot log and the IMA list.
 
 use super::{AuthenticatedEvidence, BANK};
-use crate::eventlog::claims::{BootClaims, claims};
+use crate::eventlog::claims::Reading;
 use crate::eventlog::replay::Replayed;
 use crate::eventlog::{self, EventLog, EventLogError};
 use crate::ima::{self, Contents, Forms, List, Position, Tail};
@@ -14,7 +14,7 @@ pub(super) struct Boot<'a> {
     /// Its events; nothing when it does not parse.
     pub log: Option<&'a EventLog<'a>>,
     /// What it proves.
-    pub claims: Option<BootClaims<'a>>,
+    pub claims: Option<Reading<'a, 'a, 'a>>,
 }
 
 impl<'a> Boot<'a> {
@@ -25,7 +25,7 @@ impl<'a> Boot<'a> {
         Self {
             replayed,
             log,
-            claims: replayed.as_ref().ok().map(claims),
+            claims: replayed.as_ref().ok().map(Reading::of),
         }
     }
 
@@ -76,7 +76,7 @@ impl Ima {
         }
     }
 
-    /// Replays the list to PCR 10 and judges every entry. `saved` is where an earlier appraisal of the same boot
+    /// Replays the list to PCR 10 and judges every entry; `rules` are those of a valid class. `saved` is where an earlier appraisal of the same boot
     /// ended, with every entry allowed and a policy loaded.
     pub(super) fn read(
         evidence: &AuthenticatedEvidence,
@@ -121,21 +121,20 @@ fn judge(
     let reset_count = evidence.quote().clock().reset_count;
     let explained = ima::explain_after(position, reset_count, list, quoted, options)?;
     // Under any name: a digest is what was measured, a name is only where.
-    let policies = Contents::new(&rules.policies);
-    let contents = [Contents::new(&rules.allowed), policies.clone()];
+    let contents = [
+        Contents::new(&rules.policies),
+        Contents::ascending(&rules.allowed),
+    ];
     let policy = ima::Policy {
         contents: &contents,
         ..ima::Policy::default()
     };
     let appraisal = ima::appraise(&explained, quoted, &policy)?;
-    let mut policy_loaded = !position.is_start();
-    for entry in explained.entries() {
-        policy_loaded |= policies.has(&entry?.event.digest);
-    }
+    let policies = appraisal.by_contents.first();
     Ok(Judged {
         entries: explained.position().entries,
+        policy_loaded: !position.is_start() || policies.is_some_and(|entries| *entries > 0),
         appraisal,
-        policy_loaded,
         position: explained.position().clone(),
     })
 }

@@ -8,6 +8,8 @@ use crate::eventlog::{EV_IPL, EventLog};
 use crate::quote;
 use assay_protocol::config::AgentConfig;
 use assay_protocol::hash::digest;
+use assay_protocol::ids::Digest;
+use core::fmt;
 
 /// Agent-claimed values explain and must not contradict: the claims were made in the quoted boot.
 pub(super) fn claimed_counters(
@@ -15,11 +17,10 @@ pub(super) fn claimed_counters(
     evidence: &AuthenticatedEvidence,
 ) -> Result<(), Stopped> {
     let (claimed, quoted) = (evidence.claims().clock, evidence.quote().clock());
-    let show = |reset, restart| format!("resetCount {reset}, restartCount {restart}");
     checks.equal(
         "claimed-counters",
-        show(quoted.reset_count, quoted.restart_count),
-        show(claimed.reset_count, claimed.restart_count),
+        Counters(quoted.reset_count, quoted.restart_count),
+        Counters(claimed.reset_count, claimed.restart_count),
     )
 }
 
@@ -34,19 +35,38 @@ pub(super) fn attachments(
         claims.event_log,
         digest(&[&vendor.event_log.0]),
     )?;
-    let shown = |found: Option<String>| found.unwrap_or_else(|| "none".into());
     let list = vendor.ima_log.as_ref().map(|list| digest(&[&list.0]));
-    checks.equal(
-        "ima-digest",
-        shown(claims.ima.map(|ima| ima.digest.to_string())),
-        shown(list.map(|digest| digest.to_string())),
-    )?;
+    let claimed = claims.ima.map(|ima| ima.digest);
+    checks.equal("ima-digest", Claimed(claimed), Claimed(list))?;
     let report = vendor.snp.as_ref().map(|snp| digest(&[&snp.report.0]));
     checks.equal(
         "snp-report-digest",
-        shown(claims.snp_report.map(|digest| digest.to_string())),
-        shown(report.map(|digest| digest.to_string())),
+        Claimed(claims.snp_report),
+        Claimed(report),
     )
+}
+
+/// resetCount and restartCount.
+#[derive(PartialEq)]
+struct Counters(u32, u32);
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "resetCount {}, restartCount {}", self.0, self.1)
+    }
+}
+
+/// The digest of something that may be absent.
+#[derive(PartialEq)]
+struct Claimed(Option<Digest>);
+
+impl fmt::Display for Claimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(digest) => digest.fmt(f),
+            None => f.write_str("none"),
+        }
+    }
 }
 
 /// The log explains the quoted values; what it proves about the owner.
@@ -64,7 +84,7 @@ pub(super) fn boot(
     for index in quoted.filter(|index| *index != PCR_IMA) {
         // A PCR no event extends must still have its initial value.
         checks.equal(
-            &format!("event-log-pcr-{index}"),
+            format_args!("event-log-pcr-{index}"),
             Hex(evidence.quote().pcr(BANK, index).unwrap_or_default()),
             Hex(&replayed.value(index)),
         )?;

@@ -7,14 +7,14 @@
 
 use super::context::{self, Boot, Ima};
 use super::{AuthenticatedEvidence, chassis, measured, references, software};
-use crate::checks::{Check, Checks, Mode, Outcome, Stopped};
+use crate::checks::{CheckList, Checks, Mode, Outcome, Stopped};
 use crate::clock::Continuity;
 use crate::eventlog;
 use crate::ima::Position;
 use crate::snp::SnpRoots;
 use crate::tpm::attest::ClockInfo;
 use crate::x509::SignatureCache;
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, AkName, ChipId, Digest, NetworkId, NodeId, SessionKey, UnixMs};
 use assay_protocol::trust::{RootKind, TrustBundle};
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub struct Policy<'a> {
     /// The network the node must serve.
     pub network: NetworkId,
     /// Its hardware class.
-    pub class: &'a HardwareClass,
+    pub class: &'a ValidClass,
     /// Kind of the root that certified the node's EK; nothing when no root of known kind did: then there is no tier.
     pub root_kind: Option<RootKind>,
     /// Least firmware version of the TPM that the root asks for.
@@ -115,7 +115,7 @@ pub struct Appraisal {
     /// What was shown.
     pub shown: Shown,
     /// Every check of authentication and appraisal.
-    pub checks: Vec<Check>,
+    pub checks: CheckList,
 }
 
 /// Appraises authentic evidence. All checks are run, whatever fails: this is what the provider reads.
@@ -130,39 +130,17 @@ pub fn appraise(evidence: &AuthenticatedEvidence, policy: &Policy<'_>) -> Apprai
         .as_ref()
         .map(|rules| Ima::read(evidence, rules, policy.ima_position));
     let mut shown = Shown::default();
-    let mut all = evidence.checks.clone();
-    let mut run = |step: &mut dyn FnMut(&mut Checks)| {
-        let mut checks = Checks::new(Mode::Explain);
-        step(&mut checks);
-        let from = all.len();
-        all.extend(checks.into_list());
-        ended(all.get(from..).unwrap_or_default())
-    };
     // Explanation mode never stops, so that there is no early end to pass on.
-    let mut owner = None;
-    let attest = run(&mut |checks| {
-        let found = every_tier(
-            checks,
-            (evidence, policy),
-            (&boot, ima.as_ref()),
-            &mut shown,
-        );
-        owner = found.unwrap_or_default();
-    });
+    let mut checks = Checks::after(evidence.checks.clone(), Mode::Explain);
+    let from = checks.list().len();
+    let (given, read) = ((evidence, policy), (&boot, ima.as_ref()));
+    let owner = every_tier(&mut checks, given, read, &mut shown).unwrap_or_default();
+    let attest = ended(checks.list().outcomes_from(from));
     let mut tier = u8::from(attest == Attest::Pass);
-    run(&mut |checks| {
-        let found = software::tier_2(
-            checks,
-            (evidence, policy),
-            (&boot, ima.as_ref()),
-            &mut shown,
-        );
-        tier = tier.saturating_add(u8::from(tier == 1 && found == Ok(true)));
-    });
-    run(&mut |checks| {
-        let found = chassis::tier_3(checks, evidence, policy, tier, &mut shown);
-        tier = tier.saturating_add(u8::from(tier == 2 && found == Ok(true)));
-    });
+    let software = software::tier_2(&mut checks, given, read, &mut shown);
+    tier = tier.saturating_add(u8::from(tier == 1 && software == Ok(true)));
+    let chassis = chassis::tier_3(&mut checks, evidence, policy, tier, &mut shown);
+    tier = tier.saturating_add(u8::from(tier == 2 && chassis == Ok(true)));
     Appraisal {
         tier,
         attest,
@@ -177,19 +155,21 @@ pub fn appraise(evidence: &AuthenticatedEvidence, policy: &Policy<'_>) -> Apprai
             .and_then(Ima::position)
             .filter(|_| shown.ima_entries.is_some()),
         shown,
-        checks: all,
+        checks: checks.into_list(),
     }
 }
 
 /// One failure fails; else one undecided check, or none at all, leaves it undecided.
-fn ended(checks: &[Check]) -> Attest {
-    let any = |outcome| checks.iter().any(|check: &Check| check.outcome == outcome);
-    if any(Outcome::Fail) {
-        Attest::Fail
-    } else if any(Outcome::Undecided) || checks.is_empty() {
-        Attest::Undecided
-    } else {
-        Attest::Pass
+fn ended(outcomes: impl Iterator<Item = Outcome>) -> Attest {
+    let severity = |outcome: &Outcome| match outcome {
+        Outcome::Pass => 0,
+        Outcome::Undecided => 1,
+        Outcome::Fail => 2,
+    };
+    match outcomes.max_by_key(severity) {
+        Some(Outcome::Fail) => Attest::Fail,
+        Some(Outcome::Undecided) | None => Attest::Undecided,
+        Some(Outcome::Pass) => Attest::Pass,
     }
 }
 

@@ -3,10 +3,9 @@
 use super::context::Boot;
 use super::policy::{Policy, Shown};
 use super::{AuthenticatedEvidence, BANK};
-use crate::checks::{Checks, Hex, Outcome, Stopped};
-use crate::eventlog::claims::{BootClaims, Claim, SecureBoot, Version};
+use crate::checks::{Checks, Hex, Listed, Outcome, Stopped};
+use crate::eventlog::claims::{Claim, Reading, SecureBoot, Version};
 use assay_protocol::class::{BootPolicy, HardwareClass, PcrReference};
-use assay_protocol::ids::Digest;
 use assay_protocol::trust::RootKind;
 use core::fmt::Display;
 
@@ -47,16 +46,15 @@ fn pcr(
     reference: &PcrReference,
 ) -> Result<bool, Stopped> {
     let index = u32::from(reference.index);
-    let name = format!("reference-pcr-{index}");
-    let allowed: Vec<String> = reference.allowed.iter().map(Digest::to_string).collect();
-    let expected = format!("one of {}", allowed.join(", "));
+    let name = format_args!("reference-pcr-{index}");
+    let expected = format_args!("one of {}", Listed(&reference.allowed));
     let Some(quoted) = evidence.quote().pcr(BANK, index) else {
         let actual = "a PCR that is not quoted";
-        checks.record(&name, Outcome::Undecided, expected, actual)?;
+        checks.record(name, Outcome::Undecided, expected, actual)?;
         return Ok(false);
     };
     let fits = reference.allowed.iter().any(|value| value.0 == quoted);
-    checks.record(&name, passed(fits), expected, Hex(quoted))?;
+    checks.record(name, passed(fits), expected, Hex(quoted))?;
     Ok(fits)
 }
 
@@ -68,7 +66,7 @@ pub(super) fn tpm(
 ) -> Result<(), Stopped> {
     let allowed = &policy.trust.allowed_kinds;
     let names: Vec<&str> = allowed.iter().copied().map(kind_name).collect();
-    let expected = format!("a TPM root of kind {}", names.join(" or "));
+    let expected = format_args!("a TPM root of kind {}", Listed(&names));
     let (outcome, found) = match policy.root_kind {
         Some(kind) => (passed(allowed.contains(&kind)), kind_name(kind)),
         None => (Outcome::Undecided, "unknown"),
@@ -78,8 +76,8 @@ pub(super) fn tpm(
     checks.record(
         "tpm-firmware",
         passed(version >= policy.firmware_min),
-        format!("firmware version {:#018x} or later", policy.firmware_min),
-        format!("{version:#018x}"),
+        format_args!("firmware version {:#018x} or later", policy.firmware_min),
+        format_args!("{version:#018x}"),
     )
 }
 
@@ -96,8 +94,8 @@ pub(super) fn boot(
     let Some(claims) = &boot.claims else {
         return Ok(());
     };
-    shown.secure_boot = claims
-        .secure_boot
+    let secure_boot = claims.secure_boot();
+    shown.secure_boot = secure_boot
         .proven()
         .map(|state| *state == SecureBoot::Enabled);
     let Some(rules) = rules else {
@@ -109,7 +107,7 @@ pub(super) fn boot(
             checks,
             "boot-secure-boot",
             "Secure Boot on",
-            &claims.secure_boot,
+            &secure_boot,
             enabled,
         )?;
     }
@@ -122,7 +120,7 @@ pub(super) fn boot(
             checks,
             "boot-applications",
             expected,
-            &claims.images,
+            &claims.images(),
             |images| {
                 let known = |digest: &[u8]| allowed.iter().any(|value| value.0 == digest);
                 !images.is_empty() && images.iter().all(|image| known(image.digest.0))
@@ -135,7 +133,7 @@ pub(super) fn boot(
             checks,
             "boot-firmware-version",
             expected,
-            &claims.firmware_version,
+            &claims.firmware_version(),
             |version| matches!(version, Version::Text(text) if allowed.contains(text)),
         )?;
     }
@@ -146,11 +144,11 @@ pub(super) fn boot(
 pub(super) fn command_lines(
     checks: &mut Checks,
     name: &str,
-    claims: &BootClaims<'_>,
+    claims: &Reading<'_, '_, '_>,
     allowed: &[String],
 ) -> Result<bool, Stopped> {
     let expected = format!("one of {allowed:?}");
-    rule(checks, name, expected, &claims.command_lines, |lines| {
+    rule(checks, name, expected, &claims.command_lines(), |lines| {
         !lines.is_empty() && lines.iter().all(|line| allowed.contains(line))
     })
 }

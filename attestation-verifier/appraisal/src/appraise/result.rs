@@ -10,7 +10,7 @@ impl Appraisal {
     /// `evidence` is the SHA-256 of the signed evidence, `at` the time it was appraised at. Of more checks than a token
     /// holds the first ones are kept.
     pub fn ear(&self, evidence: Digest, nonce: Nonce, at: UnixMs) -> Ear {
-        let checks = self.checks.get(..CHECKS_MAX).unwrap_or(&self.checks);
+        let checks = self.checks.iter().take(CHECKS_MAX);
         let mut modules = vec![Module {
             name: "tpm".into(),
             vector: self.tpm_vector(),

@@ -13,7 +13,7 @@ use super::policy::{Policy, Shown};
 use super::references::{command_lines, passed};
 use super::{AuthenticatedEvidence, BANK, PCR_CONFIG};
 use crate::checks::{Checks, Hex, Outcome, Stopped};
-use crate::eventlog::claims::{Claim, Section};
+use crate::eventlog::claims::{Claim, Reading, Section};
 use crate::tpm::algorithm::HashAlg;
 use assay_protocol::class::{HardwareClass, ImaPolicy, ImagePolicy, verity_root};
 use assay_protocol::ids::Digest;
@@ -119,7 +119,7 @@ fn image_command_line(
 ) -> Result<Option<Digest>, Stopped> {
     let name = "tier-2-image-command-line";
     let expected = "the digest of a published command line";
-    let sections = match boot.claims.as_ref().map(|claims| &claims.uki_sections) {
+    let sections = match boot.claims.as_ref().map(Reading::uki_sections) {
         Some(Claim::Proven(sections)) => sections,
         Some(Claim::Unproven(why)) => {
             checks.record(name, Outcome::Undecided, expected, why)?;

@@ -5,7 +5,7 @@ use super::manifest::{
 };
 use super::snp::SnpReference;
 use super::{CorimError, read};
-use crate::checks::{Check, Checks, Mode, Outcome, Stopped};
+use crate::checks::{CheckList, Checks, Mode, Outcome, Stopped};
 use crate::cose_sign1::{Accept, Envelope, Message};
 use crate::crypto::key::{KeyError, PublicKey};
 use assay_protocol::hash::digest;
@@ -56,7 +56,7 @@ pub struct ReferenceValues {
     manifest: Manifest,
     signer: Digest,
     snp: Vec<SnpReference>,
-    checks: Vec<Check>,
+    checks: CheckList,
 }
 
 impl ReferenceValues {
@@ -91,22 +91,17 @@ impl ReferenceValues {
     }
 
     /// Every check that was made.
-    pub fn checks(&self) -> &[Check] {
+    pub fn checks(&self) -> &CheckList {
         &self.checks
     }
 }
 
 /// A manifest that yields nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("CoRIM refused: {}", first(.checks))]
+#[error("CoRIM refused: {}", .checks.shown_open())]
 pub struct Refused {
     /// Everything that was checked, the failures among it.
-    pub checks: Vec<Check>,
-}
-
-fn first(checks: &[Check]) -> String {
-    let failed = checks.iter().find(|check| check.outcome != Outcome::Pass);
-    failed.map_or_else(|| "no check was made".into(), ToString::to_string)
+    pub checks: CheckList,
 }
 
 /// Verifies a signed manifest and yields its reference values.

@@ -167,9 +167,9 @@ fn import_at(bytes: &[u8], at: UnixMs) -> Result<ReferenceValues, Refused> {
 /// The name and the text of the check that stopped an import.
 fn stopped(outcome: Result<ReferenceValues, Refused>) -> (String, String) {
     let checks = outcome.unwrap_err().checks;
-    let last = checks.last().unwrap().clone();
+    let last = checks.last().unwrap();
     assert_eq!(last.outcome, Outcome::Fail);
-    (last.name, last.actual)
+    (last.name.into(), last.actual.into())
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn explaining_runs_every_check_and_yields_nothing() {
         .checks
         .iter()
         .filter(|check| check.outcome == Outcome::Fail);
-    let failed: Vec<&str> = failed.map(|check| check.name.as_str()).collect();
+    let failed: Vec<&str> = failed.map(|check| check.name).collect();
     let expected = [
         "corim-signature",
         "corim-signature-validity",

@@ -27,7 +27,7 @@ pub enum Scheme {
 }
 
 /// How an ECDSA signature's two numbers are written; other schemes have one form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Form {
     /// `r ‖ s`, each padded to the size of the curve.
     Fixed,
@@ -36,7 +36,7 @@ pub enum Form {
 }
 
 /// Whether SHA-1 is accepted under a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Sha1 {
     /// The rule.
     #[default]

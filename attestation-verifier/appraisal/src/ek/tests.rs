@@ -458,9 +458,11 @@ fn the_checks_say_each_defect_by_name() {
                 })
                 .is_ok()
         );
-        let list = checks.into_list().into_iter();
+        let list = checks.list().iter();
         let failed = list.filter(|check| check.outcome != crate::checks::Outcome::Pass);
-        failed.map(|check| check.name).collect::<Vec<_>>()
+        failed
+            .map(|check| check.name.to_owned())
+            .collect::<Vec<_>>()
     };
     let none: [&str; 0] = [];
     assert_eq!(failed(&GOOD, &ROOTS), none);

@@ -60,7 +60,8 @@ impl Register {
 }
 
 fn copy(to: &mut [u8], from: &[u8]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = *from;
+    let size = to.len().min(from.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..size), from.get(..size)) {
+        to.copy_from_slice(from);
     }
 }

@@ -17,6 +17,9 @@ const ALGORITHMS_MAX: usize = 16;
 const DIGEST_BYTES_MAX: usize = 64;
 /// Registers of a confidential guest (UEFI 2.10, section 38.4.1): one of its own, four for run time.
 const REGISTER_LAST: u32 = 4;
+/// Room made before events are read: so many, if the log is long enough for them.
+const EVENTS_USUAL: usize = 128;
+const EVENT_BYTES_USUAL: usize = 96;
 /// Windows marks its trust points with this index; such events extend nothing.
 pub(super) const PCR_NONE: u32 = 0xffff_ffff;
 
@@ -129,7 +132,8 @@ fn crypto_agile(
     mut r: Reader<'_>,
     algorithms: Vec<(u16, u16)>,
 ) -> Result<EventLog<'_>, EventLogError> {
-    let mut events = Vec::new();
+    let room = r.rest().len() / EVENT_BYTES_USUAL;
+    let mut events = Vec::with_capacity(room.min(EVENTS_USUAL));
     while !r.rest().is_empty() {
         let index = events.len().saturating_add(1);
         r.cap("event count", index, EVENTS_MAX).map_err(at(index))?;

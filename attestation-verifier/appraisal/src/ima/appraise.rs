@@ -157,6 +157,8 @@ pub struct Appraisal {
     pub totals: Totals,
     /// The first refused entries.
     pub refused: Vec<Refused>,
+    /// Entries allowed by each list of [`Policy::contents`]: of several that have a digest by the first.
+    pub by_contents: Vec<u64>,
 }
 
 impl Appraisal {
@@ -171,6 +173,8 @@ enum Allowed {
     BootAggregate,
     Path,
     Digest,
+    /// By the list of contents at this place.
+    Contents(usize),
     Signature,
     Excluded,
     Violation,
@@ -190,6 +194,7 @@ pub fn appraise(
         boot_aggregate: boot_aggregate::check(explained.position(), quoted),
         totals: Totals::default(),
         refused: Vec::new(),
+        by_contents: vec![0; policy.contents.len()],
     };
     for entry in explained.entries() {
         let entry = entry?;
@@ -210,6 +215,12 @@ impl Appraisal {
             Ok(Allowed::BootAggregate) => &mut totals.boot_aggregate,
             Ok(Allowed::Path) => &mut totals.by_path,
             Ok(Allowed::Digest) => &mut totals.by_digest,
+            Ok(Allowed::Contents(at)) => {
+                if let Some(entries) = self.by_contents.get_mut(at) {
+                    *entries = entries.saturating_add(1);
+                }
+                &mut totals.by_digest
+            }
             Ok(Allowed::Signature) => &mut totals.by_signature,
             Ok(Allowed::Excluded) => &mut totals.excluded,
             Ok(Allowed::Violation) => &mut totals.violations_tolerated,
@@ -260,21 +271,19 @@ fn judge(entry: &Entry<'_>, policy: &Policy<'_>) -> Result<Allowed, Refusal> {
     let listed = policy
         .allowlist
         .map_or(Listed::No, |list| list.look_up(event));
-    let by_content = || policy.contents.iter().any(|list| list.has(&event.digest));
-    let listed = match listed {
-        Listed::No | Listed::OtherDigest if by_content() => Listed::Digest,
-        other => other,
-    };
     if listed == Listed::Excluded {
         return Ok(Allowed::Excluded);
     }
     if event.digest.alg == HashAlg::Sha1 && policy.sha1 == Sha1::Refused {
         return Err(Refusal::WeakDigest);
     }
-    match listed {
-        Listed::Path => Ok(Allowed::Path),
-        Listed::Digest => Ok(Allowed::Digest),
-        other => signed(event, policy).map_err(|refusal| match (other, refusal) {
+    let mut contents = policy.contents.iter();
+    let by_contents = contents.position(|list| list.has(&event.digest));
+    match (listed, by_contents) {
+        (Listed::Path, _) => Ok(Allowed::Path),
+        (Listed::Digest, _) => Ok(Allowed::Digest),
+        (_, Some(at)) => Ok(Allowed::Contents(at)),
+        (other, None) => signed(event, policy).map_err(|refusal| match (other, refusal) {
             (Listed::OtherDigest, Refusal::NotListed) => Refusal::OtherDigest,
             (_, refusal) => refusal,
         }),

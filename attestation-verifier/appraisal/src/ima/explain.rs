@@ -5,7 +5,7 @@ use super::error::ImaError;
 use super::hash::Hash;
 use super::list::{ALGORITHMS, Entry, List};
 use super::position::{Aggregate, BankState, Position, alg};
-use super::replay::{BankForm, Forms, Hashes, Run, Summary, indices, may_be_padded, run, scan};
+use super::replay::{BankForm, Forms, Hashes, Run, Summary, indices, may_be_padded, run};
 use crate::quote::PcrValues;
 use crate::tpm::algorithm::HashAlg;
 use assay_protocol::item::Blob;
@@ -116,7 +116,8 @@ pub fn explain_after<'l>(
     options: Options,
 ) -> Result<Explained<'l>, ImaError> {
     continues(position, reset_count, list)?;
-    let (mask, total) = scan(list.entries())?;
+    let (mask, all) = list.entries().outlined()?;
+    let total = all.entries;
     let targets = Targets::new(position, mask | 1 << IMA_PCR, quoted)?;
     let mut runs = targets.starts(position)?;
     let mut prefixes = targets.prefixes(list, Hashes::Check, &mut runs, options.tail)?;
@@ -124,7 +125,10 @@ pub fn explain_after<'l>(
         targets.try_padded(list, &mut runs, &mut prefixes, options.tail)?;
     }
     let count = targets.agreed(&runs, &prefixes, (total, options.tail))?;
-    let summary = Summary::of(list.entries(), count)?;
+    let summary = match count == total {
+        true => all,
+        false => Summary::of(list.entries(), count)?,
+    };
     let banks: Vec<ExplainedBank> = runs
         .iter()
         .map(|run| ExplainedBank {

@@ -21,7 +21,9 @@ impl Hash {
             bytes: [0; HASH_BYTES_MAX],
             size: size.min(HASH_BYTES_MAX),
         };
-        hash.bytes.iter_mut().take(size).for_each(|b| *b = fill);
+        if let Some(bytes) = hash.bytes.get_mut(..size) {
+            bytes.fill(fill);
+        }
         hash
     }
 
@@ -47,9 +49,9 @@ impl Hash {
         let (head, tail) = buffer.split_at_mut(self.size);
         head.copy_from_slice(self.as_ref());
         let length = self.size.saturating_add(by.size);
-        tail.iter_mut()
-            .zip(by.as_ref())
-            .for_each(|(to, from)| *to = *from);
+        if let Some(tail) = tail.get_mut(..by.size) {
+            tail.copy_from_slice(by.as_ref());
+        }
         Self::of(alg, buffer.get(..length).unwrap_or_default())
     }
 }

@@ -4,6 +4,7 @@ use super::ascii;
 use super::error::ImaError;
 use super::hash::{HASH_BYTES_MAX, Hash};
 use super::position::Position;
+use super::replay::Summary;
 use super::template::{
     Event, Extra, FileDigest, IMA_DIGEST_BYTES, IMA_NAME_BYTES_MAX, TEMPLATE_BYTES_MAX, Template,
     size_of, without_nul,
@@ -174,7 +175,7 @@ impl Entry<'_> {
     /// measured, or was measured while being written. The template hash is all zeros and the PCR was
     /// extended by a constant, so that nothing else in the entry is proven.
     pub fn is_violation(&self) -> bool {
-        self.template_hash.iter().all(|byte| *byte == 0)
+        is_violation(self.template_hash)
     }
 
     /// The hash over the template data, as the kernel computes it for a bank (`ima_calc_field_array_hash`).
@@ -217,6 +218,7 @@ pub struct Entries<'l> {
 impl<'l> Iterator for Entries<'l> {
     type Item = Result<Entry<'l>, ImaError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -231,7 +233,26 @@ impl<'l> Iterator for Entries<'l> {
 }
 
 impl<'l> Entries<'l> {
+    #[inline]
     fn entry(&mut self) -> Result<Entry<'l>, ImaError> {
+        let frame = self.frame()?;
+        let event = match frame.event {
+            Some(event) => event,
+            None => Event::parse(frame.template, frame.data, self.index)?,
+        };
+        Ok(Entry {
+            index: self.index,
+            pcr: frame.head.pcr,
+            template: frame.template,
+            template_hash: frame.head.hash,
+            event,
+            data: frame.data,
+        })
+    }
+
+    /// The next entry with its template data as they stand there.
+    #[inline]
+    fn frame(&mut self) -> Result<Frame<'l>, ImaError> {
         let entry = self.index;
         let at = |source| ImaError::Format { entry, source };
         let mut r = Reader::new("IMA list", self.rest, LIST_BYTES_MAX).map_err(at)?;
@@ -243,25 +264,46 @@ impl<'l> Entries<'l> {
             name: head.name.escape_ascii().to_string(),
         })?;
         let (data, event) = match template {
-            Template::Ima => fixed(&mut r, entry)?,
+            Template::Ima => fixed(&mut r, entry).map(|(data, event)| (data, Some(event)))?,
             _ => {
                 let size = size_of(&mut r, "template data length").map_err(at)?;
                 r.cap("template data length", size, TEMPLATE_BYTES_MAX)
                     .map_err(at)?;
-                let data = r.take("template data", size).map_err(at)?;
-                (data, Event::parse(template, data, entry)?)
+                (r.take("template data", size).map_err(at)?, None)
             }
         };
         self.rest = r.rest();
-        Ok(Entry {
-            index: entry,
-            pcr: head.pcr,
+        Ok(Frame {
+            head,
             template,
-            template_hash: head.hash,
-            event,
             data,
+            event,
         })
     }
+
+    /// What can be said of the remaining entries without reading what was measured.
+    pub(super) fn outlined(mut self) -> Result<(u32, Summary), ImaError> {
+        let (mut pcrs, mut summary) = (0u32, Summary::default());
+        while !self.rest.is_empty() {
+            let frame = self.frame()?;
+            pcrs |= 1u32.checked_shl(frame.head.pcr).unwrap_or(0);
+            summary.count(frame.template, is_violation(frame.head.hash));
+            self.index = self.index.saturating_add(1);
+        }
+        Ok((pcrs, summary))
+    }
+}
+
+/// An entry whose template data were found and, but for the fixed form, not yet read.
+struct Frame<'l> {
+    head: Head<'l>,
+    template: Template,
+    data: &'l [u8],
+    event: Option<Event<'l>>,
+}
+
+fn is_violation(template_hash: &[u8]) -> bool {
+    template_hash.iter().all(|byte| *byte == 0)
 }
 
 /// What every entry begins with.

@@ -74,16 +74,6 @@ pub(super) fn indices(mask: u32) -> impl Iterator<Item = u32> {
     (0..=23u32).filter(move |pcr| mask.checked_shr(*pcr).unwrap_or(0) & 1 == 1)
 }
 
-/// The PCRs that the entries say they extended, and how many entries there are.
-pub(super) fn scan(entries: Entries<'_>) -> Result<(u32, usize), ImaError> {
-    let (mut mask, mut count) = (0u32, 0usize);
-    for entry in entries {
-        mask |= 1u32.checked_shl(entry?.pcr).unwrap_or(0);
-        count = count.saturating_add(1);
-    }
-    Ok((mask, count))
-}
-
 /// Whether template hashes are recomputed and compared, or were before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hashes {
@@ -133,16 +123,20 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Counts one entry.
+    pub(super) fn count(&mut self, template: Template, violation: bool) {
+        self.entries = self.entries.saturating_add(1);
+        self.violations = self.violations.saturating_add(usize::from(violation));
+        let of_template = self.templates.entry(template).or_default();
+        *of_template = of_template.saturating_add(1);
+    }
+
     /// Counts the first `count` entries.
     pub(super) fn of(entries: Entries<'_>, count: usize) -> Result<Self, ImaError> {
         let mut summary = Self::default();
         for entry in entries.take(count) {
             let entry = entry?;
-            summary.entries = summary.entries.saturating_add(1);
-            let violation = usize::from(entry.is_violation());
-            summary.violations = summary.violations.saturating_add(violation);
-            let of_template = summary.templates.entry(entry.template).or_default();
-            *of_template = of_template.saturating_add(1);
+            summary.count(entry.template, entry.is_violation());
         }
         Ok(summary)
     }
@@ -159,7 +153,7 @@ pub struct Replayed {
 
 /// Replays a whole list from zeros in `banks`, checking every template hash; PCR 10 is always there.
 pub fn replay(list: &List<'_>, banks: &[HashAlg]) -> Result<Replayed, ImaError> {
-    let (mask, count) = scan(list.entries())?;
+    let (mask, summary) = list.entries().outlined()?;
     let mask = mask | 1 << super::IMA_PCR;
     let mut runs = Vec::new();
     for bank in banks {
@@ -175,7 +169,7 @@ pub fn replay(list: &List<'_>, banks: &[HashAlg]) -> Result<Replayed, ImaError> 
         run.values.iter().map(value)
     });
     Ok(Replayed {
-        summary: Summary::of(list.entries(), count)?,
+        summary,
         values: values.collect(),
     })
 }

@@ -89,9 +89,17 @@ impl Template {
 
     /// The template with this name.
     pub fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|template| template.name().as_bytes() == name)
+        Some(match name {
+            b"ima" => Self::Ima,
+            b"ima-ng" => Self::ImaNg,
+            b"ima-ngv2" => Self::ImaNgV2,
+            b"ima-sig" => Self::ImaSig,
+            b"ima-sigv2" => Self::ImaSigV2,
+            b"ima-buf" => Self::ImaBuf,
+            b"ima-modsig" => Self::ImaModsig,
+            b"evm-sig" => Self::EvmSig,
+            _ => return None,
+        })
     }
 
     /// Its name.
@@ -197,6 +205,7 @@ pub struct Event<'a> {
 
 impl<'a> Event<'a> {
     /// Splits the length-prefixed fields of every template but `ima`.
+    #[inline]
     pub(super) fn parse(
         template: Template,
         data: &'a [u8],
@@ -204,22 +213,22 @@ impl<'a> Event<'a> {
     ) -> Result<Self, ImaError> {
         let mut values: [&[u8]; FIELDS_MAX] = [&[]; FIELDS_MAX];
         split(template, data, &mut values).map_err(|source| ImaError::Format { entry, source })?;
-        for (position, (field, value)) in template.fields().iter().zip(values).enumerate() {
+        for (position, (field, value)) in template.fields().iter().zip(&values).enumerate() {
             field.check(value).map_err(|problem| ImaError::Field {
                 entry,
                 field: position,
                 problem,
             })?;
         }
-        Self::from_fields(template, values).map_err(|problem| ImaError::Field {
+        Self::from_fields(template, &values).map_err(|problem| ImaError::Field {
             entry,
             field: 0,
             problem,
         })
     }
 
-    fn from_fields(template: Template, values: [&'a [u8]; FIELDS_MAX]) -> Result<Self, String> {
-        let [digest, name, third, fourth, fifth, sixth, ..] = values;
+    fn from_fields(template: Template, values: &[&'a [u8]; FIELDS_MAX]) -> Result<Self, String> {
+        let [digest, name, third, fourth, fifth, sixth, ..] = *values;
         let digest = match template {
             Template::ImaNgV2 | Template::ImaSigV2 => FileDigest::parse_v2(digest)?,
             _ => FileDigest::parse(digest)?,

@@ -47,7 +47,7 @@ impl Case {
         let received = Received {
             attest,
             signature,
-            pcrs: &self.pcrs,
+            pcrs: Cow::Borrowed(&self.pcrs),
         };
         let key = &self.ak.public();
         let expected = Expected {
@@ -138,7 +138,7 @@ fn a_quote_over_too_few_pcrs_is_refused() {
     let received = Received {
         attest: &attest,
         signature: &signature,
-        pcrs: &case.pcrs,
+        pcrs: Cow::Borrowed(&case.pcrs),
     };
     let key = case.ak.public();
     let expected = Expected {
@@ -197,7 +197,7 @@ fn without_values_every_other_check_is_made() {
             .list()
             .iter()
             .filter(|c| c.outcome != crate::checks::Outcome::Pass);
-        failed.map(|c| c.name.clone()).collect::<Vec<_>>()
+        failed.map(|c| c.name.to_owned()).collect::<Vec<_>>()
     };
     assert!(names(&[7; 32], &SELECTION).is_empty());
     assert_eq!(names(&[8; 32], &SELECTION), ["quote-qualifying-data"]);
@@ -240,7 +240,7 @@ fn explain_runs_every_step_and_yields_nothing_when_one_fails() {
     let received = Received {
         attest: &attest,
         signature: &signature,
-        pcrs: &case.pcrs,
+        pcrs: Cow::Borrowed(&case.pcrs),
     };
     let expected = Expected {
         key: &key,
@@ -253,7 +253,7 @@ fn explain_runs_every_step_and_yields_nothing_when_one_fails() {
         .list()
         .iter()
         .filter(|c| c.outcome == crate::checks::Outcome::Fail)
-        .map(|c| c.name.as_str())
+        .map(|c| c.name)
         .collect();
     assert_eq!(failed, ["quote-signature", "quote-qualifying-data"]);
 }
@@ -282,7 +282,7 @@ fn no_failed_check_leaves_a_quote_behind() {
         let received = Received {
             attest: &attest,
             signature: &signature,
-            pcrs: &case.pcrs,
+            pcrs: Cow::Borrowed(&case.pcrs),
         };
         let expected = Expected {
             key: &case.ak.public(),
@@ -290,7 +290,7 @@ fn no_failed_check_leaves_a_quote_behind() {
             selection: &case.selection,
         };
         let mut checks = Checks::new(Mode::Explain);
-        let explained = authenticate(&mut checks, received, expected).unwrap();
+        let explained = authenticate(&mut checks, received.clone(), expected).unwrap();
         assert!(explained.is_none() && !checks.passed(), "{name}");
         assert_eq!(checks.stopped("quote").0.name, name);
         assert_eq!(verify(received, expected).unwrap_err().0.name, name);

@@ -10,8 +10,8 @@ use super::product::{self, Generation, Product};
 use super::report::KeyKind;
 use super::tcb::Tcb;
 use super::verify::AuthenticReport;
-use super::{RootKind, held, passed_since};
-use crate::checks::{Checks, Stopped};
+use super::{RootKind, held};
+use crate::checks::{Checks, Hex, Listed, Stopped};
 use assay_protocol::ids::{ChipId, Digest384};
 use assay_protocol::limits::CHIP_IDS_MAX;
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ pub fn prove(
     host: Host<'_>,
 ) -> Result<Option<ChassisProof>, Stopped> {
     let from = checks.list().len();
-    let tier_2 = format!("tier {HOST_TIER} or higher");
+    let tier_2 = format_args!("tier {HOST_TIER} or higher");
     held(
         checks,
         "chassis-host-tier",
@@ -85,7 +85,7 @@ pub fn prove(
     chip(checks, authentic, host.chip_ids)?;
     policy::tcb(checks, authentic, &Expect::Is(host.tcb_floors.clone()))?;
     generation(checks, authentic.product(), host.generations)?;
-    let passed = passed_since(checks, from);
+    let passed = checks.passed_from(from);
     Ok(passed.then(|| ChassisProof {
         chip_id: authentic.report().chip_id,
         product: authentic.product(),
@@ -101,13 +101,12 @@ fn probe_guest(
     measurements: &[Digest384],
 ) -> Result<(), Stopped> {
     let report = authentic.report();
-    let allowed: Vec<String> = measurements.iter().map(Digest384::to_string).collect();
     held(
         checks,
         "chassis-measurement",
         measurements.contains(&Digest384(report.measurement)),
-        format!("one of {}", allowed.join(", ")),
-        hex::encode(report.measurement),
+        format_args!("one of {}", Listed(measurements)),
+        Hex(&report.measurement),
     )?;
     checks.equal("chassis-debug", false, report.policy.debug_allowed())?;
     checks.equal(
@@ -116,7 +115,7 @@ fn probe_guest(
         report.policy.migration_allowed(),
     )?;
     checks.equal("chassis-vmpl", 0, report.vmpl)?;
-    let (expected, actual) = (hex::encode(report_data), hex::encode(report.report_data));
+    let (expected, actual) = (Hex(report_data), Hex(&report.report_data));
     checks.equal("chassis-report-data", expected, actual)
 }
 
@@ -134,7 +133,7 @@ fn chip(
         "chassis-chip-id-mask",
         !masked,
         "a chip id that is not zero",
-        hex::encode(chip_id),
+        Hex(chip_id),
     )?;
     let count = chip_ids.len();
     let counted = (1..=CHIP_IDS_MAX).contains(&count);
@@ -142,7 +141,7 @@ fn chip(
         checks,
         "chassis-host-chips",
         counted,
-        format!("1 to {CHIP_IDS_MAX} chip ids"),
+        format_args!("1 to {CHIP_IDS_MAX} chip ids"),
         count,
     )?;
     let listed = counted && chip_ids.contains(&ChipId(*chip_id));
@@ -152,7 +151,7 @@ fn chip(
         "chassis-host-chip-id",
         listed,
         expected,
-        hex::encode(chip_id),
+        Hex(chip_id),
     )
 }
 
@@ -162,13 +161,13 @@ fn generation(
     generations: &[Generation],
 ) -> Result<(), Stopped> {
     let tier = product::tier_max(generations, product).unwrap_or(0);
-    let expected = format!("a generation that may earn tier {CHASSIS_TIER}");
+    let expected = format_args!("a generation that may earn tier {CHASSIS_TIER}");
     let enough = tier >= CHASSIS_TIER;
     held(
         checks,
         "chassis-generation",
         enough,
         expected,
-        format!("{product}: tier {tier} at most"),
+        format_args!("{product}: tier {tier} at most"),
     )
 }

@@ -43,9 +43,3 @@ fn held(
     let outcome = if holds { Outcome::Pass } else { Outcome::Fail };
     checks.record(name, outcome, expected, actual)
 }
-
-/// Whether checks were made since `from` and each of them passed.
-fn passed_since(checks: &Checks, from: usize) -> bool {
-    let made = checks.list().get(from..).unwrap_or_default();
-    !made.is_empty() && made.iter().all(|check| check.outcome == Outcome::Pass)
-}

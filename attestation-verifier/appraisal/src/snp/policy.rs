@@ -2,12 +2,12 @@
 //! whoever does not look at something says so ([`Expect::Unchecked`]).
 
 use super::guest_policy::Abi;
+use super::held;
 use super::product::{self, Generation, Product};
 use super::report::{KeyKind, Report};
 use super::tcb::Tcb;
 use super::verify::AuthenticReport;
-use super::{held, passed_since};
-use crate::checks::{Checks, Stopped};
+use crate::checks::{Checks, Hex, Stopped};
 use core::fmt::Display;
 use std::collections::BTreeMap;
 
@@ -106,7 +106,7 @@ pub fn appraise(
     key(checks, authentic, policy)?;
     tcb(checks, authentic, &policy.tcb_floors)?;
     let tier_max = generation(checks, authentic, policy)?;
-    let passed = passed_since(checks, from);
+    let passed = checks.passed_from(from);
     Ok(tier_max.filter(|_| passed).map(|tier_max| AppraisedReport {
         authentic: authentic.clone(),
         tier_max,
@@ -277,7 +277,7 @@ pub(super) fn tcb(
     };
     let product = authentic.product();
     let floor = floors.get(&product).ok_or("none is set");
-    let expected = format!("a TCB floor for {product}");
+    let expected = format_args!("a TCB floor for {product}");
     let Some(floor) = checks.value("snp-tcb-floor", expected, floor)? else {
         return Ok(());
     };
@@ -288,7 +288,8 @@ pub(super) fn tcb(
         ("snp-tcb-launch", tcbs.launch),
         ("snp-tcb-current", tcbs.current),
     ] {
-        held(checks, name, actual.reaches(floor), at_least(floor), actual)?;
+        let expected = format_args!("at least {floor}");
+        held(checks, name, actual.reaches(floor), expected, actual)?;
     }
     Ok(())
 }
@@ -321,7 +322,7 @@ fn exactly<const N: usize>(
     actual: &[u8; N],
 ) -> Result<(), Stopped> {
     match expected {
-        Expect::Is(expected) => checks.equal(name, hex::encode(expected), hex::encode(actual)),
+        Expect::Is(expected) => checks.equal(name, Hex(expected), Hex(actual)),
         Expect::Unchecked => Ok(()),
     }
 }

@@ -167,7 +167,7 @@ impl Case {
 
 fn failed(checks: &Checks) -> Vec<String> {
     let failed = checks.list().iter().filter(|c| c.outcome != Outcome::Pass);
-    failed.map(|c| c.name.clone()).collect()
+    failed.map(|c| c.name.into()).collect()
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use super::chain::{self, Chain};
 use super::endorsement::Endorsement;
+use super::held;
 use super::product::Product;
 use super::report::{self, KeyKind, Parsed, Report};
 use super::roots::{Root, RootKind, SnpRoots};
 use super::tcb::{Tcb, TcbError};
-use super::{held, passed_since};
 use crate::checks::{Checks, Hex, Stopped};
 use crate::crypto::signature::{Form, Scheme};
 use crate::crypto::verifying_key::Verifier as _;
@@ -189,7 +189,7 @@ pub fn endorsement(
         return Ok(None);
     };
     let root = chain::verify(checks, &chain, trust)?;
-    let passed = passed_since(checks, from);
+    let passed = checks.passed_from(from);
     Ok(root.filter(|_| passed).map(|root| EndorsedKey {
         root,
         kind: chain.leaf.kind,
@@ -221,9 +221,9 @@ pub fn authenticate(
     cpu_agrees(checks, &parsed.report, product)?;
     let tcbs = tcb_agrees(checks, &parsed.report, &chain.leaf, product)?;
     chip_agrees(checks, &parsed.report, &chain.leaf)?;
-    let known = passed_since(checks, from).then_some(trust.cache);
+    let known = checks.passed_from(from).then_some(trust.cache);
     report_signature(checks, &parsed, &chain.leaf, known)?;
-    let passed = passed_since(checks, from);
+    let passed = checks.passed_from(from);
     Ok(match (root, tcbs) {
         (Some(root), Some(tcbs)) if passed => Some(AuthenticReport {
             report: parsed.report,
@@ -241,7 +241,7 @@ fn structure<'a>(
     received: Certificates<'a>,
 ) -> Result<Option<Chain<'a>>, Stopped> {
     let leaf = Endorsement::parse(received.leaf, received.kind);
-    let expected = format!("a {} certificate", received.kind);
+    let expected = format_args!("a {} certificate", received.kind);
     let leaf = checks.value("snp-leaf-structure", expected, leaf)?;
     let intermediate = Certificate::parse(received.intermediate);
     let intermediate = checks.value("snp-intermediate-structure", "a certificate", intermediate)?;
@@ -285,7 +285,7 @@ fn cpu_agrees(checks: &mut Checks, report: &Report, product: Product) -> Result<
         checks,
         "snp-report-product",
         of_product,
-        format!("a CPU of {product}"),
+        format_args!("a CPU of {product}"),
         cpuid,
     )
 }
@@ -299,14 +299,10 @@ fn tcb_agrees(
     product: Product,
 ) -> Result<Option<Tcbs>, Stopped> {
     let tcbs = Tcbs::read(product, report);
-    let expected = format!("four TCBs in the layout of {product}");
+    let expected = format_args!("four TCBs in the layout of {product}");
     let tcbs = checks.value("snp-tcb-layout", expected, tcbs)?;
     if let Some(tcbs) = tcbs {
-        checks.equal(
-            "snp-leaf-tcb",
-            tcbs.reported.to_string(),
-            leaf.tcb.to_string(),
-        )?;
+        checks.equal("snp-leaf-tcb", tcbs.reported, leaf.tcb)?;
     }
     Ok(tcbs)
 }
@@ -326,7 +322,7 @@ fn chip_agrees(
         checks,
         "snp-leaf-chip",
         holds,
-        format!("{expected}, or masked"),
+        format_args!("{expected}, or masked"),
         actual,
     )
 }

@@ -43,11 +43,13 @@ pub struct PcrSelection {
 impl PcrSelection {
     /// The selected PCR indices, ascending.
     pub fn indices(self) -> impl Iterator<Item = u32> {
-        (0..32).filter(move |index| {
-            self.mask
-                .checked_shr(*index)
-                .is_some_and(|bits| bits & 1 == 1)
-        })
+        (0..32).filter(move |index| self.selects(*index))
+    }
+
+    /// Whether a PCR is selected.
+    pub fn selects(self, index: u32) -> bool {
+        let bits = self.mask.checked_shr(index);
+        bits.is_some_and(|bits| bits & 1 == 1)
     }
 }
 

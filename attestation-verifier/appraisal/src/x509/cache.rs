@@ -16,8 +16,8 @@ pub const ENTRIES_MAX: usize = 16_384;
 /// Signatures that verified. Empty at first; it may be shared between threads.
 #[derive(Debug, Default)]
 pub struct SignatureCache {
-    verified: Mutex<HashSet<[u8; 32]>>,
-    keys: Mutex<HashMap<[u8; 32], Arc<VerifyingKey>>>,
+    verified: Mutex<HashSet<Entry>>,
+    keys: Mutex<HashMap<Entry, Arc<VerifyingKey>>>,
 }
 
 impl SignatureCache {
@@ -77,7 +77,7 @@ impl SignatureCache {
         self.len() == 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
+    fn lock(&self) -> MutexGuard<'_, HashSet<Entry>> {
         locked(&self.verified)
     }
 }
@@ -87,20 +87,26 @@ fn locked<T>(set: &Mutex<T>) -> MutexGuard<'_, T> {
     set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a signature is remembered by: how it is verified, and the digest of everything that goes into it.
+type Entry = (Scheme, Form, Sha1, [u8; 32]);
+
 /// Each part is hashed with its length, so that no two tuples give one entry.
-fn entry(spki: &[u8], how: (Scheme, Form, Sha1), message: &[u8], signature: &[u8]) -> [u8; 32] {
-    let how = format!("{how:?}");
+fn entry(
+    spki: &[u8],
+    (scheme, form, sha1): (Scheme, Form, Sha1),
+    message: &[u8],
+    signature: &[u8],
+) -> Entry {
     let size = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes();
-    sha256(&[
-        b"assay/verified/1",
+    let digest = sha256(&[
+        b"assay/verified/2",
         &size(spki),
         spki,
-        &size(how.as_bytes()),
-        how.as_bytes(),
         &size(message),
         message,
         signature,
-    ])
+    ]);
+    (scheme, form, sha1, digest)
 }
 
 #[cfg(test)]

@@ -27,16 +27,27 @@ const SHOWN: [(u8, &str); 8] = [
 
 /// The first value of an attribute of a name (its whole DER element), when it is there and is text.
 pub fn attribute(name: &[u8], oid: &[u8]) -> Result<Option<String>, DerError> {
-    let found = attributes(name)?.into_iter().find(|(kind, _)| *kind == oid);
-    Ok(found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()))
+    let mut found = None;
+    each(name, |(kind, value)| {
+        if kind == oid {
+            found.get_or_insert(value);
+        }
+    })?;
+    Ok(found.map(|value| String::from_utf8_lossy(value).into_owned()))
 }
 
 /// All attributes of a name (its whole DER element) in their order.
 pub fn attributes(name: &[u8]) -> Result<Vec<Attribute<'_>>, DerError> {
+    let mut found = Vec::new();
+    each(name, |attribute| found.push(attribute))?;
+    Ok(found)
+}
+
+/// Every attribute of a name, which is read to its end.
+fn each<'a>(name: &'a [u8], mut see: impl FnMut(Attribute<'a>)) -> Result<(), DerError> {
     let mut outer = Der::new(name);
     let mut sets = outer.enter("name", der::SEQUENCE)?;
     outer.finish("name")?;
-    let mut found = Vec::new();
     while !sets.is_empty() {
         let mut set = sets.enter("relative name", der::SET)?;
         while !set.is_empty() {
@@ -44,10 +55,10 @@ pub fn attributes(name: &[u8]) -> Result<Vec<Attribute<'_>>, DerError> {
             let kind = pair.oid("attribute type")?;
             let value = pair.any("attribute value")?;
             pair.finish("attribute")?;
-            found.push((kind, value.content));
+            see((kind, value.content));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// A name for people: `CN=…, O=…`. Control characters are replaced, and it is cut at 256 characters.

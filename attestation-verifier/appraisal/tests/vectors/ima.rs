@@ -10,6 +10,7 @@ use assay_appraisal::quote::{self, Expected, PcrValues, Received};
 use assay_appraisal::tpm::algorithm::HashAlg;
 use assay_appraisal::x509::Certificate;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
@@ -360,7 +361,7 @@ fn quoted(folder: &Path) -> Result<PcrValues, String> {
     let received = Received {
         attest: &attest,
         signature: &signature,
-        pcrs: &pcrs,
+        pcrs: Cow::Borrowed(&pcrs),
     };
     let expected = Expected {
         key: &key(&folder.join("ak.pem"))?,

@@ -16,6 +16,7 @@ use assay_appraisal::tpm::algorithm::HashAlg;
 use assay_appraisal::tpm::attest::{self, PcrSelection};
 use assay_appraisal::tpm::public;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
@@ -72,7 +73,7 @@ impl Set {
         let received = Received {
             attest: &self.attest,
             signature: &self.signature,
-            pcrs: self.pcrs.as_ref().unwrap_or(&none),
+            pcrs: Cow::Borrowed(self.pcrs.as_ref().unwrap_or(&none)),
         };
         let expected = Expected {
             key,

@@ -365,8 +365,9 @@ fn compare(
 }
 
 fn names_other_key(refused: &Refused) -> bool {
-    let other =
-        |check: &checks::Check| check.name == "ak-name" && check.outcome != checks::Outcome::Pass;
+    let other = |check: checks::CheckView<'_>| {
+        check.name == "ak-name" && check.outcome != checks::Outcome::Pass
+    };
     refused.checks.iter().any(other)
 }
 

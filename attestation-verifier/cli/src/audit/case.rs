@@ -3,7 +3,7 @@
 use super::files::Files;
 use crate::findings::Findings;
 use assay_appraisal::ek::Roots;
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::{HardwareClass, ValidClass};
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, NetworkId, NodeId};
 use assay_protocol::layout::{self, Claim};
 use assay_protocol::params::NetworkParams;
@@ -23,7 +23,7 @@ pub struct Case {
     /// Their digest.
     pub network: NetworkId,
     /// The classes in force.
-    pub classes: BTreeMap<Digest, HardwareClass>,
+    pub classes: BTreeMap<Digest, ValidClass>,
     /// The first committee, when pinned.
     pub pin: Option<CommitteePin>,
     /// TPM vendor roots, when pinned.
@@ -154,7 +154,7 @@ fn classes(
     findings: &mut Findings,
     files: &Files,
     params: &NetworkParams,
-) -> Option<BTreeMap<Digest, HardwareClass>> {
+) -> Option<BTreeMap<Digest, ValidClass>> {
     let mut classes = BTreeMap::new();
     for digest in &params.classes {
         let path = layout::class(digest);
@@ -162,11 +162,8 @@ fn classes(
         findings
             .equal(("case/class-digest", &path), *digest, class.digest())
             .then_some(())?;
-        findings.value(
-            ("case/class", &path),
-            "a class that does not contradict itself",
-            class.validate(),
-        )?;
+        let expected = "a class that does not contradict itself";
+        let class = findings.value(("case/class", &path), expected, ValidClass::new(class))?;
         classes.insert(*digest, class);
     }
     Some(classes)

@@ -8,7 +8,7 @@ use crate::findings::Findings;
 use assay_appraisal::chase::{ExpectedChase, verify};
 use assay_appraisal::summary::chase_kind;
 use assay_protocol::answers::{ChaseAnswer, Countersigned, FillReceipt};
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::{HardwareClass, ValidClass};
 use assay_protocol::cose::{CoseError, claimed_signer, open};
 use assay_protocol::ids::{Digest, Epoch, RegionKey, SessionKey};
 use assay_protocol::limits::{CHASE_ANSWER_BYTES_MAX, SMALL_OBJECT_BYTES_MAX};
@@ -277,7 +277,7 @@ impl Regions<'_> {
         self.case.starts_late() || before.any(|gap| region(self.case, *gap) == id)
     }
 
-    fn class(&self, recorded: &Recorded) -> Option<&HardwareClass> {
+    fn class(&self, recorded: &Recorded) -> Option<&ValidClass> {
         self.case.classes.get(&recorded.outcome.policy)
     }
 

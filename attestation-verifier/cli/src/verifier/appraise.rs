@@ -6,9 +6,10 @@ use super::ek::files::{Anchors, Found};
 use super::{Conclusion, Finding, input, snp};
 use anyhow::{Context as _, Result};
 use assay_appraisal::appraise::{self, Appraisal, Attest, Endorsements, Expectation, Policy};
-use assay_appraisal::checks::{Check, Checks, Mode, Outcome, Stopped};
+use assay_appraisal::checks::{CheckList, Checks, Mode, Outcome, Stopped};
 use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::x509::SignatureCache;
+use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{Payload as _, claimed_signer};
 use assay_protocol::evidence::{self, SignedEvidence};
 use assay_protocol::hash::digest;
@@ -89,7 +90,7 @@ fn run(arguments: &Appraise, mode: Mode) -> Result<Finding> {
 /// Everything that was given, read and not judged.
 struct Given {
     evidence: Vec<u8>,
-    class: assay_protocol::class::HardwareClass,
+    class: ValidClass,
     anchors: Anchors,
     snp_roots: SnpRoots,
     hypernode: HyperNodeId,
@@ -147,8 +148,8 @@ impl Given {
         match self.appraisal(&signed, &enrolled, mode) {
             Ok(appraisal) => Ok((Some(appraisal), claims)),
             Err(refused) => {
-                for check in refused.checks {
-                    checks.record(&check.name, check.outcome, check.expected, check.actual)?;
+                for check in refused.checks.iter() {
+                    checks.record(check.name, check.outcome, check.expected, check.actual)?;
                 }
                 Ok((None, claims))
             }
@@ -161,33 +162,30 @@ impl Given {
     fn conclude(
         &self,
         mode: Mode,
-        mut checks: Vec<Check>,
+        mut checks: CheckList,
         appraisal: &Appraisal,
         claims: Value,
     ) -> Finding {
         let needed = self.class.attestation.tier_min;
         let reached = appraisal.tier >= needed;
-        let open = |checks: &[Check], outcome| checks.iter().any(|check| check.outcome == outcome);
         let result = match appraisal.attest {
             Attest::Fail => Conclusion::Rejected,
-            _ if open(&checks, Outcome::Fail) => Conclusion::Rejected,
-            Attest::Pass if reached && !open(&checks, Outcome::Undecided) => Conclusion::Accepted,
-            Attest::Pass if !reached && open(&appraisal.checks, Outcome::Fail) => {
-                Conclusion::Rejected
-            }
+            _ if checks.any(Outcome::Fail) => Conclusion::Rejected,
+            Attest::Pass if reached && !checks.any(Outcome::Undecided) => Conclusion::Accepted,
+            Attest::Pass if !reached && appraisal.checks.any(Outcome::Fail) => Conclusion::Rejected,
             Attest::Pass | Attest::Undecided => Conclusion::Undecided,
         };
-        checks.extend(appraisal.checks.iter().cloned());
-        checks.push(Check {
-            name: "tier".into(),
-            outcome: match (reached, result) {
-                (true, _) => Outcome::Pass,
-                (false, Conclusion::Rejected) => Outcome::Fail,
-                (false, _) => Outcome::Undecided,
-            },
-            expected: format!("tier {needed} or higher"),
-            actual: format!("tier {}", appraisal.tier),
-        });
+        checks.append(&appraisal.checks);
+        let outcome = match (reached, result) {
+            (true, _) => Outcome::Pass,
+            (false, Conclusion::Rejected) => Outcome::Fail,
+            (false, _) => Outcome::Undecided,
+        };
+        let (expected, actual) = (format!("tier {needed} or higher"), appraisal.tier);
+        let mut checks = Checks::after(checks, Mode::Explain);
+        // Explanation goes on after whatever is recorded.
+        let _ = checks.record("tier", outcome, expected, format!("tier {actual}"));
+        let mut checks = checks.into_list();
         let first = checks
             .iter()
             .position(|check| check.outcome != Outcome::Pass);

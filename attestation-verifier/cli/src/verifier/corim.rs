@@ -2,7 +2,7 @@
 
 use super::{Finding, input};
 use anyhow::{Context as _, Result};
-use assay_appraisal::checks::{Check, Checks, Mode, Outcome};
+use assay_appraisal::checks::{Checks, Mode, Outcome};
 use assay_appraisal::corim::{self, Manifest, Measurement, PinnedKey, ReferenceValues, Trust};
 use assay_protocol::ids::Digest;
 use clap::{Args, Subcommand};
@@ -63,7 +63,7 @@ pub fn run(command: &Command) -> Result<Finding> {
         Err(refused) => {
             let claims =
                 corim::read(&bytes).map_or_else(|_| json!({}), |manifest| claims(&manifest));
-            Finding::new(recorded(&refused.checks), claims)
+            Finding::new(Checks::after(refused.checks, Mode::Explain), claims)
         }
     })
 }
@@ -98,7 +98,7 @@ fn shown(bytes: &[u8]) -> Finding {
 
 /// The reference values, and the class lines when they are PCR values; with `required` they must be.
 fn accepted(values: &ReferenceValues, required: bool) -> Finding {
-    let mut checks = recorded(values.checks());
+    let mut checks = Checks::after(values.checks().clone(), Mode::Explain);
     let mut claims = claims(values.manifest());
     claims["signer"] = json!(values.signer().to_string());
     let measurements = values
@@ -115,14 +115,6 @@ fn accepted(values: &ReferenceValues, required: bool) -> Finding {
         let _ = checks.value("corim-class-lines", "PCR values of one environment", lines);
     }
     Finding::new(checks, claims)
-}
-
-fn recorded(list: &[Check]) -> Checks {
-    let mut checks = Checks::new(Mode::Explain);
-    for check in list {
-        let _ = checks.record(&check.name, check.outcome, &check.expected, &check.actual);
-    }
-    checks
 }
 
 /// `[[attestation.pcrs]]` tables, as `hw-profiles` reads them. A class describes one kind of machine, so that values

@@ -11,7 +11,7 @@ pub mod input;
 pub mod snp;
 pub mod tpm;
 
-use assay_appraisal::checks::{Check, Checks, Outcome};
+use assay_appraisal::checks::{CheckList, Checks, Mode, Outcome};
 use core::fmt::{self, Display};
 use serde::Serialize;
 use serde_json::Value;
@@ -45,7 +45,7 @@ pub struct Finding {
     /// The conclusion.
     pub result: Conclusion,
     /// Every check, in order.
-    pub checks: Vec<Check>,
+    pub checks: CheckList,
     /// What the input says; proven exactly as far as the checks say.
     pub claims: Value,
 }
@@ -54,10 +54,9 @@ impl Finding {
     /// One failure rejects; else one undecided check, or no check at all, leaves it undecided.
     pub fn new(checks: Checks, claims: Value) -> Self {
         let checks = checks.into_list();
-        let any = |outcome| checks.iter().any(|check: &Check| check.outcome == outcome);
-        let result = if any(Outcome::Fail) {
+        let result = if checks.any(Outcome::Fail) {
             Conclusion::Rejected
-        } else if any(Outcome::Undecided) || checks.is_empty() {
+        } else if checks.any(Outcome::Undecided) || checks.is_empty() {
             Conclusion::Undecided
         } else {
             Conclusion::Accepted
@@ -70,7 +69,7 @@ impl Finding {
     }
 
     /// As [`Self::new`], when the conclusion does not follow from every check alike.
-    pub fn concluded(result: Conclusion, checks: Vec<Check>, claims: Value) -> Self {
+    pub fn concluded(result: Conclusion, checks: CheckList, claims: Value) -> Self {
         Self {
             result,
             checks,
@@ -80,15 +79,13 @@ impl Finding {
 
     /// What is said when the question itself could not be put: a file or an argument is not usable.
     pub fn unusable(error: &anyhow::Error) -> Self {
-        let check = Check {
-            name: "input".into(),
-            outcome: Outcome::Undecided,
-            expected: "files and arguments that can be read".into(),
-            actual: format!("{error:#}"),
-        };
+        let mut checks = Checks::new(Mode::Explain);
+        let expected = "files and arguments that can be read";
+        // Explanation goes on after whatever is recorded.
+        let _ = checks.record("input", Outcome::Undecided, expected, format!("{error:#}"));
         Self {
             result: Conclusion::Undecided,
-            checks: vec![check],
+            checks: checks.into_list(),
             claims: Value::Object(serde_json::Map::new()),
         }
     }
@@ -96,7 +93,7 @@ impl Finding {
 
 impl Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for check in &self.checks {
+        for check in self.checks.iter() {
             writeln!(f, "{check}")?;
         }
         let claims = serde_json::to_string_pretty(&self.claims).map_err(|_| fmt::Error)?;

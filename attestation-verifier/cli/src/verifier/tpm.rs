@@ -19,6 +19,7 @@ use assay_appraisal::tpm::attest::{self, Attest, PcrSelection};
 use assay_appraisal::tpm::signature;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// TPM 2.0 quotes.
@@ -182,7 +183,7 @@ fn quote_checks(
             let received = Received {
                 attest: &input.attest,
                 signature: &input.signature,
-                pcrs: &file.values,
+                pcrs: Cow::Borrowed(&file.values),
             };
             quote::authenticate(checks, received, expected)
         }

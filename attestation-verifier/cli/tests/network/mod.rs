@@ -14,7 +14,7 @@ use assay_protocol::answers::{
 };
 use assay_protocol::chase::{ChasePlan, walk};
 use assay_protocol::class::{
-    AttestationPolicy, Budget, Hardware, HardwareClass, Money, PcrReference, Sla,
+    AttestationPolicy, Budget, Hardware, HardwareClass, Money, PcrReference, Sla, ValidClass,
 };
 use assay_protocol::cose::{self, Signer};
 use assay_protocol::evidence::{
@@ -111,7 +111,7 @@ pub struct Cast {
     pub hypernodes: Vec<Key>,
     pub session: Key,
     pub tpm: SoftTpm,
-    pub class: HardwareClass,
+    pub class: ValidClass,
     pub params: NetworkParams,
     pub network: NetworkId,
     pub behaviour: Behaviour,
@@ -844,9 +844,9 @@ fn params(hypernodes: &[Key], class: &HardwareClass) -> NetworkParams {
     }
 }
 
-fn class(pcrs: &[[u8; 32]]) -> HardwareClass {
+fn class(pcrs: &[[u8; 32]]) -> ValidClass {
     let pinned = pcrs.iter().take(8).enumerate();
-    HardwareClass {
+    let class = HardwareClass {
         schema: 2,
         name: "test".into(),
         summary: "test".into(),
@@ -884,5 +884,6 @@ fn class(pcrs: &[[u8; 32]]) -> HardwareClass {
                 })
                 .collect(),
         ),
-    }
+    };
+    ValidClass::new(class).unwrap()
 }

@@ -186,8 +186,7 @@ fn appraise(
 /// The node quotes with another AK than the enrolled one: reinstalled, perhaps. It has to enrol again.
 fn another_key(refused: &Refused) -> bool {
     refused.checks.iter().any(|check| {
-        check.outcome != CheckOutcome::Pass
-            && matches!(check.name.as_str(), "ak-name" | "ak-public")
+        check.outcome != CheckOutcome::Pass && matches!(check.name, "ak-name" | "ak-public")
     })
 }
 
@@ -197,7 +196,7 @@ fn failures(appraisal: &Appraisal) -> String {
         .iter()
         .filter(|check| check.outcome != CheckOutcome::Pass);
     failed
-        .map(ToString::to_string)
+        .map(|check| check.to_string())
         .collect::<Vec<_>>()
         .join("; ")
 }

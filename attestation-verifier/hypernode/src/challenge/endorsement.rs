@@ -143,7 +143,7 @@ mod tests {
     use assay_appraisal::tpm::ak::AttestationKey;
     use assay_appraisal::x509::SignatureCache;
     use assay_protocol::class::{
-        AttestationPolicy, ChassisPolicy, ImagePolicy, PcrReference, TcbFloor,
+        AttestationPolicy, ChassisPolicy, ImagePolicy, PcrReference, TcbFloor, ValidClass,
     };
     use assay_protocol::cose::Signer as _;
     use assay_protocol::ids::{
@@ -221,7 +221,7 @@ mod tests {
             };
             let policy = Policy {
                 network: NETWORK,
-                class: &self.class,
+                class: &ValidClass::new(self.class.clone()).unwrap(),
                 root_kind: Some(RootKind::Test),
                 firmware_min: 0,
                 trust: &trust,
@@ -238,7 +238,9 @@ mod tests {
     }
 
     fn class(node: &SoftNode) -> HardwareClass {
-        let mut class = assay_hw_profiles::parse(assay_hw_profiles::DEMO_CLASS).unwrap();
+        let mut class = assay_hw_profiles::parse(assay_hw_profiles::DEMO_CLASS)
+            .unwrap()
+            .into_class();
         let pcrs = node.pcrs();
         let pinned = |index: usize| PcrReference {
             index: pcrs[index].0,
@@ -262,7 +264,6 @@ mod tests {
             }),
             ..AttestationPolicy::of_pcrs(3, vec![pinned(4), pinned(11)])
         };
-        class.validate().unwrap();
         class
     }
 

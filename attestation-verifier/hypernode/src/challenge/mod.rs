@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::ledger_view::Registered;
 use crate::record::Draft;
 use anyhow::{Context as _, Result};
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Epoch, Nonce, Slot, UnixMs};
 use assay_protocol::outcome::{OutcomeClass, OutcomeKind};
 use assay_protocol::schedule::{Challenge, ChallengePlace};
@@ -33,7 +33,7 @@ pub struct Asking<'a> {
     /// The node asked.
     pub node: &'a Registered,
     /// Its class.
-    pub class: &'a HardwareClass,
+    pub class: &'a ValidClass,
     /// Epoch and slot it belongs to.
     pub place: (Epoch, Slot),
     /// When it began.

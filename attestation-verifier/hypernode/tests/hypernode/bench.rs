@@ -8,7 +8,7 @@ use assay_hypernode::report;
 use assay_hypernode::vcek::KdsSection;
 use assay_ledger::embedded::{ChainConfig, EmbeddedChain, SystemClock};
 use assay_ledger::{AssayLedger, GenesisParameters, LedgerKey, NewHyperNode, rpc};
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{PublicKey, Signer as _};
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{
@@ -77,7 +77,7 @@ pub struct Member {
 pub struct Bench {
     pub dir: TempDir,
     pub params: NetworkParams,
-    pub class: HardwareClass,
+    pub class: ValidClass,
     pub members: Vec<Member>,
     opened: AtomicU32,
 }
@@ -256,7 +256,7 @@ fn open(file: &Path) -> Arc<Context> {
     Arc::new(Context::open(config::load(file).unwrap()).unwrap().0)
 }
 
-fn params(times: Times, class: &HardwareClass, members: &[Member]) -> NetworkParams {
+fn params(times: Times, class: &ValidClass, members: &[Member]) -> NetworkParams {
     let entry = |(member, stake): (&Member, u128)| RosterEntry {
         id: member.id(),
         operator: digest(&[b"operator", &member.id().0]),

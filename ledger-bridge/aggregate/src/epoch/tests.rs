@@ -21,8 +21,8 @@ fn node(n: u8) -> NodeId {
     NodeId([n; 32])
 }
 
-fn class() -> HardwareClass {
-    HardwareClass {
+fn class() -> ValidClass {
+    let class = HardwareClass {
         schema: 2,
         name: "test".into(),
         summary: "for tests".into(),
@@ -52,7 +52,8 @@ fn class() -> HardwareClass {
             slash_bps: Bps(1_000),
         },
         attestation: AttestationPolicy::of_pcrs(1, vec![]),
-    }
+    };
+    ValidClass::new(class).unwrap()
 }
 
 fn params() -> NetworkParams {
@@ -92,7 +93,7 @@ fn params() -> NetworkParams {
 struct Case {
     params: NetworkParams,
     committee: Vec<Seat>,
-    classes: BTreeMap<Digest, HardwareClass>,
+    classes: BTreeMap<Digest, ValidClass>,
     registrations: Vec<Registration>,
     prior: States,
     reports: BTreeMap<HyperNodeId, Included>,

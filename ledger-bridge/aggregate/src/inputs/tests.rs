@@ -1,5 +1,5 @@
 use super::*;
-use assay_protocol::class::{AttestationPolicy, Budget, Hardware, Money, Sla};
+use assay_protocol::class::{AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla};
 use assay_protocol::cose::{Signer, seal};
 use assay_protocol::ids::{Bps, NodeId, Ppm, Stake, UnixMs};
 use assay_protocol::item::Blob;
@@ -163,8 +163,8 @@ fn only_registrations_of_nodes_that_reports_speak_of_take_part() {
     assert_eq!(chosen, [registration(2)]);
 }
 
-fn class() -> HardwareClass {
-    HardwareClass {
+fn class() -> ValidClass {
+    let class = HardwareClass {
         schema: 2,
         name: "test".into(),
         summary: String::new(),
@@ -194,7 +194,8 @@ fn class() -> HardwareClass {
             slash_bps: Bps(0),
         },
         attestation: AttestationPolicy::of_pcrs(0, Vec::new()),
-    }
+    };
+    ValidClass::new(class).unwrap()
 }
 
 fn params() -> NetworkParams {
@@ -260,8 +261,9 @@ fn history_moves_beacons_on_and_a_void_epoch_keeps_states() {
 
 #[test]
 fn other_classes_than_the_network_s_are_refused() {
-    let mut other = class();
-    other.schema += 1;
+    let mut other = class().into_class();
+    other.name.push('2');
+    let other = ValidClass::new(other).unwrap();
     for classes in [vec![], vec![other.clone()], vec![class(), other]] {
         let error = History::new(&params(), classes).unwrap_err();
         assert!(matches!(error, HistoryError::Classes { .. }), "{error}");

@@ -17,7 +17,7 @@ use assay_ledger::embedded::{ChainConfig, EmbeddedChain};
 use assay_ledger::{
     Action, AssayLedger, Chain, GenesisParameters, LedgerKey, NewHyperNode, NewNode,
 };
-use assay_protocol::class::HardwareClass;
+use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{Authenticated, Payload, Signer, seal};
 use assay_protocol::ids::{
     Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
@@ -252,7 +252,7 @@ pub struct Network {
     pub chain: Arc<EmbeddedChain>,
     pub params: NetworkParams,
     pub network: NetworkId,
-    pub class: HardwareClass,
+    pub class: ValidClass,
     pub hypernodes: Vec<HyperNode>,
     pub store: Arc<Store>,
     pub board: Board,

@@ -3,6 +3,7 @@
 mod tiers;
 
 use super::*;
+use crate::checks::Outcome;
 use crate::eventlog::tests::LogBuilder;
 use crate::eventlog::{self, EV_IPL, EV_SEPARATOR};
 use crate::snp::SnpRoots;
@@ -12,7 +13,7 @@ use crate::tpm::public::tests::{AK_ATTRIBUTES, ecc_public};
 use crate::tpm::signature::tests::SoftAk;
 use crate::x509::SignatureCache;
 use assay_protocol::answers::ChainLink;
-use assay_protocol::class::{AttestationPolicy, HardwareClass, PcrReference};
+use assay_protocol::class::{AttestationPolicy, HardwareClass, PcrReference, ValidClass};
 use assay_protocol::cose::Signer;
 use assay_protocol::evidence::TpmClock;
 use assay_protocol::hash::digest;
@@ -198,7 +199,7 @@ impl Node {
         };
         let policy = Policy {
             network: NETWORK,
-            class: &self.class,
+            class: &ValidClass::unvalidated(self.class.clone()),
             root_kind: Some(self.kind),
             firmware_min: self.firmware_min,
             trust: &self.trust,
@@ -230,11 +231,12 @@ impl Node {
         );
         // Explaining goes on after a failure; it must yield no more than verifying does.
         let explained = self.verify_bytes(&self.evidence(), Mode::Explain);
-        let name = refused.checks.last().unwrap().name.clone();
-        let failed = explained.unwrap_err().checks.into_iter();
-        let mut failed = failed.filter(|c| c.outcome != Outcome::Pass);
+        let name = refused.checks.last().unwrap().name;
+        let explained = explained.unwrap_err();
+        let mut failed = explained.checks.iter();
+        let mut failed = failed.by_ref().filter(|c| c.outcome != Outcome::Pass);
         assert!(failed.any(|check| check.name == name), "{name}");
-        name
+        name.into()
     }
 
     /// Names of the checks that failed in an appraisal that yields an identity.
@@ -245,7 +247,7 @@ impl Node {
             .checks
             .iter()
             .filter(|c| c.outcome != Outcome::Pass);
-        let names = failed.map(|c| c.name.clone()).collect();
+        let names = failed.map(|c| c.name.into()).collect();
         (appraisal, names)
     }
 }
@@ -282,7 +284,10 @@ fn evidence_of_somebody_else_yields_nothing() {
     let mut bytes = node.evidence();
     *bytes.last_mut().unwrap() ^= 1;
     let refused = node.verify_bytes(&bytes, Mode::Verify).unwrap_err();
-    assert_eq!(refused.checks[0].name, "session-signature");
+    assert_eq!(
+        refused.checks.iter().next().unwrap().name,
+        "session-signature"
+    );
     let mut other = Node::new();
     other.claims.node = NodeId([9; 32]);
     assert_eq!(other.refused(), "node");
@@ -302,7 +307,7 @@ fn another_attestation_key_yields_nothing() {
         .checks
         .iter()
         .filter(|c| c.outcome == Outcome::Fail)
-        .map(|c| c.name.as_str())
+        .map(|c| c.name)
         .collect();
     assert_eq!(failed, ["ak-name", "ak-public", "quote-signature"]);
     assert!(

@@ -22,7 +22,7 @@ const FILES: [(&str, &[u8]); 3] = [
 pub(super) fn not_passed(appraisal: &Appraisal) -> Vec<&str> {
     let checks = appraisal.checks.iter();
     let open = checks.filter(|check| check.outcome != Outcome::Pass);
-    open.map(|check| check.name.as_str()).collect()
+    open.map(|check| check.name).collect()
 }
 
 /// A node that has everything, under a class that asks for everything.
@@ -167,7 +167,7 @@ impl Full {
         let chain = self.chain.as_ref();
         let policy = Policy {
             network: NETWORK,
-            class: &self.class,
+            class: &ValidClass::unvalidated(self.class.clone()),
             root_kind: self.kind,
             firmware_min: 7,
             trust: &trust,

@@ -256,36 +256,76 @@ pub struct BootClaims<'a> {
     pub separators: BTreeMap<u32, Claim<Separator>>,
 }
 
+/// A log whose PCRs a quote confirmed, opened to read claims one by one: a policy asks for few of them.
+pub struct Reading<'r, 'l, 'a>(View<'r, 'l, 'a>);
+
+impl<'r, 'l, 'a> Reading<'r, 'l, 'a> {
+    /// Opens it.
+    pub fn of(replayed: &'r Replayed<'l, 'a>) -> Self {
+        Self(View::of(replayed))
+    }
+
+    /// [`BootClaims::secure_boot`].
+    pub fn secure_boot(&self) -> Claim<SecureBoot> {
+        secure_boot::Configuration::read(&self.0).secure_boot()
+    }
+
+    /// [`BootClaims::firmware_version`].
+    pub fn firmware_version(&self) -> Claim<Version<'a>> {
+        firmware::version(&self.0)
+    }
+
+    /// [`BootClaims::images`].
+    pub fn images(&self) -> Claim<Vec<Image<'a>>> {
+        boot::images(&self.0, 4)
+    }
+
+    /// [`BootClaims::uki_sections`].
+    pub fn uki_sections(&self) -> Claim<Vec<Section<'a>>> {
+        loader::sections(&self.0)
+    }
+
+    /// [`BootClaims::command_lines`].
+    pub fn command_lines(&self) -> Claim<Vec<String>> {
+        loader::command_lines(&self.0)
+    }
+
+    /// Every claim.
+    pub fn all(&self) -> BootClaims<'a> {
+        let view = &self.0;
+        let secure = secure_boot::Configuration::read(view);
+        BootClaims {
+            bank: view.bank().id(),
+            secure_boot: secure.secure_boot(),
+            pk: secure.database("PK"),
+            kek: secure.database("KEK"),
+            db: secure.database("db"),
+            dbx: secure.database("dbx"),
+            dbt: secure.database("dbt"),
+            authorities: secure.authorities(),
+            sbat_level: secure.sbat_level(),
+            security_actions: secure.actions(),
+            mok: loader::mok(view),
+            firmware_version: self.firmware_version(),
+            firmware: firmware::measured(view),
+            boot_order: boot::boot_order(view),
+            boot_variables: boot::boot_variables(view),
+            boot_actions: boot::actions(view),
+            images: self.images(),
+            drivers: boot::images(view, 2),
+            exit_boot_services: boot::exit_boot_services(view),
+            loader_strings: loader::strings(view),
+            loader_files: loader::files(view),
+            uki_sections: self.uki_sections(),
+            command_lines: self.command_lines(),
+            separators: (0..=7).map(|pcr| (pcr, view.separator(pcr))).collect(),
+        }
+    }
+}
+
 /// Reads all claims from a log whose PCRs a quote confirmed.
 pub fn claims<'a>(replayed: &Replayed<'_, 'a>) -> BootClaims<'a> {
-    let view = View::of(replayed);
-    let secure = secure_boot::Configuration::read(&view);
-    BootClaims {
-        bank: replayed.bank().id(),
-        secure_boot: secure.secure_boot(),
-        pk: secure.database("PK"),
-        kek: secure.database("KEK"),
-        db: secure.database("db"),
-        dbx: secure.database("dbx"),
-        dbt: secure.database("dbt"),
-        authorities: secure.authorities(),
-        sbat_level: secure.sbat_level(),
-        security_actions: secure.actions(),
-        mok: loader::mok(&view),
-        firmware_version: firmware::version(&view),
-        firmware: firmware::measured(&view),
-        boot_order: boot::boot_order(&view),
-        boot_variables: boot::boot_variables(&view),
-        boot_actions: boot::actions(&view),
-        images: boot::images(&view, 4),
-        drivers: boot::images(&view, 2),
-        exit_boot_services: boot::exit_boot_services(&view),
-        loader_strings: loader::strings(&view),
-        loader_files: loader::files(&view),
-        uki_sections: loader::sections(&view),
-        command_lines: loader::command_lines(&view),
-        separators: (0..=7).map(|pcr| (pcr, view.separator(pcr))).collect(),
-    }
+    Reading::of(replayed).all()
 }
 
 /// Claims that nothing confirms but the log itself: for people who look at a log, not for policy.

@@ -67,7 +67,8 @@ impl Numbered<'_, '_> {
 /// The extending events of a log, by PCR.
 pub(super) struct View<'r, 'l, 'a> {
     replayed: &'r Replayed<'l, 'a>,
-    pcrs: Vec<Vec<Numbered<'l, 'a>>>,
+    /// Ascending by PCR, and of one PCR in the order of the log.
+    events: Vec<Numbered<'l, 'a>>,
     separators: Vec<(Separator, Vec<u8>)>,
 }
 
@@ -82,23 +83,21 @@ pub(super) struct Region<'l, 'a> {
 impl<'r, 'l, 'a> View<'r, 'l, 'a> {
     pub(super) fn of(replayed: &'r Replayed<'l, 'a>) -> Self {
         let log = replayed.log();
-        let mut pcrs = vec![Vec::new(); 24];
-        for (position, event) in log.events.iter().enumerate().filter(|(_, e)| e.extends()) {
-            let number = log.number(position);
-            let list = usize::try_from(event.pcr).ok();
-            if let Some(list) = list.and_then(|pcr| pcrs.get_mut(pcr)) {
-                let covered = reads_data(event).then(|| event.covered_data(replayed.bank()));
-                list.push(Numbered {
-                    number,
-                    event,
-                    covered: covered.flatten(),
-                });
-            }
-        }
+        let extending = log.events.iter().enumerate().filter(|(_, e)| e.extends());
+        let mut events: Vec<Numbered<'l, 'a>> = extending
+            .map(|(position, event)| Numbered {
+                number: log.number(position),
+                event,
+                covered: reads_data(event)
+                    .then(|| event.covered_data(replayed.bank()))
+                    .flatten(),
+            })
+            .collect();
+        events.sort_by_key(|item| item.event.pcr);
         let digest = |bytes: [u8; 4]| hash::digest(replayed.bank(), &bytes).as_ref().to_vec();
         Self {
             replayed,
-            pcrs,
+            events,
             separators: SEPARATORS.map(|(s, bytes)| (s, digest(bytes))).to_vec(),
         }
     }
@@ -114,8 +113,9 @@ impl<'r, 'l, 'a> View<'r, 'l, 'a> {
             Confirmed::Differs => return Err(Unproven::Differs { pcr }),
             Confirmed::NotQuoted => return Err(Unproven::NotQuoted { pcr }),
         }
-        let events = usize::try_from(pcr).ok().and_then(|i| self.pcrs.get(i));
-        Ok(events.map(Vec::as_slice).unwrap_or_default())
+        let of_it = |below: u32| self.events.partition_point(|item| item.event.pcr < below);
+        let range = of_it(pcr)..of_it(pcr.saturating_add(1));
+        Ok(self.events.get(range).unwrap_or_default())
     }
 
     /// The events of a firmware PCR around its first separator, which its digest tells, not its label.

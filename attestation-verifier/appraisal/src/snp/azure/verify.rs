@@ -4,11 +4,12 @@ use super::claims::RuntimeClaims;
 use super::hcl::HclReport;
 use crate::checks::{Checks, Stopped};
 use crate::quote::{self, AuthenticQuote, PcrValues};
+use crate::snp::held;
 use crate::snp::policy::{self, AppraisedReport, Expect, SnpPolicy};
 use crate::snp::verify::{self, AuthenticReport, Certificates, Trust};
-use crate::snp::{held, passed_since};
 use crate::tpm::algorithm::{ALG_RSASSA, HashAlg};
 use crate::tpm::attest::PcrSelection;
+use std::borrow::Cow;
 
 /// The PCRs Azure's agents quote: SHA-256 bank, 0 to 23.
 pub const SELECTION: [PcrSelection; 1] = [PcrSelection {
@@ -79,7 +80,7 @@ pub fn vm(
     };
     let claims = RuntimeClaims::parse(hcl.claims);
     let claims = checks.value("azure-claims", "claims with an attestation key", claims)?;
-    let passed = passed_since(checks, from);
+    let passed = checks.passed_from(from);
     Ok(match (report, claims) {
         (Some(report), Some(claims)) if passed => Some(AzureVm { report, claims }),
         _ => None,
@@ -127,7 +128,7 @@ pub fn quote(
     let received = quote::Received {
         attest: raw.attest,
         signature: &signature,
-        pcrs: raw.pcrs,
+        pcrs: Cow::Borrowed(raw.pcrs),
     };
     let expected = quote::Expected {
         key: &vm.claims.attestation_key,

@@ -191,7 +191,7 @@ fn a_refused_constraint_is_named() {
         let (checks, _) = case.run(Mode::Explain);
         let mut list = checks.list().iter();
         let check = list.find(|c| c.name == "snp-intermediate-constraints");
-        check.unwrap().actual.clone()
+        check.unwrap().actual.to_owned()
     };
     let ca = |path| Extension::basic_constraints(true, path);
     // A bit string cannot leave eight bits of its last byte unused.

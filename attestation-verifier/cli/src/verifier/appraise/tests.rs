@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::verifier::Conclusion;
-use assay_protocol::class::{HardwareClass, PcrReference};
+use assay_protocol::class::{HardwareClass, ImaPolicy, PcrReference, ValidClass};
+use assay_protocol::ids::Digest;
 use assay_protocol::ids::{Address, NodeId};
 use assay_testbed::SoftNode;
 use clap::Parser;
@@ -29,7 +30,8 @@ impl Files {
             dir: tempfile::tempdir().unwrap(),
             node,
         };
-        let mut class = assay_hw_profiles::parse(assay_hw_profiles::DEMO_CLASS).unwrap();
+        let class = assay_hw_profiles::parse(assay_hw_profiles::DEMO_CLASS).unwrap();
+        let mut class = class.into_class();
         let reference = |(index, value): (u8, assay_protocol::ids::Digest)| PcrReference {
             index,
             allowed: vec![value],
@@ -79,7 +81,7 @@ impl Files {
 fn open(finding: &Finding) -> Vec<&str> {
     let checks = finding.checks.iter();
     let open = checks.filter(|check| check.outcome != Outcome::Pass);
-    open.map(|check| check.name.as_str()).collect()
+    open.map(|check| check.name).collect()
 }
 
 #[test]
@@ -151,25 +153,24 @@ fn what_cannot_be_asked_is_an_error() {
 fn a_tier_that_is_not_reached_is_named_last() {
     let files = Files::new();
     let class = std::fs::read_to_string(files.path("class.toml")).unwrap();
-    let mut class = assay_hw_profiles::parse(&class).unwrap();
+    let mut class = assay_hw_profiles::parse(&class).unwrap().into_class();
     let given = |class: HardwareClass, tier, attest, outcomes: &[Outcome]| {
-        let checks = outcomes.iter().map(|outcome| Check {
-            name: "tier-2-image-pcrs".into(),
-            outcome: *outcome,
-            expected: String::new(),
-            actual: String::new(),
-        });
+        let mut checks = Checks::new(Mode::Explain);
+        for outcome in outcomes {
+            let recorded = checks.record("tier-2-image-pcrs", *outcome, "", "");
+            assert_eq!(recorded, Ok(()));
+        }
         let appraisal = Appraisal {
             tier,
             attest,
-            checks: checks.collect(),
+            checks: checks.into_list(),
             ..some_appraisal(&files)
         };
         let given = Given {
-            class,
+            class: ValidClass::new(class).unwrap(),
             ..Given::read(&files.line(&[]).unwrap()).unwrap()
         };
-        let finding = given.conclude(Mode::Explain, Vec::new(), &appraisal, json!({}));
+        let finding = given.conclude(Mode::Explain, CheckList::default(), &appraisal, json!({}));
         assert_eq!(finding.checks.last().unwrap().name, "tier");
         (finding.result, finding.checks.last().unwrap().outcome)
     };
@@ -184,6 +185,11 @@ fn a_tier_that_is_not_reached_is_named_last() {
         (Undecided, open)
     );
     class.attestation.tier_min = 2;
+    class.attestation.ima = Some(ImaPolicy {
+        allowed: vec![Digest([1; 32])],
+        policies: vec![Digest([2; 32])],
+        command_lines: vec!["ima_policy=tcb".into()],
+    });
     assert_eq!(
         given(class.clone(), 2, Attest::Pass, &[pass]),
         (Accepted, pass)

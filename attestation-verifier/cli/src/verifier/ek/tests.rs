@@ -92,7 +92,7 @@ impl Files {
 
 fn failed(finding: &Finding) -> Vec<&str> {
     let failed = finding.checks.iter().filter(|c| c.outcome != Outcome::Pass);
-    failed.map(|check| check.name.as_str()).collect()
+    failed.map(|check| check.name).collect()
 }
 
 fn verified(arguments: Verify) -> Finding {

@@ -92,7 +92,7 @@ impl Files {
             .checks
             .iter()
             .filter(|c| c.outcome != assay_appraisal::checks::Outcome::Pass);
-        let failed: Vec<String> = failed.map(|c| c.name.clone()).collect();
+        let failed: Vec<String> = failed.map(|c| c.name.into()).collect();
         assert_eq!(failed.is_empty(), finding.result == Conclusion::Accepted);
         (files, failed)
     }

@@ -114,7 +114,7 @@ impl Files {
     fn outcome(&self, more: &[&str]) -> (Conclusion, Vec<String>) {
         let finding = self.run(more).unwrap();
         let open = finding.checks.iter().filter(|c| c.outcome != Outcome::Pass);
-        (finding.result, open.map(|c| c.name.clone()).collect())
+        (finding.result, open.map(|c| c.name.into()).collect())
     }
 }
 
