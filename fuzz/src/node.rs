@@ -6,10 +6,10 @@ use assay_appraisal::appraise::{self, Appraisal, Endorsements, Expectation, Poli
 use assay_appraisal::checks::Mode;
 use assay_appraisal::ima::{self, BankForm, List, Options, Position};
 use assay_appraisal::quote::PcrValues;
+use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::{self, SnpRoots};
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::tpm::algorithm::HashAlg;
-use assay_appraisal::x509::SignatureCache;
 use assay_protocol::class::{
     AttestationPolicy, ChassisPolicy, HardwareClass, ImaPolicy, ImagePolicy, PcrReference,
     TcbFloor, ValidClass,
@@ -234,7 +234,7 @@ struct World {
     roots: SnpRoots,
     class: ValidClass,
     trust: TrustBundle,
-    cache: SignatureCache,
+    cache: ChainCache,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(World::new);
@@ -270,7 +270,7 @@ impl World {
                 allowed_kinds: vec![RootKind::Test],
                 roots: Vec::new(),
             },
-            cache: SignatureCache::new(),
+            cache: ChainCache::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! SEV-SNP reports, endorsement certificates, certificate tables and Azure's HCL reports.
 
 use assay_appraisal::checks::{Checks, Mode};
+use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::azure::claims::RuntimeClaims;
 use assay_appraisal::snp::azure::hcl::HclReport;
 use assay_appraisal::snp::cert_table::{CertTable, EntryKind};
@@ -8,7 +9,6 @@ use assay_appraisal::snp::endorsement::Endorsement;
 use assay_appraisal::snp::report::{self, KeyKind};
 use assay_appraisal::snp::verify::{self, Certificates, Revocation, Trust};
 use assay_appraisal::snp::{Product, SnpRoots, Tcb};
-use assay_appraisal::x509::SignatureCache;
 use assay_protocol::ids::UnixMs;
 
 /// A report: what parses has its signed part and no TCB that both layouts refuse to name.
@@ -49,7 +49,7 @@ pub fn cert_table(data: &[u8]) {
         roots: &SnpRoots::amd(),
         at: UnixMs(1_793_491_200_000),
         revocation: Revocation::default(),
-        cache: &SignatureCache::new(),
+        cache: &ChainCache::new(),
     };
     let mut checks = Checks::new(Mode::Explain);
     let key = verify::endorsement(&mut checks, certificates, &trust);

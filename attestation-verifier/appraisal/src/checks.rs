@@ -198,10 +198,15 @@ impl CheckList {
 
     /// Adds the checks of another list.
     pub fn append(&mut self, other: &Self) {
-        for check in other.iter() {
-            let actual = (check.actual != check.expected).then_some(check.actual);
-            self.push(check.name, check.outcome, check.expected, actual);
-        }
+        let by = self.text.len();
+        self.text.push_str(&other.text);
+        self.entries.extend(other.entries.iter().map(|entry| Entry {
+            outcome: entry.outcome,
+            name: entry.name.saturating_add(by),
+            expected: entry.expected.saturating_add(by),
+            actual: entry.actual.map(|from| from.saturating_add(by)),
+            end: entry.end.saturating_add(by),
+        }));
     }
 
     /// Keeps the first `count`.
@@ -360,6 +365,28 @@ impl Checks {
                 Ok(None)
             }
         }
+    }
+
+    /// Adds checks that were made before.
+    pub(crate) fn append(&mut self, made: &CheckList) {
+        if !self.brief {
+            return self.list.append(made);
+        }
+        for check in made.iter().filter(|check| check.outcome != Outcome::Pass) {
+            let (expected, actual) = (check.expected, Some(check.actual));
+            self.list.push(check.name, check.outcome, expected, actual);
+        }
+    }
+
+    /// Runs `work` on a list of its own and adds it here; yields that list with the result.
+    pub(crate) fn apart<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Stopped>,
+    ) -> Result<(T, CheckList), Stopped> {
+        let mut own = Self::new(self.mode);
+        let result = work(&mut own);
+        self.append(&own.list);
+        Ok((result?, own.list))
     }
 
     /// The first check that did not pass, as an error; named `name` when every one passed.

@@ -6,9 +6,9 @@ mod network;
 use assay_appraisal::appraise::{self, Endorsements, Expectation, Policy};
 use assay_appraisal::checks::Mode;
 use assay_appraisal::ear::Ear;
+use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::tpm::ak::AttestationKey;
-use assay_appraisal::x509::SignatureCache;
 use assay_cli::audit::{Audit, audit};
 use assay_cli::findings::{Conclusion, Outcome};
 use assay_log::{bundle, tar};
@@ -1285,7 +1285,7 @@ fn token(cast: &Cast, draft: &Draft, change: impl Fn(&mut Ear), signer: &Key) ->
             at,
             roots: &SnpRoots::amd(),
             chain: None,
-            cache: &SignatureCache::new(),
+            cache: &ChainCache::new(),
         },
         ima_position: None,
     };

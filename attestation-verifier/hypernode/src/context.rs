@@ -8,8 +8,8 @@ use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::epoch::Seat;
 use assay_aggregate::inputs::History;
 use assay_appraisal::ek::Roots;
+use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::SnpRoots;
-use assay_appraisal::x509::SignatureCache;
 use assay_ledger::LedgerKey;
 use assay_protocol::class::ValidClass;
 use assay_protocol::cose::Signer as _;
@@ -45,7 +45,7 @@ pub struct Context {
     /// Classes by digest.
     pub classes: BTreeMap<Digest, ValidClass>,
     /// Signatures of certificates that verified already.
-    pub certificates: SignatureCache,
+    pub certificates: ChainCache,
     /// AMD's roots.
     pub snp_roots: SnpRoots,
     /// The ledger.
@@ -120,7 +120,7 @@ impl Context {
             vceks,
             seats: history.seats().to_vec(),
             journal: Mutex::new(journal),
-            certificates: SignatureCache::new(),
+            certificates: ChainCache::new(),
             snp_roots: SnpRoots::amd(),
             last_note: Mutex::default(),
             secrets,

@@ -4,10 +4,11 @@ use super::bare::{Signed, Work};
 use crate::harness::Pair;
 use assay_appraisal::checks::{Checks, Mode};
 use assay_appraisal::crypto::key::PublicKey;
+use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::report::KeyKind;
 use assay_appraisal::snp::verify::{self, Revocation, Trust};
 use assay_appraisal::snp::{self, SnpRoots, report};
-use assay_appraisal::x509::{Certificate, SignatureCache};
+use assay_appraisal::x509::Certificate;
 use assay_protocol::ids::UnixMs;
 use assay_testbed::snp::{Authority, Certificates, Chip, Product};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, RSA_PSS_2048_8192_SHA384};
@@ -53,7 +54,7 @@ impl Bench {
         }
     }
 
-    fn verify(&self, cache: &SignatureCache) {
+    fn verify(&self, cache: &ChainCache) {
         let [leaf, intermediate, root] = &self.chain;
         let certificates = verify::Certificates {
             kind: KeyKind::Vcek,
@@ -78,7 +79,7 @@ impl Bench {
             signed: vec![report_signature(&self.report, &self.chain[0])],
             ..Work::default()
         };
-        let cache = SignatureCache::new();
+        let cache = ChainCache::new();
         Pair {
             name: "SEV-SNP report, chain known".into(),
             bytes: 0,
@@ -102,7 +103,7 @@ impl Bench {
             name: "SEV-SNP report, chain new".into(),
             bytes: 0,
             bare: Box::new(move || bare.run()),
-            ours: Box::new(move || self.verify(&SignatureCache::new())),
+            ours: Box::new(move || self.verify(&ChainCache::new())),
         }
     }
 }

@@ -9,9 +9,9 @@ use assay_appraisal::appraise::{Endorsements, Expectation, Policy, verify};
 use assay_appraisal::checks::Mode;
 use assay_appraisal::eventlog;
 use assay_appraisal::ima::List;
+use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::tpm::ak::AttestationKey;
-use assay_appraisal::x509::SignatureCache;
 use assay_protocol::cbor::Value;
 use assay_protocol::class::{
     AttestationPolicy, ChassisPolicy, ImaPolicy, ImagePolicy, PcrReference, TcbFloor, ValidClass,
@@ -133,7 +133,7 @@ impl Node {
     }
 
     fn appraise(&self, bytes: &[u8], ak: &AttestationKey) -> u8 {
-        static CACHE: LazyLock<SignatureCache> = LazyLock::new(SignatureCache::new);
+        static CACHE: LazyLock<ChainCache> = LazyLock::new(ChainCache::new);
         let expected = Expectation {
             node: NODE,
             hypernode: HYPERNODE,

@@ -11,9 +11,9 @@ use crate::checks::{CheckList, Checks, Mode, Outcome, Stopped};
 use crate::clock::Continuity;
 use crate::eventlog;
 use crate::ima::Position;
+use crate::snp::ChainCache;
 use crate::snp::SnpRoots;
 use crate::tpm::attest::ClockInfo;
-use crate::x509::SignatureCache;
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, AkName, ChipId, Digest, NetworkId, NodeId, SessionKey, UnixMs};
 use assay_protocol::trust::{RootKind, TrustBundle};
@@ -49,7 +49,7 @@ pub struct Endorsements<'a> {
     /// VCEK, ASK and ARK of the node's chip, for evidence that does not bring them.
     pub chain: Option<[&'a [u8]; 3]>,
     /// Certificate signatures that verified before.
-    pub cache: &'a SignatureCache,
+    pub cache: &'a ChainCache,
 }
 
 /// How the attestation ended.

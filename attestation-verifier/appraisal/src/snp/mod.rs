@@ -13,6 +13,7 @@ pub mod chassis;
 mod constraints;
 pub mod endorsement;
 pub mod guest_policy;
+mod known;
 pub mod policy;
 pub mod product;
 pub mod report;
@@ -20,6 +21,7 @@ pub mod roots;
 pub mod tcb;
 pub mod verify;
 
+pub use known::ChainCache;
 pub use policy::{AppraisedReport, Expect, SnpPolicy};
 pub use product::{Generation, Product};
 pub use roots::{RootKind, SnpRoots};

@@ -92,8 +92,12 @@ impl SnpRoots {
 
     /// The root with this `SubjectPublicKeyInfo`.
     pub fn find(&self, spki: &[u8]) -> Option<Root> {
-        let digest = Digest(sha256(&[spki]));
-        self.0.iter().find(|root| root.spki == digest).copied()
+        self.find_digest(&Digest(sha256(&[spki])))
+    }
+
+    /// The root whose `SubjectPublicKeyInfo` has this SHA-256.
+    pub(super) fn find_digest(&self, spki: &Digest) -> Option<Root> {
+        self.0.iter().find(|root| root.spki == *spki).copied()
     }
 
     /// All of them.

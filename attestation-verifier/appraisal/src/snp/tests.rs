@@ -6,8 +6,9 @@ use super::report::{self, KeyKind};
 use super::verify::{self, Certificates, Revocation, RevocationList, Trust};
 use super::{AuthenticReport, Product, RootKind, SnpRoots};
 use crate::checks::{Checks, Mode, Outcome};
+use crate::snp::ChainCache;
 use crate::snp::guest_policy::Abi;
-use crate::x509::{Certificate, SignatureCache};
+use crate::x509::Certificate;
 use assay_protocol::ids::UnixMs;
 use assay_testbed::snp as testbed;
 use std::sync::LazyLock;
@@ -126,7 +127,11 @@ impl Case {
     }
 
     fn run(&self, mode: Mode) -> (Checks, Option<AuthenticReport>) {
-        static CACHE: LazyLock<SignatureCache> = LazyLock::new(SignatureCache::new);
+        static CACHE: LazyLock<ChainCache> = LazyLock::new(ChainCache::new);
+        self.run_with(&CACHE, mode)
+    }
+
+    fn run_with(&self, cache: &ChainCache, mode: Mode) -> (Checks, Option<AuthenticReport>) {
         let mut checks = Checks::new(mode);
         let certificates = Certificates {
             kind: self.kind,
@@ -141,7 +146,7 @@ impl Case {
                 required: self.required,
                 list: self.list.as_ref().map(|list| list as &dyn RevocationList),
             },
-            cache: &CACHE,
+            cache,
         };
         let report = verify::authenticate(&mut checks, &self.report, certificates, &trust);
         (checks, report.unwrap_or_default())

@@ -1,17 +1,14 @@
 //! Authenticates a report: signature and chain hold, and certificate and report speak of the same key.
 
-use super::chain::{self, Chain};
-use super::endorsement::Endorsement;
+use super::chain;
 use super::held;
+use super::known::{ChainCache, Facts};
 use super::product::Product;
-use super::report::{self, KeyKind, Parsed, Report};
+use super::report::{self, KeyKind, Report};
 use super::roots::{Root, RootKind, SnpRoots};
 use super::tcb::{Tcb, TcbError};
 use crate::checks::{Checks, Hex, Stopped};
-use crate::crypto::signature::{Form, Scheme};
-use crate::crypto::verifying_key::Verifier as _;
-use crate::tpm::algorithm::HashAlg;
-use crate::x509::{Certificate, SignatureCache};
+use crate::x509::Certificate;
 use assay_protocol::ids::UnixMs;
 
 /// The certificates of a report's key as received, DER.
@@ -59,8 +56,8 @@ pub struct Trust<'a> {
     pub at: UnixMs,
     /// Revocation.
     pub revocation: Revocation<'a>,
-    /// Signatures of certificates already verified.
-    pub cache: &'a SignatureCache,
+    /// Chains and signatures of certificates already verified.
+    pub cache: &'a ChainCache,
 }
 
 /// The four TCBs of a report, decoded.
@@ -185,16 +182,16 @@ pub fn endorsement(
     trust: &Trust<'_>,
 ) -> Result<Option<EndorsedKey>, Stopped> {
     let from = checks.list().len();
-    let Some(chain) = structure(checks, certificates)? else {
-        return Ok(None);
-    };
-    let root = chain::verify(checks, &chain, trust)?;
+    let judged = chain::verify(checks, certificates, trust)?;
     let passed = checks.passed_from(from);
-    Ok(root.filter(|_| passed).map(|root| EndorsedKey {
-        root,
-        kind: chain.leaf.kind,
-        tcb: chain.leaf.tcb,
-        hardware_id: chain.leaf.hardware_id,
+    Ok(judged.filter(|_| passed).and_then(|(chain, root)| {
+        let facts = &chain.facts;
+        root.map(|root| EndorsedKey {
+            root,
+            kind: facts.kind,
+            tcb: facts.tcb,
+            hardware_id: facts.hardware_id,
+        })
     }))
 }
 
@@ -208,56 +205,36 @@ pub fn authenticate(
     let from = checks.list().len();
     let expected = "an SEV-SNP report of version 2, 3 or 5";
     let parsed = checks.value("snp-report-structure", expected, report::parse(report))?;
-    let Some(chain) = structure(checks, certificates)? else {
+    let Some((chain, root)) = chain::verify(checks, certificates, trust)? else {
         return Ok(None);
     };
-    let root = chain::verify(checks, &chain, trust)?;
     let Some(parsed) = parsed else {
         return Ok(None);
     };
+    let leaf = &chain.facts;
     // Without a pinned root nothing comes of it; the rest is for people who read all checks.
-    let product = root.map_or(chain.leaf.product, |root| root.product);
-    key_agrees(checks, &parsed.report, &chain.leaf)?;
+    let product = root.map_or(leaf.product, |root| root.product);
+    key_agrees(checks, &parsed.report, leaf)?;
     cpu_agrees(checks, &parsed.report, product)?;
-    let tcbs = tcb_agrees(checks, &parsed.report, &chain.leaf, product)?;
-    chip_agrees(checks, &parsed.report, &chain.leaf)?;
-    let known = checks.passed_from(from).then_some(trust.cache);
-    report_signature(checks, &parsed, &chain.leaf, known)?;
+    let tcbs = tcb_agrees(checks, &parsed.report, leaf, product)?;
+    chip_agrees(checks, &parsed.report, leaf)?;
+    let expected = "ECDSA P-384 with SHA-384 by the endorsed key";
+    let verified = chain.verify(parsed.signed, &parsed.signature);
+    checks.value("snp-report-signature", expected, verified)?;
     let passed = checks.passed_from(from);
     Ok(match (root, tcbs) {
         (Some(root), Some(tcbs)) if passed => Some(AuthenticReport {
             report: parsed.report,
             root,
-            kind: chain.leaf.kind,
+            kind: leaf.kind,
             tcbs,
-            csp_id: chain.leaf.csp_id,
+            csp_id: leaf.csp_id.clone(),
         }),
         _ => None,
     })
 }
 
-fn structure<'a>(
-    checks: &mut Checks,
-    received: Certificates<'a>,
-) -> Result<Option<Chain<'a>>, Stopped> {
-    let leaf = Endorsement::parse(received.leaf, received.kind);
-    let expected = format_args!("a {} certificate", received.kind);
-    let leaf = checks.value("snp-leaf-structure", expected, leaf)?;
-    let intermediate = Certificate::parse(received.intermediate);
-    let intermediate = checks.value("snp-intermediate-structure", "a certificate", intermediate)?;
-    let root = Certificate::parse(received.root);
-    let root = checks.value("snp-root-structure", "a certificate", root)?;
-    Ok(match (leaf, intermediate, root) {
-        (Some(leaf), Some(intermediate), Some(root)) => Some(Chain {
-            leaf,
-            intermediate,
-            root,
-        }),
-        _ => None,
-    })
-}
-
-fn key_agrees(checks: &mut Checks, report: &Report, leaf: &Endorsement<'_>) -> Result<(), Stopped> {
+fn key_agrees(checks: &mut Checks, report: &Report, leaf: &Facts) -> Result<(), Stopped> {
     checks.equal("snp-signing-key", leaf.kind, report.signing_key)?;
     // Firmware told to mask the chip key never signs with it (SNP_CONFIG, MASK_CHIP_KEY).
     let contradiction = leaf.kind == KeyKind::Vcek && report.chip_key_masked;
@@ -295,7 +272,7 @@ fn cpu_agrees(checks: &mut Checks, report: &Report, product: Product) -> Result<
 fn tcb_agrees(
     checks: &mut Checks,
     report: &Report,
-    leaf: &Endorsement<'_>,
+    leaf: &Facts,
     product: Product,
 ) -> Result<Option<Tcbs>, Stopped> {
     let tcbs = Tcbs::read(product, report);
@@ -308,11 +285,7 @@ fn tcb_agrees(
 }
 
 /// A VLEK names no chip. A masked chip id is for policy to judge: it contradicts nothing.
-fn chip_agrees(
-    checks: &mut Checks,
-    report: &Report,
-    leaf: &Endorsement<'_>,
-) -> Result<(), Stopped> {
+fn chip_agrees(checks: &mut Checks, report: &Report, leaf: &Facts) -> Result<(), Stopped> {
     let Some(hardware_id) = leaf.hardware_id else {
         return Ok(());
     };
@@ -325,28 +298,4 @@ fn chip_agrees(
         format_args!("{expected}, or masked"),
         actual,
     )
-}
-
-/// The key of a chain that held is decoded once: that takes as long as a signature.
-fn report_signature(
-    checks: &mut Checks,
-    parsed: &Parsed<'_>,
-    leaf: &Endorsement<'_>,
-    known: Option<&SignatureCache>,
-) -> Result<(), Stopped> {
-    let (scheme, form) = (Scheme::Ecdsa(HashAlg::Sha384), Form::Fixed);
-    let (signed, signature) = (parsed.signed, &parsed.signature);
-    let certificate = &leaf.certificate;
-    let key = known.and_then(|cache| {
-        let key = (&certificate.key, certificate.spki);
-        cache.decoded(key, (scheme, form)).ok()
-    });
-    let verified = match key {
-        Some(key) => key.verify(scheme, form, signed, signature),
-        None => certificate.key.verify(scheme, form, signed, signature),
-    };
-    let expected = "ECDSA P-384 with SHA-384 by the endorsed key";
-    checks
-        .value("snp-report-signature", expected, verified)
-        .map(drop)
 }

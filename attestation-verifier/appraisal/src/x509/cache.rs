@@ -1,14 +1,13 @@
 //! Certificates repeat: roots, intermediates and VCEKs are the same for a fleet, so that each signature
 //! is verified once and remembered by the digest of everything that went into it.
 //!
-//! Only signatures that verified are remembered, and keys that were decoded; dates, names and revocation are judged every time.
+//! Only signatures that verified are remembered; dates, names and revocation are judged every time.
 
 use crate::crypto::key::PublicKey;
 use crate::crypto::signature::{self, Form, Scheme, Sha1, SignatureError};
-use crate::crypto::verifying_key::VerifyingKey;
 use assay_protocol::hash::sha256;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Entries kept; beyond it the cache starts afresh, so that hostile certificates cannot grow it.
 pub const ENTRIES_MAX: usize = 16_384;
@@ -17,7 +16,6 @@ pub const ENTRIES_MAX: usize = 16_384;
 #[derive(Debug, Default)]
 pub struct SignatureCache {
     verified: Mutex<HashSet<Entry>>,
-    keys: Mutex<HashMap<Entry, Arc<VerifyingKey>>>,
 }
 
 impl SignatureCache {
@@ -47,26 +45,6 @@ impl SignatureCache {
         Ok(())
     }
 
-    /// The key of a certificate that verifies many signatures, decoded once per (key, scheme). That it was decoded
-    /// proves nothing of it: it may only come from a certificate whose path held.
-    pub fn decoded(
-        &self,
-        (key, spki): (&PublicKey, &[u8]),
-        (scheme, form): (Scheme, Form),
-    ) -> Result<Arc<VerifyingKey>, SignatureError> {
-        let entry = entry(spki, (scheme, form, Sha1::Refused), &[], &[]);
-        if let Some(known) = locked(&self.keys).get(&entry) {
-            return Ok(Arc::clone(known));
-        }
-        let decoded = Arc::new(VerifyingKey::new(key.clone(), scheme, form)?);
-        let mut keys = locked(&self.keys);
-        if keys.len() >= ENTRIES_MAX {
-            keys.clear();
-        }
-        keys.insert(entry, Arc::clone(&decoded));
-        Ok(decoded)
-    }
-
     /// Signatures remembered.
     pub fn len(&self) -> usize {
         self.lock().len()
@@ -77,14 +55,10 @@ impl SignatureCache {
         self.len() == 0
     }
 
+    /// A panic elsewhere leaves the set whole: entries are inserted in one step.
     fn lock(&self) -> MutexGuard<'_, HashSet<Entry>> {
-        locked(&self.verified)
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A panic elsewhere leaves a set whole: entries are inserted in one step.
-fn locked<T>(set: &Mutex<T>) -> MutexGuard<'_, T> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a signature is remembered by: how it is verified, and the digest of everything that goes into it.
@@ -111,27 +85,51 @@ fn entry(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Ca;
     use super::*;
     use crate::tpm::algorithm::HashAlg;
 
+    /// Bytes moved from one part to the next, or another way to verify, are another entry.
     #[test]
-    fn a_key_is_decoded_once_for_each_scheme_and_never_taken_for_another() {
-        let how = (Scheme::Ecdsa(HashAlg::Sha256), Form::Der);
+    fn an_entry_is_of_one_key_one_way_one_message_and_one_signature() {
+        let how = (Scheme::Ecdsa(HashAlg::Sha256), Form::Der, Sha1::Refused);
+        let other_ways = [
+            (Scheme::Ecdsa(HashAlg::Sha384), Form::Der, Sha1::Refused),
+            (Scheme::Ecdsa(HashAlg::Sha256), Form::Fixed, Sha1::Refused),
+            (Scheme::Ecdsa(HashAlg::Sha256), Form::Der, Sha1::Legacy),
+        ];
+        let base = entry(b"key", how, b"message", b"signature");
+        assert_eq!(base, entry(b"key", how, b"message", b"signature"));
+        let parts: [[&[u8]; 3]; 5] = [
+            [b"keym", b"essage", b"signature"],
+            [b"key", b"messages", b"ignature"],
+            [b"kez", b"message", b"signature"],
+            [b"key", b"messagf", b"signature"],
+            [b"key", b"message", b"signaturf"],
+        ];
+        for [spki, message, signature] in parts {
+            assert_ne!(base, entry(spki, how, message, signature));
+        }
+        for how in other_ways {
+            assert_ne!(base, entry(b"key", how, b"message", b"signature"));
+        }
+    }
+
+    #[test]
+    fn a_signature_that_does_not_verify_is_not_remembered() {
         let cache = SignatureCache::new();
-        let decoded = |ca: &Ca, how| {
-            let spki = ca.spki();
-            let key = PublicKey::from_spki(&spki).unwrap();
-            cache.decoded((&key, &spki), how)
-        };
-        let (one, two) = (Ca::new("One"), Ca::new("Two"));
-        let key = decoded(&one, how).unwrap();
-        assert!(Arc::ptr_eq(&key, &decoded(&one, how).unwrap()));
-        assert_ne!(key, decoded(&two, how).unwrap());
-        let other = (Scheme::Ecdsa(HashAlg::Sha384), Form::Der);
-        assert_ne!(key, decoded(&one, other).unwrap());
-        let sha1 = (Scheme::Ecdsa(HashAlg::Sha1), Form::Der);
-        assert!(decoded(&one, sha1).is_err());
-        assert!(cache.is_empty(), "a decoded key is no verified signature");
+        let key = super::super::testing::Ca::new("One");
+        let spki = key.spki();
+        let public = PublicKey::from_spki(&spki).unwrap();
+        let how = (Scheme::Ecdsa(HashAlg::Sha256), Form::Der, Sha1::Refused);
+        let verified = cache.verify((&public, &spki), how, b"message", b"signature");
+        assert!(verified.is_err() && cache.is_empty());
+        let entry = entry(&spki, how, b"message", b"signature");
+        cache.lock().insert(entry);
+        assert!(!cache.is_empty() && cache.len() == 1);
+        assert!(
+            cache
+                .verify((&public, &spki), how, b"message", b"signature")
+                .is_ok()
+        );
     }
 }

@@ -13,7 +13,7 @@ pub mod path;
 pub mod store;
 
 pub use cache::SignatureCache;
-pub use certificate::{Certificate, X509Error};
+pub use certificate::{Certificate, Validity, X509Error};
 pub use crl::{Crl, Revocation};
 pub use path::{Path, PathError, Rules};
 pub use store::Store;

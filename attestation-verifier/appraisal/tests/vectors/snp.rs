@@ -4,6 +4,7 @@ use crate::common::{AT, json, key, pcr_values};
 use crate::{Row, Shown};
 use assay_appraisal::checks::{Checks, Mode};
 use assay_appraisal::crypto::signature::Sha1;
+use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::azure::claims::RuntimeClaims;
 use assay_appraisal::snp::azure::hcl::HclReport;
 use assay_appraisal::snp::azure::verify::{self as azure, AzureVm, ExpectedQuote, RawQuote};
@@ -26,7 +27,7 @@ use std::sync::LazyLock;
 
 /// 2025-06-01: the one VLEK was valid from 2024-12-10 to 2025-12-10, as its row says.
 const AT_VLEK: UnixMs = UnixMs(1_748_736_000_000);
-static CACHE: LazyLock<SignatureCache> = LazyLock::new(SignatureCache::new);
+static CACHE: LazyLock<ChainCache> = LazyLock::new(ChainCache::new);
 
 /// One row of the index.
 pub fn row(root: &Path, row: &Row) -> Result<Shown, String> {
@@ -287,7 +288,12 @@ fn signed_by(der: &[u8], issuer: &[u8]) -> Result<(), String> {
         .find(issuer.spki)
         .ok_or("the ARK is not pinned")?;
     certificate
-        .verify_signature(&issuer.key, issuer.spki, Sha1::Refused, &CACHE)
+        .verify_signature(
+            &issuer.key,
+            issuer.spki,
+            Sha1::Refused,
+            &SignatureCache::new(),
+        )
         .map_err(|e| e.to_string())
 }
 

@@ -10,10 +10,10 @@ use assay_appraisal::appraise::{
 };
 use assay_appraisal::checks::{self, Mode};
 use assay_appraisal::ear::Ear;
+use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::SnpRoots;
 use assay_appraisal::summary::Attested;
 use assay_appraisal::tpm::attest::ClockInfo;
-use assay_appraisal::x509::SignatureCache;
 use assay_protocol::cose::{self, claimed_signer};
 use assay_protocol::evidence::AmdChain;
 use assay_protocol::hash::digest;
@@ -145,7 +145,7 @@ struct Session<'a> {
     enrolled: Option<(&'a Enrolled, Epoch)>,
     clocks: BTreeMap<AkName, ClockInfo>,
     /// Certificates that verified already.
-    certificates: SignatureCache,
+    certificates: ChainCache,
 }
 
 /// Appraises all attestations of a history again.
@@ -166,7 +166,7 @@ pub fn check(
         hypernode: history.hypernode,
         enrolled: None,
         clocks: BTreeMap::new(),
-        certificates: SignatureCache::new(),
+        certificates: ChainCache::new(),
     };
     for (order, recorded) in history.outcomes().enumerate() {
         out.order.insert(recorded.path.clone(), order);

@@ -7,8 +7,8 @@ use super::{Conclusion, Finding, input, snp};
 use anyhow::{Context as _, Result};
 use assay_appraisal::appraise::{self, Appraisal, Attest, Endorsements, Expectation, Policy};
 use assay_appraisal::checks::{CheckList, Checks, Mode, Outcome, Stopped};
+use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::SnpRoots;
-use assay_appraisal::x509::SignatureCache;
 use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{Payload as _, claimed_signer};
 use assay_protocol::evidence::{self, SignedEvidence};
@@ -252,7 +252,7 @@ impl Given {
                 at: self.at,
                 roots: &self.snp_roots,
                 chain: None,
-                cache: &SignatureCache::new(),
+                cache: &ChainCache::new(),
             },
             ima_position: None,
         };

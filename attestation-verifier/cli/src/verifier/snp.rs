@@ -16,7 +16,7 @@ use assay_appraisal::snp::product::{GENERATIONS, Product};
 use assay_appraisal::snp::report::KeyKind;
 use assay_appraisal::snp::tcb::Tcb;
 use assay_appraisal::snp::verify::{self, Certificates, Revocation, RevocationList, Trust};
-use assay_appraisal::snp::{AuthenticReport, SnpRoots};
+use assay_appraisal::snp::{AuthenticReport, ChainCache, SnpRoots};
 use assay_appraisal::x509::crl::{Crl, Status};
 use assay_appraisal::x509::{Certificate, SignatureCache, name};
 use assay_protocol::ids::UnixMs;
@@ -270,7 +270,7 @@ impl Anchors {
                 required: list.is_some(),
                 list,
             },
-            cache: &SignatureCache::new(),
+            cache: &ChainCache::new(),
         })
     }
 

@@ -139,9 +139,9 @@ mod tests {
     use crate::vcek::KdsSection;
     use assay_appraisal::appraise::{self, Endorsements, Expectation, Policy};
     use assay_appraisal::checks::Mode;
+    use assay_appraisal::snp::ChainCache;
     use assay_appraisal::snp::SnpRoots;
     use assay_appraisal::tpm::ak::AttestationKey;
-    use assay_appraisal::x509::SignatureCache;
     use assay_protocol::class::{
         AttestationPolicy, ChassisPolicy, ImagePolicy, PcrReference, TcbFloor, ValidClass,
     };
@@ -229,7 +229,7 @@ mod tests {
                     at: UnixMs(1_793_491_200_000),
                     roots: &SnpRoots::test([(Product::Genoa, spki.as_slice())]),
                     chain,
-                    cache: &SignatureCache::new(),
+                    cache: &ChainCache::new(),
                 },
                 ima_position: None,
             };

@@ -6,12 +6,12 @@ use super::*;
 use crate::checks::Outcome;
 use crate::eventlog::tests::LogBuilder;
 use crate::eventlog::{self, EV_IPL, EV_SEPARATOR};
+use crate::snp::ChainCache;
 use crate::snp::SnpRoots;
 use crate::testing::SessionSigner;
 use crate::tpm::attest::{Attest as QuoteBody, PcrSelection, tests::encode};
 use crate::tpm::public::tests::{AK_ATTRIBUTES, ecc_public};
 use crate::tpm::signature::tests::SoftAk;
-use crate::x509::SignatureCache;
 use assay_protocol::answers::ChainLink;
 use assay_protocol::class::{AttestationPolicy, HardwareClass, PcrReference, ValidClass};
 use assay_protocol::cose::Signer;
@@ -207,7 +207,7 @@ impl Node {
                 at: UnixMs(1_793_491_200_000),
                 roots: &SnpRoots::amd(),
                 chain: None,
-                cache: &SignatureCache::new(),
+                cache: &ChainCache::new(),
             },
             ima_position: None,
         };

@@ -194,7 +194,7 @@ impl Full {
     }
 }
 
-static CACHE: LazyLock<SignatureCache> = LazyLock::new(SignatureCache::new);
+static CACHE: LazyLock<ChainCache> = LazyLock::new(ChainCache::new);
 
 fn reached(tier: u8, open: &[&str]) -> (u8, Attest, Vec<String>) {
     let open = open.iter().map(|name| (*name).to_owned()).collect();

@@ -93,7 +93,7 @@ impl Vm {
             intermediate: &self.case.intermediate,
             root: &self.case.root,
         };
-        static CACHE: LazyLock<SignatureCache> = LazyLock::new(SignatureCache::new);
+        static CACHE: LazyLock<ChainCache> = LazyLock::new(ChainCache::new);
         let trust = Trust {
             roots: &self.case.roots,
             at: AT,

@@ -1,6 +1,7 @@
 //! Root, intermediate and leaf: pins, signatures, names, constraints, dates, revocation.
 
 use super::*;
+use crate::snp::known;
 
 #[test]
 fn every_flipped_byte_and_every_truncation_of_a_certificate_is_refused() {
@@ -266,7 +267,7 @@ fn a_chain_alone_yields_the_key_it_endorses() {
             roots: &case.roots,
             at: case.at,
             revocation: Revocation::default(),
-            cache: &SignatureCache::new(),
+            cache: &ChainCache::new(),
         };
         verify::endorsement(&mut checks, certificates, &trust)
     };
@@ -284,6 +285,95 @@ fn a_chain_alone_yields_the_key_it_endorses() {
     assert_eq!(endorsed(&case).unwrap_err().0.name, "snp-leaf-validity");
     case.leaf.clear();
     assert_eq!(endorsed(&case).unwrap_err().0.name, "snp-leaf-structure");
+}
+
+/// What was found before is shown as it was found.
+#[test]
+fn a_chain_is_remembered_once_with_all_its_checks() {
+    for case in [Case::genoa(), Case::vlek()] {
+        let cache = ChainCache::new();
+        let (first, report) = case.run_with(&cache, Mode::Explain);
+        assert_eq!((cache.len(), cache.is_empty()), (1, false));
+        let (again, recalled) = case.run_with(&cache, Mode::Verify);
+        assert_eq!((again.list(), recalled), (first.list(), report));
+        assert!(again.passed() && cache.len() == 1);
+    }
+}
+
+#[test]
+fn a_remembered_chain_is_pinned_dated_and_asked_for_revocation_again() {
+    let mut case = Case::genoa();
+    let cache = ChainCache::new();
+    assert!(case.run_with(&cache, Mode::Verify).1.is_some());
+    let refused = |case: &Case, expected: &[&str]| {
+        let (checks, report) = case.run_with(&cache, Mode::Explain);
+        assert_eq!(failed(&checks), expected);
+        assert!(report.is_none() && case.run_with(&cache, Mode::Verify).1.is_none());
+        assert_eq!(cache.len(), 1, "it was another chain");
+    };
+    let trusted = core::mem::replace(&mut case.roots, SnpRoots::amd());
+    refused(&case, &["snp-root-pinned"]);
+    // The same key as the root of another product.
+    let spki = Authority::shared().ark.spki();
+    case.roots = SnpRoots::test([(Product::Turin, spki.as_slice())]);
+    let expected = [
+        "snp-intermediate-role",
+        "snp-leaf-product",
+        "snp-report-product",
+        "snp-tcb-layout",
+    ];
+    refused(&case, &expected);
+    case.roots = trusted;
+    case.list = Some(Listed::Revoked(true));
+    refused(&case, &["snp-revocation"]);
+    (case.list, case.required) = (None, true);
+    refused(&case, &["snp-revocation"]);
+    (case.at, case.required) = (UnixMs(0), false);
+    let expected = [
+        "snp-root-validity",
+        "snp-intermediate-validity",
+        "snp-leaf-validity",
+    ];
+    refused(&case, &expected);
+}
+
+#[test]
+fn a_chain_is_remembered_only_when_everything_in_it_held() {
+    let cache = ChainCache::new();
+    let mut unpinned = Case::genoa();
+    unpinned.roots = SnpRoots::amd();
+    let mut unsigned = Case::genoa();
+    *unsigned.leaf.last_mut().unwrap() ^= 1;
+    let mut foreign = Case::genoa();
+    foreign.leaf(|spec| spec.subject = "SEV-VLEK".into());
+    let mut issuer = Case::genoa();
+    issuer.ask(|spec| spec.issuer = "ARK-Other".into());
+    for case in [unpinned, unsigned, foreign, issuer] {
+        assert!(case.run_with(&cache, Mode::Explain).1.is_none());
+        assert!(cache.is_empty());
+    }
+}
+
+/// A chain read as the other kind, or cut in another place, is another chain.
+#[test]
+fn a_remembered_chain_is_of_these_certificates_in_this_order() {
+    let certificates =
+        |kind, leaf: &'static [u8], intermediate: &'static [u8], root| Certificates {
+            kind,
+            leaf,
+            intermediate,
+            root,
+        };
+    let base = known::id(certificates(KeyKind::Vcek, b"leaf", b"ask", b"ark"));
+    let others = [
+        certificates(KeyKind::Vlek, b"leaf", b"ask", b"ark"),
+        certificates(KeyKind::Vcek, b"leafa", b"sk", b"ark"),
+        certificates(KeyKind::Vcek, b"leaf", b"aska", b"rk"),
+        certificates(KeyKind::Vcek, b"leaf", b"ask", b"arl"),
+    ];
+    for other in others {
+        assert_ne!(base, known::id(other));
+    }
 }
 
 /// Certificates repeat: a second report of the same chip costs one signature.
