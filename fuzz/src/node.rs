@@ -377,6 +377,7 @@ pub fn verify(bytes: &[u8], mode: Mode) -> Result<Appraisal, Refused> {
             at: AT,
             roots: &WORLD.roots,
             chain: None,
+            crl: None,
             cache: &WORLD.cache,
         },
         ima_position: Some(saved()),

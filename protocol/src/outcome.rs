@@ -167,6 +167,8 @@ pub mod media {
     pub const RESULT: &str = "application/eat+cwt; eat_profile=\"tag:assay.example,2026:ear/1\"";
     /// AMD's certificates that the HyperNode added to the evidence.
     pub const AMD_CHAIN: &str = "application/vnd.assay.amd-chain+cbor";
+    /// AMD's revocation list that the HyperNode judged the evidence by (RFC 2585).
+    pub const CRL: &str = "application/pkix-crl";
     /// Hash of a region key.
     pub const REGION_KEY_HASH: &str = "application/vnd.assay.region-key-hash";
 }

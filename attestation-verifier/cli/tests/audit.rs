@@ -1285,6 +1285,7 @@ fn token(cast: &Cast, draft: &Draft, change: impl Fn(&mut Ear), signer: &Key) ->
             at,
             roots: &SnpRoots::amd(),
             chain: None,
+            crl: None,
             cache: &ChainCache::new(),
         },
         ima_position: None,
@@ -1348,4 +1349,12 @@ fn certificates_beside_the_evidence_must_be_readable_and_once() {
     reproduced(&cast, &with(chain.encode(), 1));
     contradicted(&cast, "attestation/amd-chain", &with(vec![0xff], 1));
     contradicted(&cast, "attestation/amd-chain", &with(chain.encode(), 2));
+    // What a list says counts only where a chassis is proven; whose it is, is for the appraisal to say.
+    let listed = |count: usize| {
+        outcome(OutcomeKind::Attest, move |_, draft| {
+            draft.raw.extend(vec![(vec![0x30, 0], media::CRL); count]);
+        })
+    };
+    reproduced(&cast, &listed(1));
+    contradicted(&cast, "attestation/crl", &listed(2));
 }

@@ -156,6 +156,7 @@ impl Node {
                 at: chips::AT,
                 roots: &self.roots,
                 chain: None,
+                crl: None,
                 cache: &CACHE,
             },
             ima_position: None,

@@ -7,8 +7,9 @@ use crate::snp::cert_table::{CertTable, EntryKind};
 use crate::snp::chassis::{self, Host};
 use crate::snp::product::{GENERATIONS, Product};
 use crate::snp::report::KeyKind;
+use crate::snp::revocation::ArkList;
 use crate::snp::tcb::Tcb;
-use crate::snp::verify::{self, Certificates, Revocation, Trust};
+use crate::snp::verify::{self, Certificates, Revocation, RevocationList, Trust};
 use assay_protocol::class::{ChassisPolicy, TcbFloor};
 use assay_protocol::evidence::{SnpEvidence, nonce_batch, snp_report_data};
 use assay_protocol::ids::ChipId;
@@ -33,11 +34,16 @@ pub(super) fn tier_3(
     let Some(chain) = chain(checks, snp, &policy.endorsements)? else {
         return Ok(false);
     };
+    let Endorsements { crl, cache, .. } = policy.endorsements;
+    let list = crl.map(|bytes| ArkList { bytes, cache });
     let trust = Trust {
         roots: policy.endorsements.roots,
         at: policy.endorsements.at,
-        revocation: Revocation::default(),
-        cache: policy.endorsements.cache,
+        revocation: Revocation {
+            required: false,
+            list: list.as_ref().map(|list| list as &dyn RevocationList),
+        },
+        cache,
     };
     let report = verify::authenticate(checks, &snp.report.0, chain, &trust)?;
     let Some(report) = report else {

@@ -48,7 +48,10 @@ pub struct Endorsements<'a> {
     pub roots: &'a SnpRoots,
     /// VCEK, ASK and ARK of the node's chip, for evidence that does not bring them.
     pub chain: Option<[&'a [u8]; 3]>,
-    /// Certificate signatures that verified before.
+    /// AMD's revocation list for the chip's product, DER, unverified; the intermediate must not be on it. Without one
+    /// revocation is not asked.
+    pub crl: Option<&'a [u8]>,
+    /// Chains and signatures of certificates that verified before.
     pub cache: &'a ChainCache,
 }
 

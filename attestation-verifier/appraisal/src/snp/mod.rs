@@ -17,6 +17,7 @@ mod known;
 pub mod policy;
 pub mod product;
 pub mod report;
+pub mod revocation;
 pub mod roots;
 pub mod tcb;
 pub mod verify;

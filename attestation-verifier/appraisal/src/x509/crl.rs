@@ -7,7 +7,7 @@
 //! reasons only. Not proven: that a newer list does not exist; `nextUpdate` bounds how old this one may be.
 
 use super::cache::SignatureCache;
-use super::certificate::{Certificate, Extension, X509Error, extensions, scheme, time};
+use super::certificate::{Certificate, Extension, Validity, X509Error, extensions, scheme, time};
 use super::extension::{self, AUTHORITY_KEY, KeyUsage};
 use crate::crypto::der::{self, Der, DerError, Element};
 use crate::crypto::signature::{Form, Scheme, Sha1, SignatureError};
@@ -203,6 +203,14 @@ impl<'a> Crl<'a> {
     /// Whether it names none.
     pub fn is_empty(&self) -> bool {
         self.revoked.is_empty()
+    }
+
+    /// From its `thisUpdate` to its `nextUpdate`.
+    pub fn validity(&self) -> Validity {
+        Validity {
+            not_before_s: self.this_update_s,
+            not_after_s: self.next_update_s,
+        }
     }
 
     /// Whether this list claims to come from `issuer`: same name, and the same key where both say which.

@@ -210,11 +210,13 @@ fn attestation(
             return out.note(epoch, word(recorded), false);
         }
     };
-    let chain = match chain(findings, recorded, exhibits) {
-        Ok(chain) => chain,
-        Err(Unusable) => return out.note(epoch, word(recorded), false),
+    let chain = chain(findings, recorded, exhibits);
+    let crl = crl(findings, recorded, exhibits);
+    let (Ok(chain), Ok(crl)) = (chain, crl) else {
+        return out.note(epoch, word(recorded), false);
     };
-    let appraised = match session.appraise(findings, recorded, raw, chain.as_ref()) {
+    let collateral = (chain.as_ref(), crl);
+    let appraised = match session.appraise(findings, recorded, raw, collateral) {
         Some(appraised) => appraised,
         None => return out.note(epoch, word(recorded), false),
     };
@@ -261,6 +263,24 @@ fn chain(
         Found::Missing => Err(Unusable),
         Found::Several => {
             findings.holds(at, false, expected, "several");
+            Err(Unusable)
+        }
+    }
+}
+
+/// AMD's revocation list that the HyperNode judged by.
+fn crl<'a>(
+    findings: &mut Findings,
+    recorded: &Recorded,
+    exhibits: &Exhibits<'a>,
+) -> Result<Option<&'a [u8]>, Unusable> {
+    match exhibits.one(recorded, media::CRL) {
+        Found::None => Ok(None),
+        Found::One(bytes) => Ok(Some(bytes)),
+        Found::Missing => Err(Unusable),
+        Found::Several => {
+            let at = ("attestation/crl", recorded.path.as_str());
+            findings.holds(at, false, "one revocation list", "several");
             Err(Unusable)
         }
     }
@@ -403,7 +423,7 @@ impl Session<'_> {
         findings: &mut Findings,
         recorded: &Recorded,
         raw: &[u8],
-        chain: Option<&AmdChain>,
+        (chain, crl): (Option<&AmdChain>, Option<&[u8]>),
     ) -> Option<Result<Appraisal, Refused>> {
         let (about, outcome) = (recorded.path.as_str(), &recorded.outcome);
         let class = self.case.classes.get(&outcome.policy)?;
@@ -438,6 +458,7 @@ impl Session<'_> {
                 at: outcome.window.0,
                 roots: &SnpRoots::amd(),
                 chain: chain.map(|chain| [&chain.vcek.0[..], &chain.ask.0, &chain.ark.0]),
+                crl,
                 cache: &self.certificates,
             },
             ima_position: None,

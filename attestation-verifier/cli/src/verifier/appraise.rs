@@ -252,6 +252,7 @@ impl Given {
                 at: self.at,
                 roots: &self.snp_roots,
                 chain: None,
+                crl: None,
                 cache: &ChainCache::new(),
             },
             ima_position: None,

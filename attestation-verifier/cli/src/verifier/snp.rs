@@ -9,16 +9,15 @@ pub(super) mod tests;
 use super::{Finding, input};
 use anyhow::{Context as _, Result, anyhow};
 use assay_appraisal::checks::{Checks, Mode};
-use assay_appraisal::crypto::signature::Sha1;
 use assay_appraisal::snp::guest_policy::Abi;
 use assay_appraisal::snp::policy::{self, Expect, SnpPolicy};
 use assay_appraisal::snp::product::{GENERATIONS, Product};
 use assay_appraisal::snp::report::KeyKind;
+use assay_appraisal::snp::revocation::ArkList;
 use assay_appraisal::snp::tcb::Tcb;
 use assay_appraisal::snp::verify::{self, Certificates, Revocation, RevocationList, Trust};
 use assay_appraisal::snp::{AuthenticReport, ChainCache, SnpRoots};
-use assay_appraisal::x509::crl::{Crl, Status};
-use assay_appraisal::x509::{Certificate, SignatureCache, name};
+use assay_appraisal::x509::{Certificate, name};
 use assay_protocol::ids::UnixMs;
 use chain::Chain;
 use clap::{Args, Subcommand};
@@ -223,12 +222,7 @@ impl Rules {
             },
             test_ark: test_ark.map(|(_, der)| der),
             at: input::time(self.at.as_deref())?,
-            crl: self
-                .crl
-                .as_deref()
-                .map(input::file)
-                .transpose()?
-                .map(CrlFile),
+            crl: self.crl.as_deref().map(input::file).transpose()?,
         })
     }
 }
@@ -256,21 +250,22 @@ pub(super) struct Anchors {
     pub(super) roots: SnpRoots,
     pub(super) test_ark: Option<Vec<u8>>,
     at: UnixMs,
-    crl: Option<CrlFile>,
+    crl: Option<Vec<u8>>,
 }
 
 impl Anchors {
     /// Hands `judge` what chains are judged by.
     pub(super) fn trust<T>(&self, judge: impl FnOnce(&Trust<'_>) -> T) -> T {
-        let list = self.crl.as_ref().map(|crl| crl as &dyn RevocationList);
+        let cache = &ChainCache::new();
+        let list = self.crl.as_deref().map(|bytes| ArkList { bytes, cache });
         judge(&Trust {
             roots: &self.roots,
             at: self.at,
             revocation: Revocation {
                 required: list.is_some(),
-                list,
+                list: list.as_ref().map(|list| list as &dyn RevocationList),
             },
-            cache: &ChainCache::new(),
+            cache,
         })
     }
 
@@ -283,26 +278,5 @@ impl Anchors {
         let authentic =
             self.trust(|trust| verify::authenticate(checks, report, certificates, trust));
         Ok(authentic?)
-    }
-}
-
-/// A revocation list as it was given; it counts only when the ARK signed it and it is current.
-struct CrlFile(Vec<u8>);
-
-impl RevocationList for CrlFile {
-    fn is_revoked(
-        &self,
-        certificate: &Certificate<'_>,
-        issuer: &Certificate<'_>,
-        at: UnixMs,
-    ) -> Result<bool, String> {
-        let list = Crl::parse(&self.0).map_err(|e| e.to_string())?;
-        let list = list.verify(issuer, Sha1::Refused, &SignatureCache::new());
-        let list = list.map_err(|e| e.to_string())?;
-        match list.status(certificate, at).map_err(|e| e.to_string())? {
-            Status::Good => Ok(false),
-            Status::Revoked => Ok(true),
-            Status::Unknown(why) => Err(format!("the list does not say: {why:?}")),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Attestation: fresh evidence, authenticated and appraised; genuine evidence binds the session key.
 
-use super::endorsement::{self, Chain};
+use super::endorsement::{self, Chain, Collateral};
 use super::{Asking, CONNECT_WAIT, TPM_WAIT};
 use crate::agent_link::{AgentLink, LinkError};
 use crate::record::Draft;
@@ -91,13 +91,14 @@ async fn judge(
             return Ok((draft, None));
         }
     };
-    let chain = endorsement::chain(&context.vceks, asking.class, &authentic).await;
-    if let Chain::Trouble(why) = &chain {
+    let (vceks, at) = (&context.vceks, asking.started);
+    let collateral = match endorsement::collateral(vceks, asking.class, &authentic, at).await {
+        Ok(collateral) => collateral,
         // Our own trouble is never the node's failure; without the certificates nobody can appraise this.
-        return Ok((inconclusive(format!("certificates of AMD: {why}")), None));
-    }
-    let appraisal = appraise(asking, record, &authentic, &chain)?;
-    if let Err(error) = endorsement::settle(&context.vceks, &authentic, &chain, &appraisal) {
+        Err(trouble) => return Ok((inconclusive(trouble.to_string()), None)),
+    };
+    let appraisal = appraise(asking, record, &authentic, &collateral)?;
+    if let Err(error) = endorsement::settle(vceks, &authentic, &collateral.chain, &appraisal) {
         context.note(format!("certificates of AMD: {error}"));
     }
     // Known before the outcome is: a crash between the two must not change what the report says.
@@ -106,12 +107,17 @@ async fn judge(
         context.keep_owner(&reference.salted_digest, &owner.provider)?;
     }
     Ok((
-        draft_of(asking, &appraisal, evidence, chain),
+        draft_of(asking, &appraisal, evidence, collateral),
         Some(appraisal),
     ))
 }
 
-fn draft_of(asking: &Asking<'_>, appraisal: &Appraisal, evidence: Vec<u8>, chain: Chain) -> Draft {
+fn draft_of(
+    asking: &Asking<'_>,
+    appraisal: &Appraisal,
+    evidence: Vec<u8>,
+    collateral: Collateral,
+) -> Draft {
     let class = match appraisal.attest {
         Attest::Pass => OutcomeClass::Pass,
         Attest::Undecided => OutcomeClass::Inconclusive,
@@ -126,9 +132,11 @@ fn draft_of(asking: &Asking<'_>, appraisal: &Appraisal, evidence: Vec<u8>, chain
     let result = cose::seal(result, &asking.context.identity);
     draft.raw.push((evidence, media::EVIDENCE));
     draft.raw.push((result.bytes().to_vec(), media::RESULT));
-    if let Chain::Found(chain) = chain {
+    if let Chain::Found(chain) = collateral.chain {
         draft.raw.push((chain.encode(), media::AMD_CHAIN));
     }
+    let crl = collateral.crl.map(|crl| (crl, media::CRL));
+    draft.raw.extend(crl);
     draft
 }
 
@@ -156,15 +164,15 @@ fn appraise(
     asking: &Asking<'_>,
     record: &EnrolRecord,
     evidence: &AuthenticatedEvidence,
-    chain: &Chain,
+    collateral: &Collateral,
 ) -> Result<Appraisal> {
     let context = asking.context;
     // As of the enrolment: a certificate that ran out since then still says what TPM this is.
     let enrolled = context.enrolled_at(&record.node)?;
     let certified = ek::certify(&record.ek_certificate.0, &context.roots, enrolled)?;
-    let chain = match chain {
+    let chain = match &collateral.chain {
         Chain::Found(chain) => Some([&chain.vcek.0[..], &chain.ask.0, &chain.ark.0]),
-        Chain::NotNeeded | Chain::Unknown | Chain::Trouble(_) => None,
+        Chain::NotNeeded | Chain::Unknown => None,
     };
     let policy = Policy {
         network: context.network,
@@ -176,6 +184,7 @@ fn appraise(
             at: asking.started,
             roots: &context.snp_roots,
             chain,
+            crl: collateral.crl.as_deref(),
             cache: &context.certificates,
         },
         ima_position: None,

@@ -8,10 +8,12 @@ use assay_appraisal::appraise::{Appraisal, AuthenticatedEvidence};
 use assay_appraisal::checks::Outcome;
 use assay_appraisal::snp::Product;
 use assay_appraisal::snp::cert_table::{CertTable, EntryKind};
-use assay_appraisal::snp::report::{self, Report};
+use assay_appraisal::snp::endorsement::Endorsement;
+use assay_appraisal::snp::report::{self, KeyKind, Report};
+use assay_appraisal::x509::Crl;
 use assay_protocol::class::HardwareClass;
 use assay_protocol::evidence::{AmdChain, SnpEvidence};
-use assay_protocol::ids::ChipId;
+use assay_protocol::ids::{ChipId, UnixMs};
 use assay_protocol::item::Blob;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -20,37 +22,83 @@ use std::time::Duration;
 /// Longest wait for AMD's service and for the turn there.
 const WAIT: Duration = Duration::from_secs(25);
 
+/// What evidence of a chassis is judged by, besides itself.
+#[derive(Default)]
+pub struct Collateral {
+    /// Certificates that the evidence lacks.
+    pub chain: Chain,
+    /// AMD's revocation list, DER: of the report's product, and current.
+    pub crl: Option<Vec<u8>>,
+}
+
 /// What is known of the certificates.
+#[derive(Default)]
 pub enum Chain {
     /// The evidence brings its own, or needs none.
+    #[default]
     NotNeeded,
     /// Nobody here has them and no service is configured: the node should have sent them.
     Unknown,
     /// Found.
     Found(AmdChain),
-    /// The service did not give them: the verifier's trouble, not the node's.
-    Trouble(String),
 }
 
-/// Finds what the evidence lacks.
-pub async fn chain(
+/// AMD's service, or what is kept of it, did not give what is needed: the verifier's trouble, not the node's.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("certificates of AMD: {0}")]
+pub struct Trouble(String);
+
+/// Finds what the evidence lacks, and the revocation list that is in force `at` that time.
+pub async fn collateral(
     vceks: &Vceks,
     class: &HardwareClass,
     evidence: &AuthenticatedEvidence,
-) -> Chain {
+    at: UnixMs,
+) -> Result<Collateral, Trouble> {
     let wanted = class.attestation.chassis.is_some();
     let Some(snp) = evidence.vendor().snp.as_ref().filter(|_| wanted) else {
-        return Chain::NotNeeded;
+        return Ok(Collateral::default());
     };
-    let Some((product, key)) = lacking(snp) else {
-        return Chain::NotNeeded;
+    let search = async {
+        let chain = match lacking(snp) {
+            None => Chain::NotNeeded,
+            Some((product, key)) => find(vceks, product, &key).await?,
+        };
+        let crl = match product_of(snp) {
+            None => None,
+            Some(product) => current(vceks, product, at).await?,
+        };
+        Ok(Collateral { chain, crl })
     };
-    match tokio::time::timeout(WAIT, find(vceks, product, &key)).await {
-        Ok(Ok(Some(chain))) => Chain::Found(chain),
-        Ok(Ok(None)) => Chain::Unknown,
-        Ok(Err(trouble)) => Chain::Trouble(trouble),
-        Err(_) => Chain::Trouble(format!("no certificate after {} s", WAIT.as_secs())),
+    let found = tokio::time::timeout(WAIT, search).await;
+    let late = |_| Err(format!("no answer after {} s", WAIT.as_secs()));
+    found.unwrap_or_else(late).map_err(Trouble)
+}
+
+/// A list that ran out says nothing: to go on without would make whoever hinders an update gain by it.
+async fn current(vceks: &Vceks, product: Product, at: UnixMs) -> Result<Option<Vec<u8>>, String> {
+    let Some(bytes) = vceks.crl(product).await.map_err(|e| e.to_string())? else {
+        return Ok(None);
+    };
+    let list = Crl::parse(&bytes).map_err(|e| format!("{product}: {e}"))?;
+    let validity = list.validity();
+    match validity.contains(at) {
+        true => Ok(Some(bytes)),
+        false => Err(format!(
+            "{product}: expected a revocation list of today, got one from {} to {} (Unix seconds)",
+            validity.not_before_s, validity.not_after_s
+        )),
     }
+}
+
+/// By the report or, where it is too old to say, by its certificate.
+fn product_of(snp: &SnpEvidence) -> Option<Product> {
+    let parsed = report::parse(&snp.report.0).ok()?;
+    product(&parsed.report).or_else(|| {
+        let vcek = brought(snp)?.get(EntryKind::Vcek)?;
+        let leaf = Endorsement::parse(vcek, KeyKind::Vcek).ok()?;
+        Some(leaf.product)
+    })
 }
 
 /// The key to ask for; nothing when the evidence brings all three certificates, or its report names no chip.
@@ -81,15 +129,15 @@ fn key(product: Product, report: &Report) -> Option<VcekKey> {
     VcekKey::new(product, ChipId(report.chip_id), tcb).ok()
 }
 
-async fn find(vceks: &Vceks, product: Product, key: &VcekKey) -> Result<Option<AmdChain>, String> {
+async fn find(vceks: &Vceks, product: Product, key: &VcekKey) -> Result<Chain, String> {
     let vcek = vceks.vcek(key).await.map_err(|e| e.to_string())?;
     let authorities = vceks.chain(product).await.map_err(|e| e.to_string())?;
     let (Some(vcek), Some(pem)) = (vcek, authorities) else {
-        return Ok(None);
+        return Ok(Chain::Unknown);
     };
     let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match list.as_deref() {
-        Ok([ask, ark]) => Ok(Some(AmdChain {
+        Ok([ask, ark]) => Ok(Chain::Found(AmdChain {
             vcek: Blob(vcek),
             ask: Blob(ask.to_vec()),
             ark: Blob(ark.to_vec()),
@@ -147,17 +195,19 @@ mod tests {
     };
     use assay_protocol::cose::Signer as _;
     use assay_protocol::ids::{
-        Address, Digest384, HyperNodeId, NetworkId, NodeId, Nonce, SessionKey, UnixMs,
+        Address, Digest384, HyperNodeId, NetworkId, NodeId, Nonce, SessionKey,
     };
     use assay_protocol::trust::{RootKind, TrustBundle};
     use assay_testbed::SoftNode;
     use assay_testbed::boot_log::COMMAND_LINE;
-    use assay_testbed::snp::{self, Authority, Certificates, Chip, cert_table};
+    use assay_testbed::snp::{self, Authority, Certificates, Chip, CrlSpec, cert_table};
 
     const HYPERNODE: HyperNodeId = HyperNodeId([4; 32]);
     const NONCE: Nonce = Nonce([5; 32]);
     const NETWORK: NetworkId = NetworkId([6; 32]);
     const PROBE: [u8; 48] = [0x77; 48];
+    /// 2026-11-01.
+    const AT: UnixMs = UnixMs(1_793_491_200_000);
 
     /// A Genoa machine whose evidence has this certificate table.
     struct Machine {
@@ -209,9 +259,9 @@ mod tests {
             appraise::authenticate(&evidence, &expected, Mode::Verify).unwrap()
         }
 
-        fn appraise(&self, evidence: &AuthenticatedEvidence, chain: &Chain) -> Appraisal {
+        fn appraise(&self, evidence: &AuthenticatedEvidence, collateral: &Collateral) -> Appraisal {
             let spki = Authority::shared().ark.spki();
-            let chain = match chain {
+            let chain = match &collateral.chain {
                 Chain::Found(chain) => Some([&chain.vcek.0[..], &chain.ask.0, &chain.ark.0]),
                 _ => None,
             };
@@ -226,9 +276,10 @@ mod tests {
                 firmware_min: 0,
                 trust: &trust,
                 endorsements: Endorsements {
-                    at: UnixMs(1_793_491_200_000),
+                    at: AT,
                     roots: &SnpRoots::test([(Product::Genoa, spki.as_slice())]),
                     chain,
+                    crl: collateral.crl.as_deref(),
                     cache: &ChainCache::new(),
                 },
                 ima_position: None,
@@ -271,6 +322,20 @@ mod tests {
         Vceks::open(dir.path(), &KdsSection::default()).unwrap()
     }
 
+    async fn search(
+        vceks: &Vceks,
+        machine: &Machine,
+        evidence: &AuthenticatedEvidence,
+    ) -> Collateral {
+        collateral(vceks, &machine.class, evidence, AT)
+            .await
+            .unwrap()
+    }
+
+    fn keep_list(dir: &tempfile::TempDir, list: &[u8]) {
+        std::fs::write(dir.path().join("Genoa-crl.der"), list).unwrap();
+    }
+
     /// As AMD serves it: ASK, then ARK.
     fn keep_authorities(dir: &tempfile::TempDir) {
         let certificates = Certificates::of(snp::Product::Genoa);
@@ -287,11 +352,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (vceks, machine) = (no_service(&dir), Machine::new(true));
         let evidence = machine.authentic();
-        let chain = chain(&vceks, &machine.class, &evidence).await;
-        assert!(matches!(chain, Chain::NotNeeded));
-        let appraisal = machine.appraise(&evidence, &chain);
+        let found = search(&vceks, &machine, &evidence).await;
+        assert!(matches!(found.chain, Chain::NotNeeded) && found.crl.is_none());
+        let appraisal = machine.appraise(&evidence, &found);
         assert_eq!(appraisal.tier, 3);
-        settle(&vceks, &evidence, &chain, &appraisal).unwrap();
+        settle(&vceks, &evidence, &found.chain, &appraisal).unwrap();
         let kept = vceks.vcek(&machine.key).await.unwrap();
         assert_eq!(kept, Some(machine.vcek));
     }
@@ -302,14 +367,14 @@ mod tests {
         keep_authorities(&dir);
         let (vceks, machine) = (no_service(&dir), Machine::new(false));
         let evidence = machine.authentic();
-        let unknown = chain(&vceks, &machine.class, &evidence).await;
-        assert!(matches!(unknown, Chain::Unknown));
+        let unknown = search(&vceks, &machine, &evidence).await;
+        assert!(matches!(unknown.chain, Chain::Unknown));
         assert_eq!(machine.appraise(&evidence, &unknown).tier, 2);
         vceks.keep(&machine.key, &machine.vcek).unwrap();
-        let found = chain(&vceks, &machine.class, &evidence).await;
+        let found = search(&vceks, &machine, &evidence).await;
         let appraisal = machine.appraise(&evidence, &found);
         assert_eq!(appraisal.tier, 3);
-        settle(&vceks, &evidence, &found, &appraisal).unwrap();
+        settle(&vceks, &evidence, &found.chain, &appraisal).unwrap();
         assert!(vceks.vcek(&machine.key).await.unwrap().is_some());
     }
 
@@ -321,10 +386,10 @@ mod tests {
         let another = Machine::new(false).vcek;
         vceks.keep(&machine.key, &another).unwrap();
         let evidence = machine.authentic();
-        let found = chain(&vceks, &machine.class, &evidence).await;
+        let found = search(&vceks, &machine, &evidence).await;
         let appraisal = machine.appraise(&evidence, &found);
         assert_eq!(appraisal.tier, 2);
-        settle(&vceks, &evidence, &found, &appraisal).unwrap();
+        settle(&vceks, &evidence, &found.chain, &appraisal).unwrap();
         assert_eq!(vceks.vcek(&machine.key).await.unwrap(), None);
     }
 
@@ -334,7 +399,57 @@ mod tests {
         let (vceks, mut machine) = (no_service(&dir), Machine::new(false));
         machine.class.attestation.chassis = None;
         let evidence = machine.authentic();
-        let chain = chain(&vceks, &machine.class, &evidence).await;
-        assert!(matches!(chain, Chain::NotNeeded));
+        let found = search(&vceks, &machine, &evidence).await;
+        assert!(matches!(found.chain, Chain::NotNeeded) && found.crl.is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_current_revocation_list_is_asked_and_one_of_another_time_is_our_own_trouble() {
+        let dir = tempfile::tempdir().unwrap();
+        let (vceks, machine) = (no_service(&dir), Machine::new(true));
+        let evidence = machine.authentic();
+        let shared = Authority::shared();
+        let spec = |revoked| CrlSpec::of(snp::Product::Genoa, revoked);
+        let good = spec(Vec::new()).sign(&shared.ark);
+        keep_list(&dir, &good);
+        let found = search(&vceks, &machine, &evidence).await;
+        assert_eq!(found.crl, Some(good));
+        assert_eq!(machine.appraise(&evidence, &found).tier, 3);
+        let serial = shared.ask_spec(snp::Product::Genoa).serial;
+        keep_list(&dir, &spec(vec![serial]).sign(&shared.ark));
+        let found = search(&vceks, &machine, &evidence).await;
+        assert_eq!(machine.appraise(&evidence, &found).tier, 2);
+        let mut old = spec(Vec::new());
+        old.next_update = "250101000000Z".into();
+        let no_list = [&[0x30, 0x82, 1, 0][..], &[0; 256]].concat();
+        for bad in [old.sign(&shared.ark), no_list] {
+            keep_list(&dir, &bad);
+            let trouble = collateral(&vceks, &machine.class, &evidence, AT).await;
+            let trouble = trouble.err().unwrap().to_string();
+            assert!(
+                trouble.starts_with("certificates of AMD: Genoa: "),
+                "{trouble}"
+            );
+        }
+    }
+
+    /// Version 2 does not say what CPU it is of; the certificate does.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_report_of_version_2_has_the_list_of_its_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut machine = Machine::new(true);
+        let (chip, table) = (
+            Chip::new(snp::Product::Genoa),
+            Certificates::of(snp::Product::Genoa),
+        );
+        let table = cert_table(&table, &chip.vcek());
+        machine.node.snp = Some(Box::new(move |report_data| SnpEvidence {
+            report: Blob(chip.sign(chip.report(2).with(0x50, &report_data))),
+            certificates: Blob(table.clone()),
+        }));
+        let list = CrlSpec::of(snp::Product::Genoa, Vec::new()).sign(&Authority::shared().ark);
+        keep_list(&dir, &list);
+        let found = search(&no_service(&dir), &machine, &machine.authentic()).await;
+        assert_eq!(found.crl, Some(list));
     }
 }

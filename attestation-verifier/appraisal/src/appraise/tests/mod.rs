@@ -207,6 +207,7 @@ impl Node {
                 at: UnixMs(1_793_491_200_000),
                 roots: &SnpRoots::amd(),
                 chain: None,
+                crl: None,
                 cache: &ChainCache::new(),
             },
             ima_position: None,

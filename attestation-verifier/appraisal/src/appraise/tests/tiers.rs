@@ -6,7 +6,7 @@ use assay_protocol::evidence::SnpEvidence;
 use assay_protocol::hash::sha256;
 use assay_protocol::ids::{ChipId, Digest384};
 use assay_testbed::boot_log::COMMAND_LINE;
-use assay_testbed::snp::{Authority, Certificates, Chip, Product, cert_table};
+use assay_testbed::snp::{Authority, Certificates, Chip, CrlSpec, Product, cert_table};
 use assay_testbed::{ImaList, MeasuredBoot, SoftNode, Variant};
 use std::sync::LazyLock;
 
@@ -31,6 +31,7 @@ struct Full {
     class: HardwareClass,
     roots: SnpRoots,
     chain: Option<[Vec<u8>; 3]>,
+    crl: Option<Vec<u8>>,
     position: Option<crate::ima::Position>,
     kind: Option<RootKind>,
 }
@@ -113,6 +114,7 @@ impl Full {
             class,
             roots: SnpRoots::test([(of_product, ark.as_slice())]),
             chain: None,
+            crl: None,
             position: None,
             kind: Some(RootKind::Test),
         }
@@ -175,6 +177,7 @@ impl Full {
                 at: AT,
                 roots: &self.roots,
                 chain: chain.map(|chain| [&chain[0][..], &chain[1], &chain[2]]),
+                crl: self.crl.as_deref(),
                 cache: &CACHE,
             },
             ima_position: self.position.as_ref(),
@@ -495,6 +498,33 @@ fn certificates_that_the_evidence_does_not_bring_may_be_known() {
     assert_eq!(full.outcome(), reached(2, &["chassis-certificates"]));
     full.chain = Some(known);
     assert_eq!(full.outcome(), reached(3, &[]));
+}
+
+/// A list costs the tier whenever it does not say that the intermediate is good, and never the attestation.
+#[test]
+fn an_intermediate_that_is_revoked_proves_no_chassis() {
+    let mut full = Full::new();
+    let shared = Authority::shared();
+    let serial = shared.ask_spec(Product::Genoa).serial;
+    let list = |change: fn(&mut CrlSpec)| {
+        let mut spec = CrlSpec::of(Product::Genoa, vec![vec![7, 7]]);
+        change(&mut spec);
+        spec.sign(&shared.ark)
+    };
+    full.crl = Some(list(|_| {}));
+    assert_eq!(full.outcome(), reached(3, &[]));
+    let lists = [
+        CrlSpec::of(Product::Genoa, vec![serial]).sign(&shared.ark),
+        CrlSpec::of(Product::Genoa, Vec::new()).sign(&shared.ask),
+        list(|spec| spec.issuer = "ARK-Turin".into()),
+        list(|spec| spec.next_update = "250101000000Z".into()),
+        list(|spec| spec.this_update = "300101000000Z".into()),
+        Vec::new(),
+    ];
+    for list in lists {
+        full.crl = Some(list);
+        assert_eq!(full.outcome(), reached(2, &["snp-revocation"]));
+    }
 }
 
 #[test]
