@@ -181,12 +181,8 @@ fn a_signed_manifest_gives_pcr_values_for_a_class() {
         values.manifest().signature.as_ref().unwrap().name,
         "ACME signing"
     );
-    assert!(
-        values
-            .checks()
-            .iter()
-            .all(|check| check.outcome == Outcome::Pass)
-    );
+    let mut checks = values.checks().iter();
+    assert!(checks.len() > 3 && checks.all(|check| check.outcome == Outcome::Pass));
     let sets = values.pcr_references().unwrap();
     assert_eq!(sets.len(), 1);
     assert_eq!(

@@ -141,7 +141,8 @@ mod tests {
     use aws_lc_rs::rsa::KeySize;
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-        RSA_PSS_SHA256, RsaKeyPair,
+        RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+        RsaEncoding, RsaKeyPair,
     };
 
     const P256: Scheme = Scheme::Ecdsa(HashAlg::Sha256);
@@ -209,6 +210,39 @@ mod tests {
             .unwrap();
         assert!(pss.verify(RSA, Form::Der, b"m", &signature).is_err());
         assert!(pss.verify(how, Form::Der, b"m", &signature).is_err());
+    }
+
+    /// Each signature verifies under the padding and hash it was made with, and under no other.
+    #[test]
+    fn every_rsa_scheme_is_itself_alone() {
+        let (pair, public) = rsa();
+        let rng = SystemRandom::new();
+        let (pkcs1, pss) = (Scheme::RsaPkcs1, Scheme::RsaPss);
+        let schemes: [(Scheme, &dyn RsaEncoding); 6] = [
+            (pkcs1(HashAlg::Sha256), &RSA_PKCS1_SHA256),
+            (pkcs1(HashAlg::Sha384), &RSA_PKCS1_SHA384),
+            (pkcs1(HashAlg::Sha512), &RSA_PKCS1_SHA512),
+            (pss(HashAlg::Sha256), &RSA_PSS_SHA256),
+            (pss(HashAlg::Sha384), &RSA_PSS_SHA384),
+            (pss(HashAlg::Sha512), &RSA_PSS_SHA512),
+        ];
+        for (made, encoding) in schemes {
+            let mut signature = vec![0; 256];
+            pair.sign(encoding, &rng, b"m", &mut signature).unwrap();
+            for (read, _) in schemes {
+                let verified = public.verify(read, Form::Der, b"m", &signature);
+                assert_eq!(verified.is_ok(), made == read, "{made:?} as {read:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sha1_is_accepted_by_a_legacy_key_alone() {
+        let (_, public) = ecc();
+        assert_eq!(LegacyKey(&public).sha1(), Sha1::Legacy);
+        assert_eq!(public.sha1(), Sha1::Refused);
+        let key = VerifyingKey::new(public, P256, Form::Der).unwrap();
+        assert_eq!(key.sha1(), Sha1::Refused);
     }
 
     #[test]

@@ -451,6 +451,23 @@ mod tests {
     }
 
     #[test]
+    fn hashes_are_told_by_their_whole_identifier() {
+        let of = |oid: &[u8]| {
+            let size = u8::try_from(oid.len()).unwrap();
+            let algorithm = [&[0x30, size + 2, 6, size], oid].concat();
+            hash_of(Der::new(&algorithm))
+        };
+        let sha2 = |last: &[u8]| of(&[SHA2_ARC, last].concat());
+        assert_eq!(sha2(&[1]), Ok(HashAlg::Sha256));
+        assert_eq!(sha2(&[2]), Ok(HashAlg::Sha384));
+        assert_eq!(sha2(&[3]), Ok(HashAlg::Sha512));
+        assert_eq!(of(SHA1), Ok(HashAlg::Sha1));
+        for last in [&[0][..], &[4], &[1, 1], &[]] {
+            assert!(matches!(sha2(last), Err(X509Error::Algorithm(_))));
+        }
+    }
+
+    #[test]
     fn the_largest_size_is_still_parsed() {
         let refused = |size: usize| Certificate::parse(&vec![0; size]).unwrap_err();
         let too_large = |error: &X509Error| matches!(error, X509Error::TooLarge { .. });

@@ -141,7 +141,13 @@ fn amds_profile_gives_report_fields() {
         svn(647, tag(553, Value::Uint(9))),
         svn(6, Value::Uint(8)),
         raw(2, 8),
-        raw(642, 32),
+        measured(
+            Some(Value::Uint(642)),
+            [
+                (4, tag(560, Value::bytes(vec![7; 32]))),
+                (11, Value::text("a name changes nothing")),
+            ],
+        ),
     ]);
     let values = values.import().unwrap();
     let [reference] = values.snp_references() else {

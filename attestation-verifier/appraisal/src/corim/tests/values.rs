@@ -94,6 +94,9 @@ fn an_unknown_condition_in_a_reference_triple_is_refused() {
             ),
             "at most 16",
         ),
+        (digests(vec![sha256(1); 18]), "at most 16"),
+        // The most there may be are read, one by one.
+        (digests(vec![sha256(1); 16]), "twice"),
         (raw(vec![(1, Value::int(-1))]), "svn"),
         (raw(vec![(1, tag(554, Value::Uint(1)))]), "svn"),
         (
