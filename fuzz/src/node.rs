@@ -2,7 +2,9 @@
 //! chip have signed it. What its class asks for, it has.
 
 use crate::samples::{self, NETWORK, NODE, NONCE, PROVIDER};
-use assay_appraisal::appraise::{self, Appraisal, Endorsements, Expectation, Policy, Refused};
+use assay_appraisal::appraise::{
+    self, Appraisal, Configurations, Endorsements, Expectation, Policy, Refused,
+};
 use assay_appraisal::checks::Mode;
 use assay_appraisal::ima::{self, BankForm, List, Options, Position};
 use assay_appraisal::quote::PcrValues;
@@ -235,6 +237,7 @@ struct World {
     class: ValidClass,
     trust: TrustBundle,
     cache: ChainCache,
+    configurations: Configurations,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(World::new);
@@ -271,6 +274,7 @@ impl World {
                 roots: Vec::new(),
             },
             cache: ChainCache::new(),
+            configurations: Configurations::new(),
         }
     }
 }
@@ -373,6 +377,7 @@ pub fn verify(bytes: &[u8], mode: Mode) -> Result<Appraisal, Refused> {
         root_kind: Some(RootKind::Test),
         firmware_min: 0,
         trust: &WORLD.trust,
+        configurations: &WORLD.configurations,
         endorsements: Endorsements {
             at: AT,
             roots: &WORLD.roots,

@@ -5,6 +5,7 @@
 //! values the class does not allow yields the node's identity and owner, with `attest` failed and tier 0.
 
 mod chassis;
+mod configuration;
 mod context;
 mod measured;
 mod policy;
@@ -15,6 +16,7 @@ mod software;
 #[cfg(test)]
 mod tests;
 
+pub use configuration::Configurations;
 pub use policy::{Appraisal, Attest, Endorsements, Owner, Policy, Shown, appraise};
 
 use crate::checks::{CheckList, Checks, Hex, Listed, Mode, Stopped};

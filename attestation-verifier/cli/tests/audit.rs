@@ -3,7 +3,7 @@
 
 mod network;
 
-use assay_appraisal::appraise::{self, Endorsements, Expectation, Policy};
+use assay_appraisal::appraise::{self, Configurations, Endorsements, Expectation, Policy};
 use assay_appraisal::checks::Mode;
 use assay_appraisal::ear::Ear;
 use assay_appraisal::snp::ChainCache;
@@ -1281,6 +1281,7 @@ fn token(cast: &Cast, draft: &Draft, change: impl Fn(&mut Ear), signer: &Key) ->
         root_kind: Some(RootKind::Test),
         firmware_min: 0,
         trust: &cast.tpm.vendors,
+        configurations: &Configurations::new(),
         endorsements: Endorsements {
             at,
             roots: &SnpRoots::amd(),

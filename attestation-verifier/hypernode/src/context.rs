@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::epoch::Seat;
 use assay_aggregate::inputs::History;
+use assay_appraisal::appraise::Configurations;
 use assay_appraisal::ek::Roots;
 use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::SnpRoots;
@@ -44,8 +45,10 @@ pub struct Context {
     pub vendors: TrustBundle,
     /// Classes by digest.
     pub classes: BTreeMap<Digest, ValidClass>,
-    /// Signatures of certificates that verified already.
+    /// AMD's certificates that verified already.
     pub certificates: ChainCache,
+    /// Nodes' configurations that were read already.
+    pub configurations: Configurations,
     /// AMD's roots.
     pub snp_roots: SnpRoots,
     /// The ledger.
@@ -121,6 +124,7 @@ impl Context {
             seats: history.seats().to_vec(),
             journal: Mutex::new(journal),
             certificates: ChainCache::new(),
+            configurations: Configurations::new(),
             snp_roots: SnpRoots::amd(),
             last_note: Mutex::default(),
             secrets,

@@ -5,7 +5,7 @@ use super::bare::{Signed, Work};
 use super::chips;
 use super::logs::template;
 use crate::harness::Pair;
-use assay_appraisal::appraise::{Endorsements, Expectation, Policy, verify};
+use assay_appraisal::appraise::{Configurations, Endorsements, Expectation, Policy, verify};
 use assay_appraisal::checks::Mode;
 use assay_appraisal::eventlog;
 use assay_appraisal::ima::List;
@@ -134,6 +134,7 @@ impl Node {
 
     fn appraise(&self, bytes: &[u8], ak: &AttestationKey) -> u8 {
         static CACHE: LazyLock<ChainCache> = LazyLock::new(ChainCache::new);
+        static CONFIGURATIONS: LazyLock<Configurations> = LazyLock::new(Configurations::new);
         let expected = Expectation {
             node: NODE,
             hypernode: HYPERNODE,
@@ -152,6 +153,7 @@ impl Node {
             root_kind: Some(RootKind::Test),
             firmware_min: 7,
             trust: &trust,
+            configurations: &CONFIGURATIONS,
             endorsements: Endorsements {
                 at: chips::AT,
                 roots: &self.roots,

@@ -6,7 +6,6 @@ use super::{AuthenticatedEvidence, BANK, PCR_CONFIG, PCR_IMA};
 use crate::checks::{Checks, Hex, Stopped};
 use crate::eventlog::{EV_IPL, EventLog};
 use crate::quote;
-use assay_protocol::config::AgentConfig;
 use assay_protocol::hash::digest;
 use assay_protocol::ids::Digest;
 use core::fmt;
@@ -102,29 +101,18 @@ fn owner(
 ) -> Result<Option<Owner>, Stopped> {
     let measured = log
         .ok_or_else(|| "a log that does not explain PCR 12".to_owned())
-        .and_then(|log| configuration(log.proven(PCR_CONFIG, EV_IPL)));
+        .and_then(|log| {
+            let proven = log.proven(PCR_CONFIG, EV_IPL);
+            policy.configurations.the_owner(proven)
+        });
     let expected = "one agent configuration proven by an EV_IPL event on PCR 12";
-    let Some(config) = checks.value("configuration", expected, measured)? else {
+    let Some(owner) = checks.value("configuration", expected, measured)? else {
         return Ok(None);
     };
     let (network, provider) = evidence.claims().owner;
-    checks.equal("owner-network", policy.network, config.network)?;
-    checks.equal("owner-claim-network", config.network, network)?;
-    checks.equal("owner-claim-provider", config.provider, provider)?;
-    let agreed = policy.network == config.network
-        && (network, provider) == (config.network, config.provider);
-    Ok(agreed.then_some(Owner { network, provider }))
-}
-
-/// Exactly one of the proven events must be a configuration: other boot parts measure there too.
-fn configuration<'a>(proven: impl Iterator<Item = &'a [u8]>) -> Result<AgentConfig, String> {
-    let mut found: Vec<AgentConfig> = proven
-        .filter_map(|data| AgentConfig::parse(data).ok())
-        .take(2)
-        .collect();
-    match (found.pop(), found.is_empty()) {
-        (Some(config), true) => Ok(config),
-        (Some(_), false) => Err("more than one".into()),
-        (None, _) => Err("none".into()),
-    }
+    checks.equal("owner-network", policy.network, owner.network)?;
+    checks.equal("owner-claim-network", owner.network, network)?;
+    checks.equal("owner-claim-provider", owner.provider, provider)?;
+    let agreed = policy.network == owner.network && owner == Owner { network, provider };
+    Ok(agreed.then_some(owner))
 }

@@ -5,6 +5,7 @@
 //! that does not pass costs the tier, not the node's good name: only what is proven and not allowed fails the
 //! attestation.
 
+use super::configuration::Configurations;
 use super::context::{self, Boot, Ima};
 use super::{AuthenticatedEvidence, chassis, measured, references, software};
 use crate::checks::{CheckList, Checks, Mode, Outcome, Stopped};
@@ -32,6 +33,8 @@ pub struct Policy<'a> {
     pub firmware_min: u64,
     /// The bundle that says which kinds may earn a tier.
     pub trust: &'a TrustBundle,
+    /// Configurations that were read before.
+    pub configurations: &'a Configurations,
     /// What is known of AMD's certificates.
     pub endorsements: Endorsements<'a>,
     /// Where the last appraisal of this boot's IMA list ended ([`Appraisal::ima_position`]); needed only for evidence

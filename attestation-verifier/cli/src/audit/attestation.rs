@@ -6,7 +6,7 @@ use super::evidence::{Exhibits, Found};
 use super::log::{History, Recorded};
 use crate::findings::Findings;
 use assay_appraisal::appraise::{
-    Appraisal, Attest, Endorsements, Expectation, Policy, Refused, verify,
+    Appraisal, Attest, Configurations, Endorsements, Expectation, Policy, Refused, verify,
 };
 use assay_appraisal::checks::{self, Mode};
 use assay_appraisal::ear::Ear;
@@ -146,6 +146,7 @@ struct Session<'a> {
     clocks: BTreeMap<AkName, ClockInfo>,
     /// Certificates that verified already.
     certificates: ChainCache,
+    configurations: Configurations,
 }
 
 /// Appraises all attestations of a history again.
@@ -167,6 +168,7 @@ pub fn check(
         enrolled: None,
         clocks: BTreeMap::new(),
         certificates: ChainCache::new(),
+        configurations: Configurations::new(),
     };
     for (order, recorded) in history.outcomes().enumerate() {
         out.order.insert(recorded.path.clone(), order);
@@ -454,6 +456,7 @@ impl Session<'_> {
             root_kind: Some(enrolled.root_kind),
             firmware_min: enrolled.firmware_min,
             trust,
+            configurations: &self.configurations,
             endorsements: Endorsements {
                 at: outcome.window.0,
                 roots: &SnpRoots::amd(),

@@ -5,7 +5,9 @@ mod enrolled;
 use super::ek::files::{Anchors, Found};
 use super::{Conclusion, Finding, input, snp};
 use anyhow::{Context as _, Result};
-use assay_appraisal::appraise::{self, Appraisal, Attest, Endorsements, Expectation, Policy};
+use assay_appraisal::appraise::{
+    self, Appraisal, Attest, Configurations, Endorsements, Expectation, Policy,
+};
 use assay_appraisal::checks::{CheckList, Checks, Mode, Outcome, Stopped};
 use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::SnpRoots;
@@ -248,6 +250,7 @@ impl Given {
             root_kind: enrolled.root_kind,
             firmware_min: enrolled.firmware_min,
             trust: &trust,
+            configurations: &Configurations::new(),
             endorsements: Endorsements {
                 at: self.at,
                 roots: &self.snp_roots,

@@ -180,6 +180,7 @@ fn appraise(
         root_kind: Some(certified.root_kind()),
         firmware_min: certified.firmware_min(),
         trust: &context.vendors,
+        configurations: &context.configurations,
         endorsements: Endorsements {
             at: asking.started,
             roots: &context.snp_roots,

@@ -185,7 +185,7 @@ pub fn settle(
 mod tests {
     use super::*;
     use crate::vcek::KdsSection;
-    use assay_appraisal::appraise::{self, Endorsements, Expectation, Policy};
+    use assay_appraisal::appraise::{self, Configurations, Endorsements, Expectation, Policy};
     use assay_appraisal::checks::Mode;
     use assay_appraisal::snp::ChainCache;
     use assay_appraisal::snp::SnpRoots;
@@ -275,6 +275,7 @@ mod tests {
                 root_kind: Some(RootKind::Test),
                 firmware_min: 0,
                 trust: &trust,
+                configurations: &Configurations::new(),
                 endorsements: Endorsements {
                     at: AT,
                     roots: &SnpRoots::test([(Product::Genoa, spki.as_slice())]),

@@ -203,6 +203,7 @@ impl Node {
             root_kind: Some(self.kind),
             firmware_min: self.firmware_min,
             trust: &self.trust,
+            configurations: &Configurations::new(),
             endorsements: Endorsements {
                 at: UnixMs(1_793_491_200_000),
                 roots: &SnpRoots::amd(),

@@ -173,6 +173,7 @@ impl Full {
             root_kind: self.kind,
             firmware_min: 7,
             trust: &trust,
+            configurations: &Configurations::new(),
             endorsements: Endorsements {
                 at: AT,
                 roots: &self.roots,
