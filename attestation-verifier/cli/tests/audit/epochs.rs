@@ -1,0 +1,221 @@
+//! Roots, their leaves and signatures, and epochs without one.
+
+use super::*;
+
+#[test]
+fn a_void_epoch_counts_only_before_a_signed_root() {
+    let mut void = Cast::new(Behaviour::Honest, 4);
+    void.void = Some(1);
+    let audit = reproduced(&void, &honest);
+    assert_eq!(audit.verdicts.len(), 3);
+    void.void = Some(3);
+    undecided(&void, "roots/void", &honest);
+    let claimed = |from: u64| {
+        payload(move |files| {
+            let mut claim = Claim::decode("claim", 4096, &files[layout::CLAIM]).unwrap();
+            claim.void = (from..=claim.last.0).map(Epoch).collect();
+            for epoch in &claim.void {
+                files.retain(|path, _| !path.starts_with(&format!("epochs/{epoch}/")));
+            }
+            files.insert(layout::CLAIM.into(), claim.encode());
+        })
+    };
+    // The breach at the end called void; then everything.
+    let silent = Cast::new(Behaviour::Silent, 2);
+    undecided(&silent, "roots/void", &claimed(1));
+    undecided(&silent, "roots/void", &claimed(0));
+    undecided(&silent, "roots/signed", &claimed(0));
+}
+
+#[test]
+fn what_rests_on_an_epoch_that_is_not_in_the_bundle_is_undecided() {
+    let cast = |lost| {
+        let mut cast = Cast::new(Behaviour::Honest, 4);
+        cast.lost = lost;
+        cast
+    };
+    let lost = |epoch| cast(Some((0, epoch)));
+    undecided(&lost(0), "attestation/enrolled", &honest);
+    undecided(&lost(0), "probes/answer", &honest);
+    undecided(&lost(0), "chase/after-fill", &honest);
+    undecided(&lost(2), "chase/after-fill", &honest);
+    // Nothing rests on the last epoch of a period when everything was bound again since.
+    reproduced(&lost(1), &honest);
+    // The binding an answer rests on.
+    let unbound = |part: Part<'_>| {
+        if let Part::Drafts(0, 3, _, drafts) = part {
+            drafts.retain(|draft| draft.outcome.kind != OutcomeKind::Attest);
+        }
+    };
+    undecided(&lost(2), "probes/answer", &unbound);
+    reproduced(&cast(None), &unbound);
+    // The attestation key, enrolled anew.
+    let truth = lost(1);
+    let mut anew = Cast::new(Behaviour::Honest, 4);
+    anew.tpm.node = truth.tpm.node;
+    let other_key = outcome_in(2, OutcomeKind::Attest, |cast, draft| {
+        let evidence = anew.evidence(&draft.outcome, 9_000, &cast.session);
+        raw(draft, evidence, media::EVIDENCE);
+    });
+    undecided(&truth, "attestation/class", &other_key);
+    // The hash of a key, logged an epoch before its fill.
+    let apart = |part: Part<'_>| {
+        if let Part::Drafts(0, 3, cast, drafts) = part {
+            let id = RegionId {
+                region: 0,
+                generation: 1,
+            };
+            let [_, fill] = cast.fill(0, 3, id);
+            drafts.insert(1, fill);
+        }
+    };
+    undecided(&lost(2), "chase/receipt-key", &apart);
+    reproduced(&cast(None), &apart);
+    // Other lies remain lies: before the gap, and after it where nothing rests on it.
+    let foreign = |epoch| {
+        outcome_in(epoch, OutcomeKind::Probe, |cast, draft| {
+            let answer = cast.probe_answer(&draft.outcome, &Key::new(77));
+            raw(draft, answer, media::PROBE_ANSWER);
+        })
+    };
+    contradicted(&lost(2), "probes/answer", &foreign(1));
+    contradicted(&lost(1), "probes/answer", &foreign(3));
+    undecided(&lost(2), "probes/answer", &foreign(3));
+}
+
+#[test]
+fn lies_in_roots_are_named() {
+    let cast = Cast::new(Behaviour::Honest, 2);
+    let root = |change: fn(&mut assay_aggregate::root::EpochRoot)| {
+        move |part: Part<'_>| {
+            if let Part::Root(0, root) = part {
+                change(root);
+            }
+        }
+    };
+    contradicted(
+        &cast,
+        "roots/committee",
+        &root(|r| r.next_committee = Keccak([1; 32])),
+    );
+    contradicted(
+        &cast,
+        "roots/policy",
+        &root(|r| r.policy_digest = Digest([1; 32])),
+    );
+    contradicted(
+        &cast,
+        "inputs/evidence-root",
+        &root(|r| r.evidence_root = Digest([1; 32])),
+    );
+    contradicted(
+        &cast,
+        "inputs/set",
+        &root(|r| r.input_set = Digest([1; 32])),
+    );
+    contradicted(&cast, "roots/epoch", &root(|r| r.epoch = Epoch(1)));
+    contradicted(
+        &cast,
+        "verdict/leaf-in-root",
+        &root(|r| r.root = Keccak([1; 32])),
+    );
+}
+
+#[test]
+fn a_committee_in_another_order_or_off_the_roster_is_named() {
+    let cast = Cast::new(Behaviour::Honest, 2);
+    let path = layout::root(Epoch(0));
+    let lies: [Told<SignedRoot>; 3] = [
+        ("roots/committee-order", |root| root.committee.swap(0, 1)),
+        ("roots/committee-list", |root| {
+            root.committee[1] = root.committee[0]
+        }),
+        ("roots/committee", |root| {
+            root.committee[0].0 = Address([0; 20])
+        }),
+    ];
+    for (name, change) in lies {
+        contradicted(
+            &cast,
+            name,
+            &payload(|files| {
+                let mut root = SignedRoot::decode("root", 1 << 20, &files[&path]).unwrap();
+                change(&mut root);
+                files.insert(path.clone(), root.encode());
+            }),
+        );
+    }
+}
+
+#[test]
+fn lies_in_leaves_are_named() {
+    let cast = Cast::new(Behaviour::Honest, 2);
+    let leaf = |change: fn(&mut assay_aggregate::root::NodeLeaf)| {
+        move |part: Part<'_>| {
+            if let Part::Leaf(1, leaf) = part {
+                change(leaf);
+            }
+        }
+    };
+    contradicted(
+        &cast,
+        "verdict/cumulative_reward",
+        &leaf(|l| l.cumulative_reward += 1),
+    );
+    contradicted(
+        &cast,
+        "verdict/cumulative_slash",
+        &leaf(|l| l.cumulative_slash = 1),
+    );
+    contradicted(&cast, "verdict/tier", &leaf(|l| l.tier = 2));
+    contradicted(&cast, "verdict/verdict", &leaf(|l| l.verdict = 3));
+    contradicted(
+        &cast,
+        "verdict/lower_ppm",
+        &leaf(|l| l.lower = Ppm(1_000_000)),
+    );
+    contradicted(
+        &cast,
+        "verdict/owner",
+        &leaf(|l| l.owner = Address([9; 20])),
+    );
+}
+
+#[test]
+fn too_few_or_foreign_signatures_are_named() {
+    let cast = Cast::new(Behaviour::Honest, 2);
+    let signatures = |change: fn(&mut Vec<Blob>)| {
+        move |part: Part<'_>| {
+            if let Part::Signatures(0, signatures) = part {
+                change(signatures);
+            }
+        }
+    };
+    contradicted(
+        &cast,
+        "roots/quorum",
+        &signatures(|s| s.iter_mut().take(3).for_each(|s| s.0.clear())),
+    );
+    contradicted(&cast, "roots/signature", &signatures(|s| s.swap(0, 1)));
+    contradicted(
+        &cast,
+        "roots/signature-count",
+        &signatures(|s| drop(s.pop())),
+    );
+}
+
+#[test]
+fn a_paid_epoch_called_void_is_named() {
+    // A paid epoch called void: the sums no longer add up.
+    let four = Cast::new(Behaviour::Honest, 4);
+    contradicted(
+        &four,
+        "verdict/cumulative_reward",
+        &payload(|files| {
+            let mut claim = Claim::decode("claim", 4096, &files[layout::CLAIM]).unwrap();
+            claim.void = vec![Epoch(1)];
+            files.insert(layout::CLAIM.into(), claim.encode());
+            files.retain(|path, _| !path.starts_with("epochs/1/"));
+        }),
+    );
+}
