@@ -164,7 +164,7 @@ impl<'a> Conversation<'a> {
         let evidence = self.agent.attestor.attest(request).map_err(|error| {
             let code = match error {
                 EvidenceError::Busy => RefusalCode::Busy,
-                EvidenceError::EventLog(_) => RefusalCode::Storage,
+                EvidenceError::Source(_) => RefusalCode::Storage,
                 EvidenceError::Tpm(_) | EvidenceError::Timeout(_) => RefusalCode::Tpm,
             };
             Refusal::new(code, error.to_string())

@@ -2,23 +2,24 @@
 
 use crate::counters;
 use crate::node::{Node, now};
+use crate::sources::Attached;
 use crate::tpm::{Clock, Quote, TpmError};
 use assay_protocol::evidence::{
-    Claims, TpmClock, VendorEvidence, claims_bytes, qualifying_data, seal,
+    Claims, ImaClaim, TpmClock, VendorEvidence, claims_bytes, qualifying_data, seal,
 };
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, Nonce};
 use assay_protocol::item::Blob;
-use assay_protocol::limits::{EVENT_LOG_BYTES_MAX, NONCE_BATCH_MAX};
+use assay_protocol::limits::NONCE_BATCH_MAX;
 use std::collections::VecDeque;
-use std::io::Read as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// How long the first of a batch waits for company.
 const GATHER: Duration = Duration::from_millis(20);
+/// Quotes made for one batch, when what goes with them changes meanwhile.
+const ATTEMPTS_MAX: usize = 3;
 /// Waiting requests; more are refused.
 const WAITING_MAX: usize = 4 * NONCE_BATCH_MAX;
 
@@ -28,9 +29,9 @@ pub enum EvidenceError {
     /// The TPM failed or took too long.
     #[error("{0}")]
     Tpm(String),
-    /// The event log cannot be read.
-    #[error("event log: {0}")]
-    EventLog(String),
+    /// A log that goes with the quote cannot be read.
+    #[error("{0}")]
+    Source(String),
     /// More HyperNodes wait than can be served.
     #[error("{WAITING_MAX} requests wait for the TPM already")]
     Busy,
@@ -128,25 +129,33 @@ fn next_batch(queue: &Receiver<Waiting>, waiting: &mut VecDeque<Waiting>) -> Opt
 }
 
 impl Node {
+    /// Evidence for one request, made at once.
+    pub fn attest(&self, request: Request) -> Result<Arc<[u8]>, EvidenceError> {
+        self.evidence(&[request])
+    }
+
     /// Claims, then the quote over them, sealed by the session key.
     fn evidence(&self, requests: &[Request]) -> Answer {
-        let event_log = read_event_log(&self.config.tpm.event_log)?;
-        let (mut claims, mut quote) = self.quoted(requests, &event_log)?;
-        if !same_boot(&claims.clock, &quote.clock) {
-            // The host slept between the two readings of the clock: claims of before would contradict the quote.
-            (claims, quote) = self.quoted(requests, &event_log)?;
-        }
-        let vendor = self.vendor(quote, event_log);
+        let (claims, attached, quote) = settled(|| {
+            let attached = self.sources.read()?;
+            let (claims, quote) = self.quoted(requests, &attached)?;
+            // The host may have slept between the two readings of the clock, and claims of before would contradict the
+            // quote; or a program was started, and the quote is of more than the list.
+            let settled =
+                same_boot(&claims.clock, &quote.clock) && self.sources.are_unchanged(&attached)?;
+            Ok((settled, (claims, attached, quote)))
+        })?;
+        let vendor = self.vendor(quote, attached);
         Ok(seal(claims, &vendor, self.session.identity()).into())
     }
 
     fn quoted(
         &self,
         requests: &[Request],
-        event_log: &[u8],
+        attached: &Attached,
     ) -> Result<(Claims, Quote), EvidenceError> {
         let clock = retried(|| self.tpm.clock())?;
-        let claims = self.claims(requests, clock, digest(&[event_log]))?;
+        let claims = self.claims(requests, clock, attached)?;
         let qualifying = qualifying_data(&claims_bytes(&claims));
         let quote = retried(|| self.tpm.quote(qualifying))?;
         Ok((claims, quote))
@@ -156,7 +165,7 @@ impl Node {
         &self,
         requests: &[Request],
         clock: Clock,
-        event_log: Digest,
+        attached: &Attached,
     ) -> Result<Claims, EvidenceError> {
         let freshness = requests.first().ok_or(EvidenceError::Busy)?.freshness;
         Ok(Claims {
@@ -177,15 +186,19 @@ impl Node {
             session_key: self.session.id(),
             ak_name: self.tpm.identity().ak_name,
             owner: (self.config.network, self.config.provider),
-            event_log,
+            event_log: digest(&[&attached.event_log]),
             at: now(),
             snp_report: None,
-            ima: None,
+            ima: attached.ima.as_ref().map(|(list, count)| ImaClaim {
+                digest: digest(&[list]),
+                first: 0,
+                count: *count,
+            }),
             chip_ids: None,
         })
     }
 
-    fn vendor(&self, quote: Quote, event_log: Vec<u8>) -> VendorEvidence {
+    fn vendor(&self, quote: Quote, attached: Attached) -> VendorEvidence {
         VendorEvidence {
             attest: Blob(quote.attest),
             signature: Blob(quote.signature),
@@ -195,39 +208,39 @@ impl Node {
                 .into_iter()
                 .map(|(pcr, value)| (pcr, Digest(value)))
                 .collect(),
-            event_log: Blob(event_log),
-            ima_log: None,
+            event_log: Blob(attached.event_log),
+            ima_log: attached.ima.map(|(list, _)| Blob(list)),
             snp: None,
         }
     }
 }
 
-/// Once more after a failure: the TPM thread reopens a TPM that was reset. Not after a timeout.
+/// Makes something until it says that it is of one moment; after [`ATTEMPTS_MAX`] the last one has to do: the verifier
+/// will find it undecided.
+fn settled<T>(
+    mut make: impl FnMut() -> Result<(bool, T), EvidenceError>,
+) -> Result<T, EvidenceError> {
+    let mut made = make()?;
+    for _ in 1..ATTEMPTS_MAX {
+        if made.0 {
+            break;
+        }
+        made = make()?;
+    }
+    Ok(made.1)
+}
+
 fn same_boot(claimed: &TpmClock, quoted: &Clock) -> bool {
     claimed.reset_count == quoted.reset_count && claimed.restart_count == quoted.restart_count
 }
 
+/// Once more after a failure: the TPM thread reopens a TPM that was reset. Not after a timeout.
 fn retried<T>(mut call: impl FnMut() -> Result<T, TpmError>) -> Result<T, EvidenceError> {
     let outcome = match call() {
         Err(TpmError::Command { .. }) => call(),
         other => other,
     };
     outcome.map_err(|error| EvidenceError::Tpm(error.to_string()))
-}
-
-/// Read anew each time: the kernel may append to it until ExitBootServices' events are in.
-pub fn read_event_log(path: &Path) -> Result<Vec<u8>, EvidenceError> {
-    let failed = |why: String| EvidenceError::EventLog(format!("{}: {why}", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
-    let mut log = Vec::new();
-    let capped = (EVENT_LOG_BYTES_MAX as u64).saturating_add(1);
-    file.take(capped)
-        .read_to_end(&mut log)
-        .map_err(|error| failed(error.to_string()))?;
-    if log.len() > EVENT_LOG_BYTES_MAX {
-        return Err(failed(format!("longer than {EVENT_LOG_BYTES_MAX} bytes")));
-    }
-    Ok(log)
 }
 
 fn tpm_clock(clock: Clock) -> TpmClock {
@@ -312,17 +325,19 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_and_an_oversized_log_are_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        let error = read_event_log(&path).unwrap_err().to_string();
-        assert!(error.contains("log: No such file"), "{error}");
-        std::fs::write(&path, vec![0; EVENT_LOG_BYTES_MAX + 1]).unwrap();
-        assert!(
-            read_event_log(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("longer")
-        );
+    fn what_changes_meanwhile_is_made_again_but_not_for_ever() {
+        let attempts_until = |settles_at: usize| {
+            let mut made = 0;
+            let last = settled(|| {
+                made += 1;
+                Ok((made == settles_at, made))
+            });
+            assert_eq!(last, Ok(made));
+            made
+        };
+        assert_eq!([1, 2, 3].map(attempts_until), [1, 2, 3]);
+        assert_eq!(attempts_until(9), ATTEMPTS_MAX);
+        let failed: Result<(), _> = settled(|| Err(EvidenceError::Busy));
+        assert_eq!(failed, Err(EvidenceError::Busy));
     }
 }

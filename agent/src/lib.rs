@@ -2,7 +2,7 @@
 //! decode it, and it holds no key that could be read from disk.
 //!
 //! A connection is a thread ([`server`]); what is asked is answered in [`conversation`]; the TPM
-//! has a thread of its own ([`tpm`]), and so has the making of evidence ([`evidence`]).
+//! has a thread of its own ([`tpm`]), and so has the making of evidence ([`evidence`]) of what [`sources`] give.
 #![forbid(unsafe_code)]
 
 pub mod chase;
@@ -14,4 +14,5 @@ pub mod node;
 pub mod region;
 pub mod server;
 pub mod session;
+pub mod sources;
 pub mod tpm;

@@ -3,12 +3,15 @@
 //! Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 TPM, 4 network, 5 storage.
 #![forbid(unsafe_code)]
 
+use assay_agent::durable;
+use assay_agent::evidence::Request;
 use assay_agent::node::{Node, StartError, node_id, open_tpm, read_config};
 use assay_agent::server::Server;
+use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Proves that this server delivers what its owner promised.
@@ -36,6 +39,23 @@ enum Command {
         #[arg(long, required = true)]
         print: bool,
     },
+    /// Write evidence as a HyperNode would get it, to see what it makes of this machine
+    ///
+    /// It is signed by a session key of its own, which ends with the command: nobody accepts it from a running agent.
+    Attest {
+        /// The measured configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// The nonce, 64 hexadecimal digits
+        #[arg(long)]
+        nonce: Nonce,
+        /// The HyperNode that is named beside it, 64 hexadecimal digits
+        #[arg(long, default_value_t = HyperNodeId([0; 32]))]
+        hypernode: HyperNodeId,
+        /// Where it is written
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 /// The TSS writes each refusal of the TPM to stderr by itself, where a peer could flood it; our own
@@ -59,6 +79,12 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run { config } => run(config),
         Command::Enroll { config, .. } => enroll(config),
+        Command::Attest {
+            config,
+            nonce,
+            hypernode,
+            out,
+        } => attest(config, (hypernode, nonce), &out),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,6 +111,25 @@ fn run(config: PathBuf) -> Result<(), StartError> {
     let _ = writeln!(stdout, "listening on {address} node {id} session {session}");
     let _ = stdout.flush();
     server.run()
+}
+
+fn attest(
+    config: PathBuf,
+    (hypernode, nonce): (HyperNodeId, Nonce),
+    out: &Path,
+) -> Result<(), StartError> {
+    let node = Node::open(read_config(&config)?)?;
+    let evidence = node.attest(Request {
+        hypernode,
+        nonce,
+        // No epoch is under way.
+        freshness: (Epoch(0), Beacon([0; 32])),
+    });
+    let written = durable::replace(out, 0o644, &evidence.map_err(StartError::Evidence)?);
+    written.map_err(|source| StartError::Output {
+        path: out.to_owned(),
+        source,
+    })
 }
 
 fn enroll(config: PathBuf) -> Result<(), StartError> {

@@ -3,6 +3,7 @@
 use crate::counters;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
+use crate::sources::Sources;
 use crate::tpm::{Tpm, TpmConfig, TpmError};
 use assay_protocol::answers::Counter;
 use assay_protocol::config::{AgentConfig, ConfigError};
@@ -43,9 +44,20 @@ pub enum StartError {
         /// What is wrong with it.
         source: ConfigError,
     },
-    /// The event log cannot be read.
+    /// A log that goes with every quote cannot be read.
     #[error(transparent)]
-    EventLog(crate::evidence::EvidenceError),
+    Source(crate::evidence::EvidenceError),
+    /// No evidence could be made.
+    #[error(transparent)]
+    Evidence(crate::evidence::EvidenceError),
+    /// A result cannot be written.
+    #[error("{path}: {source}", path = path.display())]
+    Output {
+        /// Where.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The TPM cannot be used.
     #[error(transparent)]
     Tpm(#[from] TpmError),
@@ -83,10 +95,10 @@ impl StartError {
     /// Exit code of the process: 2 configuration, 3 TPM, 4 network, 5 storage, 1 the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::ConfigFile { .. } | Self::Config { .. } | Self::EventLog(_) => 2,
-            Self::Tpm(_) | Self::EkType => 3,
+            Self::ConfigFile { .. } | Self::Config { .. } | Self::Source(_) => 2,
+            Self::Tpm(_) | Self::EkType | Self::Evidence(_) => 3,
             Self::Listen { .. } => 4,
-            Self::Regions(_) | Self::State { .. } => 5,
+            Self::Regions(_) | Self::State { .. } | Self::Output { .. } => 5,
             Self::Session(_) | Self::Serve(_) => 1,
         }
     }
@@ -100,9 +112,12 @@ impl StartError {
                  again"
                     .into()
             }
-            Self::EventLog(_) => "set tpm.event_log, usually \
-                 \"/sys/kernel/security/tpm0/binary_bios_measurements\" (needs root)"
+            Self::Source(_) => "set tpm.event_log, usually \
+                 \"/sys/kernel/security/tpm0/binary_bios_measurements\", and, if there is one, ima.list, \
+                 usually \"/sys/kernel/security/ima/binary_runtime_measurements\" (both need root)"
                 .into(),
+            Self::Evidence(_) => "run `assay-agent enroll --print` to see whether the TPM answers".into(),
+            Self::Output { .. } => "name a file in a folder that can be written with --out FILE".into(),
             Self::Tpm(error) => error.hint().into(),
             Self::Regions(error) => error.hint().into(),
             Self::State { .. } => "check state_dir, its permissions and free space".into(),
@@ -132,6 +147,8 @@ pub struct Node {
     pub session: Session,
     /// The regions.
     pub regions: RegionStore,
+    /// What goes with a quote.
+    pub sources: Sources,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
 }
@@ -139,7 +156,8 @@ pub struct Node {
 impl Node {
     /// Opens everything `config` names.
     pub fn open(config: AgentConfig) -> Result<Self, StartError> {
-        crate::evidence::read_event_log(&config.tpm.event_log).map_err(StartError::EventLog)?;
+        let sources = Sources::of(&config);
+        sources.read().map_err(StartError::Source)?;
         let tpm = open_tpm(&config)?;
         let id = node_id(&tpm.identity().ek_public).ok_or(StartError::EkType)?;
         let blocks = u64::from(config.limits.region_blocks_max);
@@ -153,6 +171,7 @@ impl Node {
             tpm,
             session: Session::generate()?,
             regions,
+            sources,
             region_reads: AtomicU64::new(0),
             attested: Mutex::default(),
         })

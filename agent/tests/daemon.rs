@@ -3,13 +3,14 @@
 use assay_protocol::answers::{ChainLink, ChaseAnswer, Countersigned, FillReceipt, ProbeAnswer};
 use assay_protocol::chase::{self, ChasePlan};
 use assay_protocol::cose::{self, Signer as _};
-use assay_protocol::evidence::{self, SignedEvidence, qualifying_data};
+use assay_protocol::evidence::{self, ImaClaim, SignedEvidence, qualifying_data};
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, NodeId, Nonce, RegionKey, UnixMs};
 use assay_protocol::item::Blob;
 use assay_protocol::limits::{AGENT_FRAME_BYTES_MAX, FILL_CHUNK_BYTES_MAX};
 use assay_protocol::region::{BLOCK_BYTES, Keystream, RegionId, region_root};
 use assay_protocol::wire::{AgentReply, AgentRequest, RefusalCode};
+use assay_testbed::ima_list::{ImaEntry, ImaList};
 use assay_testbed::{MeasuredBoot, Swtpm, TestCa, Variant};
 use assay_transport::frames::{self, TransportError};
 use assay_transport::{Identity, tls};
@@ -281,6 +282,85 @@ fn expected_lanes(nonce: [u8; 32]) -> Vec<Vec<[u8; 32]>> {
     let stream = Keystream::new(&KEY).unwrap();
     let walk = |lane| chase::walk(&PLAN, &Nonce(nonce), lane, |i| stream.block(i)).unwrap();
     (0..PLAN.lanes).map(walk).collect()
+}
+
+/// What a provider does before any stake is at risk.
+#[test]
+fn evidence_for_ones_own_eyes_is_what_a_hypernode_would_get() {
+    let bench = Bench::new();
+    let (nonce, out) = ("07".repeat(32), bench.path("evidence"));
+    let out_text = out.to_str().unwrap();
+    let mut args = vec!["attest", "--nonce", &nonce, "--out", out_text];
+    assert_eq!(bench.fail(&args), (0, String::new()));
+    let bytes = std::fs::read(&out).unwrap();
+    let key = cose::claimed_signer(&bytes, bytes.len()).unwrap();
+    let evidence = evidence::open(&bytes, &key).unwrap();
+    assert_eq!(
+        evidence.claims().nonces,
+        [(HyperNodeId([0; 32]), Nonce([7; 32]))]
+    );
+    let hypernode = "09".repeat(32);
+    args.extend(["--hypernode", &hypernode]);
+    assert_eq!(bench.fail(&args).0, 0);
+    let bytes = std::fs::read(&out).unwrap();
+    let again = cose::claimed_signer(&bytes, bytes.len()).unwrap();
+    assert_ne!(again, key, "a session key of its own each time");
+    let evidence = evidence::open(&bytes, &again).unwrap();
+    assert_eq!(
+        evidence.claims().nonces,
+        [(HyperNodeId([9; 32]), Nonce([7; 32]))]
+    );
+    let nowhere = bench.path("no/such/folder");
+    args[4] = nowhere.to_str().unwrap();
+    let (code, stderr) = bench.fail(&args);
+    assert!(
+        code == 5 && stderr.contains("no/such/folder: ") && stderr.contains("--out"),
+        "{stderr}"
+    );
+    let (code, stderr) = bench.fail(&["attest", "--nonce", "07", "--out", out_text]);
+    assert!(
+        code == 2 && stderr.contains("32 bytes as hexadecimal"),
+        "{stderr}"
+    );
+}
+
+/// A machine whose kernel keeps a list: it goes along whole, and the claims name it.
+#[test]
+fn the_measurement_list_goes_with_the_quote() {
+    let bench = Bench::new();
+    let boot = MeasuredBoot::new(Variant::Good, b"");
+    let mut list = ImaList::new(&boot.pcrs(), &[("/usr/bin/one", b"one")]);
+    let path = list.write(bench.dir.path()).unwrap();
+    bench.configure("127.0.0.1:0", "state", &format!("[ima]\nlist = {path:?}\n"));
+    let agent = bench.start();
+    let mut client = bench.connect(&agent, 0);
+    for round in 0..2 {
+        let evidence = client.attest([round; 32]);
+        let (claimed, carried) = (evidence.claims().ima, &evidence.vendor().ima_log);
+        let bytes = list.encode();
+        let expected = ImaClaim {
+            digest: digest(&[&bytes]),
+            first: 0,
+            count: list.entries.len() as u64,
+        };
+        assert_eq!(claimed, Some(expected));
+        assert_eq!(carried, &Some(Blob(bytes)));
+        // Another program is started: the next quote goes with the longer list.
+        let more = ImaEntry::of_content("/usr/bin/two", b"two");
+        list.entries.push(more);
+        list.write(bench.dir.path()).unwrap();
+    }
+    std::fs::remove_file(&path).unwrap();
+    let (code, text) = client.refused(attest([9; 32]));
+    assert_eq!(code, RefusalCode::Storage, "{text}");
+    assert!(text.contains("IMA list"), "{text}");
+    drop(agent);
+    let (code, stderr) = bench.fail(&["run"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(
+        stderr.contains("error: IMA list: ") && stderr.contains("ima.list"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub struct AgentConfig {
     pub state_dir: PathBuf,
     /// How to reach the TPM and where the measured boot log is.
     pub tpm: TpmSection,
+    /// The kernel's measurement list, on a machine that keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ima: Option<ImaSection>,
     /// Bounds the provider sets.
     #[serde(default)]
     pub limits: LimitSection,
@@ -42,6 +45,14 @@ pub struct TpmSection {
 
 fn default_deadline_ms() -> u64 {
     10_000
+}
+
+/// The `[ima]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImaSection {
+    /// The binary measurement list; `runtime_measurements_count` lies beside it.
+    pub list: PathBuf,
 }
 
 /// The `[limits]` section.

@@ -1,11 +1,14 @@
 //! An IMA measurement list as Linux keeps it with `ima_template=ima-ng` and a SHA-256 PCR bank
 //! (security/integrity/ima/ima_template.c and ima_queue.c), and what it leaves in PCR 10.
 
+use crate::Swtpm;
+use anyhow::Result;
 use assay_protocol::hash::{digest, sha256};
 use assay_protocol::ids::Digest;
 use aws_lc_rs::digest as aws;
+use std::path::{Path, PathBuf};
 
-const PCR: u32 = 10;
+const PCR: u8 = 10;
 const TEMPLATE: &[u8] = b"ima-ng";
 
 /// One measured file.
@@ -37,7 +40,7 @@ impl ImaEntry {
         let data = self.template_data();
         let hash = aws::digest(&aws::SHA1_FOR_LEGACY_USE_ONLY, &data);
         [
-            &PCR.to_le_bytes()[..],
+            &u32::from(PCR).to_le_bytes()[..],
             hash.as_ref(),
             &length(TEMPLATE),
             TEMPLATE,
@@ -77,11 +80,31 @@ impl ImaList {
         self.entries.iter().flat_map(ImaEntry::encode).collect()
     }
 
+    /// What PCR 10 of the SHA-256 bank is extended by, in order.
+    pub fn extends(&self) -> impl Iterator<Item = [u8; 32]> {
+        let entries = self.entries.iter();
+        entries.map(|entry| sha256(&[&entry.template_data()]))
+    }
+
     /// What the list leaves in PCR 10 of the SHA-256 bank.
     pub fn pcr(&self) -> Digest {
-        self.entries.iter().fold(Digest([0; 32]), |pcr, entry| {
-            digest(&[&pcr.0, &sha256(&[&entry.template_data()])])
-        })
+        let zero = Digest([0; 32]);
+        self.extends().fold(zero, |pcr, by| digest(&[&pcr.0, &by]))
+    }
+
+    /// Boots on: extends the TPM with every entry. The connection is released before this returns.
+    pub fn extend(&self, tpm: &Swtpm) -> Result<()> {
+        let mut tpm = tpm.connect()?;
+        self.extends().try_for_each(|by| tpm.extend(PCR, &by))
+    }
+
+    /// Writes the list and the number of its entries into `dir`, as the kernel shows them; yields the list's path.
+    pub fn write(&self, dir: &Path) -> Result<PathBuf> {
+        let path = dir.join("binary_runtime_measurements");
+        std::fs::write(&path, self.encode())?;
+        let count = format!("{}\n", self.entries.len());
+        std::fs::write(dir.join("runtime_measurements_count"), count)?;
+        Ok(path)
     }
 }
 

@@ -89,14 +89,19 @@ impl Bench {
     }
 
     pub fn with_vendors(times: Times, vendors: &TrustBundle) -> Self {
-        let bench = Self::make(times, vendors);
+        Self::with_rules(times, vendors, "")
+    }
+
+    /// `rules` come after the demonstration class.
+    pub fn with_rules(times: Times, vendors: &TrustBundle, rules: &str) -> Self {
+        let bench = Self::make(times, vendors, rules);
         bench.write();
         bench
     }
 
     /// A network with a ledger that says where the other HyperNodes listen; member 0 is the one tested.
     pub async fn with_ledger(times: Times, endpoints: [String; 4]) -> Self {
-        let mut bench = Self::make(times, &some_vendor());
+        let mut bench = Self::make(times, &some_vendor(), "");
         let (contract, url) = bench.deploy(endpoints).await;
         bench.params.contract = contract;
         for member in &mut bench.members {
@@ -106,10 +111,11 @@ impl Bench {
         bench
     }
 
-    fn make(times: Times, vendors: &TrustBundle) -> Self {
+    fn make(times: Times, vendors: &TrustBundle, rules: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let text =
             assay_hw_profiles::DEMO_CLASS.replace("region_blocks = 4096", "region_blocks = 64");
+        let text = format!("{text}\n{rules}");
         let class = assay_hw_profiles::parse(&text).unwrap();
         fs::write(dir.path().join("class.toml"), text).unwrap();
         let vendors = serde_json::to_string(vendors).unwrap();

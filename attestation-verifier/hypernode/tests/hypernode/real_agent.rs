@@ -39,11 +39,20 @@ struct Scene {
 
 impl Scene {
     fn new(variant: Variant) -> Self {
+        Self::measuring(variant, "", &[])
+    }
+
+    /// A node whose kernel measures `files`, under a class with these rules besides.
+    fn measuring(variant: Variant, rules: &str, files: &[(&'static str, &[u8])]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ca = TestCa::create(&dir.path().join("ca")).unwrap();
-        let bench = Bench::with_vendors(CALM, &vendors(&ca));
+        let bench = Bench::with_rules(CALM, &vendors(&ca), rules);
         let scaler_dir = dir.path().join("scaler");
         let mut scaler = ScalerNode::new(&scaler_dir, &ca, "node", variant, PROVIDER).unwrap();
+        scaler.files = files
+            .iter()
+            .map(|(name, content)| (*name, content.to_vec()))
+            .collect();
         let second_ek = read_second_ek(&scaler);
         let roster: Vec<_> = bench.params.roster.iter().map(|entry| entry.id).collect();
         let programs = Programs::beside_this_one().unwrap();
@@ -392,6 +401,39 @@ async fn what_a_node_booted_and_may_not_fails_but_still_identifies_it() {
     assert!(context.binding(&scene.node).unwrap().is_some());
     let salted = outcome.evidence[0].salted_digest;
     assert_eq!(context.owner_of(&salted).unwrap(), Some(PROVIDER));
+}
+
+/// The real agent carries the kernel's list, and the class's rules over it lead to tier 2, or convict.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_measures_what_it_runs_is_judged_by_it() {
+    const AGENT: (&str, &[u8]) = ("/usr/bin/assay-agent", b"agent");
+    const POLICY: (&str, &[u8]) = ("/etc/ima/ima-policy", b"measure func=BPRM_CHECK");
+    const OTHER: (&str, &[u8]) = ("/usr/bin/other", b"other");
+    let rules = format!(
+        "[attestation.ima]\nallowed = [\"{}\"]\npolicies = [\"{}\"]\ncommand_lines = [{:?}]\n",
+        digest(&[AGENT.1]),
+        digest(&[POLICY.1]),
+        ScalerNode::IMA_COMMAND_LINE,
+    );
+    let cases = [
+        (vec![POLICY, AGENT], OutcomeClass::Pass, 2),
+        // Without the policy nobody knows what was left out.
+        (vec![AGENT], OutcomeClass::Pass, 1),
+        (vec![POLICY, AGENT, OTHER], OutcomeClass::Fail, 0),
+    ];
+    for (files, class, tier) in cases {
+        let scene = Scene::measuring(Variant::Good, &rules, &files);
+        let context = scene.bench.open(0);
+        let record = scene.enrolled(&context).await;
+        let direct = &scene.scaler.endpoint;
+        let outcome = scene.attest(&context, &record, direct).await;
+        assert_eq!(
+            (outcome.class, outcome.metric(metric::TIER)),
+            (class, Some(tier)),
+            "{}",
+            outcome.detail
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

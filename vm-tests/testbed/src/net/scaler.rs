@@ -2,10 +2,10 @@
 
 use super::free_port;
 use super::process::{Daemon, Programs};
-use crate::boot_log::{Banks, MeasuredBoot, Variant};
-use crate::{Swtpm, TestCa};
+use crate::boot_log::{MeasuredBoot, Variant};
+use crate::{ImaList, Swtpm, TestCa};
 use anyhow::{Context as _, Result};
-use assay_protocol::config::{AgentConfig, LimitSection, TpmSection};
+use assay_protocol::config::{AgentConfig, ImaSection, LimitSection, TpmSection};
 use assay_protocol::ids::{Address, HyperNodeId, NetworkId, NodeId};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,12 +28,17 @@ pub struct ScalerNode {
     pub tpm: Swtpm,
     /// Its agent, once booted.
     pub agent: Option<Daemon>,
+    /// Files that its kernel measures, with their contents; none: it keeps no list.
+    pub files: Vec<(&'static str, Vec<u8>)>,
     /// Its id, once booted.
     pub node: Option<NodeId>,
     dir: PathBuf,
 }
 
 impl ScalerNode {
+    /// The kernel's command line on a node that measures files.
+    pub const IMA_COMMAND_LINE: &str = "ima_policy=tcb";
+
     /// Makes the TPM.
     pub fn new(
         dir: &Path,
@@ -51,6 +56,7 @@ impl ScalerNode {
             endpoint: format!("127.0.0.1:{}", free_port()?),
             tpm,
             agent: None,
+            files: Vec::new(),
             node: None,
             dir: dir.to_owned(),
         })
@@ -63,6 +69,22 @@ impl ScalerNode {
         network: NetworkId,
         roster: &[HyperNodeId],
     ) -> Result<NodeId> {
+        let path = self.power_on(network, roster)?;
+        let args = [
+            "run",
+            "--config",
+            path.to_str().context("path is not text")?,
+        ];
+        let program = programs.path("assay-agent")?;
+        let log = self.dir.join("agent.log");
+        self.agent = Some(Daemon::start(&self.label, program, &args, &log)?);
+        self.wait_for_agent()
+    }
+
+    /// Writes the configuration and boots, without an agent; yields the configuration's path.
+    pub fn power_on(&self, network: NetworkId, roster: &[HyperNodeId]) -> Result<PathBuf> {
+        let list = self.dir.join("binary_runtime_measurements");
+        let ima = (!self.files.is_empty()).then_some(ImaSection { list });
         let config = AgentConfig {
             network,
             provider: self.provider,
@@ -74,25 +96,35 @@ impl ScalerNode {
                 event_log: self.dir.join("event.log"),
                 deadline_ms: 10_000,
             },
+            ima,
             limits: LimitSection::default(),
         };
         fs::create_dir_all(&config.state_dir)?;
         let text = toml::to_string(&config)?;
         let path = self.config_path();
         fs::write(&path, &text)?;
-        let boot = MeasuredBoot::new(self.variant, text.as_bytes());
+        self.measure(&text)?;
+        Ok(path)
+    }
+
+    /// Boots: registers, log and, where the kernel measures files, its list.
+    fn measure(&self, config: &str) -> Result<()> {
+        let boot = match self.files.is_empty() {
+            true => MeasuredBoot::new(self.variant, config.as_bytes()),
+            false => {
+                let line = Self::IMA_COMMAND_LINE;
+                MeasuredBoot::with_command_line(self.variant, config.as_bytes(), line)
+            }
+        };
         boot.extend(&self.tpm)?;
-        let log = boot.log(Banks::Sha256);
-        fs::write(&config.tpm.event_log, log)?;
-        let args = [
-            "run",
-            "--config",
-            path.to_str().context("path is not text")?,
-        ];
-        let program = programs.path("assay-agent")?;
-        let log = self.dir.join("agent.log");
-        self.agent = Some(Daemon::start(&self.label, program, &args, &log)?);
-        self.wait_for_agent()
+        boot.write_log(&self.dir.join("event.log"))?;
+        if !self.files.is_empty() {
+            let files: Vec<(&str, &[u8])> = self.files.iter().map(|(n, c)| (*n, &c[..])).collect();
+            let list = ImaList::new(&boot.pcrs(), &files);
+            list.extend(&self.tpm)?;
+            list.write(&self.dir)?;
+        }
+        Ok(())
     }
 
     /// Reboots: the TPM restarts, the same boot is measured again, a new agent starts.
