@@ -8,6 +8,7 @@
 pub mod chase;
 pub mod conversation;
 pub mod counters;
+pub mod doctor;
 pub mod durable;
 pub mod evidence;
 pub mod node;

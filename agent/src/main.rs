@@ -3,10 +3,10 @@
 //! Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 TPM, 4 network, 5 storage.
 #![forbid(unsafe_code)]
 
-use assay_agent::durable;
 use assay_agent::evidence::Request;
 use assay_agent::node::{Node, StartError, node_id, open_tpm, read_config};
 use assay_agent::server::Server;
+use assay_agent::{doctor, durable};
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
@@ -38,6 +38,18 @@ enum Command {
         /// Print it as JSON on stdout
         #[arg(long, required = true)]
         print: bool,
+    },
+    /// Examine this machine before any stake is at risk: PASS, FAIL or SKIP, with a hint each; exit 1 when one failed
+    Doctor {
+        /// The measured configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// A hardware class that the machine should satisfy
+        #[arg(long, value_name = "CLASS")]
+        profile: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Write evidence as a HyperNode would get it, to see what it makes of this machine
     ///
@@ -77,6 +89,11 @@ fn silence_tss() {
 fn main() -> ExitCode {
     silence_tss();
     let outcome = match Cli::parse().command {
+        Command::Doctor {
+            config,
+            profile,
+            json,
+        } => return doctor(&config, profile.as_deref(), json),
         Command::Run { config } => run(config),
         Command::Enroll { config, .. } => enroll(config),
         Command::Attest {
@@ -97,6 +114,26 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn doctor(config: &Path, profile: Option<&Path>, json: bool) -> ExitCode {
+    let class = match profile.map(assay_hw_profiles::load).transpose() {
+        Ok(class) => class,
+        Err(error) => {
+            eprintln!("error: {error}\nhint: name a class file with --profile FILE");
+            return ExitCode::from(2);
+        }
+    };
+    let findings = doctor::examine(config, class.as_ref());
+    let text = match json {
+        true => format!("{:#}\n", serde_json::json!(findings)),
+        false => findings
+            .iter()
+            .map(|finding| format!("{finding}\n"))
+            .collect(),
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::from(u8::from(!doctor::is_sound(&findings)))
 }
 
 fn run(config: PathBuf) -> Result<(), StartError> {

@@ -114,12 +114,12 @@ fn pinned(checks: &mut Checks, facts: &Facts, trust: &Trust<'_>) -> Result<Optio
     let stranger = format_args!("SHA-256 {} of its key", facts.root_key);
     checks.value("snp-root-pinned", "a pinned ARK", root.ok_or(stranger))?;
     let product = root.map_or(facts.product, |root| root.product);
-    let holds = match facts.kind {
-        KeyKind::Vcek => ("SEV-", product),
-        KeyKind::Vlek => ("SEV-VLEK-", product),
+    let prefix = match facts.kind {
+        KeyKind::Vcek => "SEV-",
+        KeyKind::Vlek => "SEV-VLEK-",
     };
-    let expected = format!("{}{}", holds.0, holds.1);
-    checks.equal("snp-intermediate-role", &expected, &facts.role)?;
+    let role = format!("{prefix}{product}");
+    checks.equal("snp-intermediate-role", &role, &facts.role)?;
     checks.equal("snp-leaf-product", product, facts.product)?;
     Ok(root)
 }
