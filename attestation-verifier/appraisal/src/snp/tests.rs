@@ -131,14 +131,18 @@ impl Case {
         self.run_with(&CACHE, mode)
     }
 
-    fn run_with(&self, cache: &ChainCache, mode: Mode) -> (Checks, Option<AuthenticReport>) {
-        let mut checks = Checks::new(mode);
-        let certificates = Certificates {
+    fn certificates(&self) -> Certificates<'_> {
+        Certificates {
             kind: self.kind,
             leaf: &self.leaf,
             intermediate: &self.intermediate,
             root: &self.root,
-        };
+        }
+    }
+
+    fn run_with(&self, cache: &ChainCache, mode: Mode) -> (Checks, Option<AuthenticReport>) {
+        let mut checks = Checks::new(mode);
+        let certificates = self.certificates();
         let trust = Trust {
             roots: &self.roots,
             at: self.at,

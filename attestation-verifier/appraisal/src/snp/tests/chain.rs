@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::snp::known;
+use std::sync::Arc;
 
 #[test]
 fn every_flipped_byte_and_every_truncation_of_a_certificate_is_refused() {
@@ -257,12 +258,7 @@ fn broken_certificates_are_named() {
 fn a_chain_alone_yields_the_key_it_endorses() {
     let endorsed = |case: &Case| {
         let mut checks = Checks::new(Mode::Verify);
-        let certificates = Certificates {
-            kind: case.kind,
-            leaf: &case.leaf,
-            intermediate: &case.intermediate,
-            root: &case.root,
-        };
+        let certificates = case.certificates();
         let trust = Trust {
             roots: &case.roots,
             at: case.at,
@@ -290,13 +286,21 @@ fn a_chain_alone_yields_the_key_it_endorses() {
 /// What was found before is shown as it was found.
 #[test]
 fn a_chain_is_remembered_once_with_all_its_checks() {
-    for case in [Case::genoa(), Case::vlek()] {
+    let (of_both, cases) = (ChainCache::new(), [Case::genoa(), Case::vlek()]);
+    for case in &cases {
+        assert!(case.run_with(&of_both, Mode::Verify).1.is_some());
+    }
+    assert_eq!(of_both.len(), 2);
+    for case in cases {
         let cache = ChainCache::new();
         let (first, report) = case.run_with(&cache, Mode::Explain);
         assert_eq!((cache.len(), cache.is_empty()), (1, false));
+        let kept = || cache.get(&known::id(case.certificates())).unwrap();
+        let learnt = kept();
         let (again, recalled) = case.run_with(&cache, Mode::Verify);
         assert_eq!((again.list(), recalled), (first.list(), report));
         assert!(again.passed() && cache.len() == 1);
+        assert!(Arc::ptr_eq(&learnt, &kept()), "learnt twice");
     }
 }
 
