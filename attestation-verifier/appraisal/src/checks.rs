@@ -209,6 +209,13 @@ impl CheckList {
         }));
     }
 
+    /// Gives back the room for more, of a list that is kept.
+    pub(crate) fn shrunk(mut self) -> Self {
+        self.text.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        self
+    }
+
     /// Keeps the first `count`.
     pub fn truncate(&mut self, count: usize) {
         self.entries.truncate(count);
@@ -461,6 +468,34 @@ mod tests {
         checks.equal("two", 1, 2).unwrap();
         checks.equal("three", 1, 2).unwrap();
         assert_eq!(checks.stopped("none").0.name, "two");
+    }
+
+    #[test]
+    fn lists_are_joined_and_cut_without_a_word_lost_and_kept_without_room_to_spare() {
+        let mut first = Checks::new(Mode::Explain);
+        first.equal("one", "same", "same").unwrap();
+        first.equal("two", "this", "that").unwrap();
+        let ((), apart) = first
+            .apart(|checks| checks.record("three", Outcome::Undecided, "x", "y"))
+            .unwrap();
+        let shown = |list: &CheckList| list.iter().map(|c| c.to_string()).collect::<Vec<_>>();
+        assert_eq!(shown(&apart), ["undecided three: expected x, got y"]);
+        let mut list = first.into_list();
+        let expected = [
+            "pass      one: expected same, got same",
+            "FAIL      two: expected this, got that",
+            "undecided three: expected x, got y",
+        ];
+        assert_eq!(shown(&list), expected);
+        list.append(&apart);
+        assert_eq!(shown(&list)[3], expected[2]);
+        let kept = list.clone().shrunk();
+        assert_eq!(kept, list);
+        assert!(kept.text.capacity() < 200 && kept.entries.capacity() < 10);
+        list.truncate(1);
+        assert_eq!(shown(&list), expected[..1]);
+        list.append(&apart);
+        assert_eq!(shown(&list), [expected[0], expected[2]]);
     }
 
     #[test]

@@ -130,8 +130,8 @@ impl KnownChain {
         let (scheme, form) = REPORT;
         Self {
             facts,
-            structure,
-            linkage,
+            structure: structure.shrunk(),
+            linkage: linkage.shrunk(),
             key: VerifyingKey::new(leaf.certificate.key.clone(), scheme, form),
         }
     }
