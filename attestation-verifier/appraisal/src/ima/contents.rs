@@ -54,7 +54,11 @@ mod tests {
         let values = [3, 1, 2].map(|byte| Digest([byte; 32]));
         let mut ascending = values;
         ascending.sort();
-        for list in [Contents::new(&values), Contents::new(&ascending)] {
+        for list in [
+            Contents::new(&values),
+            Contents::new(&ascending),
+            Contents::ascending(&ascending),
+        ] {
             for bytes in [&[1; 32], &[2; 32], &[3; 32]] {
                 assert!(list.has(&digest(bytes, DigestKind::Content, HashAlg::Sha256)));
             }
