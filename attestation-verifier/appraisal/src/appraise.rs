@@ -112,7 +112,9 @@ pub fn verify(
     policy: &Policy<'_>,
     mode: Mode,
 ) -> Result<Appraisal, Refused> {
-    authenticate(bytes, expected, mode).map(|evidence| appraise(&evidence, policy))
+    let mut evidence = authenticate(bytes, expected, mode)?;
+    let checks = core::mem::take(&mut evidence.checks);
+    Ok(policy::appraise_after(checks, &evidence, policy))
 }
 
 /// Authenticates evidence: signature by the session key, nonce, quote by the enrolled key, clock.

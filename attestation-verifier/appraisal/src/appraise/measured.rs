@@ -85,7 +85,7 @@ pub(super) fn boot(
         checks.equal(
             format_args!("event-log-pcr-{index}"),
             Hex(evidence.quote().pcr(BANK, index).unwrap_or_default()),
-            Hex(&replayed.value(index)),
+            Hex(replayed.register(index).value()),
         )?;
     }
     let log = boot.log.filter(|_| replayed.is_confirmed(PCR_CONFIG));

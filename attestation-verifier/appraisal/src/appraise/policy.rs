@@ -126,6 +126,15 @@ pub struct Appraisal {
 
 /// Appraises authentic evidence. All checks are run, whatever fails: this is what the provider reads.
 pub fn appraise(evidence: &AuthenticatedEvidence, policy: &Policy<'_>) -> Appraisal {
+    appraise_after(evidence.checks.clone(), evidence, policy)
+}
+
+/// The same, going on in the list of the checks that authenticated it.
+pub(super) fn appraise_after(
+    made: CheckList,
+    evidence: &AuthenticatedEvidence,
+    policy: &Policy<'_>,
+) -> Appraisal {
     let log = eventlog::parse(&evidence.vendor().event_log.0);
     let replayed = context::replayed(&log, evidence);
     let boot = Boot::new(log.as_ref().ok(), &replayed);
@@ -137,7 +146,7 @@ pub fn appraise(evidence: &AuthenticatedEvidence, policy: &Policy<'_>) -> Apprai
         .map(|rules| Ima::read(evidence, rules, policy.ima_position));
     let mut shown = Shown::default();
     // Explanation mode never stops, so that there is no early end to pass on.
-    let mut checks = Checks::after(evidence.checks.clone(), Mode::Explain);
+    let mut checks = Checks::after(made, Mode::Explain);
     let from = checks.list().len();
     let (given, read) = ((evidence, policy), (&boot, ima.as_ref()));
     let owner = every_tier(&mut checks, given, read, &mut shown).unwrap_or_default();

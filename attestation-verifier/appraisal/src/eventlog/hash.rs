@@ -27,7 +27,7 @@ pub(super) fn digest(bank: HashAlg, bytes: &[u8]) -> Digest {
 
 /// The value of a PCR in one bank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Register {
+pub(crate) struct Register {
     bank: HashAlg,
     bytes: [u8; SIZE_MAX],
 }
@@ -43,7 +43,7 @@ impl Register {
     }
 
     /// The value, as many bytes as the bank has.
-    pub(super) fn value(&self) -> &[u8] {
+    pub(crate) fn value(&self) -> &[u8] {
         self.bytes.get(..self.bank.size()).unwrap_or_default()
     }
 

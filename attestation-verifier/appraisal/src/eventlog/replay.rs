@@ -242,8 +242,13 @@ impl<'l, 'a> Replayed<'l, 'a> {
 
     /// What the log's events leave in a PCR; its initial value when none extends it.
     pub fn value(&self, pcr: u32) -> Vec<u8> {
-        let start = self.log.start(pcr, self.bank);
-        self.registers.get(pcr).unwrap_or(&start).value().to_vec()
+        self.register(pcr).value().to_vec()
+    }
+
+    /// The same, without a heap.
+    pub(crate) fn register(&self, pcr: u32) -> Register {
+        let extended = self.registers.get(pcr).copied();
+        extended.unwrap_or_else(|| self.log.start(pcr, self.bank))
     }
 
     /// The bank.
