@@ -285,6 +285,32 @@ fn expected_lanes(nonce: [u8; 32]) -> Vec<Vec<[u8; 32]>> {
     (0..PLAN.lanes).map(walk).collect()
 }
 
+/// A program that starts while the TPM is at work is in the quote: the list that goes along has it too.
+#[test]
+fn what_is_measured_meanwhile_is_in_the_list() {
+    let bench = Bench::new();
+    let boot = MeasuredBoot::new(Variant::Good, b"");
+    let mut list = ImaList::new(&boot.pcrs(), &[("/usr/bin/one", b"one")]);
+    let path = list.write(bench.dir.path()).unwrap();
+    bench.configure("127.0.0.1:0", "state", &format!("[ima]\nlist = {path:?}\n"));
+    let agent = bench.start();
+    let mut client = bench.connect(&agent, 0);
+    bench.swtpm.freeze().unwrap();
+    client.send(&attest([1; 32])).unwrap();
+    // Long enough for the agent to have read the list and to wait for the TPM.
+    std::thread::sleep(Duration::from_millis(500));
+    list.entries
+        .push(ImaEntry::of_content("/usr/bin/two", b"two"));
+    list.write(bench.dir.path()).unwrap();
+    bench.swtpm.thaw().unwrap();
+    let AgentReply::Evidence { bytes } = client.receive().unwrap() else {
+        panic!("no evidence")
+    };
+    let evidence = evidence::open(&bytes, &client.session()).unwrap();
+    assert_eq!(evidence.vendor().ima_log, Some(Blob(list.encode())));
+    assert_eq!(evidence.claims().ima.map(|ima| ima.count), Some(3));
+}
+
 /// Each finding by name, and whether nothing has to be repaired.
 fn examined(bench: &Bench, more: &[&str]) -> (BTreeMap<String, (String, String)>, bool) {
     let output = Command::new(AGENT)

@@ -657,4 +657,51 @@ mod tests {
             .to_string();
         assert!(error.contains("inventory"), "{error}");
     }
+
+    /// Under a good signature too: each of these could tell another reader another thing.
+    #[test]
+    fn claims_that_repeat_others_must_agree_and_further_ones_are_refused() {
+        let key = TestKey::new(1);
+        let two = [
+            (HyperNodeId([1; 32]), Nonce([2; 32])),
+            (HyperNodeId([3; 32]), Nonce([4; 32])),
+        ];
+        for nonces in [&two[..1], &two] {
+            let good = Claims {
+                nonces: nonces.to_vec(),
+                ..claims(&key)
+            };
+            let Value::Map(entries) = good.value() else {
+                panic!("claims are a map");
+            };
+            let read = |entries| Claims::read(Field::new("claims", Value::Map(entries)));
+            assert_eq!(read(entries.clone()), Ok(good.clone()));
+            let others = [
+                (10, Value::bytes([9; 32])),
+                (
+                    10,
+                    Value::Array(vec![Value::bytes([4; 32]), Value::bytes([2; 32])]),
+                ),
+                (256, Value::bytes([&[2], &good.node.0[..]].concat())),
+                (265, Value::text("tag:assay.example,2026:evidence/2")),
+                (267, Value::Uint(u64::from(good.clock.reset_count) + 1)),
+            ];
+            for (label, value) in others {
+                let mut changed = entries.clone();
+                let entry = changed
+                    .iter_mut()
+                    .find(|(key, _)| *key == Value::int(label));
+                entry.unwrap().1 = value;
+                assert!(read(changed).is_err(), "{label}");
+            }
+            for at in 0..entries.len() {
+                let mut missing = entries.clone();
+                let (label, _) = missing.remove(at);
+                assert!(read(missing).is_err(), "without {label:?}");
+            }
+            let mut more = entries;
+            more.push((Value::int(-75_015), Value::Null));
+            assert!(read(more).is_err());
+        }
+    }
 }
