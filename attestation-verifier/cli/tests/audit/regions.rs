@@ -70,39 +70,16 @@ fn lies_about_chases_are_named() {
 #[test]
 fn lies_about_fills_are_named() {
     let cast = Cast::new(Behaviour::Honest, 2);
-    contradicted(
-        &cast,
-        "chase/receipt-root",
-        &outcome_in(0, OutcomeKind::Fill, |cast, draft| {
-            raw(
-                draft,
-                cast.receipt(0, REGION, Digest([1; 32]), &cast.session),
-                media::RECEIPT,
-            );
-        }),
-    );
-    contradicted(
-        &cast,
-        "chase/receipt",
-        &outcome_in(0, OutcomeKind::Fill, |cast, draft| {
-            raw(
-                draft,
-                cast.receipt(0, REGION, Digest([1; 32]), &Key::new(77)),
-                media::RECEIPT,
-            );
-        }),
-    );
-    contradicted(
-        &cast,
-        "chase/receipt",
-        &outcome_in(0, OutcomeKind::Fill, |cast, draft| {
-            raw(
-                draft,
-                cast.receipt(1, REGION, Digest([1; 32]), &cast.session),
-                media::RECEIPT,
-            );
-        }),
-    );
+    let receipt = |of: usize, stranger: Option<Key>| {
+        outcome_in(0, OutcomeKind::Fill, move |cast, draft| {
+            let signer = stranger.as_ref().unwrap_or(&cast.session);
+            let bytes = cast.receipt(of, REGION, Digest([1; 32]), signer);
+            raw(draft, bytes, media::RECEIPT);
+        })
+    };
+    contradicted(&cast, "chase/receipt-root", &receipt(0, None));
+    contradicted(&cast, "chase/receipt", &receipt(0, Some(Key::new(77))));
+    contradicted(&cast, "chase/receipt", &receipt(1, None));
     contradicted(
         &cast,
         "chase/fill-bytes",
