@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chase;
+pub mod confine;
 pub mod conversation;
 pub mod counters;
 pub mod doctor;

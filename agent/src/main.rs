@@ -4,9 +4,9 @@
 #![forbid(unsafe_code)]
 
 use assay_agent::evidence::Request;
-use assay_agent::node::{Node, StartError, node_id, open_tpm, read_config};
-use assay_agent::server::Server;
-use assay_agent::{doctor, durable};
+use assay_agent::node::{Node, StartError, node_id, open_sources, open_tpm, read_config};
+use assay_agent::server::{self, Server};
+use assay_agent::{confine, doctor, durable};
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
@@ -29,6 +29,9 @@ enum Command {
         /// The measured configuration file
         #[arg(long)]
         config: PathBuf,
+        /// Whom the agent becomes when root starts it, once everything is open that only root can open [default: assay]
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
     },
     /// Show what HyperNodes enrol: node id, endorsement key and attestation key
     Enroll {
@@ -94,7 +97,7 @@ fn main() -> ExitCode {
             profile,
             json,
         } => return doctor(&config, profile.as_deref(), json),
-        Command::Run { config } => run(config),
+        Command::Run { config, user } => run(&config, user.as_deref()),
         Command::Enroll { config, .. } => enroll(config),
         Command::Attest {
             config,
@@ -136,8 +139,17 @@ fn doctor(config: &Path, profile: Option<&Path>, json: bool) -> ExitCode {
     ExitCode::from(u8::from(!doctor::is_sound(&findings)))
 }
 
-fn run(config: PathBuf) -> Result<(), StartError> {
-    let server = Server::bind(Node::open(read_config(&config)?)?)?;
+/// What only root can open is opened first; then the process is confined; only then it has threads, keys, the TPM and,
+/// last of all, connections.
+fn run(config: &Path, user: Option<&str>) -> Result<(), StartError> {
+    let config = read_config(config)?;
+    let sources = open_sources(&config)?;
+    let listener = server::listen(&config)?;
+    let confinement = confine::enter(&config, user)?;
+    let server = Server::new(Node::open(config, sources)?, listener)?;
+    for missing in &confinement.not_enforced {
+        eprintln!("assay-agent: {missing}");
+    }
     let address = server
         .address()
         .map_err(|error| StartError::Serve(error.to_string()))?;
@@ -155,7 +167,9 @@ fn attest(
     (hypernode, nonce): (HyperNodeId, Nonce),
     out: &Path,
 ) -> Result<(), StartError> {
-    let node = Node::open(read_config(&config)?)?;
+    let config = read_config(&config)?;
+    let sources = open_sources(&config)?;
+    let node = Node::open(config, sources)?;
     let evidence = node.attest(Request {
         hypernode,
         nonce,

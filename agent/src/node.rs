@@ -1,5 +1,6 @@
 //! The ScalerNode as the agent holds it: configuration, TPM, session and regions.
 
+use crate::confine::ConfineError;
 use crate::counters;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
@@ -72,6 +73,9 @@ pub enum StartError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// What serving does not need cannot be given up.
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     /// No session key.
     #[error(transparent)]
     Session(#[from] IdentityError),
@@ -99,6 +103,7 @@ impl StartError {
             Self::Tpm(_) | Self::EkType | Self::Evidence(_) => 3,
             Self::Listen { .. } => 4,
             Self::Regions(_) | Self::State { .. } | Self::Output { .. } => 5,
+            Self::Confine(error) => error.exit_code(),
             Self::Session(_) | Self::Serve(_) => 1,
         }
     }
@@ -121,6 +126,7 @@ impl StartError {
             Self::Tpm(error) => error.hint().into(),
             Self::Regions(error) => error.hint().into(),
             Self::State { .. } => "check state_dir, its permissions and free space".into(),
+            Self::Confine(error) => error.hint().into(),
             Self::EkType => "only TPMs with an RSA-2048 endorsement key have a node id".into(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => {
@@ -154,9 +160,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens everything `config` names.
-    pub fn open(config: AgentConfig) -> Result<Self, StartError> {
-        let sources = Sources::of(&config);
+    /// Opens everything `config` names, except `sources`, which only root can open.
+    pub fn open(config: AgentConfig, sources: Sources) -> Result<Self, StartError> {
         sources.read().map_err(StartError::Source)?;
         let tpm = open_tpm(&config)?;
         let id = node_id(&tpm.identity().ek_public).ok_or(StartError::EkType)?;
@@ -226,6 +231,11 @@ pub fn read_config(path: &Path) -> Result<AgentConfig, StartError> {
         path: path.into(),
         source,
     })
+}
+
+/// Opens the logs that go with every quote.
+pub fn open_sources(config: &AgentConfig) -> Result<Sources, StartError> {
+    Sources::open(config).map_err(StartError::Source)
 }
 
 /// Opens the TPM `config` names; its AK blob is in the state directory.

@@ -3,6 +3,7 @@
 use crate::conversation::{Agent, Conversation, Lanes};
 use crate::evidence::Attestor;
 use crate::node::{Node, StartError};
+use assay_protocol::config::AgentConfig;
 use assay_protocol::cose::PublicKey;
 use assay_protocol::ids::HyperNodeId;
 use assay_protocol::limits::{AGENT_FRAME_BYTES_MAX, AGENT_REQUEST_BYTES_MAX};
@@ -46,12 +47,29 @@ struct Places {
     members: BTreeMap<HyperNodeId, usize>,
 }
 
+/// Opens the port that `config` names.
+pub fn listen(config: &AgentConfig) -> Result<TcpListener, StartError> {
+    TcpListener::bind(&config.listen).map_err(|source| StartError::Listen {
+        listen: config.listen.clone(),
+        source,
+    })
+}
+
+/// Connections at once, members' and strangers'.
+pub fn connections_max(config: &AgentConfig) -> usize {
+    members_max(config).saturating_add(HANDSHAKES_MAX)
+}
+
+/// Connections of all members together.
+fn members_max(config: &AgentConfig) -> usize {
+    let all = usize::try_from(config.limits.connections_max).unwrap_or(usize::MAX);
+    // A HyperNode needs two: one for the census, one for everything longer.
+    all.max(config.roster.len().max(1).saturating_mul(2))
+}
+
 impl Server {
-    /// Listens where the node's configuration says.
-    pub fn bind(node: Node) -> Result<Self, StartError> {
-        let listen = node.config.listen.clone();
-        let listener =
-            TcpListener::bind(&listen).map_err(|source| StartError::Listen { listen, source })?;
+    /// A server of `node` on a port that is open already.
+    pub fn new(node: Node, listener: TcpListener) -> Result<Self, StartError> {
         let serve = |error: &dyn std::fmt::Display| StartError::Serve(error.to_string());
         let roster: Vec<PublicKey> = node.config.roster.iter().map(|id| id.0).collect();
         let admits = Arc::new(move |key: &PublicKey| roster.contains(key));
@@ -159,8 +177,7 @@ impl Shared {
         let config = &self.agent.node.config;
         let all = usize::try_from(config.limits.connections_max).unwrap_or(usize::MAX);
         let members = config.roster.len().max(1);
-        // A HyperNode needs two: one for the census, one for everything longer.
-        (all.max(members.saturating_mul(2)), (all / members).max(2))
+        (members_max(config), (all / members).max(2))
     }
 }
 

@@ -72,6 +72,9 @@ impl ScalerNode {
         let path = self.power_on(network, roster)?;
         let args = [
             "run",
+            // Test networks lie in folders of whoever runs them.
+            "--user",
+            "root",
             "--config",
             path.to_str().context("path is not text")?,
         ];

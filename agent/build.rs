@@ -1,0 +1,9 @@
+//! The TSS opens its transport libraries by name when the TPM is opened, and again after it was lost. By then the agent
+//! is confined and can map no code. Linked, they are there from the start, and opening them again finds them.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    let libraries =
+        "-Wl,--push-state,--no-as-needed,-ltss2-tcti-device,-ltss2-tcti-swtpm,--pop-state";
+    println!("cargo:rustc-link-arg-bins={libraries}");
+}
