@@ -17,4 +17,5 @@ pub mod region;
 pub mod server;
 pub mod session;
 pub mod sources;
+pub mod status;
 pub mod tpm;

@@ -6,7 +6,7 @@
 use assay_agent::evidence::Request;
 use assay_agent::node::{Node, StartError, node_id, open_sources, open_tpm, read_config};
 use assay_agent::server::{self, Server};
-use assay_agent::{confine, doctor, durable};
+use assay_agent::{confine, doctor, durable, status};
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
@@ -32,6 +32,15 @@ enum Command {
         /// Whom the agent becomes when root starts it, once everything is open that only root can open [default: assay]
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
+    },
+    /// Show what the running agent says of itself; exit 1 when none runs
+    Status {
+        /// The measured configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show what HyperNodes enrol: node id, endorsement key and attestation key
     Enroll {
@@ -97,6 +106,7 @@ fn main() -> ExitCode {
             profile,
             json,
         } => return doctor(&config, profile.as_deref(), json),
+        Command::Status { config, json } => return status(&config, json),
         Command::Run { config, user } => run(&config, user.as_deref()),
         Command::Enroll { config, .. } => enroll(config),
         Command::Attest {
@@ -108,15 +118,33 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!(
-                "error: {}\nhint: {}",
-                error.to_string().trim_end(),
-                error.hint()
-            );
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &StartError) -> ExitCode {
+    let text = error.to_string();
+    eprintln!("error: {}\nhint: {}", text.trim_end(), error.hint());
+    ExitCode::from(error.exit_code())
+}
+
+fn status(config: &Path, json: bool) -> ExitCode {
+    let looked = read_config(config).and_then(|config| {
+        status::look(&config.state_dir).map_err(|source| StartError::State {
+            path: status::path(&config.state_dir),
+            source,
+        })
+    });
+    let report = match looked {
+        Ok(report) => report,
+        Err(error) => return failed(&error),
+    };
+    let text = match json {
+        true => format!("{:#}\n", serde_json::json!(report)),
+        false => report.to_string(),
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::from(u8::from(!report.running))
 }
 
 fn doctor(config: &Path, profile: Option<&Path>, json: bool) -> ExitCode {
@@ -145,9 +173,15 @@ fn run(config: &Path, user: Option<&str>) -> Result<(), StartError> {
     let config = read_config(config)?;
     let sources = open_sources(&config)?;
     let listener = server::listen(&config)?;
+    let process = status::Process::own().map_err(|error| StartError::Serve(error.to_string()))?;
     let confinement = confine::enter(&config, user)?;
-    let server = Server::new(Node::open(config, sources)?, listener)?;
-    for missing in &confinement.not_enforced {
+    let missing = confinement.not_enforced.clone();
+    let origin = status::Origin {
+        process,
+        confinement,
+    };
+    let server = Server::new(Node::open(config, sources)?, listener, origin)?;
+    for missing in missing {
         eprintln!("assay-agent: {missing}");
     }
     let address = server

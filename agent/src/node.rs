@@ -5,7 +5,7 @@ use crate::counters;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
 use crate::sources::Sources;
-use crate::tpm::{Tpm, TpmConfig, TpmError};
+use crate::tpm::{Clock, Tpm, TpmConfig, TpmError};
 use assay_protocol::answers::Counter;
 use assay_protocol::config::{AgentConfig, ConfigError};
 use assay_protocol::hash::sha256;
@@ -157,6 +157,7 @@ pub struct Node {
     pub sources: Sources,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
+    clock: Mutex<Option<Clock>>,
 }
 
 impl Node {
@@ -179,6 +180,7 @@ impl Node {
             sources,
             region_reads: AtomicU64::new(0),
             attested: Mutex::default(),
+            clock: Mutex::default(),
         })
     }
 
@@ -193,6 +195,18 @@ impl Node {
             self.regions.dir(),
             self.region_reads.load(Ordering::Relaxed),
         )
+    }
+
+    /// Asks the TPM for its clock, which its owner sees in the status.
+    pub fn read_clock(&self) -> Result<Clock, TpmError> {
+        let clock = self.tpm.clock()?;
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock);
+        Ok(clock)
+    }
+
+    /// The TPM's clock when it was last asked.
+    pub fn last_clock(&self) -> Option<Clock> {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts reads of regions done.

@@ -3,6 +3,7 @@
 use crate::conversation::{Agent, Conversation, Lanes};
 use crate::evidence::Attestor;
 use crate::node::{Node, StartError};
+use crate::status::{self, Origin, Record};
 use assay_protocol::config::AgentConfig;
 use assay_protocol::cose::PublicKey;
 use assay_protocol::ids::HyperNodeId;
@@ -69,7 +70,7 @@ fn members_max(config: &AgentConfig) -> usize {
 
 impl Server {
     /// A server of `node` on a port that is open already.
-    pub fn new(node: Node, listener: TcpListener) -> Result<Self, StartError> {
+    pub fn new(node: Node, listener: TcpListener, origin: Origin) -> Result<Self, StartError> {
         let serve = |error: &dyn std::fmt::Display| StartError::Serve(error.to_string());
         let roster: Vec<PublicKey> = node.config.roster.iter().map(|id| id.0).collect();
         let admits = Arc::new(move |key: &PublicKey| roster.contains(key));
@@ -77,10 +78,17 @@ impl Server {
         let node = Arc::new(node);
         let deadline = node.tpm_deadline();
         let attestor = Attestor::start(Arc::clone(&node), deadline).map_err(|e| serve(&e))?;
+        let address = listener.local_addr().map_err(|e| serve(&e))?;
+        node.read_clock()?;
+        let record = Record::start(&node, address, origin).map_err(|source| StartError::State {
+            path: status::path(&node.config.state_dir),
+            source,
+        })?;
         let agent = Agent {
             node,
             attestor,
             lanes: Lanes::default(),
+            record,
         };
         let shared = Shared {
             agent,
@@ -134,10 +142,13 @@ impl Server {
 
 impl Shared {
     fn serve(&self, stream: TcpStream, place: Place) -> Result<(), TransportError> {
-        let (mut tls, peer) = self.handshake(stream)?;
+        let (mut tls, peer) = self
+            .handshake(stream)
+            .inspect_err(|_| self.agent.record.stranger())?;
         let Some(_place) = place.member(peer, self.limits()) else {
             return Ok(());
         };
+        let _connected = self.agent.record.connected(peer);
         let idle = Duration::from_millis(self.agent.node.config.limits.idle_ms_max.max(1));
         tls.sock.set_read_timeout(Some(idle))?;
         tls.sock.set_write_timeout(Some(idle))?;
