@@ -82,24 +82,37 @@ enum Command {
     },
 }
 
-/// The TSS writes each refusal of the TPM to stderr by itself, where a peer could flood it; our own
-/// errors say the same and more. It listens to nothing but the environment, and changing that of a
-/// running process is unsafe: start over with it set.
-fn silence_tss() {
-    const SETTING: &str = "TSS2_LOG";
-    if std::env::var_os(SETTING).is_none() {
+/// What libraries are told by the environment. They listen to nothing else, and changing it in a running process is
+/// unsafe: start over with it set.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    // The TSS writes each refusal of the TPM to stderr by itself, where a peer could flood it; our own errors say the
+    // same and more.
+    ("TSS2_LOG", "all+NONE"),
+    // glibc: one heap for all threads, from which freed buffers go back to the system. It would keep a heap for each
+    // thread that ever was, and ever larger buffers, all of it in memory that is locked.
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+];
+
+/// Starts this program over when [`ENVIRONMENT`] is not set; what somebody has set otherwise stays so.
+fn settle_environment() {
+    let missing = ENVIRONMENT.map(|(name, _)| std::env::var_os(name).is_none());
+    if missing.contains(&true) {
         let mut again = std::process::Command::new("/proc/self/exe");
-        again
-            .arg0("assay-agent")
-            .args(std::env::args_os().skip(1))
-            .env(SETTING, "all+NONE");
-        // Returns only when it failed; then we go on, louder.
+        again.arg0("assay-agent").args(std::env::args_os().skip(1));
+        for ((name, value), missing) in ENVIRONMENT.into_iter().zip(missing) {
+            if missing {
+                again.env(name, value);
+            }
+        }
+        // Returns only when it failed; then we go on, louder and larger.
         let _ = again.exec();
     }
 }
 
 fn main() -> ExitCode {
-    silence_tss();
+    settle_environment();
     let outcome = match Cli::parse().command {
         Command::Doctor {
             config,

@@ -1,9 +1,15 @@
 //! The real binary on a real swtpm, asked over TLS as a HyperNode would.
 
+#[path = "daemon/budget.rs"]
+mod budget;
 #[path = "daemon/confinement.rs"]
 mod confinement;
+#[path = "daemon/floods.rs"]
+mod floods;
 #[path = "daemon/inject.rs"]
 mod inject;
+#[path = "daemon/status.rs"]
+mod status;
 
 use assay_protocol::answers::{ChainLink, ChaseAnswer, Countersigned, FillReceipt, ProbeAnswer};
 use assay_protocol::chase::{self, ChasePlan};
@@ -115,7 +121,7 @@ impl Bench {
     }
 
     fn start(&self) -> Agent {
-        let mut command = Command::new(AGENT);
+        let mut command = Command::new(program());
         command.args(run()).arg("--config").arg(self.config());
         self.spawn(command)
     }
@@ -142,7 +148,9 @@ impl Bench {
 
     /// Runs the agent to its end, which is expected to be soon.
     fn fail(&self, args: &[&str]) -> (i32, String) {
-        let mut command = Command::new(AGENT);
+        // One that serves when it should not is a failure, not a test without an end.
+        let mut command = Command::new("timeout");
+        command.args(["60", AGENT]);
         let Output { status, stderr, .. } = command
             .args(args)
             .arg("--config")
@@ -274,6 +282,11 @@ impl Client {
             }
         }
     }
+}
+
+/// The program of this profile, or the one that is to be measured.
+fn program() -> PathBuf {
+    std::env::var_os("ASSAY_AGENT").map_or_else(|| AGENT.into(), PathBuf::from)
 }
 
 /// The bench's folder is its maker's alone, so that root's agent stays root there.

@@ -13,6 +13,8 @@ const SYSCALL: (u64, u64) = (2, 0x050f);
 const SCRATCH: u64 = 2048;
 /// The kernel's own error of an interrupted call that it will start again (ERESTARTSYS).
 const RESTARTS: i64 = -512;
+/// How often it is looked whether it waits there.
+const ATTEMPTS: usize = 1000;
 
 /// A process whose main thread is stopped in `accept4`.
 pub struct Tracee {
@@ -21,19 +23,26 @@ pub struct Tracee {
 }
 
 impl Tracee {
-    /// Stops it. Only the thread that attached may go on with it.
+    /// Stops it where it waits for connections. Only the thread that attached may go on with it.
     pub fn attach(pid: u32) -> Self {
         let pid = Pid::from_raw(i32::try_from(pid).unwrap());
-        ptrace::attach(pid).unwrap();
-        let stopped = WaitStatus::Stopped(pid, Signal::SIGSTOP);
-        assert_eq!(waitpid(pid, None).unwrap(), stopped);
-        let registers = ptrace::getregs(pid).unwrap();
-        assert_eq!(registers.orig_rax, libc::SYS_accept4 as u64);
-        assert_eq!(registers.rax.cast_signed(), RESTARTS);
-        let at = (registers.rip - SYSCALL.0) as ptrace::AddressType;
-        let code = ptrace::read(pid, at).unwrap();
-        assert_eq!(code.cast_unsigned() & 0xffff, SYSCALL.1);
-        Self { pid, registers }
+        for _ in 0..ATTEMPTS {
+            ptrace::attach(pid).unwrap();
+            let stopped = WaitStatus::Stopped(pid, Signal::SIGSTOP);
+            assert_eq!(waitpid(pid, None).unwrap(), stopped);
+            let registers = ptrace::getregs(pid).unwrap();
+            let accepts = registers.orig_rax == libc::SYS_accept4 as u64;
+            if accepts && registers.rax.cast_signed() == RESTARTS {
+                let at = (registers.rip - SYSCALL.0) as ptrace::AddressType;
+                let code = ptrace::read(pid, at).unwrap();
+                assert_eq!(code.cast_unsigned() & 0xffff, SYSCALL.1);
+                return Self { pid, registers };
+            }
+            // It has told its address and is on its way there.
+            ptrace::detach(pid, None).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the agent does not wait for connections");
     }
 
     /// Does one system call; yields its value or the number of its error.
