@@ -167,7 +167,7 @@ mod tests {
     /// Tests run beside other threads: exactly what must not be confined.
     #[test]
     fn a_process_with_threads_is_refused() {
-        let other = std::thread::spawn(|| std::thread::park());
+        let other = std::thread::spawn(std::thread::park);
         assert!(matches!(alone(), Err(ConfineError::Threads { actual }) if actual > 1));
         other.thread().unpark();
         other.join().unwrap();

@@ -63,7 +63,7 @@ pub fn lock_memory(threads: u64) -> Result<(), String> {
             current: hard,
             maximum: hard,
         };
-        setrlimit(Resource::Memlock, raised).map_err(|error| not_locked(error))?;
+        setrlimit(Resource::Memlock, raised).map_err(not_locked)?;
     }
     let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
     mlockall(flags).map_err(not_locked)
