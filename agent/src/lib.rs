@@ -12,6 +12,7 @@ pub mod counters;
 pub mod doctor;
 pub mod durable;
 pub mod evidence;
+pub mod measure;
 pub mod node;
 pub mod region;
 pub mod server;
