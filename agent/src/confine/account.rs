@@ -231,3 +231,66 @@ fn system(what: &'static str) -> impl Fn(Errno) -> ConfineError {
         source: errno.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// A file in a device's place, with this owner, group and mode; `None` when this is not root, who can make one.
+    fn device(dir: &Path, owner: u32, group: u32, mode: u32) -> Option<PathBuf> {
+        let path = dir.join("tpm");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        match lchown(&path, Some(owner), Some(group)) {
+            Ok(()) => Some(path),
+            Err(_) => {
+                eprintln!("skipped: only root can give files away");
+                None
+            }
+        }
+    }
+
+    /// `nobody` has user and group 65534 on Debian.
+    #[test]
+    fn one_group_is_kept_when_it_opens_the_tpm_and_is_not_roots() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = |owner, group, mode| {
+            let device = device(dir.path(), owner, group, mode)?;
+            let chosen = Account::choose(Some("nobody"), Some(&device));
+            Some(chosen.map(|account| account.tpm_group.map(Gid::as_raw)))
+        };
+        let Some(kept) = group(0, 4242, 0o660) else {
+            return;
+        };
+        assert_eq!(kept.unwrap(), Some(4242));
+        // No group where none is needed.
+        assert_eq!(group(0, 4242, 0o666).unwrap().unwrap(), None);
+        assert_eq!(group(65534, 4242, 0o660).unwrap().unwrap(), None);
+        // Root's own device, a group that may only read, a group of root.
+        for (owner, of, mode) in [(0, 4242, 0o600), (0, 4242, 0o640), (0, 0, 0o660)] {
+            let refused = group(owner, of, mode).unwrap().unwrap_err();
+            assert!(
+                matches!(&refused, ConfineError::Tpm { user, .. } if user == "nobody"),
+                "{refused}"
+            );
+            assert_eq!(refused.exit_code(), 3);
+        }
+    }
+
+    #[test]
+    fn without_capabilities_root_needs_what_everybody_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(path) = device(dir.path(), 65534, 65534, 0o600) else {
+            return;
+        };
+        let refused = Account::choose(Some("root"), Some(&path)).unwrap_err();
+        assert!(
+            refused.to_string().contains("user \"root\" cannot use"),
+            "{refused}"
+        );
+        device(dir.path(), 0, 0, 0o600).unwrap();
+        let account = Account::choose(Some("root"), Some(&path)).unwrap();
+        assert!(!account.is_another() && account.tpm_group.is_none());
+    }
+}
