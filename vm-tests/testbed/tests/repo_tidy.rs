@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may depend on whom (ARCHITECTURE.md). `assay-testbed` may depend on anybody.
-const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
     ("assay-protocol", &[]),
     ("assay-transport", &["assay-protocol"]),
     ("assay-hw-profiles", &["assay-protocol"]),
@@ -16,9 +16,15 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     ("assay-log", &["assay-protocol"]),
     ("assay-store", &["assay-protocol", "assay-log"]),
     ("assay-ledger", &["assay-protocol", "assay-aggregate"]),
+    ("assay-snp-device", &[]),
     (
         "assay-agent",
-        &["assay-protocol", "assay-transport", "assay-hw-profiles"],
+        &[
+            "assay-protocol",
+            "assay-transport",
+            "assay-hw-profiles",
+            "assay-snp-device",
+        ],
     ),
     (
         "assay-cli",
