@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod durable;
 pub mod evidence;
 pub mod node;
+pub mod probe_guest;
 pub mod region;
 pub mod server;
 pub mod session;

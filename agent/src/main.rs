@@ -6,7 +6,7 @@
 use assay_agent::evidence::Request;
 use assay_agent::node::{Node, StartError, node_id, open_tpm, read_config};
 use assay_agent::server::Server;
-use assay_agent::{doctor, durable};
+use assay_agent::{doctor, durable, probe_guest};
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
@@ -68,6 +68,8 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Be the only program of a confidential guest: give its host SEV-SNP reports over vsock
+    ProbeGuest,
 }
 
 /// The TSS writes each refusal of the TPM to stderr by itself, where a peer could flood it; our own
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
             hypernode,
             out,
         } => attest(config, (hypernode, nonce), &out),
+        Command::ProbeGuest => probe_guest::run().map(|never| match never {}),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,8 @@ use crate::counters;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
 use crate::sources::Sources;
+use crate::sources::report::SourceError;
+use crate::sources::snp::Snp;
 use crate::tpm::{Tpm, TpmConfig, TpmError};
 use assay_protocol::answers::Counter;
 use assay_protocol::config::{AgentConfig, ConfigError};
@@ -47,6 +49,9 @@ pub enum StartError {
     /// A log that goes with every quote cannot be read.
     #[error(transparent)]
     Source(crate::evidence::EvidenceError),
+    /// What `[snp]` names cannot be opened.
+    #[error("[snp] {0}")]
+    Snp(SourceError),
     /// No evidence could be made.
     #[error(transparent)]
     Evidence(crate::evidence::EvidenceError),
@@ -95,7 +100,7 @@ impl StartError {
     /// Exit code of the process: 2 configuration, 3 TPM, 4 network, 5 storage, 1 the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::ConfigFile { .. } | Self::Config { .. } | Self::Source(_) => 2,
+            Self::ConfigFile { .. } | Self::Config { .. } | Self::Source(_) | Self::Snp(_) => 2,
             Self::Tpm(_) | Self::EkType | Self::Evidence(_) => 3,
             Self::Listen { .. } => 4,
             Self::Regions(_) | Self::State { .. } | Self::Output { .. } => 5,
@@ -115,6 +120,9 @@ impl StartError {
             Self::Source(_) => "set tpm.event_log, usually \
                  \"/sys/kernel/security/tpm0/binary_bios_measurements\", and, if there is one, ima.list, \
                  usually \"/sys/kernel/security/ima/binary_runtime_measurements\" (both need root)"
+                .into(),
+            Self::Snp(_) => "see what snp.source and snp.host need (root, the kernel's driver, for configfs-tsm Linux \
+                 6.7), or leave the section out: then evidence reaches tier 2 at most"
                 .into(),
             Self::Evidence(_) => "run `assay-agent enroll --print` to see whether the TPM answers".into(),
             Self::Output { .. } => "name a file in a folder that can be written with --out FILE".into(),
@@ -149,6 +157,8 @@ pub struct Node {
     pub regions: RegionStore,
     /// What goes with a quote.
     pub sources: Sources,
+    /// Who makes SEV-SNP reports, where there is somebody.
+    pub snp: Option<Snp>,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
 }
@@ -158,6 +168,8 @@ impl Node {
     pub fn open(config: AgentConfig) -> Result<Self, StartError> {
         let sources = Sources::of(&config);
         sources.read().map_err(StartError::Source)?;
+        let snp = config.snp.as_ref().map(Snp::open).transpose();
+        let snp = snp.map_err(StartError::Snp)?;
         let tpm = open_tpm(&config)?;
         let id = node_id(&tpm.identity().ek_public).ok_or(StartError::EkType)?;
         let blocks = u64::from(config.limits.region_blocks_max);
@@ -172,9 +184,15 @@ impl Node {
             session: Session::generate()?,
             regions,
             sources,
+            snp,
             region_reads: AtomicU64::new(0),
             attested: Mutex::default(),
         })
+    }
+
+    /// Longest wait for a SEV-SNP report; none where nobody makes any.
+    pub fn snp_deadline(&self) -> Duration {
+        self.snp.as_ref().map_or(Duration::ZERO, Snp::deadline)
     }
 
     /// Longest wait for one TPM call.

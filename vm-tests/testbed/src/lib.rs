@@ -14,6 +14,7 @@ mod raw_tpm;
 pub mod snp;
 pub mod soft_node;
 pub mod swtpm;
+pub mod tsm;
 
 pub use boot_log::{Banks, MeasuredBoot, Variant};
 pub use ca::TestCa;
@@ -21,3 +22,4 @@ pub use ima_list::ImaList;
 pub use raw_tpm::RawTpm;
 pub use soft_node::SoftNode;
 pub use swtpm::Swtpm;
+pub use tsm::TsmEntry;

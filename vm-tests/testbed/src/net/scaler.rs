@@ -5,7 +5,7 @@ use super::process::{Daemon, Programs};
 use crate::boot_log::{MeasuredBoot, Variant};
 use crate::{ImaList, Swtpm, TestCa};
 use anyhow::{Context as _, Result};
-use assay_protocol::config::{AgentConfig, ImaSection, LimitSection, TpmSection};
+use assay_protocol::config::{AgentConfig, ImaSection, LimitSection, SnpSection, TpmSection};
 use assay_protocol::ids::{Address, HyperNodeId, NetworkId, NodeId};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub struct ScalerNode {
     pub agent: Option<Daemon>,
     /// Files that its kernel measures, with their contents; none: it keeps no list.
     pub files: Vec<(&'static str, Vec<u8>)>,
+    /// Where its agent gets SEV-SNP reports from, when it has any.
+    pub snp: Option<SnpSection>,
     /// Its id, once booted.
     pub node: Option<NodeId>,
     dir: PathBuf,
@@ -57,6 +59,7 @@ impl ScalerNode {
             tpm,
             agent: None,
             files: Vec::new(),
+            snp: None,
             node: None,
             dir: dir.to_owned(),
         })
@@ -97,6 +100,7 @@ impl ScalerNode {
                 deadline_ms: 10_000,
             },
             ima,
+            snp: self.snp.clone(),
             limits: LimitSection::default(),
         };
         fs::create_dir_all(&config.state_dir)?;
