@@ -11,6 +11,7 @@ pub mod demo;
 pub mod ima_list;
 pub mod net;
 mod raw_tpm;
+pub mod sev_device;
 pub mod snp;
 pub mod soft_node;
 pub mod swtpm;

@@ -32,6 +32,8 @@ pub struct ScalerNode {
     pub files: Vec<(&'static str, Vec<u8>)>,
     /// Where its agent gets SEV-SNP reports from, when it has any.
     pub snp: Option<SnpSection>,
+    /// Variables its agent is started with.
+    pub environment: Vec<(String, String)>,
     /// Its id, once booted.
     pub node: Option<NodeId>,
     dir: PathBuf,
@@ -60,6 +62,7 @@ impl ScalerNode {
             agent: None,
             files: Vec::new(),
             snp: None,
+            environment: Vec::new(),
             node: None,
             dir: dir.to_owned(),
         })
@@ -80,7 +83,9 @@ impl ScalerNode {
         ];
         let program = programs.path("assay-agent")?;
         let log = self.dir.join("agent.log");
-        self.agent = Some(Daemon::start(&self.label, program, &args, &log)?);
+        let environment = self.environment.clone();
+        let agent = Daemon::start_in(environment, &self.label, program, &args, &log)?;
+        self.agent = Some(agent);
         self.wait_for_agent()
     }
 
