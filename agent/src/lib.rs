@@ -11,6 +11,7 @@ pub mod counters;
 pub mod doctor;
 pub mod durable;
 pub mod evidence;
+pub mod measure;
 pub mod node;
 pub mod probe_guest;
 pub mod region;

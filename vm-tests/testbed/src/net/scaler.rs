@@ -106,6 +106,7 @@ impl ScalerNode {
             },
             ima,
             snp: self.snp.clone(),
+            machine: None,
             limits: LimitSection::default(),
         };
         fs::create_dir_all(&config.state_dir)?;
