@@ -114,7 +114,7 @@ pub fn examine(config: &Path, class: Option<&ValidClass>) -> Vec<Finding> {
         state(&config),
         listen(&config),
     ]);
-    findings.extend(snp::examine(&config));
+    findings.extend(snp::examine(config.snp.as_ref()));
     findings.extend(
         class
             .into_iter()

@@ -883,6 +883,24 @@ fn every_failure_to_start_has_its_code_and_a_hint() {
     std::fs::rename(bench.path("gone"), bench.path("log")).unwrap();
     bench.swtpm.kill9();
     expect(&bench, 3, "no TPM at swtpm:");
+    for (section, said) in [
+        (
+            "source = \"guest-device\"\npath = \"/nowhere\"",
+            "[snp] /nowhere: No such",
+        ),
+        (
+            "source = \"guest-device\"\npath = \"/dev/null\"\nhost = \"/dev/null\"",
+            "[snp] /dev/null: SEV_GET_ID2: ENOTTY",
+        ),
+        (
+            "source = \"configfs-tsm\"\npath = \"/nowhere\"",
+            "[snp] /nowhere/assay-agent: No such",
+        ),
+        ("source = \"probe-guest\"", "snp.cid"),
+    ] {
+        bench.configure("127.0.0.1:0", "state", &format!("[snp]\n{section}\n"));
+        expect(&bench, 2, said);
+    }
     std::fs::remove_file(bench.config()).unwrap();
     expect(&bench, 2, "agent.toml: No such file");
     assert_eq!(bench.fail(&["run", "--unknown"]).0, 2);

@@ -55,6 +55,12 @@ const _: () = assert!(size_of::<GuestRequest>() == 32);
 nix::ioctl_readwrite!(snp_get_report, b'S', 0x0, GuestRequest);
 nix::ioctl_readwrite!(snp_get_ext_report, b'S', 0x2, GuestRequest);
 
+/// The requests [`GuestDevice::report`] makes: second argument of `ioctl`, for whoever filters system calls.
+pub const GUEST_REQUESTS: [u64; 2] = [
+    nix::request_code_readwrite!(b'S', 0x0, size_of::<GuestRequest>()),
+    nix::request_code_readwrite!(b'S', 0x2, size_of::<GuestRequest>()),
+];
+
 const GET_REPORT: &str = "SNP_GET_REPORT";
 const GET_EXT_REPORT: &str = "SNP_GET_EXT_REPORT";
 
@@ -158,15 +164,13 @@ fn done(
 
 /// The report out of MSG_REPORT_RSP; its own bytes are not looked at.
 fn framed(request: &'static str, response: &[u8; RESPONSE_BYTES]) -> Result<Vec<u8>, DeviceError> {
-    let (head, rest) = response.split_at(RESPONSE_HEAD_BYTES);
-    let [s0, s1, s2, s3, l0, l1, l2, l3, ..] = *head else {
-        unreachable!("the head has 32 bytes");
-    };
+    let [s0, s1, s2, s3, l0, l1, l2, l3, ..] = *response;
     let status = u32::from_le_bytes([s0, s1, s2, s3]);
     if status != 0 {
         return Err(DeviceError::Status { request, status });
     }
     let actual = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let rest = response.get(RESPONSE_HEAD_BYTES..).unwrap_or_default();
     let report = rest.get(..actual).filter(|report| !report.is_empty());
     let report = report.ok_or(DeviceError::Length {
         request,
@@ -241,8 +245,7 @@ mod tests {
     /// The numbers of the kernel's header; another size of a structure would change them.
     #[test]
     fn a_device_of_another_kind_refuses_the_requests() {
-        assert_eq!(nix::request_code_readwrite!(b'S', 0x0, 32), 0xc020_5300);
-        assert_eq!(nix::request_code_readwrite!(b'S', 0x2, 32), 0xc020_5302);
+        assert_eq!(GUEST_REQUESTS, [0xc020_5300, 0xc020_5302]);
         let device = GuestDevice::open(Path::new("/dev/null")).unwrap();
         let error = device.report(&[1; 64], 0).unwrap_err();
         let DeviceError::Request { request, errno, .. } = error else {

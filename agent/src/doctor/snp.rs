@@ -3,15 +3,15 @@
 use super::{Finding, fail, failed, pass, skip};
 use crate::node::StartError;
 use crate::sources::snp::Snp;
-use assay_protocol::config::{AgentConfig, SnpSection};
+use assay_protocol::config::SnpSection;
 use assay_protocol::ids::ReportData;
 use std::time::Instant;
 
 const REPORT: &str = "snp-report";
 
 /// A report over nothing, as a HyperNode's would be made, and the chip ids.
-pub fn examine(config: &AgentConfig) -> Vec<Finding> {
-    let Some(section) = &config.snp else {
+pub fn examine(section: Option<&SnpSection>) -> Vec<Finding> {
+    let Some(section) = section else {
         return Vec::new();
     };
     match Snp::open(section) {
@@ -53,5 +53,47 @@ fn chips(section: &SnpSection, snp: &Snp) -> Finding {
             "no snp.host",
             "tier 3 needs the ids of this host's chips; set snp.host, usually \"/dev/sev\"",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+    use crate::sources::configfs_tsm::ENTRY;
+    use assay_protocol::config::SnpSource;
+    use assay_testbed::TsmEntry;
+
+    #[test]
+    fn a_report_is_made_and_what_is_missing_is_told() {
+        assert_eq!(examine(None), []);
+        let dir = tempfile::tempdir().unwrap();
+        let make = |data: [u8; 64]| (data.to_vec(), vec![1; 9]);
+        let entry = TsmEntry::start(dir.path(), ENTRY, "sev_guest", make).unwrap();
+        let path = dir.path().into();
+        let section = SnpSection {
+            source: SnpSource::ConfigfsTsm { path },
+            host: None,
+            certificates: None,
+            deadline_ms: 10_000,
+        };
+        let verdicts = |section: &SnpSection| -> Vec<(&str, Verdict)> {
+            let found = examine(Some(section)).into_iter();
+            found.map(|found| (found.name, found.verdict)).collect()
+        };
+        let chips = ("snp-chip-ids", Verdict::Skip);
+        assert_eq!(verdicts(&section), [(REPORT, Verdict::Pass), chips]);
+        let found = &examine(Some(&section))[0].found;
+        assert!(
+            found.starts_with("64 bytes and a certificate table of 9 in "),
+            "{found}"
+        );
+        entry.remake(|_| (Vec::new(), Vec::new()));
+        assert_eq!(verdicts(&section), [(REPORT, Verdict::Fail), chips]);
+        let section = SnpSection {
+            host: Some("/nowhere/sev".into()),
+            ..section
+        };
+        assert_eq!(verdicts(&section), [(REPORT, Verdict::Fail)]);
     }
 }

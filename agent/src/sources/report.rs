@@ -6,6 +6,8 @@ use assay_protocol::limits::{SNP_CERTIFICATES_BYTES_MAX, SNP_REPORT_BYTES_MAX};
 use assay_snp_device::DeviceError;
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -96,23 +98,34 @@ type Answer = Result<SnpEvidence, SourceError>;
 #[derive(Debug)]
 pub struct Patient {
     requests: SyncSender<(ReportData, SyncSender<Answer>)>,
+    /// From a request on until the source is through with it, whether or not anybody still waits.
+    busy: Arc<AtomicBool>,
     deadline: Duration,
 }
 
 impl Patient {
     /// Starts the thread.
     pub fn start(source: Box<dyn ReportSource>, deadline: Duration) -> std::io::Result<Self> {
-        // No place to wait in: what nobody waits for any more is not worth a request to the firmware.
-        let (requests, queue) = sync_channel(0);
+        let (requests, queue) = sync_channel(1);
+        let busy = Arc::new(AtomicBool::new(false));
+        let working = Arc::clone(&busy);
         std::thread::Builder::new()
             .name("snp".into())
-            .spawn(move || serve(source, &queue))?;
-        Ok(Self { requests, deadline })
+            .spawn(move || serve(source, &queue, &working))?;
+        Ok(Self {
+            requests,
+            busy,
+            deadline,
+        })
     }
 
     /// A report of bounded size, within the deadline.
     pub fn report(&self, report_data: ReportData) -> Answer {
         let (reply, answer) = sync_channel(1);
+        // What nobody waits for any more is not queued: it would be a request to the firmware for nothing.
+        if self.busy.swap(true, Ordering::AcqRel) {
+            return Err(SourceError::Busy);
+        }
         self.requests
             .try_send((report_data, reply))
             .map_err(|_| SourceError::Busy)?;
@@ -126,9 +139,15 @@ impl Patient {
     }
 }
 
-fn serve(mut source: Box<dyn ReportSource>, queue: &Receiver<(ReportData, SyncSender<Answer>)>) {
+fn serve(
+    mut source: Box<dyn ReportSource>,
+    queue: &Receiver<(ReportData, SyncSender<Answer>)>,
+    busy: &AtomicBool,
+) {
     while let Ok((report_data, reply)) = queue.recv() {
         let answer = source.report(&report_data).and_then(bounded);
+        // Before the answer: whoever has it may ask again at once.
+        busy.store(false, Ordering::Release);
         let _ = reply.send(answer);
     }
 }
@@ -189,7 +208,7 @@ mod tests {
         (patient, sender)
     }
 
-    /// The thread takes requests only while it waits for one.
+    /// As soon as it is through with earlier requests.
     fn asked(patient: &Patient) -> Answer {
         loop {
             match patient.report(DATA) {
@@ -204,7 +223,7 @@ mod tests {
         let (patient, sizes) = patient(LONG);
         for given in [(1, 0), (SNP_REPORT_BYTES_MAX, SNP_CERTIFICATES_BYTES_MAX)] {
             sizes.send(given).unwrap();
-            let snp = asked(&patient).unwrap();
+            let snp = patient.report(DATA).unwrap();
             assert_eq!(snp.report.0, vec![1; given.0]);
             assert_eq!(snp.certificates.0.len(), given.1);
         }
@@ -220,14 +239,14 @@ mod tests {
             ),
         ] {
             sizes.send(given).unwrap();
-            assert_eq!(asked(&patient).unwrap_err().to_string(), what);
+            assert_eq!(patient.report(DATA).unwrap_err().to_string(), what);
         }
     }
 
     #[test]
     fn a_source_that_hangs_is_given_up_and_not_asked_again_meanwhile() {
         let (patient, sizes) = patient(Duration::from_millis(1));
-        assert!(matches!(asked(&patient), Err(SourceError::Late(_))));
+        assert!(matches!(patient.report(DATA), Err(SourceError::Late(_))));
         // It hangs in the first request still.
         assert!(matches!(patient.report(DATA), Err(SourceError::Busy)));
         // The late answer is nobody's; the next request gets its own.

@@ -1,12 +1,15 @@
 //! What an agent says of SEV-SNP: a report for each batch of challenges, and the chips of this host.
 
+use super::configfs_tsm::{ConfigfsTsm, ENTRY};
+use super::guest_device::GuestDeviceSource;
 use super::probe_guest::ProbeGuestSource;
 use super::report::{Patient, ReportSource, SourceError};
-use super::{certificates, chips};
-use super::{configfs_tsm::ConfigfsTsm, guest_device::GuestDeviceSource};
+use super::{certificates, chips, configfs_tsm};
 use assay_protocol::config::{SnpSection, SnpSource};
 use assay_protocol::evidence::SnpEvidence;
 use assay_protocol::ids::{ChipId, ReportData};
+use assay_snp_device::GUEST_REQUESTS;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything the `[snp]` section names, open.
@@ -56,6 +59,42 @@ impl Snp {
     }
 }
 
+/// What a report takes once everything is open: for whoever gives the rest up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Files that are opened anew each time, to be read.
+    pub read: Vec<PathBuf>,
+    /// The same, to be written: root's, until they are given to the user that the agent becomes.
+    pub write: Vec<PathBuf>,
+    /// Requests on a device that is open: second argument of `ioctl`.
+    pub requests: Vec<u64>,
+    /// Whether a vsock stream is connected each time.
+    pub vsock: bool,
+}
+
+impl Needs {
+    /// What this source takes. Chip ids and configured certificates are read once and take nothing more.
+    pub fn of(source: &SnpSource) -> Self {
+        match source {
+            SnpSource::GuestDevice { .. } => Self {
+                requests: GUEST_REQUESTS.to_vec(),
+                ..Self::default()
+            },
+            SnpSource::ConfigfsTsm { path } => Self {
+                read: configfs_tsm::READ
+                    .map(|name| path.join(ENTRY).join(name))
+                    .into(),
+                write: vec![path.join(ENTRY).join(configfs_tsm::WRITTEN)],
+                ..Self::default()
+            },
+            SnpSource::ProbeGuest { .. } => Self {
+                vsock: true,
+                ..Self::default()
+            },
+        }
+    }
+}
+
 fn source(source: &SnpSource, deadline: Duration) -> Result<Box<dyn ReportSource>, SourceError> {
     Ok(match source {
         SnpSource::GuestDevice { path } => Box::new(GuestDeviceSource::open(path)?),
@@ -64,4 +103,68 @@ fn source(source: &SnpSource, deadline: Duration) -> Result<Box<dyn ReportSource
             Box::new(ProbeGuestSource::new(*cid, *port, deadline))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_protocol::item::Blob;
+    use assay_testbed::TsmEntry;
+
+    fn section(source: SnpSource) -> SnpSection {
+        SnpSection {
+            source,
+            host: None,
+            certificates: None,
+            deadline_ms: 10_000,
+        }
+    }
+
+    /// Everything that is opened for a report, and nothing else, is what is needed.
+    #[test]
+    fn a_report_by_the_kernel_s_folder_takes_the_files_it_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let make = |data: [u8; 64]| (data.to_vec(), Vec::new());
+        let _entry = TsmEntry::start(dir.path(), ENTRY, "sev_guest", make).unwrap();
+        let source = SnpSource::ConfigfsTsm {
+            path: dir.path().into(),
+        };
+        let snp = Snp::open(&section(source.clone())).unwrap();
+        // Only opening reads these.
+        for name in ["provider", "privlevel"] {
+            std::fs::remove_file(dir.path().join(ENTRY).join(name)).unwrap();
+        }
+        let given = snp.report(ReportData([5; 64])).unwrap();
+        assert_eq!(given.report, Blob(vec![5; 64]));
+        // The host gave no certificates.
+        assert_eq!(given.certificates, Blob(certificates::empty_table()));
+        let needs = Needs::of(&source);
+        let mut named: Vec<PathBuf> = [needs.read, needs.write].concat();
+        named.sort();
+        let entry = std::fs::read_dir(dir.path().join(ENTRY)).unwrap();
+        let mut there: Vec<PathBuf> = entry.map(|file| file.unwrap().path()).collect();
+        there.sort();
+        assert_eq!(named, there);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_an_error_at_once() {
+        let path = "/nowhere/sev-guest".into();
+        let error = Snp::open(&section(SnpSource::GuestDevice { path })).unwrap_err();
+        assert!(
+            error.to_string().starts_with("/nowhere/sev-guest: "),
+            "{error}"
+        );
+        let (cid, port) = (7, 8);
+        let guest = SnpSource::ProbeGuest { cid, port };
+        // It need not run yet.
+        assert!(Snp::open(&section(guest.clone())).is_ok());
+        assert!(Needs::of(&guest).vsock);
+        let with_host = SnpSection {
+            host: Some("/nowhere/sev".into()),
+            ..section(guest)
+        };
+        let error = Snp::open(&with_host).unwrap_err();
+        assert!(error.to_string().starts_with("/nowhere/sev: "), "{error}");
+    }
 }

@@ -111,6 +111,18 @@ fn blobs_longer_than_evidence_carries_are_refused_by_name() {
     assert_eq!((report.report.0, report.certificates.0), most);
 }
 
+/// The kernel makes an entry with its attributes or none; an ordinary folder gets an empty one.
+#[test]
+fn an_entry_that_this_process_made_goes_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = ConfigfsTsm::open(dir.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("assay-agent/provider: No such file"),
+        "{error}"
+    );
+    assert!(!dir.path().join(ENTRY).exists());
+}
+
 /// An entry whose every access follows a script: what a folder cannot do.
 #[derive(Debug)]
 struct Scripted(Mutex<VecDeque<(&'static str, io::Result<&'static str>)>>);
