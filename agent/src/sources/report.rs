@@ -14,6 +14,10 @@ use std::time::Duration;
 /// The privilege level reports are asked for: the guest's most privileged one.
 pub const VMPL: u32 = 0;
 
+/// Attempts at one report, as long as somebody waits: evidence without one costs the tier of an epoch.
+const ATTEMPTS_MAX: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -145,11 +149,24 @@ fn serve(
     busy: &AtomicBool,
 ) {
     while let Ok((report_data, reply)) = queue.recv() {
-        let answer = source.report(&report_data).and_then(bounded);
+        let answer = repeated(|| source.report(&report_data)).and_then(bounded);
         // Before the answer: whoever has it may ask again at once.
         busy.store(false, Ordering::Release);
         let _ = reply.send(answer);
     }
+}
+
+/// A guest may just start again, a hypervisor be busy.
+fn repeated(mut attempt: impl FnMut() -> Answer) -> Answer {
+    let mut answer = attempt();
+    for _ in 1..ATTEMPTS_MAX {
+        if answer.is_ok() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        answer = attempt();
+    }
+    answer
 }
 
 fn bounded(snp: SnpEvidence) -> Answer {
@@ -241,6 +258,26 @@ mod tests {
             sizes.send(given).unwrap();
             assert_eq!(patient.report(DATA).unwrap_err().to_string(), what);
         }
+    }
+
+    #[test]
+    fn a_source_that_fails_is_asked_again_but_not_for_ever() {
+        let attempts_until = |succeeds_at: u32| {
+            let mut made = 0;
+            let answer = repeated(|| {
+                made += 1;
+                match made == succeeds_at {
+                    true => Ok(SnpEvidence {
+                        report: Blob(vec![1]),
+                        certificates: Blob(vec![]),
+                    }),
+                    false => Err(SourceError::Busy),
+                }
+            });
+            (made, answer.is_ok())
+        };
+        let expected = [(1, true), (2, true), (3, true), (3, false)];
+        assert_eq!([1, 2, 3, 9].map(attempts_until), expected);
     }
 
     #[test]
