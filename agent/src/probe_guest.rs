@@ -6,7 +6,7 @@
 
 use crate::node::StartError;
 use crate::sources::guest_device::GuestDeviceSource;
-use crate::sources::report::ReportSource;
+use crate::sources::report::{ReportSource, SourceError};
 use assay_protocol::config::{GUEST_DEVICE, PROBE_GUEST_PORT};
 use assay_protocol::limits::{PROBE_GUEST_REPLY_BYTES_MAX, PROBE_GUEST_REQUEST_BYTES_MAX};
 use assay_protocol::wire::{ProbeGuestReply, ProbeGuestRequest, Refusal, RefusalCode};
@@ -30,9 +30,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub fn run() -> Result<std::convert::Infallible, StartError> {
     let device = Path::new(GUEST_DEVICE);
     if std::process::id() == 1 && !device.exists() {
-        devices().map_err(|source| StartError::Output {
-            path: "/dev".into(),
-            source,
+        devices().map_err(|source| {
+            let path = "/dev".into();
+            StartError::Snp(SourceError::File { path, source })
         })?;
     }
     let mut source = GuestDeviceSource::open(device).map_err(StartError::Snp)?;
@@ -100,7 +100,6 @@ pub fn answer(
 mod tests {
     use super::*;
     use crate::sources::probe_guest::{ProbeGuestSource, ask};
-    use crate::sources::report::SourceError;
     use assay_protocol::evidence::SnpEvidence;
     use assay_protocol::ids::ReportData;
     use assay_protocol::item::Blob;

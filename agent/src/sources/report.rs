@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The privilege level reports are asked for: the guest's most privileged one.
 pub const VMPL: u32 = 0;
 
-/// Attempts at one report, as long as somebody waits: evidence without one costs the tier of an epoch.
+/// Attempts at one report, in the first half of the time there is: evidence without one costs the tier of an epoch.
 const ATTEMPTS_MAX: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -115,7 +115,7 @@ impl Patient {
         let working = Arc::clone(&busy);
         std::thread::Builder::new()
             .name("snp".into())
-            .spawn(move || serve(source, &queue, &working))?;
+            .spawn(move || serve(source, &queue, &working, deadline))?;
         Ok(Self {
             requests,
             busy,
@@ -147,20 +147,23 @@ fn serve(
     mut source: Box<dyn ReportSource>,
     queue: &Receiver<(ReportData, SyncSender<Answer>)>,
     busy: &AtomicBool,
+    deadline: Duration,
 ) {
     while let Ok((report_data, reply)) = queue.recv() {
-        let answer = repeated(|| source.report(&report_data)).and_then(bounded);
+        let answer = repeated(deadline / 2, || source.report(&report_data)).and_then(bounded);
         // Before the answer: whoever has it may ask again at once.
         busy.store(false, Ordering::Release);
         let _ = reply.send(answer);
     }
 }
 
-/// A guest may just start again, a hypervisor be busy.
-fn repeated(mut attempt: impl FnMut() -> Answer) -> Answer {
+/// A guest may just start again, a hypervisor be busy. Begins no attempt after `within`, so that whoever waits learns why
+/// there is nothing.
+fn repeated(within: Duration, mut attempt: impl FnMut() -> Answer) -> Answer {
+    let begun = Instant::now();
     let mut answer = attempt();
     for _ in 1..ATTEMPTS_MAX {
-        if answer.is_ok() {
+        if answer.is_ok() || begun.elapsed() >= within {
             break;
         }
         std::thread::sleep(PAUSE);
@@ -262,9 +265,9 @@ mod tests {
 
     #[test]
     fn a_source_that_fails_is_asked_again_but_not_for_ever() {
-        let attempts_until = |succeeds_at: u32| {
+        let attempts = |within: Duration, succeeds_at: u32| {
             let mut made = 0;
-            let answer = repeated(|| {
+            let answer = repeated(within, || {
                 made += 1;
                 match made == succeeds_at {
                     true => Ok(SnpEvidence {
@@ -277,7 +280,8 @@ mod tests {
             (made, answer.is_ok())
         };
         let expected = [(1, true), (2, true), (3, true), (3, false)];
-        assert_eq!([1, 2, 3, 9].map(attempts_until), expected);
+        assert_eq!([1, 2, 3, 9].map(|at| attempts(LONG, at)), expected);
+        assert_eq!(attempts(Duration::ZERO, 2), (1, false));
     }
 
     #[test]
