@@ -121,6 +121,7 @@ impl Trial {
                 deadline_ms: 30_000,
             },
             ima: None,
+            snp: None,
             machine: Some(MachineSection {
                 address: "10.0.2.15/24".into(),
                 gateway: Some("10.0.2.2".into()),
