@@ -19,6 +19,8 @@ const FIRMWARE: &str = "/usr/share/OVMF";
 const POLL: Duration = Duration::from_millis(100);
 /// From power to the agent's first line, on a machine that has much else to do.
 pub const BOOT_WAIT: Duration = Duration::from_secs(240);
+/// What the image says when it does not go on.
+const STOPPED: &str = "assay-init: stopped";
 /// The agent's port inside.
 const AGENT_PORT: u16 = 7143;
 
@@ -102,7 +104,7 @@ impl Machine {
             if let Some(line) = found.nth(count.saturating_sub(1)) {
                 return Ok(line.to_owned());
             }
-            let ended = self.qemu.has_ended()?;
+            let ended = self.qemu.has_ended()? || console.contains(STOPPED);
             if ended || Instant::now() > deadline {
                 let from = console.len().saturating_sub(3000);
                 let end = console.get(from..).unwrap_or(&console);
@@ -120,8 +122,11 @@ impl Machine {
         lines.next().context("no greeting of the monitor")??;
         for command in ["qmp_capabilities", "system_reset"] {
             writeln!(monitor, "{{\"execute\":\"{command}\"}}")?;
-            let answer = lines.next().context("no answer of the monitor")??;
-            ensure!(answer.contains("return"), "{command}: {answer}");
+            let mut answers = lines.by_ref().map_while(Result::ok);
+            // Events come between.
+            let answer = answers.find(|line| !line.contains("\"event\""));
+            let answer = answer.context("no answer of the monitor")?;
+            ensure!(answer.contains("\"return\""), "{command}: {answer}");
         }
         Ok(())
     }
