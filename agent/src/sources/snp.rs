@@ -12,7 +12,17 @@ use assay_snp_device::GUEST_REQUESTS;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything the `[snp]` section names, open.
+/// Everything the `[snp]` section names, open, and nothing running: what is done as root. Threads come later, so that
+/// they are confined like the rest.
+#[derive(Debug)]
+pub struct Opened {
+    source: Box<dyn ReportSource>,
+    deadline: Duration,
+    chip_ids: Option<Vec<ChipId>>,
+    table: Vec<u8>,
+}
+
+/// The same at work.
 #[derive(Debug)]
 pub struct Snp {
     reports: Patient,
@@ -21,7 +31,7 @@ pub struct Snp {
     table: Vec<u8>,
 }
 
-impl Snp {
+impl Opened {
     /// Opens devices and entries, and reads chip ids and certificates, once: all that needs root.
     pub fn open(section: &SnpSection) -> Result<Self, SourceError> {
         let deadline = Duration::from_millis(section.deadline_ms);
@@ -30,13 +40,29 @@ impl Snp {
             None => certificates::empty_table(),
         };
         let chip_ids = section.host.as_deref().map(chips::read).transpose()?;
-        let source = source(&section.source, deadline)?;
-        let reports = Patient::start(source, deadline).map_err(SourceError::Thread)?;
         Ok(Self {
-            reports,
+            source: source(&section.source, deadline)?,
+            deadline,
             chip_ids,
             table,
         })
+    }
+
+    /// Starts the source's thread.
+    pub fn start(self) -> Result<Snp, SourceError> {
+        let reports = Patient::start(self.source, self.deadline);
+        Ok(Snp {
+            reports: reports.map_err(SourceError::Thread)?,
+            chip_ids: self.chip_ids,
+            table: self.table,
+        })
+    }
+}
+
+impl Snp {
+    /// Opens and starts at once.
+    pub fn open(section: &SnpSection) -> Result<Self, SourceError> {
+        Opened::open(section)?.start()
     }
 
     /// A report that carries `report_data`, with the certificates that came with it or the configured ones.

@@ -88,6 +88,7 @@ impl Trial {
             tpm,
             secure_boot,
             disk_options: String::new(),
+            network_boot: None,
         };
         copy(&image.dir.join("assay.img"), &parts.disk)?;
         let trial = Self { bench, parts, dir };
@@ -174,6 +175,11 @@ impl Trial {
             .args(["-o", "-i", &self.esp()])
             .arg(&file)
             .arg(format!("::/{path}")))
+    }
+
+    /// Removes a file of the EFI system partition.
+    pub fn remove(&self, path: &str) -> Result<()> {
+        run(Command::new("mdel").args(["-i", &self.esp(), &format!("::/{path}")]))
     }
 
     /// Makes a folder of the EFI system partition.

@@ -1,7 +1,7 @@
 //! The flashable image on a machine with firmware, Secure Boot and a TPM, before a real HyperNode: an honest machine,
 //! and what its owner could do to it without a screwdriver.
 
-use assay_bench::machine::{Machine, SecureBoot};
+use assay_bench::machine::{Machine, NETWORK_IMAGE, SecureBoot};
 use assay_bench::network::outcome_of;
 use assay_bench::table::Row;
 use assay_bench::trial::{PROVIDER, Trial, boot, run, serves_again};
@@ -140,6 +140,24 @@ async fn a_class_that_asks_for_secure_boot_gets_it() {
         "fail: secure-boot",
     )
     .fails("secure-boot", &seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn booted_over_the_network_it_is_the_same_image() {
+    let mut trial = Trial::new(SecureBoot::Off, "").unwrap();
+    let served = trial.path("served");
+    fs::create_dir(&served).unwrap();
+    fs::write(served.join(NETWORK_IMAGE), trial.get(KERNEL).unwrap()).unwrap();
+    trial.remove(KERNEL).unwrap();
+    trial.parts.network_boot = Some(served);
+    let (machine, node) = trial.boot().unwrap();
+    let seen = trial.judged(node, &machine.endpoint).await.unwrap();
+    honest(
+        "honest-network-boot",
+        "published image from a boot server, no loader on the disk",
+        "pass, tier 2",
+    )
+    .passes(2, &seen);
 }
 
 #[test]
