@@ -171,7 +171,7 @@ impl Node {
         attached: &Attached,
         snp: Option<&SnpEvidence>,
     ) -> Result<(Claims, Quote), EvidenceError> {
-        let clock = retried(|| self.tpm.clock())?;
+        let clock = retried(|| self.read_clock())?;
         let claims = self.claims(requests, clock, attached, snp)?;
         let qualifying = qualifying_data(&claims_bytes(&claims));
         let quote = retried(|| self.tpm.quote(qualifying))?;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chase;
+pub mod confine;
 pub mod conversation;
 pub mod counters;
 pub mod doctor;
@@ -18,4 +19,5 @@ pub mod region;
 pub mod server;
 pub mod session;
 pub mod sources;
+pub mod status;
 pub mod tpm;

@@ -1,12 +1,13 @@
 //! The ScalerNode as the agent holds it: configuration, TPM, session and regions.
 
+use crate::confine::ConfineError;
 use crate::counters;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
 use crate::sources::Sources;
 use crate::sources::report::SourceError;
-use crate::sources::snp::Snp;
-use crate::tpm::{Tpm, TpmConfig, TpmError};
+use crate::sources::snp::{self, Snp};
+use crate::tpm::{Clock, Tpm, TpmConfig, TpmError};
 use assay_protocol::answers::Counter;
 use assay_protocol::config::{AgentConfig, ConfigError};
 use assay_protocol::hash::sha256;
@@ -77,6 +78,9 @@ pub enum StartError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// What serving does not need cannot be given up.
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     /// No session key.
     #[error(transparent)]
     Session(#[from] IdentityError),
@@ -104,6 +108,7 @@ impl StartError {
             Self::Tpm(_) | Self::EkType | Self::Evidence(_) => 3,
             Self::Listen { .. } => 4,
             Self::Regions(_) | Self::State { .. } | Self::Output { .. } => 5,
+            Self::Confine(error) => error.exit_code(),
             Self::Session(_) | Self::Serve(_) => 1,
         }
     }
@@ -129,6 +134,7 @@ impl StartError {
             Self::Tpm(error) => error.hint().into(),
             Self::Regions(error) => error.hint().into(),
             Self::State { .. } => "check state_dir, its permissions and free space".into(),
+            Self::Confine(error) => error.hint().into(),
             Self::EkType => "only TPMs with an RSA-2048 endorsement key have a node id".into(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => {
@@ -161,14 +167,15 @@ pub struct Node {
     pub snp: Option<Snp>,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
+    clock: Mutex<Option<Clock>>,
 }
 
 impl Node {
-    /// Opens everything `config` names.
-    pub fn open(config: AgentConfig) -> Result<Self, StartError> {
-        let sources = Sources::of(&config);
+    /// Opens everything `config` names, except the `inputs`, which only root can open.
+    pub fn open(config: AgentConfig, inputs: Inputs) -> Result<Self, StartError> {
+        let sources = inputs.logs;
         sources.read().map_err(StartError::Source)?;
-        let snp = config.snp.as_ref().map(Snp::open).transpose();
+        let snp = inputs.snp.map(snp::Opened::start).transpose();
         let snp = snp.map_err(StartError::Snp)?;
         let tpm = open_tpm(&config)?;
         let id = node_id(&tpm.identity().ek_public).ok_or(StartError::EkType)?;
@@ -187,6 +194,7 @@ impl Node {
             snp,
             region_reads: AtomicU64::new(0),
             attested: Mutex::default(),
+            clock: Mutex::default(),
         })
     }
 
@@ -206,6 +214,18 @@ impl Node {
             self.regions.dir(),
             self.region_reads.load(Ordering::Relaxed),
         )
+    }
+
+    /// Asks the TPM for its clock, which its owner sees in the status.
+    pub fn read_clock(&self) -> Result<Clock, TpmError> {
+        let clock = self.tpm.clock()?;
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock);
+        Ok(clock)
+    }
+
+    /// The TPM's clock when it was last asked.
+    pub fn last_clock(&self) -> Option<Clock> {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts reads of regions done.
@@ -249,6 +269,24 @@ pub fn read_config_bytes(path: &Path) -> Result<Vec<u8>, StartError> {
     let capped = (AGENT_CONFIG_BYTES_MAX as u64).saturating_add(1);
     file.take(capped).read_to_end(&mut bytes).map_err(io)?;
     Ok(bytes)
+}
+
+/// What only root can open.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The logs that go with every quote.
+    pub logs: Sources,
+    /// Who makes SEV-SNP reports.
+    pub snp: Option<snp::Opened>,
+}
+
+/// Opens the logs that go with every quote, and what `[snp]` names.
+pub fn open_sources(config: &AgentConfig) -> Result<Inputs, StartError> {
+    let snp = config.snp.as_ref().map(snp::Opened::open).transpose();
+    Ok(Inputs {
+        logs: Sources::open(config).map_err(StartError::Source)?,
+        snp: snp.map_err(StartError::Snp)?,
+    })
 }
 
 /// Opens the TPM `config` names; its AK blob is in the state directory.

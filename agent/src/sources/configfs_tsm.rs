@@ -17,9 +17,7 @@ use std::time::Duration;
 
 /// The agent's own entry in the folder of reports.
 pub const ENTRY: &str = "assay-agent";
-/// Attributes that each report reads, and the one it writes.
-pub const READ: [&str; 3] = ["generation", "outblob", "auxblob"];
-/// See [`READ`]; the kernel makes it root's.
+/// The attribute that each report writes; the kernel makes it root's.
 pub const WRITTEN: &str = "inblob";
 /// What the kernel calls SEV-SNP's driver.
 const PROVIDER: &str = "sev_guest";

@@ -88,10 +88,11 @@ impl Snp {
 /// What a report takes once everything is open: for whoever gives the rest up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Files that are opened anew each time, to be read.
-    pub read: Vec<PathBuf>,
-    /// The same, to be written: root's, until they are given to the user that the agent becomes.
-    pub write: Vec<PathBuf>,
+    /// A folder whose files are opened anew each time, to be read and written. The kernel makes new inodes for them, so
+    /// that it is the folder that has to stay reachable.
+    pub folder: Option<PathBuf>,
+    /// The one of them that is written: root's, until it is given to the user that the agent becomes.
+    pub written: Option<PathBuf>,
     /// Requests on a device that is open: second argument of `ioctl`.
     pub requests: Vec<u64>,
     /// Whether a vsock stream is connected each time.
@@ -107,10 +108,8 @@ impl Needs {
                 ..Self::default()
             },
             SnpSource::ConfigfsTsm { path } => Self {
-                read: configfs_tsm::READ
-                    .map(|name| path.join(ENTRY).join(name))
-                    .into(),
-                write: vec![path.join(ENTRY).join(configfs_tsm::WRITTEN)],
+                folder: Some(path.join(ENTRY)),
+                written: Some(path.join(ENTRY).join(configfs_tsm::WRITTEN)),
                 ..Self::default()
             },
             SnpSource::ProbeGuest { .. } => Self {
@@ -164,13 +163,16 @@ mod tests {
         assert_eq!(given.report, Blob(vec![5; 64]));
         // The host gave no certificates.
         assert_eq!(given.certificates, Blob(certificates::empty_table()));
+        // What is left there was enough, and all of it is in the folder that is said to be needed.
         let needs = Needs::of(&source);
-        let mut named: Vec<PathBuf> = [needs.read, needs.write].concat();
-        named.sort();
-        let entry = std::fs::read_dir(dir.path().join(ENTRY)).unwrap();
-        let mut there: Vec<PathBuf> = entry.map(|file| file.unwrap().path()).collect();
+        let folder = needs.folder.unwrap();
+        let mut there: Vec<String> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
         there.sort();
-        assert_eq!(named, there);
+        assert_eq!(there, ["auxblob", "generation", "inblob", "outblob"]);
+        assert_eq!(needs.written, Some(folder.join("inblob")));
     }
 
     #[test]

@@ -144,12 +144,13 @@ impl Kernel {
     }
 }
 
-fn pipe(path: &Path) -> Result<()> {
-    Ok(mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?)
+/// What is read, everybody may read.
+fn readable(path: &Path) -> Result<()> {
+    Ok(mkfifo(path, Mode::from_bits_truncate(0o644))?)
 }
 
 fn writable(path: &Path) -> Result<File> {
-    pipe(path)?;
+    mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
     let mut options = File::options();
     options.read(true).write(true);
     options.custom_flags(nix::libc::O_NONBLOCK);
@@ -164,11 +165,11 @@ fn serve(
     answer: fn(&mut Kernel) -> Vec<u8>,
 ) -> Result<()> {
     let (path, next) = (entry.join(name), entry.join(format!(".{name}")));
-    pipe(&path)?;
+    readable(&path)?;
     let one = move || -> Result<()> {
         // Waits for a reader.
         let mut opened = File::options().write(true).open(&path)?;
-        pipe(&next)?;
+        readable(&next)?;
         std::fs::rename(&next, &path)?;
         let bytes = answer(&mut lock(&kernel));
         // A reader that has enough closes.

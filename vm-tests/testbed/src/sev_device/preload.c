@@ -31,29 +31,32 @@ static int whole(int fd, void *bytes, size_t length) {
 	return 0;
 }
 
-/* Response and certificate table for a request; the table is the caller's to free. */
-static int firmware(const struct snp_report_req *request, struct snp_report_resp *response, char **table,
-		    uint32_t *table_length) {
+static int firmware_fd = -1;
+
+/* Connected when the program is loaded: by the time it asks, it may have given sockets up. A kernel needs none. */
+__attribute__((constructor)) static void connect_firmware(void) {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *path = getenv("ASSAY_SEV_FIRMWARE");
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int failed = -1;
 
 	if (!path || strlen(path) >= sizeof(address.sun_path) || fd < 0)
-		goto out;
+		return;
 	strcpy(address.sun_path, path);
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
-	    write(fd, request, sizeof(*request)) != (ssize_t)sizeof(*request) ||
-	    whole(fd, response, sizeof(*response)) || whole(fd, table_length, sizeof(*table_length)) ||
-	    *table_length > TABLE_ROOM)
-		goto out;
-	*table = calloc(1, TABLE_ROOM);
-	if (*table && !whole(fd, *table, *table_length))
-		failed = 0;
-out:
-	if (fd >= 0)
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		close(fd);
-	return failed;
+	else
+		firmware_fd = fd;
+}
+
+/* Response and certificate table for a request; the table is the caller's to free. One request at a time. */
+static int firmware(const struct snp_report_req *request, struct snp_report_resp *response, char **table,
+		    uint32_t *table_length) {
+	if (write(firmware_fd, request, sizeof(*request)) != (ssize_t)sizeof(*request) ||
+	    whole(firmware_fd, response, sizeof(*response)) ||
+	    whole(firmware_fd, table_length, sizeof(*table_length)) || *table_length > TABLE_ROOM)
+		return -1;
+	*table = calloc(1, TABLE_ROOM);
+	return *table && !whole(firmware_fd, *table, *table_length) ? 0 : -1;
 }
 
 static int guest(unsigned long request, struct snp_guest_request_ioctl *call) {

@@ -41,8 +41,9 @@ impl SevDevices {
             .name("firmware".into())
             .spawn(move || {
                 for stream in listener.incoming().map_while(Result::ok) {
-                    // A program that breaks off gets nothing.
-                    let _ = answer(stream, &firmware);
+                    let firmware = Arc::clone(&firmware);
+                    // Ends with the program.
+                    std::thread::spawn(move || serve(stream, &firmware));
                 }
             })?;
         Ok(devices)
@@ -86,12 +87,14 @@ fn build(dir: &Path, library: &Path) -> Result<()> {
     }
 }
 
-/// Request in; response, length of the table and table out.
-fn answer(mut stream: UnixStream, firmware: &RwLock<Firmware>) -> Result<()> {
-    let mut request = [0; REQUEST_BYTES];
-    stream.read_exact(&mut request)?;
-    let firmware = firmware.read().unwrap_or_else(PoisonError::into_inner);
-    stream.write_all(&firmware.respond(&request))?;
-    stream.write_all(&u32::try_from(firmware.table.len())?.to_le_bytes())?;
-    Ok(stream.write_all(&firmware.table)?)
+/// Request in; response, length of the table and table out; again and again.
+fn serve(mut stream: UnixStream, firmware: &RwLock<Firmware>) -> Result<()> {
+    loop {
+        let mut request = [0; REQUEST_BYTES];
+        stream.read_exact(&mut request)?;
+        let firmware = firmware.read().unwrap_or_else(PoisonError::into_inner);
+        stream.write_all(&firmware.respond(&request))?;
+        stream.write_all(&u32::try_from(firmware.table.len())?.to_le_bytes())?;
+        stream.write_all(&firmware.table)?;
+    }
 }
