@@ -76,11 +76,16 @@ pub struct Trial {
 impl Trial {
     /// A new machine with the image on its disk, under the image's class with `rules` besides.
     pub fn new(secure_boot: SecureBoot, rules: &str) -> Result<Self> {
+        Self::timed(secure_boot, rules, TIMES)
+    }
+
+    /// The same with slots of another length.
+    pub fn timed(secure_boot: SecureBoot, rules: &str, times: Times) -> Result<Self> {
         let image = Image::built()?;
         let dir = tempfile::tempdir()?;
         let ca = TestCa::create(&dir.path().join("ca"))?;
         let class = format!("{}\n{rules}", image.class()?);
-        let bench = Bench::with_class(TIMES, &vendors(&ca), &class);
+        let bench = Bench::with_class(times, &vendors(&ca), &class);
         let tpm = dir.path().join("tpm");
         Swtpm::manufacture(&tpm, &ca, "machine")?;
         let parts = Parts {

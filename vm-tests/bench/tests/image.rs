@@ -2,7 +2,7 @@
 //! and what its owner could do to it without a screwdriver.
 
 use assay_bench::machine::{Machine, NETWORK_IMAGE, SecureBoot};
-use assay_bench::network::outcome_of;
+use assay_bench::network::{CALM, outcome_of};
 use assay_bench::table::Row;
 use assay_bench::trial::{PROVIDER, Trial, boot, run, serves_again};
 use assay_hypernode::challenge::{Asking, chase, fill, probe};
@@ -81,7 +81,7 @@ async fn the_image_reaches_tier_2_and_a_reboot_is_explained() {
 async fn the_image_answers_every_challenge_and_a_slow_disk_is_seen() {
     let mut rates = Vec::new();
     for options in ["", "throttling.iops-total=40"] {
-        let mut trial = Trial::new(SecureBoot::Off, "").unwrap();
+        let mut trial = Trial::timed(SecureBoot::Off, "", CALM).unwrap();
         trial.parts.disk_options = options.to_owned();
         let (machine, node) = trial.boot().unwrap();
         let judge = trial.judge();
