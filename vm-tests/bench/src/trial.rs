@@ -93,6 +93,7 @@ impl Trial {
             tpm,
             secure_boot,
             disk_options: String::new(),
+            network_delay_ms: 0,
             network_boot: None,
         };
         copy(&image.dir.join("assay.img"), &parts.disk)?;
@@ -214,6 +215,17 @@ impl Trial {
             sectors("start").context("no start")?,
             sectors("size").context("no size")?,
         ))
+    }
+
+    /// Makes the state partition this small.
+    pub fn shrink_state(&self, sectors: u32) -> Result<()> {
+        let table = format!("{},{sectors}\n", self.partition(4)?.0 / 512);
+        let file = self.path("table");
+        fs::write(&file, table)?;
+        run(Command::new("sfdisk")
+            .args(["--quiet", "--no-reread", "-N", "4"])
+            .arg(&self.parts.disk)
+            .stdin(File::open(&file)?))
     }
 
     /// Inverts one byte of the disk.
