@@ -61,6 +61,7 @@ export ASSAY_FOREIGN_PYTHON=$venv/bin/python
 rm -rf target/attacks
 stage 'tests'               tests
 tools/attacks.sh | sed 's/^/    /'
+stage 'SEV-SNP devices'     tools/test-sev-devices.sh
 if tool mutants 27.1.0 >"$logs/tool-cargo-mutants.log" 2>&1; then
   stage 'mutants'           mutants
   grep -E '^(caught|timeout|unviable|missed|NOT ALL)|mutant' "$logs/mutants.log" | sed 's/^/    /'

@@ -5,6 +5,7 @@
 
 mod class;
 mod host;
+mod snp;
 
 use crate::evidence::EvidenceError;
 use crate::node::{StartError, node_id, open_tpm, read_config};
@@ -113,6 +114,7 @@ pub fn examine(config: &Path, class: Option<&ValidClass>) -> Vec<Finding> {
         state(&config),
         listen(&config),
     ]);
+    findings.extend(snp::examine(config.snp.as_ref()));
     findings.extend(
         class
             .into_iter()

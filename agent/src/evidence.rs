@@ -5,10 +5,11 @@ use crate::node::{Node, now};
 use crate::sources::Attached;
 use crate::tpm::{Clock, Quote, TpmError};
 use assay_protocol::evidence::{
-    Claims, ImaClaim, TpmClock, VendorEvidence, claims_bytes, qualifying_data, seal,
+    Claims, ImaClaim, SnpEvidence, TpmClock, VendorEvidence, claims_bytes, nonce_batch,
+    qualifying_data, seal, snp_report_data,
 };
 use assay_protocol::hash::digest;
-use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, Nonce};
+use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, Nonce, ReportData};
 use assay_protocol::item::Blob;
 use assay_protocol::limits::NONCE_BATCH_MAX;
 use std::collections::VecDeque;
@@ -65,13 +66,13 @@ impl Attestor {
     /// Starts the thread. A TPM call may take `deadline`; one failed call is retried.
     pub fn start(node: Arc<Node>, deadline: Duration) -> std::io::Result<Self> {
         let (requests, queue) = sync_channel(WAITING_MAX);
+        let patience = deadline
+            .saturating_mul(4)
+            .saturating_add(node.snp_deadline());
         std::thread::Builder::new()
             .name("attest".into())
             .spawn(move || serve(&node, &queue))?;
-        Ok(Self {
-            requests,
-            patience: deadline.saturating_mul(4),
-        })
+        Ok(Self { requests, patience })
     }
 
     /// Evidence with `request`'s nonce; waits for the TPM.
@@ -134,28 +135,44 @@ impl Node {
         self.evidence(&[request])
     }
 
-    /// Claims, then the quote over them, sealed by the session key.
+    /// The SEV-SNP report, claims, then the quote over them, sealed by the session key.
     fn evidence(&self, requests: &[Request]) -> Answer {
+        // Once a batch: however often the claims are quoted anew, batch, session key and AK stay what they are.
+        let snp = self.snp_report(requests);
         let (claims, attached, quote) = settled(|| {
             let attached = self.sources.read()?;
-            let (claims, quote) = self.quoted(requests, &attached)?;
+            let (claims, quote) = self.quoted(requests, &attached, snp.as_ref())?;
             // The host may have slept between the two readings of the clock, and claims of before would contradict the
             // quote; or a program was started, and the quote is of more than the list.
             let settled =
                 same_boot(&claims.clock, &quote.clock) && self.sources.are_unchanged(&attached)?;
             Ok((settled, (claims, attached, quote)))
         })?;
-        let vendor = self.vendor(quote, attached);
+        let vendor = self.vendor(quote, attached, snp);
         Ok(seal(claims, &vendor, self.session.identity()).into())
+    }
+
+    /// A report for this batch. Without one evidence goes all the same: that costs the tier, while no evidence would
+    /// leave the session unbound, and the node would count as silent.
+    fn snp_report(&self, requests: &[Request]) -> Option<SnpEvidence> {
+        let source = self.snp.as_ref()?;
+        let batch = nonce_batch(&nonces(requests));
+        let ak_name = self.tpm.identity().ak_name;
+        let data = snp_report_data(&batch, &self.session.id(), &ak_name);
+        let report = source.report(ReportData(data));
+        report
+            .inspect_err(|error| eprintln!("assay-agent: evidence without SEV-SNP: {error}"))
+            .ok()
     }
 
     fn quoted(
         &self,
         requests: &[Request],
         attached: &Attached,
+        snp: Option<&SnpEvidence>,
     ) -> Result<(Claims, Quote), EvidenceError> {
         let clock = retried(|| self.read_clock())?;
-        let claims = self.claims(requests, clock, attached)?;
+        let claims = self.claims(requests, clock, attached, snp)?;
         let qualifying = qualifying_data(&claims_bytes(&claims));
         let quote = retried(|| self.tpm.quote(qualifying))?;
         Ok((claims, quote))
@@ -166,13 +183,11 @@ impl Node {
         requests: &[Request],
         clock: Clock,
         attached: &Attached,
+        snp: Option<&SnpEvidence>,
     ) -> Result<Claims, EvidenceError> {
         let freshness = requests.first().ok_or(EvidenceError::Busy)?.freshness;
         Ok(Claims {
-            nonces: requests
-                .iter()
-                .map(|request| (request.hypernode, request.nonce))
-                .collect(),
+            nonces: nonces(requests),
             node: self.id,
             uptime_s: counters::uptime_s(),
             software: (
@@ -188,17 +203,20 @@ impl Node {
             owner: (self.config.network, self.config.provider),
             event_log: digest(&[&attached.event_log]),
             at: now(),
-            snp_report: None,
+            snp_report: snp.map(|snp| digest(&[&snp.report.0])),
             ima: attached.ima.as_ref().map(|(list, count)| ImaClaim {
                 digest: digest(&[list]),
                 first: 0,
                 count: *count,
             }),
-            chip_ids: None,
+            chip_ids: self
+                .snp
+                .as_ref()
+                .and_then(|snp| snp.chip_ids().map(<[_]>::to_vec)),
         })
     }
 
-    fn vendor(&self, quote: Quote, attached: Attached) -> VendorEvidence {
+    fn vendor(&self, quote: Quote, attached: Attached, snp: Option<SnpEvidence>) -> VendorEvidence {
         VendorEvidence {
             attest: Blob(quote.attest),
             signature: Blob(quote.signature),
@@ -210,9 +228,14 @@ impl Node {
                 .collect(),
             event_log: Blob(attached.event_log),
             ima_log: attached.ima.map(|(list, _)| Blob(list)),
-            snp: None,
+            snp,
         }
     }
+}
+
+fn nonces(requests: &[Request]) -> Vec<(HyperNodeId, Nonce)> {
+    let one = |request: &Request| (request.hypernode, request.nonce);
+    requests.iter().map(one).collect()
 }
 
 /// Makes something until it says that it is of one moment; after [`ATTEMPTS_MAX`] the last one has to do: the verifier

@@ -14,6 +14,7 @@ pub mod durable;
 pub mod evidence;
 pub mod measure;
 pub mod node;
+pub mod probe_guest;
 pub mod region;
 pub mod server;
 pub mod session;

@@ -7,7 +7,7 @@ use assay_agent::evidence::Request;
 use assay_agent::node::{Node, StartError, node_id, open_sources, open_tpm, read_config};
 use assay_agent::server::{self, Server};
 use assay_agent::tpm::Extended;
-use assay_agent::{confine, doctor, durable, measure, status};
+use assay_agent::{confine, doctor, durable, measure, probe_guest, status};
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
@@ -92,6 +92,8 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Be the only program of a confidential guest: give its host SEV-SNP reports over vsock
+    ProbeGuest,
 }
 
 /// What libraries are told by the environment. They listen to nothing else, and changing it in a running process is
@@ -144,6 +146,7 @@ fn main() -> ExitCode {
             hypernode,
             out,
         } => attest(config, (hypernode, nonce), &out),
+        Command::ProbeGuest => probe_guest::run().map(|never| match never {}),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,8 @@ use crate::counters;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
 use crate::sources::Sources;
+use crate::sources::report::SourceError;
+use crate::sources::snp::{self, Snp};
 use crate::tpm::{Clock, Tpm, TpmConfig, TpmError};
 use assay_protocol::answers::Counter;
 use assay_protocol::config::{AgentConfig, ConfigError};
@@ -48,6 +50,9 @@ pub enum StartError {
     /// A log that goes with every quote cannot be read.
     #[error(transparent)]
     Source(crate::evidence::EvidenceError),
+    /// What `[snp]` names cannot be opened.
+    #[error("[snp] {0}")]
+    Snp(SourceError),
     /// No evidence could be made.
     #[error(transparent)]
     Evidence(crate::evidence::EvidenceError),
@@ -99,7 +104,7 @@ impl StartError {
     /// Exit code of the process: 2 configuration, 3 TPM, 4 network, 5 storage, 1 the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::ConfigFile { .. } | Self::Config { .. } | Self::Source(_) => 2,
+            Self::ConfigFile { .. } | Self::Config { .. } | Self::Source(_) | Self::Snp(_) => 2,
             Self::Tpm(_) | Self::EkType | Self::Evidence(_) => 3,
             Self::Listen { .. } => 4,
             Self::Regions(_) | Self::State { .. } | Self::Output { .. } => 5,
@@ -120,6 +125,9 @@ impl StartError {
             Self::Source(_) => "set tpm.event_log, usually \
                  \"/sys/kernel/security/tpm0/binary_bios_measurements\", and, if there is one, ima.list, \
                  usually \"/sys/kernel/security/ima/binary_runtime_measurements\" (both need root)"
+                .into(),
+            Self::Snp(_) => "see what snp.source and snp.host need (root, the kernel's driver, for configfs-tsm Linux \
+                 6.7), or leave the section out: then evidence reaches tier 2 at most"
                 .into(),
             Self::Evidence(_) => "run `assay-agent enroll --print` to see whether the TPM answers".into(),
             Self::Output { .. } => "name a file in a folder that can be written with --out FILE".into(),
@@ -155,15 +163,20 @@ pub struct Node {
     pub regions: RegionStore,
     /// What goes with a quote.
     pub sources: Sources,
+    /// Who makes SEV-SNP reports, where there is somebody.
+    pub snp: Option<Snp>,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
     clock: Mutex<Option<Clock>>,
 }
 
 impl Node {
-    /// Opens everything `config` names, except `sources`, which only root can open.
-    pub fn open(config: AgentConfig, sources: Sources) -> Result<Self, StartError> {
+    /// Opens everything `config` names, except the `inputs`, which only root can open.
+    pub fn open(config: AgentConfig, inputs: Inputs) -> Result<Self, StartError> {
+        let sources = inputs.logs;
         sources.read().map_err(StartError::Source)?;
+        let snp = inputs.snp.map(snp::Opened::start).transpose();
+        let snp = snp.map_err(StartError::Snp)?;
         let tpm = open_tpm(&config)?;
         let id = node_id(&tpm.identity().ek_public).ok_or(StartError::EkType)?;
         let blocks = u64::from(config.limits.region_blocks_max);
@@ -178,10 +191,16 @@ impl Node {
             session: Session::generate()?,
             regions,
             sources,
+            snp,
             region_reads: AtomicU64::new(0),
             attested: Mutex::default(),
             clock: Mutex::default(),
         })
+    }
+
+    /// Longest wait for a SEV-SNP report; none where nobody makes any.
+    pub fn snp_deadline(&self) -> Duration {
+        self.snp.as_ref().map_or(Duration::ZERO, Snp::deadline)
     }
 
     /// Longest wait for one TPM call.
@@ -252,9 +271,22 @@ pub fn read_config_bytes(path: &Path) -> Result<Vec<u8>, StartError> {
     Ok(bytes)
 }
 
-/// Opens the logs that go with every quote.
-pub fn open_sources(config: &AgentConfig) -> Result<Sources, StartError> {
-    Sources::open(config).map_err(StartError::Source)
+/// What only root can open.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The logs that go with every quote.
+    pub logs: Sources,
+    /// Who makes SEV-SNP reports.
+    pub snp: Option<snp::Opened>,
+}
+
+/// Opens the logs that go with every quote, and what `[snp]` names.
+pub fn open_sources(config: &AgentConfig) -> Result<Inputs, StartError> {
+    let snp = config.snp.as_ref().map(snp::Opened::open).transpose();
+    Ok(Inputs {
+        logs: Sources::open(config).map_err(StartError::Source)?,
+        snp: snp.map_err(StartError::Snp)?,
+    })
 }
 
 /// Opens the TPM `config` names; its AK blob is in the state directory.

@@ -1,7 +1,18 @@
 //! Where evidence besides the quote comes from. A source gives bytes; what they mean is the verifier's to find out.
 //!
+//! Files are read here. SEV-SNP reports come from one of three sources behind [`report::ReportSource`], and
+//! [`snp::Snp`] is what an agent has of them.
+//!
 //! The kernel shows its logs to root only. They are opened once, at start, and read from their beginning each time: by
 //! then the agent is not root any more.
+
+mod certificates;
+mod chips;
+pub mod configfs_tsm;
+pub mod guest_device;
+pub mod probe_guest;
+pub mod report;
+pub mod snp;
 
 use crate::evidence::EvidenceError;
 use assay_protocol::config::{AgentConfig, ImaSection};

@@ -14,7 +14,9 @@ mod status;
 use assay_protocol::answers::{ChainLink, ChaseAnswer, Countersigned, FillReceipt, ProbeAnswer};
 use assay_protocol::chase::{self, ChasePlan};
 use assay_protocol::cose::{self, Signer as _};
-use assay_protocol::evidence::{self, ImaClaim, SignedEvidence, qualifying_data};
+use assay_protocol::evidence::{
+    self, ImaClaim, SignedEvidence, nonce_batch, qualifying_data, snp_report_data,
+};
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, NodeId, Nonce, RegionKey, UnixMs};
 use assay_protocol::item::Blob;
@@ -22,7 +24,7 @@ use assay_protocol::limits::{AGENT_FRAME_BYTES_MAX, FILL_CHUNK_BYTES_MAX, IMA_LI
 use assay_protocol::region::{BLOCK_BYTES, Keystream, RegionId, region_root};
 use assay_protocol::wire::{AgentReply, AgentRequest, RefusalCode};
 use assay_testbed::ima_list::{ImaEntry, ImaList};
-use assay_testbed::{MeasuredBoot, Swtpm, TestCa, Variant};
+use assay_testbed::{MeasuredBoot, Swtpm, TestCa, TsmEntry, Variant};
 use assay_transport::frames::{self, TransportError};
 use assay_transport::{Identity, tls};
 use rustls::{ClientConnection, StreamOwned};
@@ -833,6 +835,41 @@ fn one_quote_may_serve_several_hypernodes_each_with_its_own_nonce() {
         .for_each(|thread| thread.join().unwrap());
 }
 
+/// The report is of the batch in the claims, whoever is in it, of the session key and of the attestation key.
+#[test]
+fn a_report_binds_the_batch_it_is_sent_with() {
+    let bench = Bench::new();
+    let echo = |data: [u8; 64]| (data.to_vec(), Vec::new());
+    let reports = bench.path("reports");
+    let entry = TsmEntry::start(&reports, "assay-agent", "sev_guest", echo).unwrap();
+    let section = format!("[snp]\nsource = \"configfs-tsm\"\npath = {reports:?}\n");
+    bench.configure("127.0.0.1:0", "state", &section);
+    let agent = bench.start();
+    let clients: Vec<Client> = (0..2).map(|member| bench.connect(&agent, member)).collect();
+    let bound = |evidence: &SignedEvidence| {
+        let (claims, snp) = (evidence.claims(), evidence.vendor().snp.as_ref().unwrap());
+        let batch = nonce_batch(&claims.nonces);
+        let data = snp_report_data(&batch, &claims.session_key, &claims.ak_name);
+        assert_eq!(snp.report.0, data);
+        assert_eq!(claims.snp_report, Some(digest(&[&data])));
+        // The table without an entry, and no host to ask for chips.
+        assert_eq!(snp.certificates.0, [0; 24]);
+        assert_eq!(claims.chip_ids, None);
+    };
+    std::thread::scope(|scope| {
+        for (n, mut client) in clients.into_iter().enumerate() {
+            scope.spawn(move || bound(&client.attest([n as u8; 32])));
+        }
+    });
+    // A source that fails costs the report and nothing else.
+    entry.remake(|_| (Vec::new(), Vec::new()));
+    let mut client = bench.connect(&agent, 0);
+    let evidence = client.attest([9; 32]);
+    assert_eq!(evidence.vendor().snp, None);
+    assert_eq!(evidence.claims().snp_report, None);
+    client.probe([3; 32]);
+}
+
 #[test]
 fn a_full_disk_refuses_the_fill_by_name_and_nothing_else() {
     let bench = Bench::new();
@@ -915,6 +952,24 @@ fn every_failure_to_start_has_its_code_and_a_hint() {
     std::fs::rename(bench.path("gone"), bench.path("log")).unwrap();
     bench.swtpm.kill9();
     expect(&bench, 3, "no TPM at swtpm:");
+    for (section, said) in [
+        (
+            "source = \"guest-device\"\npath = \"/nowhere\"",
+            "[snp] /nowhere: No such",
+        ),
+        (
+            "source = \"guest-device\"\npath = \"/dev/null\"\nhost = \"/dev/null\"",
+            "[snp] /dev/null: SEV_GET_ID2: ENOTTY",
+        ),
+        (
+            "source = \"configfs-tsm\"\npath = \"/nowhere\"",
+            "[snp] /nowhere/assay-agent: No such",
+        ),
+        ("source = \"probe-guest\"", "snp.cid"),
+    ] {
+        bench.configure("127.0.0.1:0", "state", &format!("[snp]\n{section}\n"));
+        expect(&bench, 2, said);
+    }
     std::fs::remove_file(bench.config()).unwrap();
     expect(&bench, 2, "agent.toml: No such file");
     assert_eq!(bench.fail(&["run", "--unknown"]).0, 2);

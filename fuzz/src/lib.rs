@@ -43,6 +43,7 @@ use assay_protocol::report::{Commit, Proposal, Report, Reveal, RootSignature, Vo
 use assay_protocol::trust::{EkType, HexBytes, RootKind, TrustBundle, VendorRoot};
 use assay_protocol::wire::{
     self, AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, PeerReply, PeerRequest,
+    ProbeGuestReply, ProbeGuestRequest,
 };
 use std::sync::LazyLock;
 
@@ -147,6 +148,8 @@ pub fn frames(data: &[u8]) {
     let _ = wire::message::<PeerReply>(data);
     let _ = wire::message::<BoardRequest>(data);
     let _ = wire::message::<BoardReply>(data);
+    let _ = wire::message::<ProbeGuestRequest>(data);
+    let _ = wire::message::<ProbeGuestReply>(data);
 }
 
 /// The agent's measured configuration.

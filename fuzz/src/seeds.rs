@@ -10,11 +10,11 @@ use assay_log::{bundle, tar};
 use assay_protocol::cbor::Value;
 use assay_protocol::chase::ChasePlan;
 use assay_protocol::cose::{self, Signer as _};
-use assay_protocol::ids::{Beacon, Digest, Epoch, Keccak, Nonce, Slot};
+use assay_protocol::ids::{Beacon, Digest, Epoch, Keccak, Nonce, ReportData, Slot};
 use assay_protocol::region::RegionId;
 use assay_protocol::wire::{
-    self, AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, PeerRequest, Refusal,
-    RefusalCode,
+    self, AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, PeerRequest,
+    ProbeGuestReply, ProbeGuestRequest, Refusal, RefusalCode,
 };
 use assay_testbed::Banks;
 use assay_testbed::soft_node::{QUOTED, config};
@@ -67,7 +67,9 @@ fn main() {
     corpus.add("ear", foreign::results());
     corpus.add("frames", frames());
     let limits = config((samples::NETWORK, samples::PROVIDER)) + "[limits]\nidle_ms_max = 5\n";
-    corpus.add("agent_config", [limits.into_bytes()]);
+    let snp = config((samples::NETWORK, samples::PROVIDER))
+        + "[snp]\nsource = \"probe-guest\"\ncid = 3\nhost = \"/h\"\nvcek = \"v\"\nask = \"s\"\nark = \"r\"\n";
+    corpus.add("agent_config", [limits.into_bytes(), snp.into_bytes()]);
     corpus.add(
         "hardware_class",
         [assay_hw_profiles::DEMO_CLASS.as_bytes().to_vec()],
@@ -213,6 +215,19 @@ fn frames() -> Vec<Vec<u8>> {
             1024,
         )),
         payload(wire::frame(&AgentRequest::Chase { nonce, plan }, 1024)),
+        payload(wire::frame(
+            &ProbeGuestRequest::Report {
+                report_data: ReportData([4; 64]),
+            },
+            1024,
+        )),
+        payload(wire::frame(
+            &ProbeGuestReply::Report {
+                report: vec![1; 9],
+                certificates: vec![0; 24],
+            },
+            1024,
+        )),
         payload(wire::frame(
             &AgentReply::Answer { bytes: vec![9; 40] },
             1024,

@@ -1,6 +1,12 @@
 //! The agent's measured configuration: one TOML file whose SHA-256 is in PCR 12 (EV_IPL).
 //! It names the owner; the quote makes that a proven claim (ARCHITECTURE section 5).
 
+mod snp;
+
+pub use snp::{
+    GUEST_DEVICE, PROBE_GUEST_PORT, SnpCertificateFiles, SnpSection, SnpSource, TSM_REPORTS,
+};
+
 use crate::ids::{Address, HyperNodeId, NetworkId};
 use crate::limits::{AGENT_CONFIG_BYTES_MAX, ROSTER_MAX};
 use serde::{Deserialize, Serialize};
@@ -25,6 +31,9 @@ pub struct AgentConfig {
     /// The kernel's measurement list, on a machine that keeps one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ima: Option<ImaSection>,
+    /// Where SEV-SNP reports come from, on a machine that can have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snp: Option<SnpSection>,
     /// Where the flashable image is on its network; elsewhere the system knows that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineSection>,

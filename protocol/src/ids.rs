@@ -141,6 +141,9 @@ bytes_id!(
     /// CHIP_ID of an AMD processor, as SEV-SNP reports and GET_ID give it; all zero when it is masked.
     ChipId, 64);
 bytes_id!(
+    /// What a SEV-SNP report is asked to carry.
+    ReportData, 64);
+bytes_id!(
     /// A Keccak-256 digest (only on the ledger's side).
     Keccak, 32);
 bytes_id!(

@@ -22,6 +22,15 @@ pub const SNP_REPORT_BYTES_MAX: usize = 4 * 1024;
 pub const SNP_CERTIFICATES_BYTES_MAX: usize = 32 * 1024;
 /// Most processors whose chip ids a host may name.
 pub const CHIP_IDS_MAX: usize = 8;
+/// Longest certificate of a SEV-SNP chip or its issuers, in bytes.
+pub const SNP_CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
+/// Longest wait for a SEV-SNP report, in milliseconds: a HyperNode waits 20 s for evidence, TPM included.
+pub const SNP_DEADLINE_MS_MAX: u64 = 10_000;
+/// Longest request to a probe guest, in bytes.
+pub const PROBE_GUEST_REQUEST_BYTES_MAX: usize = 128;
+/// Longest reply of a probe guest, in bytes: a report, its table and what frames them.
+pub const PROBE_GUEST_REPLY_BYTES_MAX: usize =
+    SNP_REPORT_BYTES_MAX + SNP_CERTIFICATES_BYTES_MAX + 1024;
 /// Longest agent configuration file, in bytes.
 pub const AGENT_CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// Longest EK certificate, NV padding included, in bytes.

@@ -2,7 +2,7 @@
 //! Nothing here is ever signed or stored.
 
 use crate::chase::{ChasePlan, LaneState};
-use crate::ids::{Beacon, Digest, Epoch, Nonce};
+use crate::ids::{Beacon, Digest, Epoch, Nonce, ReportData};
 use crate::limits::ERROR_TEXT_BYTES_MAX;
 use crate::region::RegionId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -203,6 +203,32 @@ pub enum AgentReply {
         state: LaneState,
     },
     /// Refused, with a reason for people.
+    Refused(Refusal),
+}
+
+/// Agent to its probe guest, over vsock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeGuestRequest {
+    /// A SEV-SNP report that carries these bytes. Answered by [`ProbeGuestReply::Report`].
+    Report {
+        /// The bytes.
+        report_data: ReportData,
+    },
+}
+
+/// Probe guest to agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeGuestReply {
+    /// What the firmware and the host gave.
+    Report {
+        /// ATTESTATION_REPORT.
+        #[serde(with = "octets")]
+        report: Vec<u8>,
+        /// The certificate table; empty when the host gave none.
+        #[serde(with = "octets")]
+        certificates: Vec<u8>,
+    },
+    /// Refused.
     Refused(Refusal),
 }
 

@@ -5,7 +5,7 @@ use super::state::{self, Owner};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, User};
 use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::Path;
 
 /// The user of an agent that root starts.
@@ -111,6 +111,18 @@ impl Account {
             gid: self.gid,
         };
         state::prepare(state_dir, owner, self.by_root)
+    }
+
+    /// Gives the user one file of the kernel's, which nobody else is to write.
+    pub fn take_over(&self, path: &Path) -> Result<(), ConfineError> {
+        if !self.by_root {
+            return Ok(());
+        }
+        let (uid, gid) = (self.uid.as_raw(), self.gid.as_raw());
+        lchown(path, Some(uid), Some(gid)).map_err(|source| ConfineError::State {
+            path: path.into(),
+            source,
+        })
     }
 
     /// Becomes the user, with the TPM's group and no other beside its own. Yields what could not be given up.

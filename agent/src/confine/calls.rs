@@ -117,16 +117,27 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWNS
 /// SOCK_TYPE_MASK of the kernel: the rest of the argument are flags.
 const SOCKET_TYPE: u64 = 0xf;
 
-/// Filters the system calls of all threads, for good. `connects`: the TPM is reached over TCP.
-pub fn filter(connects: bool) -> Result<(), ConfineError> {
-    let programs = programs(connects).map_err(|error| ConfineError::Filter(error.to_string()))?;
+/// What some configurations take beyond that.
+#[derive(Debug, Clone, Default)]
+pub struct Beyond {
+    /// The TPM is reached over TCP.
+    pub tcp: bool,
+    /// A probe guest is reached over vsock.
+    pub vsock: bool,
+    /// Requests of `ioctl` on a device that is open: `/dev/sev-guest`.
+    pub requests: Vec<u64>,
+}
+
+/// Filters the system calls of all threads, for good.
+pub fn filter(beyond: &Beyond) -> Result<(), ConfineError> {
+    let programs = programs(beyond).map_err(|error| ConfineError::Filter(error.to_string()))?;
     // The first one first: the second allows no further filter.
     programs.iter().try_for_each(|program| {
         apply_filter_all_threads(program).map_err(|error| ConfineError::Filter(error.to_string()))
     })
 }
 
-fn programs(connects: bool) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
+fn programs(beyond: &Beyond) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
     let errno = |number: libc::c_int| SeccompAction::Errno(number.unsigned_abs());
     // clone3 takes its flags by reference, where a filter cannot look: glibc then falls back to clone.
@@ -138,7 +149,7 @@ fn programs(connects: bool) -> Result<[BpfProgram; 2], seccompiler::BackendError
         architecture,
     )?;
     let allowed = SeccompFilter::new(
-        rules(connects)?,
+        rules(beyond)?,
         errno(libc::EPERM),
         SeccompAction::Allow,
         architecture,
@@ -148,22 +159,29 @@ fn programs(connects: bool) -> Result<[BpfProgram; 2], seccompiler::BackendError
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-fn rules(connects: bool) -> Result<Rules, seccompiler::BackendError> {
+fn rules(beyond: &Beyond) -> Result<Rules, seccompiler::BackendError> {
     let whatever = [ALLOWED, ALLOWED_HERE, IO_URING].concat();
     let mut rules: Rules = whatever
         .into_iter()
         .map(|call| (call, Vec::new()))
         .collect();
-    rules.extend(conditional()?);
-    if connects {
-        let stream = |family: libc::c_int| {
-            both(
-                argument(0, Is::Eq, flag(family))?,
-                argument(1, Is::MaskedEq(SOCKET_TYPE), flag(libc::SOCK_STREAM))?,
-            )
-        };
-        // TCP to the software TPM, and nothing else.
-        let families = vec![stream(libc::AF_INET)?, stream(libc::AF_INET6)?];
+    rules.extend(conditional(&beyond.requests)?);
+    let stream = |family: libc::c_int| {
+        both(
+            argument(0, Is::Eq, flag(family))?,
+            argument(1, Is::MaskedEq(SOCKET_TYPE), flag(libc::SOCK_STREAM))?,
+        )
+    };
+    let mut families = Vec::new();
+    if beyond.tcp {
+        // The software TPM; Landlock says at which ports.
+        families.extend([stream(libc::AF_INET)?, stream(libc::AF_INET6)?]);
+    }
+    if beyond.vsock {
+        // The probe guest. No rule can say which context id or port: guests of this host are reached, and nobody else.
+        families.push(stream(libc::AF_VSOCK)?);
+    }
+    if !families.is_empty() {
         rules.insert(libc::SYS_socket, families);
         rules.insert(libc::SYS_connect, Vec::new());
     }
@@ -171,9 +189,11 @@ fn rules(connects: bool) -> Result<Rules, seccompiler::BackendError> {
 }
 
 /// Allowed with some arguments only.
-fn conditional() -> Result<Rules, seccompiler::BackendError> {
+fn conditional(requests: &[u64]) -> Result<Rules, seccompiler::BackendError> {
     let no_code = || argument(2, Is::MaskedEq(flag(libc::PROT_EXEC)), 0).and_then(one);
     let own = u64::from(std::process::id());
+    let ioctls = [libc::FIONBIO].into_iter().chain(requests.iter().copied());
+    let ioctls = ioctls.map(|request| argument(1, Is::Eq, request).and_then(one));
     Ok(BTreeMap::from([
         // Memory for data: nothing that could be executed is mapped, and nothing mapped is made executable.
         (libc::SYS_mmap, vec![no_code()?]),
@@ -192,11 +212,8 @@ fn conditional() -> Result<Rules, seccompiler::BackendError> {
             libc::SYS_prctl,
             vec![one(argument(0, Is::Eq, flag(libc::PR_SET_NAME))?)?],
         ),
-        // Blocking or not: how a connection is tried with a deadline. The request is 32 bits wide.
-        (
-            libc::SYS_ioctl,
-            vec![one(argument(1, Is::Eq, libc::FIONBIO)?)?],
-        ),
+        // Blocking or not: how a connection is tried with a deadline; and reports. A request is 32 bits wide.
+        (libc::SYS_ioctl, ioctls.collect::<Result<_, _>>()?),
         // A process that aborts signals itself.
         (libc::SYS_tgkill, vec![one(argument(0, Is::Eq, own)?)?]),
     ]))
@@ -227,18 +244,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_filters_can_be_made_and_sockets_only_for_a_tpm_on_the_network() {
-        for connects in [false, true] {
-            assert!(programs(connects).unwrap().iter().all(|p| !p.is_empty()));
-            let rules = rules(connects).unwrap();
-            assert_eq!(rules.contains_key(&libc::SYS_socket), connects);
-            assert_eq!(rules.contains_key(&libc::SYS_connect), connects);
+    fn both_filters_can_be_made_and_sockets_and_requests_only_for_whom_needs_them() {
+        let requests = vec![0xc020_5302];
+        let beyond = |tcp, vsock| Beyond {
+            tcp,
+            vsock,
+            requests: requests.clone(),
+        };
+        for (tcp, vsock, families) in [
+            (false, false, 0),
+            (true, false, 2),
+            (false, true, 1),
+            (true, true, 3),
+        ] {
+            let beyond = beyond(tcp, vsock);
+            assert!(programs(&beyond).unwrap().iter().all(|p| !p.is_empty()));
+            let rules = rules(&beyond).unwrap();
+            let sockets = rules.get(&libc::SYS_socket).map_or(0, Vec::len);
+            assert_eq!(sockets, families);
+            assert_eq!(rules.contains_key(&libc::SYS_connect), families > 0);
+            assert_eq!(rules[&libc::SYS_ioctl].len(), 2);
         }
+        assert_eq!(
+            rules(&Beyond::default()).unwrap()[&libc::SYS_ioctl].len(),
+            1
+        );
     }
 
     #[test]
     fn what_a_thief_would_want_has_no_rule() {
-        let rules = rules(true).unwrap();
+        let all = Beyond {
+            tcp: true,
+            vsock: true,
+            requests: vec![0xc020_5302],
+        };
+        let rules = rules(&all).unwrap();
         for call in [
             libc::SYS_execve,
             libc::SYS_execveat,

@@ -25,14 +25,15 @@ const SINCE: [(ABI, &str); 5] = [
     (ABI::V6, "signals to other processes"),
 ];
 
-/// Leaves the state directory, the TPM and [`READ_ONLY`]; nothing can be executed, no port opened. `resolver`: also
+/// Leaves the state directory, the files of the kernel's `reports`, the TPM and [`READ_ONLY`]; nothing can be executed, no port opened. `resolver`: also
 /// the system's table of host names. Yields the ABI in force and what this kernel does not restrict.
 pub fn restrict(
     state_dir: &Path,
+    reports: Option<&Path>,
     tpm: Option<&TpmAccess>,
     resolver: bool,
 ) -> Result<(u32, Option<String>), ConfineError> {
-    let status = rules(state_dir, tpm, resolver).map_err(ConfineError::Files)?;
+    let status = rules(state_dir, reports, tpm, resolver).map_err(ConfineError::Files)?;
     let abi = match status.landlock {
         LandlockStatus::Available { effective_abi, .. } => effective_abi.min(NEWEST),
         _ => ABI::Unsupported,
@@ -57,6 +58,7 @@ fn missing(abi: ABI) -> Option<String> {
 
 fn rules(
     state_dir: &Path,
+    reports: Option<&Path>,
     tpm: Option<&TpmAccess>,
     resolver: bool,
 ) -> Result<RestrictionStatus, String> {
@@ -71,6 +73,9 @@ fn rules(
     rules = rules
         .add_rule(PathBeneath::new(state, state_rights()))
         .map_err(|error| text(&error))?;
+    if let Some(folder) = reports {
+        rules = file(rules, folder, AccessFs::ReadFile | AccessFs::WriteFile)?;
+    }
     for path in READ_ONLY {
         rules = file(rules, path.as_ref(), AccessFs::ReadFile.into())?;
     }

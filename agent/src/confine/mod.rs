@@ -14,6 +14,7 @@ mod state;
 
 pub use error::ConfineError;
 
+use crate::sources::snp::Needs as SnpNeeds;
 use account::Account;
 use assay_protocol::config::AgentConfig;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,11 @@ pub fn enter(config: &AgentConfig, user: Option<&str>) -> Result<Confinement, Co
     let tpm = TpmAccess::of(&config.tpm.tcti);
     let account = Account::choose(user, tpm.as_ref().and_then(TpmAccess::device))?;
     account.own(&config.state_dir)?;
+    let snp = config.snp.as_ref().map(|snp| SnpNeeds::of(&snp.source));
+    let snp = snp.unwrap_or_default();
+    if let Some(written) = &snp.written {
+        account.take_over(written)?;
+    }
     let needs = Needs::of(config);
     let mut not_enforced = Vec::new();
     privileges::limit_files(needs.files())?;
@@ -116,9 +122,15 @@ pub fn enter(config: &AgentConfig, user: Option<&str>) -> Result<Confinement, Co
     privileges::drop_all()?;
     state::reach(&config.state_dir)?;
     let resolver = tpm.as_ref().is_some_and(|tpm| needs_names(tpm, config));
-    let (landlock_abi, missing) = files::restrict(&config.state_dir, tpm.as_ref(), resolver)?;
+    let reports = snp.folder.as_deref();
+    let (landlock_abi, missing) =
+        files::restrict(&config.state_dir, reports, tpm.as_ref(), resolver)?;
     not_enforced.extend(missing);
-    calls::filter(matches!(tpm, Some(TpmAccess::Network(_))))?;
+    calls::filter(&calls::Beyond {
+        tcp: matches!(tpm, Some(TpmAccess::Network(_))),
+        vsock: snp.vsock,
+        requests: snp.requests,
+    })?;
     Ok(Confinement {
         user: account.name().to_owned(),
         seccomp: true,

@@ -45,7 +45,9 @@ impl Device {
     pub fn open(config: &TpmConfig) -> Result<Self, TpmError> {
         let tcti = reachable(&config.tcti)?;
         let mut context = Context::new(tcti).map_err(TpmError::command("open"))?;
-        flush_leftovers(&mut context).map_err(TpmError::command("flush"))?;
+        if !has_resource_manager(&config.tcti) {
+            flush_leftovers(&mut context).map_err(TpmError::command("flush"))?;
+        }
         let ek_certificate = ek_certificate(&mut context, config.ek_nv_index)?;
         let rsa = AsymmetricAlgorithmSelection::Rsa(RsaKeyBits::Rsa2048);
         let ek = ek::create_ek_object_2(&mut context, rsa, None)
@@ -222,6 +224,16 @@ pub(super) fn read_pcrs(
         });
     }
     Ok(indices.iter().copied().zip(values).collect())
+}
+
+/// Linux keeps apart what several programs load through `/dev/tpmrm0`, and flushes what a dead one left. What is listed
+/// there are other programs' sessions.
+fn has_resource_manager(tcti: &str) -> bool {
+    let device = tcti.strip_prefix("device:").map(Path::new);
+    let name = device
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("tpmrm"))
 }
 
 /// A client that died without flushing leaves its objects and sessions; two runs later the TPM is
@@ -442,5 +454,18 @@ fn clock_of(info: &ClockInfo) -> Clock {
         reset_count: info.reset_count(),
         restart_count: info.restart_count(),
         safe: info.safe(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sessions of other programs are theirs; without a resource manager there are no others.
+    #[test]
+    fn only_a_tpm_of_ones_own_is_tidied_up() {
+        assert!(has_resource_manager("device:/dev/tpmrm0"));
+        assert!(!has_resource_manager("device:/dev/tpm0"));
+        assert!(!has_resource_manager("swtpm:host=tpmrm0,port=2321"));
     }
 }

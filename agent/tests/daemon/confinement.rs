@@ -101,6 +101,75 @@ fn every_thread_is_another_user_without_capabilities_and_filtered() {
     }
 }
 
+/// The kernel's files of reports are opened anew each time, by the user that the agent has become.
+#[test]
+fn reports_go_on_for_a_user_without_rights() {
+    if !is_root() {
+        return;
+    }
+    let bench = open_bench();
+    let reports = bench.path("reports");
+    let echo = |data: [u8; 64]| (data.to_vec(), Vec::new());
+    let _entry = TsmEntry::start(&reports, "assay-agent", "sev_guest", echo).unwrap();
+    let section = format!("[snp]\nsource = \"configfs-tsm\"\npath = {reports:?}\n");
+    bench.configure("127.0.0.1:0", "state", &section);
+    let agent = start_as(&bench, NOBODY);
+    let mut client = bench.connect(&agent, 0);
+    for nonce in [[1; 32], [2; 32]] {
+        let evidence = client.attest(nonce);
+        assert_eq!(evidence.vendor().snp.as_ref().unwrap().report.0.len(), 64);
+    }
+    let tracee = Tracee::attach(agent.child.id());
+    let entry = reports.join("assay-agent");
+    // Its files, and nothing beside them.
+    assert!(
+        tracee
+            .open(entry.join("privlevel").to_str().unwrap(), 0)
+            .is_err()
+    );
+    let stolen = (libc::O_CREAT | libc::O_WRONLY) as u64;
+    let beside = entry.join("more");
+    assert_eq!(
+        tracee.open(beside.to_str().unwrap(), stolen),
+        Err(libc::EACCES)
+    );
+    tracee.detach();
+}
+
+/// Each source keeps what it takes, and no source what another takes.
+#[test]
+fn a_source_of_reports_keeps_its_own_calls_and_no_others() {
+    if !is_root() {
+        return;
+    }
+    const REPORT: u64 = 0xc020_5302;
+    const PUSH_INPUT: u64 = libc::TIOCSTI;
+    let stream = libc::SOCK_STREAM as u64;
+    for (section, request, vsock) in [
+        (
+            "source = \"guest-device\"\npath = \"/dev/null\"",
+            true,
+            false,
+        ),
+        ("source = \"probe-guest\"\ncid = 3", false, true),
+    ] {
+        let bench = open_bench();
+        bench.configure("127.0.0.1:0", "state", &format!("[snp]\n{section}\n"));
+        let agent = start_as(&bench, NOBODY);
+        let tracee = Tracee::attach(agent.child.id());
+        let ioctl = |request| tracee.call(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]);
+        // Standard input is no such device.
+        let expected = if request { libc::ENOTTY } else { libc::EPERM };
+        assert_eq!(ioctl(REPORT), Err(expected), "{section}");
+        assert_eq!(ioctl(PUSH_INPUT), Err(libc::EPERM));
+        let family = libc::AF_VSOCK as u64;
+        let socket = tracee.call(libc::SYS_socket, [family, stream, 0, 0, 0, 0]);
+        // A kernel may have no vsock at all.
+        assert_eq!(socket == Err(libc::EPERM), !vsock, "{section}: {socket:?}");
+        tracee.detach();
+    }
+}
+
 /// Memory and the places where nothing may be read or written belong to another user: `/proc/PID/mem` and the like.
 #[test]
 fn others_of_the_same_user_cannot_look_inside() {

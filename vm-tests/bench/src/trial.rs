@@ -153,6 +153,7 @@ impl Trial {
                 deadline_ms: 30_000,
             },
             ima: None,
+            snp: None,
             machine: None,
             limits: LimitSection::default(),
         }

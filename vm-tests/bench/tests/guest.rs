@@ -40,6 +40,12 @@ fn machine() -> Trial {
                 ExecStart=/usr/bin/assay-agent run --config /etc/second.toml --user root\n\
                 [Install]\nWantedBy=multi-user.target\n";
     fs::write(system.at("/etc/systemd/system/second.service"), unit).unwrap();
+    for unit in ["assay-agent", "second"] {
+        let folder = system.at(&format!("/etc/systemd/system/{unit}.service.d"));
+        fs::create_dir_all(&folder).unwrap();
+        let console = "[Service]\nStandardOutput=journal+console\nStandardError=journal+console\n";
+        fs::write(folder.join("console.conf"), console).unwrap();
+    }
     for unit in ["systemd-networkd.service", "second.service"] {
         system.run(&["systemctl", "enable", unit]).unwrap();
     }
@@ -47,7 +53,7 @@ fn machine() -> Trial {
     trial.parts.kernel = Some(Kernel {
         image,
         initial,
-        line: "root=/dev/vda rw console=ttyS0 systemd.journald.forward_to_console=1".into(),
+        line: "root=/dev/vda rw console=ttyS0".into(),
     });
     trial
 }

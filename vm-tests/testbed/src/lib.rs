@@ -11,9 +11,11 @@ pub mod demo;
 pub mod ima_list;
 pub mod net;
 mod raw_tpm;
+pub mod sev_device;
 pub mod snp;
 pub mod soft_node;
 pub mod swtpm;
+pub mod tsm;
 
 pub use boot_log::{Banks, MeasuredBoot, Variant};
 pub use ca::TestCa;
@@ -21,3 +23,4 @@ pub use ima_list::ImaList;
 pub use raw_tpm::RawTpm;
 pub use soft_node::SoftNode;
 pub use swtpm::Swtpm;
+pub use tsm::TsmEntry;

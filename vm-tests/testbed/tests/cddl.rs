@@ -205,11 +205,22 @@ fn with_typ<'a>(signed: Value<'a>, typ: &'a str) -> Value<'a> {
 /// Name of a record, and its keys with the names of their fields.
 type Records = BTreeMap<String, Vec<(i64, String)>>;
 
+/// Every source below a folder.
+fn sources(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let text = |path: PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => vec![std::fs::read_to_string(path).unwrap()],
+    };
+    entries
+        .flat_map(|entry| text(entry.unwrap().path()))
+        .collect()
+}
+
 /// Every `cbor_map!` of the protocol crate.
 fn declared() -> Records {
     let mut records = Records::new();
-    for file in std::fs::read_dir(protocol().join("src")).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    for text in sources(&protocol().join("src")) {
         for block in text.split("\ncbor_map! {").skip(1) {
             let block = &block[..block.find("\n}\n").unwrap()];
             let name = block

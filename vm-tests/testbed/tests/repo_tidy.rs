@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may depend on whom (ARCHITECTURE.md). The crates of `vm-tests` may depend on anybody.
-const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 15] = [
     ("assay-protocol", &[]),
     ("assay-init", &["assay-protocol"]),
     (
@@ -21,9 +21,15 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
     ("assay-log", &["assay-protocol"]),
     ("assay-store", &["assay-protocol", "assay-log"]),
     ("assay-ledger", &["assay-protocol", "assay-aggregate"]),
+    ("assay-snp-device", &[]),
     (
         "assay-agent",
-        &["assay-protocol", "assay-transport", "assay-hw-profiles"],
+        &[
+            "assay-protocol",
+            "assay-transport",
+            "assay-hw-profiles",
+            "assay-snp-device",
+        ],
     ),
     (
         "assay-cli",

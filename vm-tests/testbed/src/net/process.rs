@@ -77,6 +77,7 @@ pub struct Daemon {
     name: String,
     program: PathBuf,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
     log: PathBuf,
     child: Option<Child>,
     /// Length of the log when the current child was started.
@@ -86,12 +87,24 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it with its output appended to `log`.
     pub fn start(name: &str, program: PathBuf, args: &[&str], log: &Path) -> Result<Self> {
+        Self::start_in(Vec::new(), name, program, args, log)
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_in(
+        environment: Vec<(String, String)>,
+        name: &str,
+        program: PathBuf,
+        args: &[&str],
+        log: &Path,
+    ) -> Result<Self> {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         let (name, log) = (name.to_owned(), log.to_owned());
         let mut daemon = Self {
             name,
             program,
             args,
+            environment,
             log,
             child: None,
             started_at: 0,
@@ -109,6 +122,7 @@ impl Daemon {
         self.started_at = log.metadata()?.len();
         let child = Command::new(&self.program)
             .args(&self.args)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

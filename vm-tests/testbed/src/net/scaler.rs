@@ -5,7 +5,7 @@ use super::process::{Daemon, Programs};
 use crate::boot_log::{MeasuredBoot, Variant};
 use crate::{ImaList, Swtpm, TestCa};
 use anyhow::{Context as _, Result};
-use assay_protocol::config::{AgentConfig, ImaSection, LimitSection, TpmSection};
+use assay_protocol::config::{AgentConfig, ImaSection, LimitSection, SnpSection, TpmSection};
 use assay_protocol::ids::{Address, HyperNodeId, NetworkId, NodeId};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,10 @@ pub struct ScalerNode {
     pub agent: Option<Daemon>,
     /// Files that its kernel measures, with their contents; none: it keeps no list.
     pub files: Vec<(&'static str, Vec<u8>)>,
+    /// Where its agent gets SEV-SNP reports from, when it has any.
+    pub snp: Option<SnpSection>,
+    /// Variables its agent is started with.
+    pub environment: Vec<(String, String)>,
     /// Its id, once booted.
     pub node: Option<NodeId>,
     dir: PathBuf,
@@ -57,6 +61,8 @@ impl ScalerNode {
             tpm,
             agent: None,
             files: Vec::new(),
+            snp: None,
+            environment: Vec::new(),
             node: None,
             dir: dir.to_owned(),
         })
@@ -81,7 +87,9 @@ impl ScalerNode {
         }
         let program = programs.path("assay-agent")?;
         let log = self.dir.join("agent.log");
-        self.agent = Some(Daemon::start(&self.label, program, &args, &log)?);
+        let environment = self.environment.clone();
+        let agent = Daemon::start_in(environment, &self.label, program, &args, &log)?;
+        self.agent = Some(agent);
         self.wait_for_agent()
     }
 
@@ -101,6 +109,7 @@ impl ScalerNode {
                 deadline_ms: 10_000,
             },
             ima,
+            snp: self.snp.clone(),
             machine: None,
             limits: LimitSection::default(),
         };
