@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How long a chase waits for other chases to free their lanes.
 const LANES_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of a checkpoint on its way: the state, its place and the frame.
+const CHECKPOINT_BYTES: usize = 64;
 
 /// Lanes running in the whole process, bounded by [`CHASE_LANES_MAX`].
 #[derive(Debug, Default)]
@@ -222,7 +224,13 @@ impl<'a> Conversation<'a> {
             );
             return Err(Refusal::new(RefusalCode::BadRequest, text));
         }
+        let duty = &self.node().duty;
+        let mut meter = duty.meter(1);
         filling.append(data).map_err(region_refusal)?;
+        if meter.is_due() {
+            meter.rest();
+        }
+        std::thread::sleep(duty.carried(data.len()));
         self.filling = Some(filling);
         Ok(AgentReply::Ready)
     }
@@ -271,19 +279,21 @@ impl<'a> Conversation<'a> {
             .map_err(region_refusal)?;
         let busy = || Refusal::new(RefusalCode::Busy, "other chases use all lanes");
         let _taken = self.agent.lanes.take(plan.lanes).ok_or_else(busy)?;
-        let lanes = chase::run(&region, &plan, &nonce, |checkpoint| {
+        let (engine, duty) = (self.node().engine(), &self.node().duty);
+        let walked = chase::run(&region, (&plan, &nonce), (engine, duty), |checkpoint| {
             let Checkpoint {
                 lane,
                 number,
                 state,
             } = checkpoint;
+            std::thread::sleep(duty.carried(CHECKPOINT_BYTES));
             send(AgentReply::Checkpoint {
                 lane,
                 number,
                 state,
             })
         });
-        let lanes = lanes.map_err(chase_refusal)?;
+        let lanes = walked.map_err(chase_refusal)?.lanes;
         self.node().count_reads(plan.reads());
         Ok(AgentReply::Answer {
             bytes: self.chase_answer(nonce, plan, &lanes),
@@ -358,7 +368,7 @@ fn chase_refusal(error: ChaseError) -> Refusal {
             Refusal::new(RefusalCode::BadRequest, error.to_string())
         }
         ChaseError::Lanes { .. } => Refusal::new(RefusalCode::Busy, error.to_string()),
-        ChaseError::Read { .. } | ChaseError::Peer(_) => {
+        ChaseError::Read { .. } | ChaseError::Ring(_) | ChaseError::Peer(_) => {
             Refusal::new(RefusalCode::Storage, error.to_string())
         }
     }

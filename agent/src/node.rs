@@ -1,6 +1,8 @@
 //! The ScalerNode as the agent holds it: configuration, TPM, session and regions.
 
+use crate::chase::Engine;
 use crate::counters;
+use crate::duty::Duty;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
 use crate::sources::Sources;
@@ -16,7 +18,7 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A HyperNode's region of this period, of the last one, and the one it is filling.
@@ -149,6 +151,9 @@ pub struct Node {
     pub regions: RegionStore,
     /// What goes with a quote.
     pub sources: Sources,
+    /// What challenges may use.
+    pub duty: Duty,
+    engine: OnceLock<Engine>,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
 }
@@ -165,8 +170,11 @@ impl Node {
             .saturating_mul(BLOCK_BYTES as u64)
             .saturating_mul(REGIONS_PER_HYPERNODE);
         let regions = RegionStore::open(&config.state_dir.join("regions"), share)?;
+        let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         Ok(Self {
             id,
+            duty: Duty::of(&config.limits, threads),
+            engine: OnceLock::new(),
             config,
             tpm,
             session: Session::generate()?,
@@ -188,6 +196,17 @@ impl Node {
             self.regions.dir(),
             self.region_reads.load(Ordering::Relaxed),
         )
+    }
+
+    /// How chases are read, decided by the first one; the operator is told when it is the slower way.
+    pub fn engine(&self) -> Engine {
+        *self.engine.get_or_init(|| {
+            let (engine, refused) = Engine::of_this_kernel();
+            if let Some(error) = refused {
+                eprintln!("assay-agent: io_uring is refused ({error}): chases read with {engine}");
+            }
+            engine
+        })
     }
 
     /// Counts reads of regions done.

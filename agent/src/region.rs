@@ -500,6 +500,11 @@ impl Region {
         &self.meta
     }
 
+    /// Its file, open for reading past the page cache.
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
     /// A reader with a buffer of its own: one per lane.
     pub fn reader(&self) -> BlockReader {
         BlockReader {

@@ -1,0 +1,233 @@
+//! Whether a chase is honest to the device: it and fio read the same file in turn, at the same depth.
+//!
+//! Prints reads a second of both, the ratio, and percentiles of latency. Needs the program `fio` (Debian: fio) and a
+//! disk that nobody else uses. `ASSAY_BENCH_DIR` names a folder on the disk to be read, `ASSAY_BENCH_ROUNDS` how often
+//! the two take turns, `ASSAY_BENCH_SECONDS` how long each turn lasts.
+
+use assay_agent::chase::{self, Engine};
+use assay_agent::duty::Duty;
+use assay_agent::region::{Region, RegionStore};
+use assay_protocol::chase::ChasePlan;
+use assay_protocol::config::LimitSection;
+use assay_protocol::ids::{Digest, HyperNodeId, Nonce, RegionKey};
+use assay_protocol::region::{Keystream, RegionId};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// 256 MiB, as large as a region is by default at most.
+const BLOCKS: u32 = 65_536;
+const CHUNK: u32 = 32;
+const DEPTHS: [u32; 4] = [1, 4, 32, 64];
+const CHECKPOINTS: u32 = 16;
+const OWNER: HyperNodeId = HyperNodeId([1; 32]);
+const ID: RegionId = RegionId {
+    region: 0,
+    generation: 0,
+};
+/// Millionths, as our histogram and fio's JSON name them.
+const PERCENTILES: [(u32, &str); 4] = [
+    (500_000, "50.000000"),
+    (900_000, "90.000000"),
+    (990_000, "99.000000"),
+    (999_000, "99.900000"),
+];
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    // `cargo test --benches` and `cargo nextest` start benchmarks only to see them.
+    if std::env::args().any(|argument| argument == "--list" || argument == "--test") {
+        return ExitCode::SUCCESS;
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    if Command::new("fio").arg("--version").output().is_err() {
+        return Err(
+            "fio is not installed (Debian: `apt-get install fio`): nothing to compare with".into(),
+        );
+    }
+    let number = |name: &str, default: u32| -> Result<u32, Failure> {
+        let given = std::env::var(name).ok();
+        given.map_or(Ok(default), |text| {
+            text.parse().map_err(|_| format!("{name}: {text}").into())
+        })
+    };
+    let (rounds, seconds) = (
+        number("ASSAY_BENCH_ROUNDS", 7)?,
+        number("ASSAY_BENCH_SECONDS", 2)?,
+    );
+    let parent = std::env::var_os("ASSAY_BENCH_DIR");
+    let parent = parent.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    std::fs::create_dir_all(&parent)?;
+    let dir = tempfile::tempdir_in(parent)?;
+    let (region, path) = filled(dir.path())?;
+    let (engine, refused) = Engine::of_this_kernel();
+    println!(
+        "engine {engine}{}",
+        refused.map_or(String::new(), |error| format!(": {error}"))
+    );
+    println!("{rounds} rounds of {seconds} s each, {} MiB", BLOCKS / 256);
+    for depth in DEPTHS {
+        compare(&region, &path, (depth, engine), (rounds, seconds))?;
+    }
+    if engine == Engine::IoUring {
+        println!("the way without io_uring:");
+        compare(&region, &path, (32, Engine::Threads), (rounds, seconds))?;
+    }
+    Ok(())
+}
+
+fn filled(dir: &Path) -> Result<(Region, PathBuf), Failure> {
+    let store = RegionStore::open(dir, u64::MAX)?;
+    let mut filling = store.begin(OWNER, ID, BLOCKS, Digest([0; 32]))?;
+    let stream = Keystream::new(&RegionKey([7; 32]))?;
+    for first in (0..BLOCKS).step_by(CHUNK as usize) {
+        let blocks: Result<Vec<_>, _> = (first..first + CHUNK).map(|i| stream.block(i)).collect();
+        filling.append(blocks?.as_flattened())?;
+    }
+    filling.finish(|_| Vec::new())?;
+    Ok((
+        store.get(OWNER, ID)?,
+        dir.join(format!("{OWNER}-0-0.region")),
+    ))
+}
+
+/// One turn of one of the two.
+struct Turn {
+    per_second: f64,
+    /// Microseconds.
+    percentiles: Vec<f64>,
+}
+
+fn compare(
+    region: &Region,
+    path: &Path,
+    (depth, engine): (u32, Engine),
+    (rounds, seconds): (u32, u32),
+) -> Result<(), Failure> {
+    let (mut fios, mut chases) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let rate = fios
+            .last()
+            .map_or(1_000.0 * f64::from(depth), |turn: &Turn| turn.per_second);
+        let reads = rate * f64::from(seconds);
+        // Who goes first changes, so that a disk that slows down does not choose.
+        if round % 2 == 0 {
+            fios.push(fio(path, depth, seconds)?);
+            let reads = fios
+                .last()
+                .map_or(reads, |turn| turn.per_second * f64::from(seconds));
+            chases.push(ours(region, (depth, engine), (round, reads))?);
+        } else {
+            chases.push(ours(region, (depth, engine), (round, reads))?);
+            fios.push(fio(path, depth, seconds)?);
+        }
+    }
+    let ratios = fios
+        .iter()
+        .zip(&chases)
+        .map(|(fio, chase)| chase.per_second / fio.per_second);
+    let ratios: Vec<f64> = ratios.collect();
+    let rate = |turns: &[Turn]| median(turns.iter().map(|turn| turn.per_second));
+    println!(
+        "depth {depth:>3}: fio {:>8.0} reads/s, chase {:>8.0} reads/s, ratio of medians {:.3}, median of ratios {:.3} ({:.3} to {:.3})",
+        rate(&fios),
+        rate(&chases),
+        rate(&chases) / rate(&fios),
+        median(ratios.iter().copied()),
+        ratios.iter().copied().fold(f64::INFINITY, f64::min),
+        ratios.iter().copied().fold(0.0, f64::max),
+    );
+    for (at, (ppm, _)) in PERCENTILES.iter().enumerate() {
+        let of = |turns: &[Turn]| median(turns.iter().map(|turn| turn.percentiles[at]));
+        let (theirs, mine) = (of(&fios), of(&chases));
+        println!(
+            "           p{:<5} fio {theirs:>9.1} us, chase {mine:>9.1} us, ratio {:.3}",
+            f64::from(*ppm) / 10_000.0,
+            mine / theirs
+        );
+    }
+    Ok(())
+}
+
+fn fio(path: &Path, depth: u32, seconds: u32) -> Result<Turn, Failure> {
+    let output = Command::new("fio")
+        .args([
+            "--name=chase",
+            "--rw=randread",
+            "--bs=4k",
+            "--direct=1",
+            "--ioengine=io_uring",
+        ])
+        // A chase, too, may ask for a block again; latency from asking to having, as in a chase.
+        .args([
+            "--norandommap",
+            "--randrepeat=0",
+            "--lat_percentiles=1",
+            "--clat_percentiles=0",
+        ])
+        .args([
+            "--percentile_list=50:90:99:99.9",
+            "--time_based",
+            "--output-format=json",
+        ])
+        .arg(format!("--filename={}", path.display()))
+        .arg(format!("--iodepth={depth}"))
+        .arg(format!("--runtime={seconds}"))
+        .output()?;
+    if !output.status.success() {
+        return Err(format!("fio: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let read = &json["jobs"][0]["read"];
+    let float = |value: &serde_json::Value| value.as_f64().ok_or("fio: its JSON lacks a number");
+    let percentile = |(_, name): &(u32, &str)| {
+        float(&read["lat_ns"]["percentile"][*name]).map(|ns| ns / 1_000.0)
+    };
+    let percentiles: Result<Vec<f64>, _> = PERCENTILES.iter().map(percentile).collect();
+    Ok(Turn {
+        per_second: float(&read["iops"])?,
+        percentiles: percentiles?,
+    })
+}
+
+fn ours(
+    region: &Region,
+    (depth, engine): (u32, Engine),
+    (round, reads): (u32, f64),
+) -> Result<Turn, Failure> {
+    let each = (reads / f64::from(depth * CHECKPOINTS)).round().max(1.0) as u32;
+    let plan = ChasePlan {
+        id: ID,
+        blocks: BLOCKS,
+        lanes: depth,
+        steps: each * CHECKPOINTS,
+        checkpoint_every: each,
+    };
+    let nonce = Nonce([round as u8; 32]);
+    let duty = Duty::of(&LimitSection::default(), 1);
+    let begun = Instant::now();
+    let walked = chase::run(region, (&plan, &nonce), (engine, &duty), |_| Ok(()))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let percentile =
+        |(ppm, _): &(u32, &str)| walked.latency.percentile_ns(*ppm).unwrap_or(0) as f64 / 1_000.0;
+    Ok(Turn {
+        per_second: plan.reads() as f64 / seconds,
+        percentiles: PERCENTILES.iter().map(percentile).collect(),
+    })
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
