@@ -62,8 +62,8 @@ fn run() -> Result<(), Failure> {
         })
     };
     let (rounds, seconds) = (
-        number("ASSAY_BENCH_ROUNDS", 7)?,
-        number("ASSAY_BENCH_SECONDS", 2)?,
+        number("ASSAY_BENCH_ROUNDS", 15)?,
+        number("ASSAY_BENCH_SECONDS", 1)?,
     );
     let parent = std::env::var_os("ASSAY_BENCH_DIR");
     let parent = parent.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);

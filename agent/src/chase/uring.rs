@@ -11,9 +11,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Blocks hashed before what they ask for is handed over: the disk must not wait until all that came in is hashed.
-const HANDED_OVER: usize = 4;
-
 /// Whether the kernel gives us a ring.
 pub fn probe() -> io::Result<()> {
     let file = Arc::new(File::open("/proc/self/exe")?);
@@ -95,8 +92,12 @@ impl Walk<'_> {
         keep: &mut impl FnMut(Checkpoint) -> Result<(), ChaseError>,
     ) -> Result<(), ChaseError> {
         let came = Instant::now();
-        let mut waiting = 0;
+        let mut waits = false;
         while let Some((slot, outcome)) = self.ring.ended() {
+            // The disk does not wait until everything that came is hashed; what the last block asks for goes with `wait`.
+            if waits {
+                self.ring.submit().map_err(ChaseError::Ring)?;
+            }
             let at = slot as usize;
             self.under_way -= 1;
             self.latency
@@ -112,12 +113,8 @@ impl Walk<'_> {
             }
             if goes_on {
                 self.ask(at, Instant::now())?;
-                waiting += 1;
             }
-            if waiting == HANDED_OVER {
-                self.ring.submit().map_err(ChaseError::Ring)?;
-                waiting = 0;
-            }
+            waits = goes_on;
         }
         Ok(())
     }
