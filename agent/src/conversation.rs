@@ -7,7 +7,7 @@ use crate::evidence::{Attestor, EvidenceError, Request};
 use crate::node::{Node, now};
 use crate::region::{Filling, RegionError, RegionMeta};
 use crate::tpm::TpmError;
-use assay_protocol::answers::{ChaseAnswer, Countersigned, FillReceipt, ProbeAnswer};
+use assay_protocol::answers::{ChaseAnswer, Counter, Countersigned, FillReceipt, ProbeAnswer};
 use assay_protocol::chase::{ChasePlan, LaneState};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, HyperNodeId, Nonce};
@@ -280,6 +280,7 @@ impl<'a> Conversation<'a> {
         let busy = || Refusal::new(RefusalCode::Busy, "other chases use all lanes");
         let _taken = self.agent.lanes.take(plan.lanes).ok_or_else(busy)?;
         let (engine, duty) = (self.node().engine(), &self.node().duty);
+        let before = self.node().counters();
         let walked = chase::run(&region, (&plan, &nonce), (engine, duty), |checkpoint| {
             let Checkpoint {
                 lane,
@@ -296,11 +297,16 @@ impl<'a> Conversation<'a> {
         let lanes = walked.map_err(chase_refusal)?.lanes;
         self.node().count_reads(plan.reads());
         Ok(AgentReply::Answer {
-            bytes: self.chase_answer(nonce, plan, &lanes),
+            bytes: self.chase_answer(nonce, plan, (&lanes, before)),
         })
     }
 
-    fn chase_answer(&self, nonce: Nonce, plan: ChasePlan, lanes: &[Vec<LaneState>]) -> Vec<u8> {
+    fn chase_answer(
+        &self,
+        nonce: Nonce,
+        plan: ChasePlan,
+        (lanes, before): (&[Vec<LaneState>], Vec<Counter>),
+    ) -> Vec<u8> {
         let counters = self.node().counters();
         self.node().session.answer(|link| ChaseAnswer {
             node: self.node().id,
@@ -317,6 +323,7 @@ impl<'a> Conversation<'a> {
             link,
             counters,
             at: now(),
+            counters_before: before,
         })
     }
 }

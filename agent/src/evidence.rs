@@ -174,14 +174,15 @@ impl Node {
                 .map(|request| (request.hypernode, request.nonce))
                 .collect(),
             node: self.id,
-            uptime_s: counters::uptime_s(),
+            uptime_s: counters::uptime_s(&self.files),
             software: (
                 env!("CARGO_PKG_NAME").into(),
                 env!("CARGO_PKG_VERSION").into(),
             ),
             freshness,
             link: self.session.head(),
-            counters: self.counters(),
+            counters: self.all_counters(),
+            inventory: Some(digest(&[&self.inventory])),
             clock: tpm_clock(clock),
             session_key: self.session.id(),
             ak_name: self.tpm.identity().ak_name,
@@ -211,6 +212,7 @@ impl Node {
             event_log: Blob(attached.event_log),
             ima_log: attached.ima.map(|(list, _)| Blob(list)),
             snp: None,
+            inventory: Some(Blob(self.inventory.clone())),
         }
     }
 }

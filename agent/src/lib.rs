@@ -13,6 +13,8 @@ pub mod durable;
 pub mod duty;
 pub mod evidence;
 pub mod histogram;
+pub mod host_files;
+pub mod inventory;
 pub mod node;
 pub mod region;
 pub mod server;

@@ -3,6 +3,8 @@
 use crate::chase::Engine;
 use crate::counters;
 use crate::duty::Duty;
+use crate::host_files::HostFiles;
+use crate::inventory;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
 use crate::sources::Sources;
@@ -11,6 +13,7 @@ use assay_protocol::answers::Counter;
 use assay_protocol::config::{AgentConfig, ConfigError};
 use assay_protocol::hash::sha256;
 use assay_protocol::ids::{HyperNodeId, NodeId, UnixMs};
+use assay_protocol::item::Item as _;
 use assay_protocol::limits::AGENT_CONFIG_BYTES_MAX;
 use assay_protocol::region::BLOCK_BYTES;
 use assay_transport::IdentityError;
@@ -153,6 +156,10 @@ pub struct Node {
     pub sources: Sources,
     /// What challenges may use.
     pub duty: Duty,
+    /// The kernel's files about the machine.
+    pub files: HostFiles,
+    /// The inventory of when the agent started, encoded.
+    pub inventory: Vec<u8>,
     engine: OnceLock<Engine>,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
@@ -170,10 +177,13 @@ impl Node {
             .saturating_mul(BLOCK_BYTES as u64)
             .saturating_mul(REGIONS_PER_HYPERNODE);
         let regions = RegionStore::open(&config.state_dir.join("regions"), share)?;
+        let files = HostFiles::of_this_machine();
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         Ok(Self {
             id,
             duty: Duty::of(&config.limits, threads),
+            inventory: inventory::read(&files).encode(),
+            files,
             engine: OnceLock::new(),
             config,
             tpm,
@@ -190,12 +200,16 @@ impl Node {
         Duration::from_millis(self.config.tpm.deadline_ms)
     }
 
-    /// Agent-claimed counters of this moment.
+    /// Agent-claimed counters of this moment that go with a challenge's answer.
     pub fn counters(&self) -> Vec<Counter> {
-        counters::read(
-            self.regions.dir(),
-            self.region_reads.load(Ordering::Relaxed),
-        )
+        let reads = self.region_reads.load(Ordering::Relaxed);
+        counters::of_challenge(&self.files, self.regions.dir(), reads)
+    }
+
+    /// All of them, for claims.
+    pub fn all_counters(&self) -> Vec<Counter> {
+        let reads = self.region_reads.load(Ordering::Relaxed);
+        counters::of_evidence(&self.files, self.regions.dir(), reads)
     }
 
     /// How chases are read, decided by the first one; the operator is told when it is the slower way.

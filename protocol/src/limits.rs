@@ -22,6 +22,12 @@ pub const SNP_REPORT_BYTES_MAX: usize = 4 * 1024;
 pub const SNP_CERTIFICATES_BYTES_MAX: usize = 32 * 1024;
 /// Most processors whose chip ids a host may name.
 pub const CHIP_IDS_MAX: usize = 8;
+/// Longest inventory beside the claims, in bytes.
+pub const INVENTORY_BYTES_MAX: usize = 32 * 1024;
+/// Most disks, and most network interfaces, in an inventory.
+pub const INVENTORY_DEVICES_MAX: usize = 32;
+/// Longest text in an inventory, in bytes.
+pub const INVENTORY_TEXT_BYTES_MAX: usize = 128;
 /// Longest agent configuration file, in bytes.
 pub const AGENT_CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// Longest EK certificate, NV padding included, in bytes.

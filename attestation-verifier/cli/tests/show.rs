@@ -58,6 +58,7 @@ fn quoted(dir: &Path, tcti: &str, boot: &MeasuredBoot) -> Vec<u8> {
             previous: Digest([0; 32]),
         },
         counters: Vec::new(),
+        inventory: None,
         clock: TpmClock {
             clock_ms: 1,
             reset_count: 1,
@@ -102,6 +103,7 @@ fn quoted(dir: &Path, tcti: &str, boot: &MeasuredBoot) -> Vec<u8> {
         event_log: Blob(log),
         ima_log: None,
         snp: None,
+        inventory: None,
     };
     evidence::seal(claims, &vendor, &session)
 }

@@ -283,6 +283,7 @@ impl Walked {
             link: LINK,
             counters: Vec::new(),
             at: clock::now(),
+            counters_before: Vec::new(),
         };
         let bytes = cose::seal(answer, signer).bytes().to_vec();
         frame(&AgentReply::Answer { bytes })
