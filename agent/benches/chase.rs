@@ -1,16 +1,18 @@
 //! Whether a chase is honest to the device: it and fio read the same file in turn, at the same depth.
 //!
-//! Prints reads a second of both, the ratio, and percentiles of latency. Needs the program `fio` (Debian: fio) and a
+//! A third reader is our ring without hashing, which tells what io_uring costs us from what SHA-256 costs. Prints reads a
+//! second, ratios and percentiles of latency (fio's from asking to having, as ours: slat and clat together). Needs the program `fio` (Debian: fio) and a
 //! disk that nobody else uses. `ASSAY_BENCH_DIR` names a folder on the disk to be read, `ASSAY_BENCH_ROUNDS` how often
 //! the two take turns, `ASSAY_BENCH_SECONDS` how long each turn lasts.
 
 use assay_agent::chase::{self, Engine};
 use assay_agent::duty::Duty;
 use assay_agent::region::{Region, RegionStore};
-use assay_protocol::chase::ChasePlan;
+use assay_protocol::chase::{ChasePlan, step};
 use assay_protocol::config::LimitSection;
 use assay_protocol::ids::{Digest, HyperNodeId, Nonce, RegionKey};
-use assay_protocol::region::{Keystream, RegionId};
+use assay_protocol::region::{BLOCK_BYTES, Keystream, RegionId};
+use assay_ring::Ring;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -76,12 +78,13 @@ fn run() -> Result<(), Failure> {
         refused.map_or(String::new(), |error| format!(": {error}"))
     );
     println!("{rounds} rounds of {seconds} s each, {} MiB", BLOCKS / 256);
+    println!("SHA-256 of a step: {:.2} us", hash_us());
     for depth in DEPTHS {
-        compare(&region, &path, (depth, engine), (rounds, seconds))?;
+        compare((&region, &path), (depth, engine), (rounds, seconds))?;
     }
     if engine == Engine::IoUring {
         println!("the way without io_uring:");
-        compare(&region, &path, (32, Engine::Threads), (rounds, seconds))?;
+        compare((&region, &path), (32, Engine::Threads), (rounds, seconds))?;
     }
     Ok(())
 }
@@ -108,55 +111,116 @@ struct Turn {
     percentiles: Vec<f64>,
 }
 
+/// Who reads in turn.
+#[derive(Clone, Copy)]
+enum Reader {
+    Fio,
+    Chase(Engine),
+    /// Our ring without the hash of each block: what is left between it and a chase is SHA-256.
+    Ring,
+}
+
 fn compare(
-    region: &Region,
-    path: &Path,
+    (region, path): (&Region, &Path),
     (depth, engine): (u32, Engine),
     (rounds, seconds): (u32, u32),
 ) -> Result<(), Failure> {
-    let (mut fios, mut chases) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        let rate = fios
-            .last()
-            .map_or(1_000.0 * f64::from(depth), |turn: &Turn| turn.per_second);
-        let reads = rate * f64::from(seconds);
+    let mut readers = vec![Reader::Fio, Reader::Chase(engine)];
+    if engine == Engine::IoUring {
+        readers.push(Reader::Ring);
+    }
+    let mut turns: Vec<Vec<Turn>> = readers.iter().map(|_| Vec::new()).collect();
+    let mut reads = fio(path, depth, seconds)?.per_second * f64::from(seconds);
+    for round in 0..rounds as usize {
         // Who goes first changes, so that a disk that slows down does not choose.
-        if round % 2 == 0 {
-            fios.push(fio(path, depth, seconds)?);
-            let reads = fios
-                .last()
-                .map_or(reads, |turn| turn.per_second * f64::from(seconds));
-            chases.push(ours(region, (depth, engine), (round, reads))?);
-        } else {
-            chases.push(ours(region, (depth, engine), (round, reads))?);
-            fios.push(fio(path, depth, seconds)?);
+        for at in (0..readers.len()).map(|at| (at + round) % readers.len()) {
+            let turn = match readers[at] {
+                Reader::Fio => fio(path, depth, seconds)?,
+                Reader::Chase(engine) => ours(region, (depth, engine), (round, reads))?,
+                Reader::Ring => ring(region, depth, (round, reads))?,
+            };
+            if at == 0 {
+                reads = turn.per_second * f64::from(seconds);
+            }
+            turns[at].push(turn);
         }
     }
-    let ratios = fios
-        .iter()
-        .zip(&chases)
-        .map(|(fio, chase)| chase.per_second / fio.per_second);
-    let ratios: Vec<f64> = ratios.collect();
     let rate = |turns: &[Turn]| median(turns.iter().map(|turn| turn.per_second));
-    println!(
-        "depth {depth:>3}: fio {:>8.0} reads/s, chase {:>8.0} reads/s, ratio of medians {:.3}, median of ratios {:.3} ({:.3} to {:.3})",
-        rate(&fios),
-        rate(&chases),
-        rate(&chases) / rate(&fios),
-        median(ratios.iter().copied()),
-        ratios.iter().copied().fold(f64::INFINITY, f64::min),
-        ratios.iter().copied().fold(0.0, f64::max),
-    );
+    println!("depth {depth:>3}  fio   {:>8.0} reads/s", rate(&turns[0]));
+    for (reader, mine) in readers.iter().zip(&turns).skip(1) {
+        let name = match reader {
+            Reader::Ring => "ring",
+            _ => "chase",
+        };
+        let pairs = mine.iter().zip(&turns[0]);
+        let ratios: Vec<f64> = pairs
+            .map(|(mine, fio)| mine.per_second / fio.per_second)
+            .collect();
+        println!(
+            "           {name:<5} {:>8.0} reads/s, ratio to fio: medians {:.3}, median of rounds {:.3} ({:.3} to {:.3})",
+            rate(mine),
+            rate(mine) / rate(&turns[0]),
+            median(ratios.iter().copied()),
+            ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            ratios.iter().copied().fold(0.0, f64::max),
+        );
+    }
+    percentiles(&turns[0], &turns[1]);
+    Ok(())
+}
+
+fn percentiles(fios: &[Turn], chases: &[Turn]) {
     for (at, (ppm, _)) in PERCENTILES.iter().enumerate() {
         let of = |turns: &[Turn]| median(turns.iter().map(|turn| turn.percentiles[at]));
-        let (theirs, mine) = (of(&fios), of(&chases));
+        let (theirs, mine) = (of(fios), of(chases));
         println!(
             "           p{:<5} fio {theirs:>9.1} us, chase {mine:>9.1} us, ratio {:.3}",
             f64::from(*ppm) / 10_000.0,
             mine / theirs
         );
     }
-    Ok(())
+}
+
+/// Independent random reads through our ring, nothing done with what comes.
+fn ring(region: &Region, depth: u32, (round, reads): (usize, f64)) -> Result<Turn, Failure> {
+    let mut ring = Ring::new(region.file(), depth)?;
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64 ^ round as u64;
+    // Xorshift (Marsaglia, 2003): any spread will do.
+    let mut offset = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % u64::from(BLOCKS)) * BLOCK_BYTES as u64
+    };
+    let wanted = reads as u64;
+    let begun = Instant::now();
+    (0..depth).try_for_each(|slot| ring.read(slot, offset()))?;
+    let (mut asked, mut done) = (u64::from(depth), 0u64);
+    while done < asked {
+        ring.wait()?;
+        while let Some((slot, outcome)) = ring.ended() {
+            outcome?;
+            done += 1;
+            if asked < wanted {
+                ring.read(slot, offset())?;
+                asked += 1;
+            }
+        }
+    }
+    Ok(Turn {
+        per_second: done as f64 / begun.elapsed().as_secs_f64(),
+        percentiles: Vec::new(),
+    })
+}
+
+/// What SHA-256 of one step costs, in microseconds.
+fn hash_us() -> f64 {
+    const STEPS: u32 = 20_000;
+    let (block, mut state) = ([7; BLOCK_BYTES], [1; 32]);
+    let begun = Instant::now();
+    (0..STEPS).for_each(|j| state = step(&state, j, &block));
+    assert_ne!(state, [1; 32]);
+    begun.elapsed().as_secs_f64() * 1e6 / f64::from(STEPS)
 }
 
 fn fio(path: &Path, depth: u32, seconds: u32) -> Result<Turn, Failure> {
@@ -203,7 +267,7 @@ fn fio(path: &Path, depth: u32, seconds: u32) -> Result<Turn, Failure> {
 fn ours(
     region: &Region,
     (depth, engine): (u32, Engine),
-    (round, reads): (u32, f64),
+    (round, reads): (usize, f64),
 ) -> Result<Turn, Failure> {
     let each = (reads / f64::from(depth * CHECKPOINTS)).round().max(1.0) as u32;
     let plan = ChasePlan {

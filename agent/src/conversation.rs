@@ -225,11 +225,7 @@ impl<'a> Conversation<'a> {
             return Err(Refusal::new(RefusalCode::BadRequest, text));
         }
         let duty = &self.node().duty;
-        let mut meter = duty.meter(1);
-        filling.append(data).map_err(region_refusal)?;
-        if meter.is_due() {
-            meter.rest();
-        }
+        filling.append_within(data, duty).map_err(region_refusal)?;
         std::thread::sleep(duty.carried(data.len()));
         self.filling = Some(filling);
         Ok(AgentReply::Ready)

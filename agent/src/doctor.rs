@@ -61,7 +61,7 @@ impl fmt::Display for Finding {
     }
 }
 
-fn pass(name: &'static str, found: impl Into<String>) -> Finding {
+pub(crate) fn pass(name: &'static str, found: impl Into<String>) -> Finding {
     let found = found.into();
     Finding {
         name,
@@ -71,7 +71,11 @@ fn pass(name: &'static str, found: impl Into<String>) -> Finding {
     }
 }
 
-fn fail(name: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Finding {
+pub(crate) fn fail(
+    name: &'static str,
+    found: impl Into<String>,
+    hint: impl Into<String>,
+) -> Finding {
     Finding {
         verdict: Verdict::Fail,
         hint: Some(hint.into()),
@@ -79,7 +83,11 @@ fn fail(name: &'static str, found: impl Into<String>, hint: impl Into<String>) -
     }
 }
 
-fn skip(name: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Finding {
+pub(crate) fn skip(
+    name: &'static str,
+    found: impl Into<String>,
+    hint: impl Into<String>,
+) -> Finding {
     Finding {
         verdict: Verdict::Skip,
         hint: Some(hint.into()),

@@ -5,6 +5,7 @@
 //! has a thread of its own ([`tpm`]), and so has the making of evidence ([`evidence`]) of what [`sources`] give.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod chase;
 pub mod conversation;
 pub mod counters;

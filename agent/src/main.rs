@@ -3,10 +3,12 @@
 //! Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 TPM, 4 network, 5 storage.
 #![forbid(unsafe_code)]
 
+use assay_agent::doctor::Finding;
 use assay_agent::evidence::Request;
 use assay_agent::node::{Node, StartError, node_id, open_tpm, read_config};
 use assay_agent::server::Server;
-use assay_agent::{doctor, durable};
+use assay_agent::{bench, doctor, durable};
+use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
@@ -47,6 +49,20 @@ enum Command {
         /// A hardware class that the machine should satisfy
         #[arg(long, value_name = "CLASS")]
         profile: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fill and chase as a class asks for, against this machine itself: PASS, FAIL or SKIP; exit 1 when one failed
+    ///
+    /// Uses the same code as the answers to HyperNodes. Takes some ten seconds and the fill.
+    Bench {
+        /// The measured configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// The hardware class
+        #[arg(long, value_name = "CLASS")]
+        profile: PathBuf,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -94,6 +110,11 @@ fn main() -> ExitCode {
             profile,
             json,
         } => return doctor(&config, profile.as_deref(), json),
+        Command::Bench {
+            config,
+            profile,
+            json,
+        } => return bench(&config, &profile, json),
         Command::Run { config } => run(config),
         Command::Enroll { config, .. } => enroll(config),
         Command::Attest {
@@ -117,14 +138,27 @@ fn main() -> ExitCode {
 }
 
 fn doctor(config: &Path, profile: Option<&Path>, json: bool) -> ExitCode {
-    let class = match profile.map(assay_hw_profiles::load).transpose() {
-        Ok(class) => class,
-        Err(error) => {
-            eprintln!("error: {error}\nhint: name a class file with --profile FILE");
-            return ExitCode::from(2);
-        }
-    };
-    let findings = doctor::examine(config, class.as_ref());
+    match profile.map(class).transpose() {
+        Ok(class) => report(&doctor::examine(config, class.as_ref()), json),
+        Err(code) => code,
+    }
+}
+
+fn bench(config: &Path, profile: &Path, json: bool) -> ExitCode {
+    match class(profile) {
+        Ok(class) => report(&bench::measure(config, &class), json),
+        Err(code) => code,
+    }
+}
+
+fn class(profile: &Path) -> Result<ValidClass, ExitCode> {
+    assay_hw_profiles::load(profile).map_err(|error| {
+        eprintln!("error: {error}\nhint: name a class file with --profile FILE");
+        ExitCode::from(2)
+    })
+}
+
+fn report(findings: &[Finding], json: bool) -> ExitCode {
     let text = match json {
         true => format!("{:#}\n", serde_json::json!(findings)),
         false => findings
@@ -133,7 +167,7 @@ fn doctor(config: &Path, profile: Option<&Path>, json: bool) -> ExitCode {
             .collect(),
     };
     let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::from(u8::from(!doctor::is_sound(&findings)))
+    ExitCode::from(u8::from(!doctor::is_sound(findings)))
 }
 
 fn run(config: PathBuf) -> Result<(), StartError> {

@@ -5,6 +5,7 @@
 //! after it, so `kill -9` loses no acknowledged fill and shows no half one.
 
 use crate::durable;
+use crate::duty::Duty;
 use assay_protocol::ids::{Digest, HyperNodeId};
 use assay_protocol::merkle;
 use assay_protocol::region::{BLOCK_BYTES, RegionId};
@@ -449,6 +450,16 @@ impl Filling {
         blocks
             .iter()
             .for_each(|block| self.frontier.push(merkle::leaf_hash(block)));
+        Ok(())
+    }
+
+    /// Appends whole blocks, then rests as long as `duty` says.
+    pub fn append_within(&mut self, data: &[u8], duty: &Duty) -> Result<(), RegionError> {
+        let mut meter = duty.meter(1);
+        self.append(data)?;
+        if meter.is_due() {
+            meter.rest();
+        }
         Ok(())
     }
 
