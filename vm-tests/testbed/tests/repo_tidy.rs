@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may depend on whom (ARCHITECTURE.md). `assay-testbed` may depend on anybody.
-const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
     ("assay-protocol", &[]),
     ("assay-transport", &["assay-protocol"]),
+    ("assay-ring", &[]),
     ("assay-hw-profiles", &["assay-protocol"]),
     ("assay-appraisal", &["assay-protocol"]),
     ("assay-aggregate", &["assay-protocol"]),
@@ -18,7 +19,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     ("assay-ledger", &["assay-protocol", "assay-aggregate"]),
     (
         "assay-agent",
-        &["assay-protocol", "assay-transport", "assay-hw-profiles"],
+        &["assay-protocol", "assay-transport", "assay-hw-profiles", "assay-ring"],
     ),
     (
         "assay-cli",
