@@ -54,6 +54,7 @@ stage 'format fuzz'         cargo fmt --manifest-path fuzz/Cargo.toml --check
 stage 'clippy'              cargo clippy --workspace --all-targets --locked -- -D warnings
 stage 'contract is current' contracts
 stage 'build'               cargo build --workspace --bins --tests --locked
+stage 'image for machines'  tools/test-image.sh
 stage 'foreign decoder'     foreign_decoder
 export ASSAY_FOREIGN_PYTHON=$venv/bin/python
 stage 'tests'               tests

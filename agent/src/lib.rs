@@ -16,6 +16,7 @@ pub mod evidence;
 pub mod histogram;
 pub mod host_files;
 pub mod inventory;
+pub mod measure;
 pub mod node;
 pub mod region;
 pub mod server;

@@ -7,7 +7,8 @@ use assay_agent::doctor::Finding;
 use assay_agent::evidence::Request;
 use assay_agent::node::{Node, StartError, node_id, open_tpm, read_config};
 use assay_agent::server::Server;
-use assay_agent::{bench, doctor, durable};
+use assay_agent::tpm::Extended;
+use assay_agent::{bench, doctor, durable, measure};
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
@@ -31,6 +32,17 @@ enum Command {
         /// The measured configuration file
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Measure the configuration into PCR 12, once a boot and before anything else runs
+    ///
+    /// Writes the firmware's log with that one event more to the file that tpm.event_log names.
+    Measure {
+        /// The configuration file to measure
+        #[arg(long)]
+        config: PathBuf,
+        /// The firmware's log
+        #[arg(long, default_value = measure::FIRMWARE_LOG)]
+        firmware_log: PathBuf,
     },
     /// Show what HyperNodes enrol: node id, endorsement key and attestation key
     Enroll {
@@ -115,6 +127,10 @@ fn main() -> ExitCode {
             profile,
             json,
         } => return bench(&config, &profile, json),
+        Command::Measure {
+            config,
+            firmware_log,
+        } => return measure(&config, &firmware_log),
         Command::Run { config } => run(config),
         Command::Enroll { config, .. } => enroll(config),
         Command::Attest {
@@ -168,6 +184,23 @@ fn report(findings: &[Finding], json: bool) -> ExitCode {
     };
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::from(u8::from(!doctor::is_sound(findings)))
+}
+
+fn measure(config: &Path, firmware_log: &Path) -> ExitCode {
+    match measure::measure(config, firmware_log) {
+        Ok(done) => {
+            let text = match done {
+                Extended::Now => "measured into PCR 12",
+                Extended::Before => "was measured into PCR 12 before, in this boot",
+            };
+            let _ = writeln!(std::io::stdout(), "{}: {text}", config.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}\nhint: {}", error.hint());
+            ExitCode::from(error.exit_code())
+        }
+    }
 }
 
 fn run(config: PathBuf) -> Result<(), StartError> {

@@ -247,6 +247,14 @@ impl Node {
 
 /// Reads and parses the configuration at `path`.
 pub fn read_config(path: &Path) -> Result<AgentConfig, StartError> {
+    AgentConfig::parse(&read_config_bytes(path)?).map_err(|source| StartError::Config {
+        path: path.into(),
+        source,
+    })
+}
+
+/// The file's bytes, as they are measured; no more of them than tell that there are too many.
+pub fn read_config_bytes(path: &Path) -> Result<Vec<u8>, StartError> {
     let io = |source| StartError::ConfigFile {
         path: path.into(),
         source,
@@ -255,10 +263,7 @@ pub fn read_config(path: &Path) -> Result<AgentConfig, StartError> {
     let mut bytes = Vec::new();
     let capped = (AGENT_CONFIG_BYTES_MAX as u64).saturating_add(1);
     file.take(capped).read_to_end(&mut bytes).map_err(io)?;
-    AgentConfig::parse(&bytes).map_err(|source| StartError::Config {
-        path: path.into(),
-        source,
-    })
+    Ok(bytes)
 }
 
 /// Opens the TPM `config` names; its AK blob is in the state directory.

@@ -25,6 +25,9 @@ pub struct AgentConfig {
     /// The kernel's measurement list, on a machine that keeps one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ima: Option<ImaSection>,
+    /// Where the flashable image is on its network; elsewhere the system knows that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineSection>,
     /// Bounds the provider sets.
     #[serde(default)]
     pub limits: LimitSection,
@@ -53,6 +56,20 @@ fn default_deadline_ms() -> u64 {
 pub struct ImaSection {
     /// The binary measurement list; `runtime_measurements_count` lies beside it.
     pub list: PathBuf,
+}
+
+/// The `[machine]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineSection {
+    /// Its address with the length of its prefix, `192.0.2.10/24`.
+    pub address: String,
+    /// The router, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
+    /// Hardware address of the card; without it the first one is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
 }
 
 /// The `[limits]` section.

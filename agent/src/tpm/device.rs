@@ -135,30 +135,9 @@ impl Device {
         let indices: Vec<u8> = QUOTED_PCRS.collect();
         let mut pcrs = Vec::with_capacity(indices.len());
         for group in indices.chunks(PCRS_PER_READ) {
-            pcrs.extend(self.read_pcrs(group)?);
+            pcrs.extend(read_pcrs(&mut self.context, group)?);
         }
         Ok(pcrs)
-    }
-
-    fn read_pcrs(&mut self, indices: &[u8]) -> Result<Vec<(u8, [u8; 32])>, TpmError> {
-        let failed = TpmError::command("read PCRs");
-        let wanted = selection(indices).map_err(&failed)?;
-        let read = self
-            .context
-            .execute_without_session(|context| context.pcr_read(wanted));
-        let (_, _, digests) = read.map_err(&failed)?;
-        let values: Vec<[u8; 32]> = digests
-            .value()
-            .iter()
-            .filter_map(|digest| digest.value().try_into().ok())
-            .collect();
-        if values.len() != indices.len() {
-            return Err(TpmError::PcrBank {
-                actual: values.len(),
-                expected: indices.len(),
-            });
-        }
-        Ok(indices.iter().copied().zip(values).collect())
     }
 
     /// TPM2_GetTime without a signing key: the TSS bindings have no TPM2_ReadClock.
@@ -181,7 +160,7 @@ impl Device {
 
 /// Parses `tcti` and makes sure that something is there, before the TSS gets to complain on its
 /// own: its messages name source files, not causes.
-fn reachable(tcti: &str) -> Result<TctiNameConf, TpmError> {
+pub(super) fn reachable(tcti: &str) -> Result<TctiNameConf, TpmError> {
     let wrong = || TpmError::Tcti {
         actual: tcti.into(),
     };
@@ -220,6 +199,29 @@ fn reachable(tcti: &str) -> Result<TctiNameConf, TpmError> {
 fn host_and_port(network: &str) -> Option<(&str, u16)> {
     let (host, port) = network.strip_prefix("host=")?.split_once(",port=")?;
     Some((host, port.parse().ok()?))
+}
+
+/// At most [`PCRS_PER_READ`] registers of the SHA-256 bank.
+pub(super) fn read_pcrs(
+    context: &mut Context,
+    indices: &[u8],
+) -> Result<Vec<(u8, [u8; 32])>, TpmError> {
+    let failed = TpmError::command("read PCRs");
+    let wanted = selection(indices).map_err(&failed)?;
+    let read = context.execute_without_session(|context| context.pcr_read(wanted));
+    let (_, _, digests) = read.map_err(&failed)?;
+    let values: Vec<[u8; 32]> = digests
+        .value()
+        .iter()
+        .filter_map(|digest| digest.value().try_into().ok())
+        .collect();
+    if values.len() != indices.len() {
+        return Err(TpmError::PcrBank {
+            actual: values.len(),
+            expected: indices.len(),
+        });
+    }
+    Ok(indices.iter().copied().zip(values).collect())
 }
 
 /// A client that died without flushing leaves its objects and sessions; two runs later the TPM is

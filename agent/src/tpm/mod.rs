@@ -7,6 +7,7 @@
 mod blob;
 mod device;
 mod error;
+mod extend;
 #[cfg(test)]
 mod tests;
 
@@ -89,6 +90,21 @@ pub struct Clock {
     pub restart_count: u32,
     /// Whether `clock_ms` has certainly not been reported before.
     pub safe: bool,
+}
+
+/// What became of [`extend_once`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extended {
+    /// The register was zero and is extended now.
+    Now,
+    /// It had been extended by the same digest before.
+    Before,
+}
+
+/// Extends register `pcr`, which must be zero, in each bank by its digest: TCG algorithm identifier and value, the
+/// SHA-256 bank among them. Needs no key, so that it is quick at boot.
+pub fn extend_once(tcti: &str, pcr: u8, digests: &[(u16, Vec<u8>)]) -> Result<Extended, TpmError> {
+    extend::once(tcti, pcr, digests)
 }
 
 type Job = Box<dyn FnOnce(&mut Slot) + Send>;

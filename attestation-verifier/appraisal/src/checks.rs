@@ -507,6 +507,33 @@ mod tests {
     }
 
     #[test]
+    fn a_list_knows_which_outcomes_are_in_it() {
+        let empty = CheckList::default();
+        assert!(empty.is_empty() && !empty.any(Outcome::Pass));
+        let mut checks = Checks::new(Mode::Explain);
+        checks.equal("one", 1, 1).unwrap();
+        let list = checks.into_list();
+        assert!(!list.is_empty());
+        assert!(list.any(Outcome::Pass) && !list.any(Outcome::Fail));
+        assert!(!list.any(Outcome::Undecided));
+    }
+
+    #[test]
+    fn brief_checks_take_only_what_did_not_pass_from_others() {
+        let mut made = Checks::new(Mode::Explain);
+        made.equal("one", 1, 1).unwrap();
+        made.equal("two", 1, 2).unwrap();
+        let made = made.into_list();
+        let mut brief = Checks::brief();
+        brief.append(&made);
+        let names: Vec<_> = brief.list().iter().map(|check| check.name).collect();
+        assert_eq!(names, ["two"]);
+        let mut whole = Checks::new(Mode::Explain);
+        whole.append(&made);
+        assert_eq!(whole.list().len(), 2);
+    }
+
+    #[test]
     fn brief_checks_stop_as_others_do_and_never_say_that_all_passed() {
         let mut brief = Checks::brief();
         brief.equal("one", 1, 1).unwrap();

@@ -1,8 +1,8 @@
 //! A HyperNode that dies in the middle of an agreement sends, when it is back, the same bytes again.
 
-use crate::bench::{Act, Bench, CALM, Times, say, serve};
 use assay_aggregate::draw::proposer;
 use assay_aggregate::inputs::ROUND;
+use assay_bench::network::{Act, Bench, CALM, Times, say, serve};
 use assay_hypernode::agree::Round;
 use assay_hypernode::board::Board;
 use assay_hypernode::clock;
@@ -75,7 +75,11 @@ impl Scene {
     fn new() -> Self {
         let bench = Bench::new(ENDED);
         let beacon = bench.open(0).beacon(E).unwrap();
-        let ids: Vec<_> = bench.members.iter().map(crate::bench::Member::id).collect();
+        let ids: Vec<_> = bench
+            .members
+            .iter()
+            .map(assay_bench::network::Member::id)
+            .collect();
         let own = proposer(&beacon, &ids, ROUND).unwrap();
         let member = ids.iter().position(|id| *id == own).unwrap();
         let board = Arc::new(Mutex::new(Kept::default()));

@@ -1,6 +1,6 @@
 //! The board's client: whatever a board answers, an error by name within the deadline.
 
-use crate::bench::{Act, frame, say, serve};
+use assay_bench::network::{Act, frame, say, serve};
 use assay_hypernode::board::{Board, Posted};
 use assay_hypernode::config::BridgeSection;
 use assay_protocol::cose::Signer as _;

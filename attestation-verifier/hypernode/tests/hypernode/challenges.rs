@@ -1,6 +1,6 @@
 //! Fill and chase against an agent that keeps its region in memory, and against one that cheats.
 
-use crate::bench::{Act, Bench, CALM, NODE, frame, outcome, say, serve, serve_on, session};
+use assay_bench::network::{Act, Bench, CALM, NODE, frame, outcome, say, serve, serve_on, session};
 use assay_hypernode::challenge::{Asking, chase, fill};
 use assay_hypernode::clock;
 use assay_hypernode::context::Context;

@@ -1,6 +1,6 @@
 //! Other HyperNodes that answer control probes, well or badly.
 
-use crate::bench::{Act, Bench, Times, say, serve};
+use assay_bench::network::{Act, Bench, Times, say, serve};
 use assay_hypernode::clock;
 use assay_hypernode::context::Context;
 use assay_hypernode::control;
@@ -60,7 +60,7 @@ fn start(bench: &Bench, number: usize, listener: TcpListener, peer: Peer) {
             let id = bench.members[number].id();
             let signer = identity.clone();
             let script = move |PeerRequest::Control { nonce }| act(scripted, id, &signer, nonce);
-            crate::bench::serve_on(listener, &identity, script);
+            assay_bench::network::serve_on(listener, &identity, script);
         }
     }
 }
@@ -87,7 +87,7 @@ fn act(peer: Peer, hypernode: HyperNodeId, signer: &Identity, nonce: Nonce) -> V
 }
 
 async fn good_answers(peers: [Peer; 3]) -> usize {
-    let (_bench, context) = network(crate::bench::CALM, peers).await;
+    let (_bench, context) = network(assay_bench::network::CALM, peers).await;
     let nonce = Nonce([7; 32]);
     let good = control::probe(&context, nonce, Duration::from_secs(4)).await;
     for bytes in &good {
@@ -124,14 +124,14 @@ async fn wrong_answers_are_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_get_no_control_answer() {
-    let bench = Bench::new(crate::bench::CALM);
+    let bench = Bench::new(assay_bench::network::CALM);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = listener.local_addr().unwrap().to_string();
     tokio::spawn(control::serve(bench.open(1), listener));
     let asked = tokio::task::spawn_blocking(move || {
         let stranger = Identity::generate().unwrap();
         let ask = || {
-            let mut client = crate::bench::Client::connect(&endpoint, &stranger);
+            let mut client = assay_bench::network::Client::connect(&endpoint, &stranger);
             client.ask::<_, PeerReply>(&PeerRequest::Control {
                 nonce: Nonce([1; 32]),
             })
@@ -155,7 +155,7 @@ async fn a_server_with_another_key_is_no_peer() {
     });
     let nobody = || "127.0.0.1:1".to_owned();
     let endpoints = [nobody(), endpoint, nobody(), nobody()];
-    let bench = Bench::with_ledger(crate::bench::CALM, endpoints).await;
+    let bench = Bench::with_ledger(assay_bench::network::CALM, endpoints).await;
     let context = bench.open(0);
     context.ledger.refresh().await.unwrap();
     let good = control::probe(&context, Nonce([1; 32]), Duration::from_secs(4)).await;

@@ -1,7 +1,6 @@
 //! The HyperNode against scripted agents, peers and boards over real TLS, and its messages by the built program.
 
 mod agreement;
-mod bench;
 mod board;
 mod challenges;
 mod control;

@@ -1,6 +1,6 @@
 //! What the program says when it cannot start, and its exit codes.
 
-use crate::bench::{Bench, CALM, Member};
+use assay_bench::network::{Bench, CALM, Member};
 use assay_protocol::ids::HyperNodeId;
 use assay_testbed::net::Daemon;
 use std::fs;

@@ -1,9 +1,9 @@
 //! The census probe against every kind of agent.
 
-use crate::bench::{
+use crate::control::{Peer, network};
+use assay_bench::network::{
     Act, BRISK, Bench, CALM, FRAME_MAX, NODE, frame, outcome, say, serve, serve_once, session,
 };
-use crate::control::{Peer, network};
 use assay_hypernode::agent_link::AgentLink;
 use assay_hypernode::challenge::{Asking, probe};
 use assay_hypernode::clock;

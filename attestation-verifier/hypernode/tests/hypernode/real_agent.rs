@@ -1,6 +1,6 @@
 //! A real agent on a software TPM, and a relay before it that changes one thing.
 
-use crate::bench::{Bench, CALM, Client, outcome_of, say, serve, session};
+use assay_bench::network::{Bench, CALM, Client, outcome_of, say, serve, session, vendors};
 use assay_hypernode::challenge::{Asking, attest, chase, enrol, fill, probe};
 use assay_hypernode::context::Context;
 use assay_hypernode::store::Binding;
@@ -11,7 +11,6 @@ use assay_protocol::ids::{Address, NodeId, SessionKey};
 use assay_protocol::item::Item as _;
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, metric};
 use assay_protocol::region::RegionId;
-use assay_protocol::trust::{EkType, HexBytes, RootKind, TrustBundle, VendorRoot};
 use assay_protocol::wire::{AgentReply, AgentRequest};
 use assay_testbed::net::{Programs, ScalerNode};
 use assay_testbed::soft_node::SoftAk;
@@ -105,24 +104,6 @@ impl Scene {
         let outcome = outcome_of(context, self.node, OutcomeKind::Attest);
         assert_eq!(outcome.class, class);
         outcome
-    }
-}
-
-fn vendors(ca: &TestCa) -> TrustBundle {
-    let certificate = ca.root_der().unwrap();
-    let intermediates = ca.intermediates_der().unwrap();
-    let root = VendorRoot {
-        name: "test CA".into(),
-        kind: RootKind::Test,
-        ek_type: EkType::Rsa2048,
-        firmware_min: 0,
-        sha256: digest(&[&certificate]),
-        certificate,
-        intermediates: intermediates.into_iter().map(HexBytes).collect(),
-    };
-    TrustBundle {
-        allowed_kinds: vec![RootKind::Test],
-        roots: vec![root],
     }
 }
 

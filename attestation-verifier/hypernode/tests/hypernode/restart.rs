@@ -1,8 +1,8 @@
 //! What a HyperNode knows after its process ended without notice: everything it acknowledged.
 
-use crate::bench::{Bench, CALM, NODE, outcome};
 use assay_aggregate::agreement::{Agreement, Setting};
 use assay_appraisal::tpm::attest::ClockInfo;
+use assay_bench::network::{Bench, CALM, NODE, outcome};
 use assay_hypernode::challenge::Asking;
 use assay_hypernode::context::Context;
 use assay_hypernode::record::Draft;

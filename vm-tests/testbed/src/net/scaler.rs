@@ -97,6 +97,7 @@ impl ScalerNode {
                 deadline_ms: 10_000,
             },
             ima,
+            machine: None,
             limits: LimitSection::default(),
         };
         fs::create_dir_all(&config.state_dir)?;

@@ -17,8 +17,9 @@ use assay_protocol::ids::{
 use assay_protocol::outcome::{Outcome, OutcomeKind};
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use assay_protocol::schedule::seed_end;
-use assay_protocol::trust::{EkType, RootKind, TrustBundle, VendorRoot};
+use assay_protocol::trust::{EkType, HexBytes, RootKind, TrustBundle, VendorRoot};
 use assay_protocol::wire;
+use assay_testbed::TestCa;
 use assay_transport::{Identity, frames, tls};
 use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use serde::{Serialize, de::DeserializeOwned};
@@ -42,7 +43,9 @@ const STAKES: [u128; 4] = [40, 25, 20, 15];
 /// Lengths in milliseconds.
 #[derive(Clone, Copy)]
 pub struct Times {
+    /// One slot.
     pub slot: u64,
+    /// Slots in an epoch.
     pub slots: u64,
     /// Commits, reveals, votes, void.
     pub phases: [u64; 4],
@@ -67,17 +70,25 @@ pub const BRISK: Times = Times {
 
 /// One HyperNode of the roster.
 pub struct Member {
+    /// Its configuration.
     pub config: Config,
+    /// Where that is.
     pub file: PathBuf,
+    /// Its key.
     pub identity: Identity,
+    /// Its account.
     pub ledger_key: LedgerKey,
 }
 
 /// The network.
 pub struct Bench {
+    /// Everything on disk.
     pub dir: TempDir,
+    /// What was fixed at genesis.
     pub params: NetworkParams,
+    /// The one class.
     pub class: ValidClass,
+    /// The roster, in its order.
     pub members: Vec<Member>,
     opened: AtomicU32,
 }
@@ -88,20 +99,27 @@ impl Bench {
         Self::with_vendors(times, &some_vendor())
     }
 
+    /// The same with these TPM vendors.
     pub fn with_vendors(times: Times, vendors: &TrustBundle) -> Self {
         Self::with_rules(times, vendors, "")
     }
 
     /// `rules` come after the demonstration class.
     pub fn with_rules(times: Times, vendors: &TrustBundle, rules: &str) -> Self {
-        let bench = Self::make(times, vendors, rules);
+        let class = assay_hw_profiles::DEMO_CLASS;
+        Self::with_class(times, vendors, &format!("{class}\n{rules}"))
+    }
+
+    /// The text of the class that every node promises, but with a small region.
+    pub fn with_class(times: Times, vendors: &TrustBundle, class: &str) -> Self {
+        let bench = Self::make(times, vendors, class);
         bench.write();
         bench
     }
 
     /// A network with a ledger that says where the other HyperNodes listen; member 0 is the one tested.
     pub async fn with_ledger(times: Times, endpoints: [String; 4]) -> Self {
-        let mut bench = Self::make(times, &some_vendor(), "");
+        let mut bench = Self::make(times, &some_vendor(), assay_hw_profiles::DEMO_CLASS);
         let (contract, url) = bench.deploy(endpoints).await;
         bench.params.contract = contract;
         for member in &mut bench.members {
@@ -111,11 +129,9 @@ impl Bench {
         bench
     }
 
-    fn make(times: Times, vendors: &TrustBundle, rules: &str) -> Self {
+    fn make(times: Times, vendors: &TrustBundle, class: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let text =
-            assay_hw_profiles::DEMO_CLASS.replace("region_blocks = 4096", "region_blocks = 64");
-        let text = format!("{text}\n{rules}");
+        let text = class.replace("region_blocks = 4096", "region_blocks = 64");
         let class = assay_hw_profiles::parse(&text).unwrap();
         fs::write(dir.path().join("class.toml"), text).unwrap();
         let vendors = serde_json::to_string(vendors).unwrap();
@@ -140,6 +156,7 @@ impl Bench {
         self.members.iter().for_each(Member::write);
     }
 
+    /// A file of the network.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -167,6 +184,7 @@ impl Bench {
         self.params.at(clock::now()).unwrap()
     }
 
+    /// Digest of the one class.
     pub fn class_digest(&self) -> Digest {
         self.class.digest()
     }
@@ -249,10 +267,12 @@ impl Member {
         }
     }
 
+    /// Its id.
     pub fn id(&self) -> HyperNodeId {
         HyperNodeId(self.identity.public_key())
     }
 
+    /// Writes its configuration.
     pub fn write(&self) {
         fs::write(&self.file, toml::to_string(&self.config).unwrap()).unwrap();
     }
@@ -295,10 +315,26 @@ fn params(times: Times, class: &ValidClass, members: &[Member]) -> NetworkParams
     }
 }
 
+/// A bundle that trusts this authority's TPMs.
+pub fn vendors(ca: &TestCa) -> TrustBundle {
+    let certificate = ca.root_der().unwrap();
+    let intermediates = ca.intermediates_der().unwrap();
+    let root = VendorRoot {
+        name: "test CA".into(),
+        intermediates: intermediates.into_iter().map(HexBytes).collect(),
+        ..root(certificate)
+    };
+    trusting(root)
+}
+
 /// A root that has vouched for no TPM of these tests.
 fn some_vendor() -> TrustBundle {
-    let certificate = include_bytes!("../../../../fuzz/ek/root.der").to_vec();
-    let root = VendorRoot {
+    let certificate = include_bytes!("../../../fuzz/ek/root.der").to_vec();
+    trusting(root(certificate))
+}
+
+fn root(certificate: Vec<u8>) -> VendorRoot {
+    VendorRoot {
         name: "a test CA".into(),
         kind: RootKind::Test,
         ek_type: EkType::Rsa2048,
@@ -306,7 +342,10 @@ fn some_vendor() -> TrustBundle {
         sha256: digest(&[&certificate]),
         certificate,
         intermediates: Vec::new(),
-    };
+    }
+}
+
+fn trusting(root: VendorRoot) -> TrustBundle {
     TrustBundle {
         allowed_kinds: vec![RootKind::Test],
         roots: vec![root],
@@ -318,6 +357,7 @@ pub fn outcome(context: &Context, kind: OutcomeKind) -> Outcome {
     outcome_of(context, NODE, kind)
 }
 
+/// The same, of this node.
 pub fn outcome_of(context: &Context, node: NodeId, kind: OutcomeKind) -> Outcome {
     let mut found = report::outcomes(context, Epoch(0), node).unwrap();
     found.retain(|outcome| outcome.kind == kind);
@@ -327,13 +367,17 @@ pub fn outcome_of(context: &Context, node: NodeId, kind: OutcomeKind) -> Outcome
 
 /// What a scripted peer does, in order.
 pub enum Act {
+    /// Sends these bytes.
     Say(Vec<u8>),
+    /// Does nothing for so long.
     Wait(Duration),
     /// Neither answers nor reads nor closes.
     Hang,
+    /// Closes the connection.
     Close,
 }
 
+/// One message as it travels.
 pub fn frame<T: Serialize>(message: &T) -> Vec<u8> {
     wire::frame(message, FRAME_MAX).unwrap()
 }
@@ -425,6 +469,7 @@ impl Act {
 pub struct Client(StreamOwned<ClientConnection, TcpStream>);
 
 impl Client {
+    /// Connects with this key.
     pub fn connect(endpoint: &str, identity: &Identity) -> Self {
         let config = tls::client_config(identity, Arc::new(|_: &PublicKey| true)).unwrap();
         let connection = ClientConnection::new(config, tls::server_name()).unwrap();
@@ -434,6 +479,7 @@ impl Client {
         ))
     }
 
+    /// Sends a request and waits for the answer.
     pub fn ask<Q: Serialize, A: DeserializeOwned>(&mut self, request: &Q) -> A {
         frames::write(&mut self.0, request, FRAME_MAX).unwrap();
         frames::read(&mut self.0, FRAME_MAX).unwrap()

@@ -1,0 +1,122 @@
+//! Programs of the image: those that do one thing and end, and the agent, which must not.
+
+use crate::error::Failure;
+use crate::say;
+use nix::errno::Errno;
+use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const AGENT: &str = "/usr/bin/assay-agent";
+/// Between two starts of an agent that ended.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long the agent may take to end before the machine goes down.
+const GRACE: Duration = Duration::from_secs(3);
+/// Most of a program's output that is shown.
+const SAID_BYTES_MAX: usize = 2000;
+
+/// Runs a program to its end.
+pub fn run(program: &str, arguments: impl IntoIterator<Item = String>) -> Result<(), Failure> {
+    let failed = |why: String| Failure::Program {
+        program: program.to_owned(),
+        why,
+    };
+    let ended = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env_clear()
+        // There is no udev that device-mapper could wait for.
+        .env("DM_DISABLE_UDEV", "1")
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    match ended.status.success() {
+        true => Ok(()),
+        false => {
+            let said = String::from_utf8_lossy(&ended.stderr);
+            let said: String = said.trim().chars().take(SAID_BYTES_MAX).collect();
+            Err(failed(format!("{}: {said}", ended.status)))
+        }
+    }
+}
+
+/// Has the configuration measured, once a boot.
+pub fn measure(config: &str) -> Result<(), Failure> {
+    run(AGENT, ["measure", "--config", config].map(str::to_owned))
+}
+
+/// Starts the agent, again whenever it ends. Returns only if nothing can be waited for.
+pub fn keep_running(config: &str) -> Result<std::convert::Infallible, Failure> {
+    let failed = |why: String| Failure::Program {
+        program: AGENT.to_owned(),
+        why,
+    };
+    let heard = signals();
+    heard
+        .thread_block()
+        .map_err(|error| failed(error.to_string()))?;
+    loop {
+        let agent = Command::new(AGENT)
+            .args(["run", "--config", config])
+            .env_clear()
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(|error| failed(error.to_string()))?;
+        let agent = Pid::from_raw(i32::try_from(agent.id()).unwrap_or(i32::MAX));
+        let ended = until_it_ends(agent, &heard).map_err(|error| failed(error.to_string()))?;
+        say(&format!("the agent ended ({ended}); starting it again"));
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Children's ends, and the two ways to ask for the machine's.
+fn signals() -> SigSet {
+    let mut heard = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM] {
+        heard.add(signal);
+    }
+    heard
+}
+
+fn until_it_ends(agent: Pid, heard: &SigSet) -> nix::Result<String> {
+    loop {
+        match heard.wait()? {
+            // Control-Alt-Delete.
+            Signal::SIGINT => go_down(agent, RebootMode::RB_AUTOBOOT),
+            Signal::SIGTERM => go_down(agent, RebootMode::RB_POWER_OFF),
+            _ => {
+                if let Some(ended) = reap(agent)? {
+                    return Ok(ended);
+                }
+            }
+        }
+    }
+}
+
+/// Collects every child that ended; how the agent did, if it is among them.
+fn reap(agent: Pid) -> nix::Result<Option<String>> {
+    let mut found = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(found),
+            Ok(WaitStatus::Exited(pid, code)) if pid == agent => {
+                found = Some(format!("exit code {code}"));
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == agent => {
+                found = Some(signal.to_string());
+            }
+            Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What the agent acknowledged is durable already; this only spares the next boot a journal replay.
+fn go_down(agent: Pid, how: RebootMode) {
+    let _ = kill(agent, Signal::SIGTERM);
+    std::thread::sleep(GRACE);
+    nix::unistd::sync();
+    let _ = reboot(how);
+}

@@ -1,0 +1,7 @@
+//! Where machines are tried: HyperNodes with everything of theirs but the schedule, peers that follow a script, and
+//! virtual machines that boot for real.
+#![forbid(unsafe_code)]
+
+pub mod machine;
+pub mod network;
+pub mod trial;

@@ -1,0 +1,276 @@
+//! A virtual machine with UEFI firmware and a software TPM, as much like a server as QEMU is.
+//!
+//! Firmware does not run under KVM everywhere; `tcg` always does. Which one is used is found by trying.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use assay_testbed::net::free_port;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+const FIRMWARE: &str = "/usr/share/OVMF";
+const POLL: Duration = Duration::from_millis(100);
+/// From power to the agent's first line, on a machine that has much else to do.
+pub const BOOT_WAIT: Duration = Duration::from_secs(240);
+/// The agent's port inside.
+const AGENT_PORT: u16 = 7143;
+
+/// Which keys the firmware holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecureBoot {
+    /// None: Secure Boot is off.
+    Off,
+    /// Those of Debian's test firmware, whose private key everybody has.
+    TestKeys,
+}
+
+impl SecureBoot {
+    fn files(self) -> (PathBuf, PathBuf) {
+        let variables = match self {
+            Self::Off => "OVMF_VARS_4M.fd",
+            Self::TestKeys => "OVMF_VARS_4M.snakeoil.fd",
+        };
+        let at = |name: &str| Path::new(FIRMWARE).join(name);
+        (at("OVMF_CODE_4M.secboot.fd"), at(variables))
+    }
+}
+
+/// What is bought: parts that outlive a power cut.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The disk, raw.
+    pub disk: PathBuf,
+    /// State of the TPM.
+    pub tpm: PathBuf,
+    /// Keys in the firmware.
+    pub secure_boot: SecureBoot,
+    /// What is before the disk: QEMU's block options, as `throttling.iops-total=50`.
+    pub disk_options: String,
+}
+
+/// A running machine; everything of it ends when this is dropped.
+#[derive(Debug)]
+pub struct Machine {
+    dir: tempfile::TempDir,
+    /// Where its agent can be reached from here.
+    pub endpoint: String,
+    tpm: Group,
+    qemu: Group,
+}
+
+impl Machine {
+    /// Switches it on.
+    pub fn start(parts: &Parts) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let tpm = start_tpm(&parts.tpm, dir.path())?;
+        let port = free_port()?;
+        let variables = dir.path().join("variables.fd");
+        fs::copy(parts.secure_boot.files().1, &variables)
+            .with_context(|| format!("no firmware in {FIRMWARE}\nhint: apt-get install ovmf"))?;
+        let qemu = Group::start(
+            &mut qemu(parts, dir.path(), port),
+            &dir.path().join("qemu.log"),
+        )
+        .context("cannot run QEMU\nhint: apt-get install qemu-system-x86")?;
+        Ok(Self {
+            endpoint: format!("127.0.0.1:{port}"),
+            dir,
+            tpm,
+            qemu,
+        })
+    }
+
+    /// What it wrote to its console so far.
+    pub fn console(&self) -> String {
+        let bytes = fs::read(self.dir.path().join("console.log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\r', "")
+    }
+
+    /// Waits for `count` lines with `mark`; returns the last of them. An error shows the console's end.
+    pub fn wait_for(&mut self, mark: &str, count: usize) -> Result<String> {
+        let deadline = Instant::now() + BOOT_WAIT;
+        loop {
+            let console = self.console();
+            let mut found = console.lines().filter(|line| line.contains(mark));
+            if let Some(line) = found.nth(count.saturating_sub(1)) {
+                return Ok(line.to_owned());
+            }
+            let ended = self.qemu.has_ended()?;
+            if ended || Instant::now() > deadline {
+                let from = console.len().saturating_sub(3000);
+                let end = console.get(from..).unwrap_or(&console);
+                let log = fs::read_to_string(self.dir.path().join("qemu.log")).unwrap_or_default();
+                bail!("no line with {mark:?} (ended: {ended}) on the console:\n{end}\n{log}");
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// The reset button.
+    pub fn reset(&self) -> Result<()> {
+        let mut monitor = UnixStream::connect(self.dir.path().join("monitor"))?;
+        let mut lines = BufReader::new(monitor.try_clone()?).lines();
+        lines.next().context("no greeting of the monitor")??;
+        for command in ["qmp_capabilities", "system_reset"] {
+            writeln!(monitor, "{{\"execute\":\"{command}\"}}")?;
+            let answer = lines.next().context("no answer of the monitor")??;
+            ensure!(answer.contains("return"), "{command}: {answer}");
+        }
+        Ok(())
+    }
+
+    /// Pulls the plug: neither the system nor the TPM is told.
+    pub fn cut_power(mut self) {
+        self.qemu.kill();
+        self.tpm.kill();
+    }
+}
+
+fn qemu(parts: &Parts, dir: &Path, port: u16) -> Command {
+    let at = |name: &str| dir.join(name).display().to_string();
+    let (code, _) = parts.secure_boot.files();
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args(["-machine", &format!("q35,smm=on,accel={}", accelerator())]);
+    command.args(["-cpu", "max", "-m", "512", "-smp", "1"]);
+    command.args(["-nodefaults", "-display", "none"]);
+    command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+    command.args([
+        "-drive",
+        &format!(
+            "if=pflash,unit=0,format=raw,readonly=on,file={}",
+            code.display()
+        ),
+    ]);
+    command.args([
+        "-drive",
+        &format!("if=pflash,unit=1,format=raw,file={}", at("variables.fd")),
+    ]);
+    command.args([
+        "-chardev",
+        &format!("socket,id=tpm,path={}", at("tpm.sock")),
+    ]);
+    command.args(["-tpmdev", "emulator,id=tpm0,chardev=tpm"]);
+    command.args(["-device", "tpm-tis,tpmdev=tpm0"]);
+    let options = match parts.disk_options.as_str() {
+        "" => String::new(),
+        options => format!(",{options}"),
+    };
+    // cache=none: what the guest reads past its cache is read past ours.
+    let disk = format!(
+        "if=none,id=disk,format=raw,cache=none,file={}{options}",
+        parts.disk.display()
+    );
+    command.args(["-drive", &disk]);
+    command.args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"]);
+    command.args([
+        "-netdev",
+        &format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:{AGENT_PORT}"),
+    ]);
+    command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+    command.args(["-serial", &format!("file:{}", at("console.log"))]);
+    command.args([
+        "-qmp",
+        &format!("unix:{},server=on,wait=off", at("monitor")),
+    ]);
+    command
+}
+
+/// swtpm ends with the machine, as its only client.
+fn start_tpm(state: &Path, dir: &Path) -> Result<Group> {
+    let socket = dir.join("tpm.sock");
+    let mut command = Command::new("swtpm");
+    command.args(["socket", "--tpm2"]);
+    command.args(["--tpmstate", &format!("dir={}", state.display())]);
+    command.args(["--ctrl", &format!("type=unixio,path={}", socket.display())]);
+    let tpm = Group::start(&mut command, &dir.join("tpm.log"))
+        .context("cannot run swtpm\nhint: apt-get install swtpm swtpm-tools")?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !socket.exists() {
+        ensure!(Instant::now() < deadline, "swtpm opens no socket");
+        std::thread::sleep(POLL);
+    }
+    Ok(tpm)
+}
+
+/// A process with all it starts.
+#[derive(Debug)]
+struct Group(Child);
+
+impl Group {
+    fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let log = File::create(log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        Ok(Self(command.process_group(0).spawn()?))
+    }
+
+    fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.0.try_wait()?.is_some())
+    }
+
+    fn kill(&mut self) {
+        if let Ok(group) = i32::try_from(self.0.id()) {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// `kvm` where firmware says something under it, else `tcg`.
+fn accelerator() -> &'static str {
+    static FOUND: OnceLock<&str> = OnceLock::new();
+    FOUND.get_or_init(|| match firmware_speaks("kvm") {
+        Ok(true) => "kvm",
+        Ok(false) | Err(_) => "tcg",
+    })
+}
+
+/// Whether the firmware, with nothing to boot, writes to the console under `accelerator`.
+fn firmware_speaks(accelerator: &str) -> Result<bool> {
+    let wait = Duration::from_secs(5);
+    let (code, variables) = SecureBoot::Off.files();
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args([
+        "-machine",
+        &format!("q35,smm=on,accel={accelerator}"),
+        "-m",
+        "256",
+    ]);
+    command.args(["-nodefaults", "-display", "none", "-serial", "stdio"]);
+    for (unit, file) in [code, variables].iter().enumerate() {
+        let drive = format!(
+            "if=pflash,unit={unit},format=raw,readonly=on,file={}",
+            file.display()
+        );
+        command.args(["-drive", &drive]);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.process_group(0).spawn()?;
+    let mut output = child.stdout.take().context("no output")?;
+    let mut group = Group(child);
+    let reader = std::thread::spawn(move || output.read(&mut [0; 64]).is_ok_and(|read| read > 0));
+    let deadline = Instant::now() + wait;
+    while !reader.is_finished() && Instant::now() < deadline {
+        std::thread::sleep(POLL);
+    }
+    group.kill();
+    Ok(reader.join().is_ok_and(|spoke| spoke))
+}

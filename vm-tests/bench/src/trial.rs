@@ -1,0 +1,291 @@
+//! One machine of the flashable image before one HyperNode that enrols, attests and challenges it for real.
+
+use crate::machine::{Machine, Parts, SecureBoot};
+use crate::network::{Bench, CALM, outcome_of, vendors};
+use anyhow::{Context as _, Result, ensure};
+use assay_hypernode::challenge::{Asking, attest, enrol};
+use assay_hypernode::context::Context;
+use assay_protocol::answers::EnrolRecord;
+use assay_protocol::config::{AgentConfig, LimitSection, MachineSection, TpmSection};
+use assay_protocol::ids::{Address, NodeId};
+use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, metric};
+use assay_testbed::{Swtpm, TestCa};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+/// The provider that the machine's configuration names.
+pub const PROVIDER: Address = Address([0x22; 20]);
+/// First partition of the image: the EFI system partition begins at 1 MiB.
+const ESP_OFFSET: &str = "@@1048576";
+/// The agent's first line.
+const SERVING: &str = "listening on";
+
+/// The image under test, as its build left it.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// `assay.img`, `assay.efi`, `class.toml`.
+    pub dir: PathBuf,
+}
+
+impl Image {
+    /// The one that `make test` built.
+    pub fn built() -> Result<Self> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let dir = match std::env::var_os("ASSAY_IMAGE") {
+            Some(dir) => PathBuf::from(dir),
+            None => repository.join("target/image-test"),
+        };
+        ensure!(
+            dir.join("assay.img").is_file(),
+            "{} has no image\nhint: tools/test-image.sh builds it",
+            dir.display()
+        );
+        Ok(Self { dir })
+    }
+
+    /// A class whose tier 2 only this image reaches.
+    pub fn class(&self) -> Result<String> {
+        let demo = assay_hw_profiles::DEMO_CLASS;
+        let (promise, _) = demo
+            .split_once("[[attestation.pcrs]]")
+            .context("no pinned PCRs")?;
+        let promise = promise.replace("tier_min = 1", "tier_min = 2");
+        Ok(promise + &fs::read_to_string(self.dir.join("class.toml"))?)
+    }
+}
+
+/// The scene.
+pub struct Trial {
+    /// HyperNodes.
+    pub bench: Bench,
+    /// What the machine is made of.
+    pub parts: Parts,
+    dir: tempfile::TempDir,
+}
+
+impl Trial {
+    /// A new machine with the image on its disk, under the image's class with `rules` besides.
+    pub fn new(secure_boot: SecureBoot, rules: &str) -> Result<Self> {
+        let image = Image::built()?;
+        let dir = tempfile::tempdir()?;
+        let ca = TestCa::create(&dir.path().join("ca"))?;
+        let class = format!("{}\n{rules}", image.class()?);
+        let bench = Bench::with_class(CALM, &vendors(&ca), &class);
+        let tpm = dir.path().join("tpm");
+        Swtpm::manufacture(&tpm, &ca, "machine")?;
+        let parts = Parts {
+            disk: dir.path().join("disk.img"),
+            tpm,
+            secure_boot,
+            disk_options: String::new(),
+        };
+        copy(&image.dir.join("assay.img"), &parts.disk)?;
+        let trial = Self { bench, parts, dir };
+        trial.configure(PROVIDER)?;
+        if secure_boot == SecureBoot::TestKeys {
+            trial.sign()?;
+        }
+        Ok(trial)
+    }
+
+    /// Another machine with a TPM of the same vendor, before the same HyperNodes.
+    pub fn second_tpm(&self) -> Result<Parts> {
+        let ca = TestCa::create(&self.dir.path().join("ca"))?;
+        let mut parts = self.parts.clone();
+        parts.tpm = self.dir.path().join("tpm-2");
+        parts.disk = self.dir.path().join("disk-2.img");
+        Swtpm::manufacture(&parts.tpm, &ca, "another")?;
+        copy(&self.parts.disk, &parts.disk)?;
+        Ok(parts)
+    }
+
+    /// Puts the configuration that names `provider` on the disk.
+    pub fn configure(&self, provider: Address) -> Result<()> {
+        let config = AgentConfig {
+            network: self.bench.params.network_id(),
+            provider,
+            roster: self
+                .bench
+                .params
+                .roster
+                .iter()
+                .map(|entry| entry.id)
+                .collect(),
+            listen: "0.0.0.0:7143".into(),
+            state_dir: "/var/lib/assay-agent".into(),
+            tpm: TpmSection {
+                tcti: "device:/dev/tpmrm0".into(),
+                event_log: "/run/assay/event_log".into(),
+                deadline_ms: 30_000,
+            },
+            ima: None,
+            machine: Some(MachineSection {
+                address: "10.0.2.15/24".into(),
+                gateway: Some("10.0.2.2".into()),
+                mac: None,
+            }),
+            limits: LimitSection::default(),
+        };
+        self.put(toml::to_string(&config)?.as_bytes(), "assay/agent.toml")
+    }
+
+    /// Signs the unified kernel image on the disk with the key of Debian's test firmware.
+    pub fn sign(&self) -> Result<()> {
+        let signed = self.dir.path().join("signed.efi");
+        let image = self.dir.path().join("unsigned.efi");
+        fs::write(&image, self.get("EFI/BOOT/BOOTX64.EFI")?)?;
+        let key = self.dir.path().join("key.pem");
+        let source = "/usr/share/ovmf/PkKek-1-snakeoil";
+        // Its password is its file's name, so that nobody mistakes it for a secret.
+        run(Command::new("openssl")
+            .args([
+                "pkey",
+                "-passin",
+                "pass:snakeoil",
+                "-in",
+                &format!("{source}.key"),
+                "-out",
+            ])
+            .arg(&key))?;
+        run(Command::new("sbsign")
+            .arg("--key")
+            .arg(&key)
+            .args(["--cert", &format!("{source}.pem"), "--output"])
+            .args([&signed, &image]))?;
+        self.put(&fs::read(&signed)?, "EFI/BOOT/BOOTX64.EFI")
+    }
+
+    /// Writes a file of the EFI system partition.
+    pub fn put(&self, bytes: &[u8], path: &str) -> Result<()> {
+        let file = self.dir.path().join("file");
+        fs::write(&file, bytes)?;
+        run(Command::new("mcopy")
+            .args(["-o", "-i", &self.esp()])
+            .arg(&file)
+            .arg(format!("::/{path}")))
+    }
+
+    /// Makes a folder of the EFI system partition.
+    pub fn make_folder(&self, path: &str) -> Result<()> {
+        run(Command::new("mmd").args(["-i", &self.esp(), &format!("::/{path}")]))
+    }
+
+    /// Reads a file of the EFI system partition.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>> {
+        let file = self.dir.path().join("file");
+        run(Command::new("mcopy")
+            .args(["-n", "-o", "-i", &self.esp(), &format!("::/{path}")])
+            .arg(&file))?;
+        Ok(fs::read(&file)?)
+    }
+
+    fn esp(&self) -> String {
+        format!("{}{ESP_OFFSET}", self.parts.disk.display())
+    }
+
+    /// Switches the machine on and waits until its agent serves.
+    pub fn boot(&self) -> Result<(Machine, NodeId)> {
+        boot(&self.parts)
+    }
+
+    /// A HyperNode without memory.
+    pub fn judge(&self) -> Arc<Context> {
+        self.bench.fresh(0)
+    }
+
+    /// Enrols the machine; an error is the outcome's detail.
+    pub async fn enrol(
+        &self,
+        judge: &Context,
+        node: NodeId,
+        endpoint: &str,
+    ) -> Result<EnrolRecord> {
+        let registered = self.bench.registered(node, endpoint);
+        let asking = Asking::begin(judge, &registered, self.bench.place())?;
+        let record = enrol::run(&asking).await?;
+        record.with_context(|| outcome_of(judge, node, OutcomeKind::Enrol).detail)
+    }
+
+    /// Attests the machine once for each HyperNode memory: class of the outcome, tier, and what was said.
+    pub async fn attest(
+        &self,
+        judge: &Context,
+        record: &EnrolRecord,
+        endpoint: &str,
+    ) -> Result<Seen> {
+        let registered = self.bench.registered(record.node, endpoint);
+        let asking = Asking::begin(judge, &registered, self.bench.place())?;
+        attest::run(&asking, record).await?;
+        let outcome = outcome_of(judge, record.node, OutcomeKind::Attest);
+        Ok(Seen::of(outcome))
+    }
+
+    /// Enrols and attests with a HyperNode without memory.
+    pub async fn judged(&self, node: NodeId, endpoint: &str) -> Result<Seen> {
+        let judge = self.judge();
+        let record = self.enrol(&judge, node, endpoint).await?;
+        self.attest(&judge, &record, endpoint).await
+    }
+}
+
+/// What a HyperNode saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// How it ended.
+    pub class: OutcomeClass,
+    /// The tier, when the evidence was authentic.
+    pub tier: Option<u64>,
+    /// What did not hold.
+    pub detail: String,
+}
+
+impl Seen {
+    fn of(outcome: Outcome) -> Self {
+        Self {
+            class: outcome.class,
+            tier: outcome.metric(metric::TIER),
+            detail: outcome.detail,
+        }
+    }
+}
+
+/// Switches a machine on and waits until its agent serves; yields its node id.
+pub fn boot(parts: &Parts) -> Result<(Machine, NodeId)> {
+    let mut machine = Machine::start(parts)?;
+    let line = machine.wait_for(SERVING, 1)?;
+    let node = node_of(&line)?;
+    Ok((machine, node))
+}
+
+/// Waits for the agent's start number `count` since the power came.
+pub fn serves_again(machine: &mut Machine, count: usize) -> Result<NodeId> {
+    node_of(&machine.wait_for(SERVING, count)?)
+}
+
+fn node_of(line: &str) -> Result<NodeId> {
+    let mut words = line.split_whitespace().skip_while(|word| *word != "node");
+    Ok(words
+        .nth(1)
+        .with_context(|| format!("no node in {line:?}"))?
+        .parse()?)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    run(Command::new("cp").arg("--sparse=always").args([from, to]))
+}
+
+/// Runs a tool to its end; an error carries what it said.
+pub fn run(command: &mut Command) -> Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}: {said}",
+        output.status
+    );
+    Ok(())
+}
