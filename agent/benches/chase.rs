@@ -7,6 +7,7 @@
 
 use assay_agent::chase::{self, Engine};
 use assay_agent::duty::Duty;
+use assay_agent::histogram::Histogram;
 use assay_agent::region::{Region, RegionStore};
 use assay_protocol::chase::{ChasePlan, step};
 use assay_protocol::config::LimitSection;
@@ -15,7 +16,7 @@ use assay_protocol::region::{BLOCK_BYTES, Keystream, RegionId};
 use assay_ring::Ring;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// 256 MiB, as large as a region is by default at most.
 const BLOCKS: u32 = 65_536;
@@ -79,6 +80,7 @@ fn run() -> Result<(), Failure> {
     );
     println!("{rounds} rounds of {seconds} s each, {} MiB", BLOCKS / 256);
     println!("SHA-256 of a step: {:.2} us", hash_us());
+    histogram_agrees(&path)?;
     for depth in DEPTHS {
         compare((&region, &path), (depth, engine), (rounds, seconds))?;
     }
@@ -198,9 +200,15 @@ fn ring(region: &Region, depth: u32, (round, reads): (usize, f64)) -> Result<Tur
     let (mut asked, mut done) = (u64::from(depth), 0u64);
     while done < asked {
         ring.wait()?;
+        let mut waits = false;
         while let Some((slot, outcome)) = ring.ended() {
             outcome?;
             done += 1;
+            // As a chase does, so that the hash is all that differs.
+            if waits {
+                ring.submit()?;
+            }
+            waits = true;
             if asked < wanted {
                 ring.read(slot, offset())?;
                 asked += 1;
@@ -211,6 +219,36 @@ fn ring(region: &Region, depth: u32, (round, reads): (usize, f64)) -> Result<Tur
         per_second: done as f64 / begun.elapsed().as_secs_f64(),
         percentiles: Vec::new(),
     })
+}
+
+/// Our histogram over the latencies that fio lists one by one must have fio's percentiles, but for a bucket: whatever
+/// the disk did.
+fn histogram_agrees(path: &Path) -> Result<(), Failure> {
+    let logs = path.with_extension("log");
+    let log = format!("--write_lat_log={}", logs.display());
+    let turn = fio_with(path, 4, &[log, "--number_ios=20000".into()])?;
+    let list = std::fs::read_to_string(format!("{}_lat.1.log", logs.display()))?;
+    let mut histogram = Histogram::default();
+    for line in list.lines() {
+        let ns = line
+            .split(',')
+            .nth(1)
+            .ok_or("fio: a latency log with less columns")?;
+        histogram.add(Duration::from_nanos(ns.trim().parse()?));
+    }
+    for ((ppm, _), theirs) in PERCENTILES.iter().zip(&turn.percentiles) {
+        let mine = histogram.percentile_ns(*ppm).unwrap_or(0) as f64 / 1_000.0;
+        if (mine - theirs).abs() > theirs / 64.0 {
+            return Err(
+                format!("percentile {ppm} ppm: fio {theirs} us, our histogram {mine} us").into(),
+            );
+        }
+    }
+    println!(
+        "our histogram has fio's percentiles of {} latencies, within a bucket",
+        histogram.total()
+    );
+    Ok(())
 }
 
 /// What SHA-256 of one step costs, in microseconds.
@@ -224,6 +262,11 @@ fn hash_us() -> f64 {
 }
 
 fn fio(path: &Path, depth: u32, seconds: u32) -> Result<Turn, Failure> {
+    let runtime = format!("--runtime={seconds}");
+    fio_with(path, depth, &["--time_based".into(), runtime])
+}
+
+fn fio_with(path: &Path, depth: u32, more: &[String]) -> Result<Turn, Failure> {
     let output = Command::new("fio")
         .args([
             "--name=chase",
@@ -239,14 +282,10 @@ fn fio(path: &Path, depth: u32, seconds: u32) -> Result<Turn, Failure> {
             "--lat_percentiles=1",
             "--clat_percentiles=0",
         ])
-        .args([
-            "--percentile_list=50:90:99:99.9",
-            "--time_based",
-            "--output-format=json",
-        ])
+        .args(["--percentile_list=50:90:99:99.9", "--output-format=json"])
         .arg(format!("--filename={}", path.display()))
         .arg(format!("--iodepth={depth}"))
-        .arg(format!("--runtime={seconds}"))
+        .args(more)
         .output()?;
     if !output.status.success() {
         return Err(format!("fio: {}", String::from_utf8_lossy(&output.stderr)).into());

@@ -1,4 +1,5 @@
 use super::*;
+use libc::{ENOSYS, EPERM};
 use std::io::Write as _;
 
 /// A file of `blocks` blocks, each filled with its number.
@@ -8,13 +9,26 @@ fn numbered(blocks: u8) -> Arc<File> {
     Arc::new(file)
 }
 
+/// A ring, where the kernel gives one; containers often refuse it.
+fn of_kernel(file: Arc<File>, slots: u32) -> Option<Ring> {
+    match Ring::new(file, slots) {
+        Err(error) if matches!(error.raw_os_error(), Some(EPERM | ENOSYS)) => {
+            eprintln!("not tested: io_uring is refused: {error}");
+            None
+        }
+        made => Some(made.unwrap()),
+    }
+}
+
 fn offset(block: u64) -> u64 {
     block * BLOCK_BYTES as u64
 }
 
 #[test]
 fn every_slot_gets_the_block_it_asked_for() {
-    let mut ring = Ring::new(numbered(64), 8).unwrap();
+    let Some(mut ring) = of_kernel(numbered(64), 8) else {
+        return;
+    };
     for round in 0..8u64 {
         for slot in 0..8 {
             ring.read(slot, offset(8 * round + u64::from(slot)))
@@ -37,7 +51,9 @@ fn every_slot_gets_the_block_it_asked_for() {
 
 #[test]
 fn a_slot_under_way_shows_nothing_and_takes_nothing() {
-    let mut ring = Ring::new(numbered(2), 1).unwrap();
+    let Some(mut ring) = of_kernel(numbered(2), 1) else {
+        return;
+    };
     assert_eq!(ring.block(0), Some(&[0; BLOCK_BYTES]));
     assert_eq!(ring.block(1), None);
     ring.read(0, offset(1)).unwrap();
@@ -53,14 +69,18 @@ fn a_slot_under_way_shows_nothing_and_takes_nothing() {
 
 #[test]
 fn a_block_past_the_end_and_a_file_that_cannot_be_read_are_errors() {
-    let mut ring = Ring::new(numbered(1), 1).unwrap();
+    let Some(mut ring) = of_kernel(numbered(1), 1) else {
+        return;
+    };
     ring.read(0, offset(1)).unwrap();
     ring.wait().unwrap();
     let (_, outcome) = ring.ended().unwrap();
     assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     let dir = tempfile::tempdir().unwrap();
     let write_only = File::create(dir.path().join("file")).unwrap();
-    let mut ring = Ring::new(Arc::new(write_only), 1).unwrap();
+    let Some(mut ring) = of_kernel(Arc::new(write_only), 1) else {
+        return;
+    };
     ring.read(0, 0).unwrap();
     ring.wait().unwrap();
     assert!(ring.ended().unwrap().1.is_err());
@@ -89,7 +109,9 @@ fn results_of_the_kernel_are_blocks_or_errors() {
 #[test]
 fn a_ring_is_dropped_with_reads_under_way() {
     for _ in 0..100 {
-        let mut ring = Ring::new(numbered(8), 8).unwrap();
+        let Some(mut ring) = of_kernel(numbered(8), 8) else {
+            return;
+        };
         (0..8).for_each(|slot| ring.read(slot, offset(slot.into())).unwrap());
         ring.submit().unwrap();
     }
@@ -97,7 +119,9 @@ fn a_ring_is_dropped_with_reads_under_way() {
 
 #[test]
 fn memory_the_kernel_did_not_take_is_read_into_all_the_same() {
-    let mut ring = Ring::new(numbered(4), 2).unwrap();
+    let Some(mut ring) = of_kernel(numbered(4), 2) else {
+        return;
+    };
     ring.registered = false;
     ring.read(1, offset(3)).unwrap();
     ring.wait().unwrap();
