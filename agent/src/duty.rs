@@ -175,9 +175,10 @@ impl Meter<'_> {
         !rest.is_zero()
     }
 
-    /// Rests as long as is owed.
+    /// Rests as long as is owed, what was done since [`Meter::is_due`] included.
     pub fn rest(&mut self) {
         if !self.owed.is_zero() {
+            self.is_due();
             std::thread::sleep(self.owed);
             self.owed = Duration::ZERO;
             self.restart();
