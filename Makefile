@@ -4,6 +4,8 @@
 #   make test    everything that must hold before a change is merged
 #   make fuzz    a longer run of every fuzz target (FUZZ_SECONDS each, default 60)
 #   make mutants every check of the appraisal crate removed or inverted in turn (hours)
+#   make image   the flashable disk image, in target/image (IMAGE="--config FILE ...", see agent/image/build.sh)
+#   make package the agent's Debian package, in target/package
 #   make setup   only installs what the others need
 
 FUZZ_SECONDS ?= 60
@@ -15,7 +17,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 QUIET = $(if $(shell test -t 2 && echo terminal),,--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz mutants clean
+.PHONY: help setup demo test image package fuzz mutants clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -30,6 +32,14 @@ demo: setup
 
 test: setup
 	@tools/test.sh
+
+image: setup
+	@cargo build --release --locked $(QUIET) -p assay-agent -p assay-init -p assay-image-values
+	@agent/image/build.sh --out target/image $(IMAGE)
+
+package: setup
+	@cargo build --release --locked $(QUIET) -p assay-agent
+	@agent/package/build.sh target/package
 
 fuzz: setup
 	@fuzz/run.sh $(FUZZ_SECONDS)

@@ -6,7 +6,7 @@ set -euo pipefail
 # g++: libFuzzer. gnutls-bin: swtpm's local CA. openssl, tpm2-tools, python3-venv: foreign checks.
 packages=(g++ pkg-config libtss2-dev libtss2-tcti-swtpm0 swtpm swtpm-tools gnutls-bin tpm2-tools openssl python3-venv)
 # What the flashable image is made with, and what the machines of the tests are made of.
-packages+=(binutils cpio cryptsetup-bin dosfstools fdisk kmod mtools sbsigntool squashfs-tools zstd)
+packages+=(binutils mmdebstrap cpio cryptsetup-bin dosfstools fdisk kmod mtools sbsigntool squashfs-tools zstd)
 packages+=(ovmf qemu-system-x86)
 
 installed() {

@@ -55,9 +55,12 @@ stage 'clippy'              cargo clippy --workspace --all-targets --locked -- -
 stage 'contract is current' contracts
 stage 'build'               cargo build --workspace --bins --tests --locked
 stage 'image for machines'  tools/test-image.sh
+stage 'base for packages'   tools/test-base.sh
 stage 'foreign decoder'     foreign_decoder
 export ASSAY_FOREIGN_PYTHON=$venv/bin/python
+rm -rf target/attacks
 stage 'tests'               tests
+tools/attacks.sh | sed 's/^/    /'
 if tool mutants 27.1.0 >"$logs/tool-cargo-mutants.log" 2>&1; then
   stage 'mutants'           mutants
   grep -E '^(caught|timeout|unviable|missed|NOT ALL)|mutant' "$logs/mutants.log" | sed 's/^/    /'

@@ -6,6 +6,7 @@ use crate::chase::{self, ChaseError, Checkpoint};
 use crate::evidence::{Attestor, EvidenceError, Request};
 use crate::node::{Node, now};
 use crate::region::{Filling, RegionError, RegionMeta};
+use crate::status::{Kind, Record};
 use crate::tpm::TpmError;
 use assay_protocol::answers::{ChaseAnswer, Counter, Countersigned, FillReceipt, ProbeAnswer};
 use assay_protocol::chase::{ChasePlan, LaneState};
@@ -67,6 +68,8 @@ pub struct Agent {
     pub attestor: Attestor,
     /// Lanes of running chases.
     pub lanes: Lanes,
+    /// What its owner sees of it.
+    pub record: Record,
 }
 
 /// One authenticated connection.
@@ -93,6 +96,7 @@ impl<'a> Conversation<'a> {
         request: AgentRequest,
         checkpoint: impl FnMut(AgentReply) -> io::Result<()>,
     ) -> AgentReply {
+        let kind = Kind::of(&request);
         let answered = self.permitted(&request).and_then(|()| match request {
             AgentRequest::Enrol => Ok(self.offer()),
             AgentRequest::Activate {
@@ -119,7 +123,9 @@ impl<'a> Conversation<'a> {
             AgentRequest::FillCountersigned { receipt } => self.fill_countersigned(&receipt),
             AgentRequest::Chase { nonce, plan } => self.chase(nonce, plan, checkpoint),
         });
-        answered.unwrap_or_else(AgentReply::Refused)
+        let reply = answered.unwrap_or_else(AgentReply::Refused);
+        self.agent.record.answered(self.peer, kind, &reply);
+        reply
     }
 
     fn node(&self) -> &'a Node {

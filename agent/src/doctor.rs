@@ -111,7 +111,7 @@ pub fn examine(config: &Path, class: Option<&ValidClass>) -> Vec<Finding> {
         "configuration",
         format!("{roster} HyperNodes in the roster"),
     )];
-    let sources = Sources::of(&config).read();
+    let sources = Sources::open(&config).and_then(|sources| sources.read());
     findings.extend(logs(path, &config, sources));
     findings.extend(tpm(&config));
     findings.extend([

@@ -154,7 +154,7 @@ impl Node {
         requests: &[Request],
         attached: &Attached,
     ) -> Result<(Claims, Quote), EvidenceError> {
-        let clock = retried(|| self.tpm.clock())?;
+        let clock = retried(|| self.read_clock())?;
         let claims = self.claims(requests, clock, attached)?;
         let qualifying = qualifying_data(&claims_bytes(&claims));
         let quote = retried(|| self.tpm.quote(qualifying))?;

@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod chase;
+pub mod confine;
 pub mod conversation;
 pub mod counters;
 pub mod doctor;
@@ -22,4 +23,5 @@ pub mod region;
 pub mod server;
 pub mod session;
 pub mod sources;
+pub mod status;
 pub mod tpm;

@@ -5,10 +5,10 @@
 
 use assay_agent::doctor::Finding;
 use assay_agent::evidence::Request;
-use assay_agent::node::{Node, StartError, node_id, open_tpm, read_config};
-use assay_agent::server::Server;
+use assay_agent::node::{Node, StartError, node_id, open_sources, open_tpm, read_config};
+use assay_agent::server::{self, Server};
 use assay_agent::tpm::Extended;
-use assay_agent::{bench, doctor, durable, measure};
+use assay_agent::{bench, confine, doctor, durable, measure, status};
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
@@ -32,6 +32,18 @@ enum Command {
         /// The measured configuration file
         #[arg(long)]
         config: PathBuf,
+        /// Whom the agent becomes when root starts it, once everything is open that only root can open [default: assay]
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Show what the running agent says of itself; exit 1 when none runs
+    Status {
+        /// The measured configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Measure the configuration into PCR 12, once a boot and before anything else runs
     ///
@@ -98,24 +110,37 @@ enum Command {
     },
 }
 
-/// The TSS writes each refusal of the TPM to stderr by itself, where a peer could flood it; our own
-/// errors say the same and more. It listens to nothing but the environment, and changing that of a
-/// running process is unsafe: start over with it set.
-fn silence_tss() {
-    const SETTING: &str = "TSS2_LOG";
-    if std::env::var_os(SETTING).is_none() {
+/// What libraries are told by the environment. They listen to nothing else, and changing it in a running process is
+/// unsafe: start over with it set.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    // The TSS writes each refusal of the TPM to stderr by itself, where a peer could flood it; our own errors say the
+    // same and more.
+    ("TSS2_LOG", "all+NONE"),
+    // glibc: one heap for all threads, from which freed buffers go back to the system. It would keep a heap for each
+    // thread that ever was, and ever larger buffers, all of it in memory that is locked.
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+];
+
+/// Starts this program over when [`ENVIRONMENT`] is not set; what somebody has set otherwise stays so.
+fn settle_environment() {
+    let missing = ENVIRONMENT.map(|(name, _)| std::env::var_os(name).is_none());
+    if missing.contains(&true) {
         let mut again = std::process::Command::new("/proc/self/exe");
-        again
-            .arg0("assay-agent")
-            .args(std::env::args_os().skip(1))
-            .env(SETTING, "all+NONE");
-        // Returns only when it failed; then we go on, louder.
+        again.arg0("assay-agent").args(std::env::args_os().skip(1));
+        for ((name, value), missing) in ENVIRONMENT.into_iter().zip(missing) {
+            if missing {
+                again.env(name, value);
+            }
+        }
+        // Returns only when it failed; then we go on, louder and larger.
         let _ = again.exec();
     }
 }
 
 fn main() -> ExitCode {
-    silence_tss();
+    settle_environment();
     let outcome = match Cli::parse().command {
         Command::Doctor {
             config,
@@ -131,7 +156,8 @@ fn main() -> ExitCode {
             config,
             firmware_log,
         } => return measure(&config, &firmware_log),
-        Command::Run { config } => run(config),
+        Command::Status { config, json } => return status(&config, json),
+        Command::Run { config, user } => run(&config, user.as_deref()),
         Command::Enroll { config, .. } => enroll(config),
         Command::Attest {
             config,
@@ -142,15 +168,33 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!(
-                "error: {}\nhint: {}",
-                error.to_string().trim_end(),
-                error.hint()
-            );
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &StartError) -> ExitCode {
+    let text = error.to_string();
+    eprintln!("error: {}\nhint: {}", text.trim_end(), error.hint());
+    ExitCode::from(error.exit_code())
+}
+
+fn status(config: &Path, json: bool) -> ExitCode {
+    let looked = read_config(config).and_then(|config| {
+        status::look(&config.state_dir).map_err(|source| StartError::State {
+            path: status::path(&config.state_dir),
+            source,
+        })
+    });
+    let report = match looked {
+        Ok(report) => report,
+        Err(error) => return failed(&error),
+    };
+    let text = match json {
+        true => format!("{:#}\n", serde_json::json!(report)),
+        false => report.to_string(),
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::from(u8::from(!report.running))
 }
 
 fn doctor(config: &Path, profile: Option<&Path>, json: bool) -> ExitCode {
@@ -203,8 +247,23 @@ fn measure(config: &Path, firmware_log: &Path) -> ExitCode {
     }
 }
 
-fn run(config: PathBuf) -> Result<(), StartError> {
-    let server = Server::bind(Node::open(read_config(&config)?)?)?;
+/// What only root can open is opened first; then the process is confined; only then it has threads, keys, the TPM and,
+/// last of all, connections.
+fn run(config: &Path, user: Option<&str>) -> Result<(), StartError> {
+    let config = read_config(config)?;
+    let sources = open_sources(&config)?;
+    let listener = server::listen(&config)?;
+    let process = status::Process::own().map_err(|error| StartError::Serve(error.to_string()))?;
+    let confinement = confine::enter(&config, user)?;
+    let missing = confinement.not_enforced.clone();
+    let origin = status::Origin {
+        process,
+        confinement,
+    };
+    let server = Server::new(Node::open(config, sources)?, listener, origin)?;
+    for missing in missing {
+        eprintln!("assay-agent: {missing}");
+    }
     let address = server
         .address()
         .map_err(|error| StartError::Serve(error.to_string()))?;
@@ -222,7 +281,9 @@ fn attest(
     (hypernode, nonce): (HyperNodeId, Nonce),
     out: &Path,
 ) -> Result<(), StartError> {
-    let node = Node::open(read_config(&config)?)?;
+    let config = read_config(&config)?;
+    let sources = open_sources(&config)?;
+    let node = Node::open(config, sources)?;
     let evidence = node.attest(Request {
         hypernode,
         nonce,

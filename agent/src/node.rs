@@ -1,6 +1,7 @@
 //! The ScalerNode as the agent holds it: configuration, TPM, session and regions.
 
 use crate::chase::Engine;
+use crate::confine::ConfineError;
 use crate::counters;
 use crate::duty::Duty;
 use crate::host_files::HostFiles;
@@ -8,7 +9,7 @@ use crate::inventory;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
 use crate::sources::Sources;
-use crate::tpm::{Tpm, TpmConfig, TpmError};
+use crate::tpm::{Clock, Tpm, TpmConfig, TpmError};
 use assay_protocol::answers::Counter;
 use assay_protocol::config::{AgentConfig, ConfigError};
 use assay_protocol::hash::sha256;
@@ -77,6 +78,9 @@ pub enum StartError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// What serving does not need cannot be given up.
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     /// No session key.
     #[error(transparent)]
     Session(#[from] IdentityError),
@@ -104,6 +108,7 @@ impl StartError {
             Self::Tpm(_) | Self::EkType | Self::Evidence(_) => 3,
             Self::Listen { .. } => 4,
             Self::Regions(_) | Self::State { .. } | Self::Output { .. } => 5,
+            Self::Confine(error) => error.exit_code(),
             Self::Session(_) | Self::Serve(_) => 1,
         }
     }
@@ -126,6 +131,7 @@ impl StartError {
             Self::Tpm(error) => error.hint().into(),
             Self::Regions(error) => error.hint().into(),
             Self::State { .. } => "check state_dir, its permissions and free space".into(),
+            Self::Confine(error) => error.hint().into(),
             Self::EkType => "only TPMs with an RSA-2048 endorsement key have a node id".into(),
             Self::Listen { source, .. } => match source.kind() {
                 std::io::ErrorKind::AddrInUse => {
@@ -163,12 +169,12 @@ pub struct Node {
     engine: OnceLock<Engine>,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
+    clock: Mutex<Option<Clock>>,
 }
 
 impl Node {
-    /// Opens everything `config` names.
-    pub fn open(config: AgentConfig) -> Result<Self, StartError> {
-        let sources = Sources::of(&config);
+    /// Opens everything `config` names, except `sources`, which only root can open.
+    pub fn open(config: AgentConfig, sources: Sources) -> Result<Self, StartError> {
         sources.read().map_err(StartError::Source)?;
         let tpm = open_tpm(&config)?;
         let id = node_id(&tpm.identity().ek_public).ok_or(StartError::EkType)?;
@@ -192,6 +198,7 @@ impl Node {
             sources,
             region_reads: AtomicU64::new(0),
             attested: Mutex::default(),
+            clock: Mutex::default(),
         })
     }
 
@@ -221,6 +228,18 @@ impl Node {
             }
             engine
         })
+    }
+
+    /// Asks the TPM for its clock, which its owner sees in the status.
+    pub fn read_clock(&self) -> Result<Clock, TpmError> {
+        let clock = self.tpm.clock()?;
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock);
+        Ok(clock)
+    }
+
+    /// The TPM's clock when it was last asked.
+    pub fn last_clock(&self) -> Option<Clock> {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts reads of regions done.
@@ -264,6 +283,11 @@ pub fn read_config_bytes(path: &Path) -> Result<Vec<u8>, StartError> {
     let capped = (AGENT_CONFIG_BYTES_MAX as u64).saturating_add(1);
     file.take(capped).read_to_end(&mut bytes).map_err(io)?;
     Ok(bytes)
+}
+
+/// Opens the logs that go with every quote.
+pub fn open_sources(config: &AgentConfig) -> Result<Sources, StartError> {
+    Sources::open(config).map_err(StartError::Source)
 }
 
 /// Opens the TPM `config` names; its AK blob is in the state directory.

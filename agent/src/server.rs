@@ -3,6 +3,8 @@
 use crate::conversation::{Agent, Conversation, Lanes};
 use crate::evidence::Attestor;
 use crate::node::{Node, StartError};
+use crate::status::{self, Origin, Record};
+use assay_protocol::config::AgentConfig;
 use assay_protocol::cose::PublicKey;
 use assay_protocol::ids::HyperNodeId;
 use assay_protocol::limits::{AGENT_FRAME_BYTES_MAX, AGENT_REQUEST_BYTES_MAX};
@@ -46,12 +48,29 @@ struct Places {
     members: BTreeMap<HyperNodeId, usize>,
 }
 
+/// Opens the port that `config` names.
+pub fn listen(config: &AgentConfig) -> Result<TcpListener, StartError> {
+    TcpListener::bind(&config.listen).map_err(|source| StartError::Listen {
+        listen: config.listen.clone(),
+        source,
+    })
+}
+
+/// Connections at once, members' and strangers'.
+pub fn connections_max(config: &AgentConfig) -> usize {
+    members_max(config).saturating_add(HANDSHAKES_MAX)
+}
+
+/// Connections of all members together.
+fn members_max(config: &AgentConfig) -> usize {
+    let all = usize::try_from(config.limits.connections_max).unwrap_or(usize::MAX);
+    // A HyperNode needs two: one for the census, one for everything longer.
+    all.max(config.roster.len().max(1).saturating_mul(2))
+}
+
 impl Server {
-    /// Listens where the node's configuration says.
-    pub fn bind(node: Node) -> Result<Self, StartError> {
-        let listen = node.config.listen.clone();
-        let listener =
-            TcpListener::bind(&listen).map_err(|source| StartError::Listen { listen, source })?;
+    /// A server of `node` on a port that is open already.
+    pub fn new(node: Node, listener: TcpListener, origin: Origin) -> Result<Self, StartError> {
         let serve = |error: &dyn std::fmt::Display| StartError::Serve(error.to_string());
         let roster: Vec<PublicKey> = node.config.roster.iter().map(|id| id.0).collect();
         let admits = Arc::new(move |key: &PublicKey| roster.contains(key));
@@ -59,10 +78,17 @@ impl Server {
         let node = Arc::new(node);
         let deadline = node.tpm_deadline();
         let attestor = Attestor::start(Arc::clone(&node), deadline).map_err(|e| serve(&e))?;
+        let address = listener.local_addr().map_err(|e| serve(&e))?;
+        node.read_clock()?;
+        let record = Record::start(&node, address, origin).map_err(|source| StartError::State {
+            path: status::path(&node.config.state_dir),
+            source,
+        })?;
         let agent = Agent {
             node,
             attestor,
             lanes: Lanes::default(),
+            record,
         };
         let shared = Shared {
             agent,
@@ -116,10 +142,13 @@ impl Server {
 
 impl Shared {
     fn serve(&self, stream: TcpStream, place: Place) -> Result<(), TransportError> {
-        let (mut tls, peer) = self.handshake(stream)?;
+        let (mut tls, peer) = self
+            .handshake(stream)
+            .inspect_err(|_| self.agent.record.stranger())?;
         let Some(_place) = place.member(peer, self.limits()) else {
             return Ok(());
         };
+        let _connected = self.agent.record.connected(peer);
         let idle = Duration::from_millis(self.agent.node.config.limits.idle_ms_max.max(1));
         tls.sock.set_read_timeout(Some(idle))?;
         tls.sock.set_write_timeout(Some(idle))?;
@@ -159,8 +188,7 @@ impl Shared {
         let config = &self.agent.node.config;
         let all = usize::try_from(config.limits.connections_max).unwrap_or(usize::MAX);
         let members = config.roster.len().max(1);
-        // A HyperNode needs two: one for the census, one for everything longer.
-        (all.max(members.saturating_mul(2)), (all / members).max(2))
+        (members_max(config), (all / members).max(2))
     }
 }
 

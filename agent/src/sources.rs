@@ -1,16 +1,21 @@
 //! Where evidence besides the quote comes from. A source gives bytes; what they mean is the verifier's to find out.
+//!
+//! The kernel shows its logs to root only. They are opened once, at start, and read from their beginning each time: by
+//! then the agent is not root any more.
 
 use crate::evidence::EvidenceError;
 use assay_protocol::config::{AgentConfig, ImaSection};
 use assay_protocol::limits::{EVENT_LOG_BYTES_MAX, IMA_LIST_BYTES_MAX};
 use std::fs::File;
-use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// Beside the list the kernel says how many entries it has.
 const IMA_COUNT: &str = "runtime_measurements_count";
 /// A number and a line feed.
 const IMA_COUNT_BYTES_MAX: usize = 32;
+/// Bytes asked for at once.
+const CHUNK: usize = 64 * 1024;
 
 /// The files an agent sends along with its quotes.
 #[derive(Debug)]
@@ -29,12 +34,12 @@ pub struct Attached {
 }
 
 impl Sources {
-    /// The files that `config` names.
-    pub fn of(config: &AgentConfig) -> Self {
-        Self {
-            event_log: Bounded::new("event log", &config.tpm.event_log, EVENT_LOG_BYTES_MAX),
-            ima: config.ima.as_ref().map(ImaList::of),
-        }
+    /// Opens the files that `config` names.
+    pub fn open(config: &AgentConfig) -> Result<Self, EvidenceError> {
+        Ok(Self {
+            event_log: Bounded::open("event log", &config.tpm.event_log, EVENT_LOG_BYTES_MAX)?,
+            ima: config.ima.as_ref().map(ImaList::open).transpose()?,
+        })
     }
 
     /// Reads them anew, as for each quote: the kernel appends to them.
@@ -62,12 +67,12 @@ struct ImaList {
 }
 
 impl ImaList {
-    fn of(section: &ImaSection) -> Self {
+    fn open(section: &ImaSection) -> Result<Self, EvidenceError> {
         let count = section.list.with_file_name(IMA_COUNT);
-        Self {
-            list: Bounded::new("IMA list", &section.list, IMA_LIST_BYTES_MAX),
-            count: Bounded::new("IMA entry count", &count, IMA_COUNT_BYTES_MAX),
-        }
+        Ok(Self {
+            list: Bounded::open("IMA list", &section.list, IMA_LIST_BYTES_MAX)?,
+            count: Bounded::open("IMA entry count", &count, IMA_COUNT_BYTES_MAX)?,
+        })
     }
 
     /// The count first: what is measured meanwhile is in the list and makes the next count another.
@@ -87,37 +92,55 @@ impl ImaList {
     }
 }
 
-/// A file of which no more than so many bytes are read.
+/// An open file of which no more than so many bytes are read.
 #[derive(Debug)]
 struct Bounded {
     what: &'static str,
     path: PathBuf,
+    file: File,
     max: usize,
 }
 
 impl Bounded {
-    fn new(what: &'static str, path: &Path, max: usize) -> Self {
+    fn open(what: &'static str, path: &Path, max: usize) -> Result<Self, EvidenceError> {
+        let file = File::open(path).map_err(|error| failed(what, path, &error.to_string()))?;
         let path = path.to_owned();
-        Self { what, path, max }
+        Ok(Self {
+            what,
+            path,
+            file,
+            max,
+        })
     }
 
     fn failed(&self, why: String) -> EvidenceError {
-        EvidenceError::Source(format!("{}: {}: {why}", self.what, self.path.display()))
+        failed(self.what, &self.path, &why)
     }
 
+    /// From the first byte to the end of this moment. The kernel gives less than asked for where one of its records
+    /// ends; nothing means the end.
     fn read(&self) -> Result<Vec<u8>, EvidenceError> {
-        let failed = |error: std::io::Error| self.failed(error.to_string());
-        let file = File::open(&self.path).map_err(failed)?;
         let mut bytes = Vec::new();
-        let capped = u64::try_from(self.max)
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
-        file.take(capped).read_to_end(&mut bytes).map_err(failed)?;
-        match bytes.len() <= self.max {
-            true => Ok(bytes),
-            false => Err(self.failed(format!("longer than {} bytes", self.max))),
+        loop {
+            let begun = bytes.len();
+            // One byte more than allowed tells a file that is too long from one that just fits.
+            let room = (self.max - begun).saturating_add(1).min(CHUNK);
+            bytes.resize(begun.saturating_add(room), 0);
+            let read = self.file.read_at(&mut bytes[begun..], begun as u64);
+            let read = read.map_err(|error| self.failed(error.to_string()))?;
+            bytes.truncate(begun.saturating_add(read));
+            if bytes.len() > self.max {
+                return Err(self.failed(format!("longer than {} bytes", self.max)));
+            }
+            if read == 0 {
+                return Ok(bytes);
+            }
         }
     }
+}
+
+fn failed(what: &str, path: &Path, why: &str) -> EvidenceError {
+    EvidenceError::Source(format!("{what}: {}: {why}", path.display()))
 }
 
 #[cfg(test)]
@@ -132,17 +155,20 @@ mod tests {
     impl Files {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let at = |name: &str| dir.path().join(name);
-            let list = at("binary_runtime_measurements");
-            let sources = Sources {
-                event_log: Bounded::new("event log", &at("log"), EVENT_LOG_BYTES_MAX),
-                ima: Some(ImaList::of(&ImaSection { list })),
-            };
-            let files = Self { dir, sources };
-            files.write("log", b"log");
-            files.write("binary_runtime_measurements", b"list");
-            files.write("runtime_measurements_count", b"7\n");
-            files
+            let write = |name: &str, bytes| std::fs::write(dir.path().join(name), bytes).unwrap();
+            write("log", &b"log"[..]);
+            write("binary_runtime_measurements", b"list");
+            write("runtime_measurements_count", b"7\n");
+            let sources = Self::open(dir.path()).unwrap();
+            Self { dir, sources }
+        }
+
+        fn open(dir: &Path) -> Result<Sources, EvidenceError> {
+            let list = dir.join("binary_runtime_measurements");
+            Ok(Sources {
+                event_log: Bounded::open("event log", &dir.join("log"), EVENT_LOG_BYTES_MAX)?,
+                ima: Some(ImaList::open(&ImaSection { list })?),
+            })
         }
 
         fn write(&self, name: &str, bytes: &[u8]) {
@@ -186,13 +212,28 @@ mod tests {
             &vec![0; IMA_LIST_BYTES_MAX + 1],
         );
         assert!(files.refused().ends_with("longer than 4194304 bytes"));
+        files.write("log", &vec![0; EVENT_LOG_BYTES_MAX + 1]);
+        assert!(files.refused().contains("event log: "));
         std::fs::remove_file(files.dir.path().join("log")).unwrap();
-        let error = files.refused();
+        let error = Files::open(files.dir.path()).unwrap_err().to_string();
         assert!(
             error.starts_with("event log: ") && error.contains("log: No such file"),
             "{error}"
         );
-        files.write("log", &vec![0; EVENT_LOG_BYTES_MAX + 1]);
-        assert!(files.refused().contains("event log: "));
+    }
+
+    /// What root opened stays readable for the user the agent has become.
+    #[test]
+    fn an_open_file_needs_no_name_any_more() {
+        let files = Files::new();
+        let before = files.sources.read().unwrap();
+        for name in [
+            "log",
+            "binary_runtime_measurements",
+            "runtime_measurements_count",
+        ] {
+            std::fs::remove_file(files.dir.path().join(name)).unwrap();
+        }
+        assert_eq!(files.sources.read(), Ok(before));
     }
 }

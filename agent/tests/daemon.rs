@@ -1,8 +1,18 @@
 //! The real binary on a real swtpm, asked over TLS as a HyperNode would.
 
-use assay_protocol::answers::counter;
+#[path = "daemon/budget.rs"]
+mod budget;
+#[path = "daemon/confinement.rs"]
+mod confinement;
+#[path = "daemon/floods.rs"]
+mod floods;
+#[path = "daemon/inject.rs"]
+mod inject;
+#[path = "daemon/status.rs"]
+mod status;
+
 use assay_protocol::answers::{
-    ChainLink, ChaseAnswer, Counter, Countersigned, FillReceipt, ProbeAnswer,
+    ChainLink, ChaseAnswer, Counter, Countersigned, FillReceipt, ProbeAnswer, counter,
 };
 use assay_protocol::chase::{self, ChasePlan};
 use assay_protocol::cose::{self, Signer as _};
@@ -11,7 +21,7 @@ use assay_protocol::hash::digest;
 use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, NodeId, Nonce, RegionKey, UnixMs};
 use assay_protocol::inventory::Inventory;
 use assay_protocol::item::Blob;
-use assay_protocol::limits::{AGENT_FRAME_BYTES_MAX, FILL_CHUNK_BYTES_MAX};
+use assay_protocol::limits::{AGENT_FRAME_BYTES_MAX, FILL_CHUNK_BYTES_MAX, IMA_LIST_BYTES_MAX};
 use assay_protocol::region::{BLOCK_BYTES, Keystream, RegionId, region_root};
 use assay_protocol::wire::{AgentReply, AgentRequest, RefusalCode};
 use assay_testbed::ima_list::{ImaEntry, ImaList};
@@ -114,8 +124,8 @@ impl Bench {
     }
 
     fn start(&self) -> Agent {
-        let mut command = Command::new(AGENT);
-        command.args(["run", "--config"]).arg(self.config());
+        let mut command = Command::new(program());
+        command.args(run()).arg("--config").arg(self.config());
         self.spawn(command)
     }
 
@@ -141,7 +151,9 @@ impl Bench {
 
     /// Runs the agent to its end, which is expected to be soon.
     fn fail(&self, args: &[&str]) -> (i32, String) {
-        let mut command = Command::new(AGENT);
+        // One that serves when it should not is a failure, not a test without an end.
+        let mut command = Command::new("timeout");
+        command.args(["60", AGENT]);
         let Output { status, stderr, .. } = command
             .args(args)
             .arg("--config")
@@ -272,6 +284,19 @@ impl Client {
                 other => panic!("{other:?}"),
             }
         }
+    }
+}
+
+/// The program of this profile, or the one that is to be measured.
+fn program() -> PathBuf {
+    std::env::var_os("ASSAY_AGENT").map_or_else(|| AGENT.into(), PathBuf::from)
+}
+
+/// The bench's folder is its maker's alone, so that root's agent stays root there.
+fn run() -> Vec<&'static str> {
+    match nix::unistd::Uid::effective().is_root() {
+        true => vec!["run", "--user", "root"],
+        false => vec!["run"],
     }
 }
 
@@ -473,12 +498,15 @@ fn the_measurement_list_goes_with_the_quote() {
         list.entries.push(more);
         list.write(bench.dir.path()).unwrap();
     }
-    std::fs::remove_file(&path).unwrap();
+    // The list is open for good: its name may go, but not all of it may be too long to go along.
+    let overlong = vec![0; IMA_LIST_BYTES_MAX + 1];
+    std::fs::write(&path, overlong).unwrap();
     let (code, text) = client.refused(attest([9; 32]));
     assert_eq!(code, RefusalCode::Storage, "{text}");
     assert!(text.contains("IMA list"), "{text}");
     drop(agent);
-    let (code, stderr) = bench.fail(&["run"]);
+    std::fs::remove_file(&path).unwrap();
+    let (code, stderr) = bench.fail(&run());
     assert_eq!(code, 2, "{stderr}");
     assert!(
         stderr.contains("error: IMA list: ") && stderr.contains("ima.list"),
@@ -842,7 +870,9 @@ fn a_full_disk_refuses_the_fill_by_name_and_nothing_else() {
     std::fs::create_dir(bench.path("small")).unwrap();
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--mount", "sh", "-c"]);
-    command.arg("mount -t tmpfs -o size=1m tmpfs \"$0\" && exec \"$1\" run --config \"$2\"");
+    command.arg(
+        "mount -t tmpfs -o size=1m tmpfs \"$0\" && exec \"$1\" run --user root --config \"$2\"",
+    );
     command
         .arg(bench.path("small"))
         .arg(AGENT)
@@ -878,7 +908,7 @@ fn enroll_prints_the_node() {
 fn every_failure_to_start_has_its_code_and_a_hint() {
     let mut bench = Bench::new();
     let expect = |bench: &Bench, code: i32, said: &str| {
-        let (actual, stderr) = bench.fail(&["run"]);
+        let (actual, stderr) = bench.fail(&run());
         assert_eq!(actual, code, "{stderr}");
         assert!(
             stderr.starts_with("error: ") && !stderr.contains("esys"),
@@ -899,6 +929,7 @@ fn every_failure_to_start_has_its_code_and_a_hint() {
     bench.configure("127.0.0.1:0", "state", "surprise = 1\n");
     expect(&bench, 2, "surprise");
     bench.configure("127.0.0.1:0", "state", "");
+    drop(bench.start());
     let mut blob = std::fs::read(bench.path("state/ak.blob")).unwrap();
     *blob.last_mut().unwrap() ^= 1;
     std::fs::write(bench.path("state/ak.blob"), blob).unwrap();

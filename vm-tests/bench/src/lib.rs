@@ -4,4 +4,5 @@
 
 pub mod machine;
 pub mod network;
+pub mod table;
 pub mod trial;

@@ -19,6 +19,10 @@ const FIRMWARE: &str = "/usr/share/OVMF";
 const POLL: Duration = Duration::from_millis(100);
 /// From power to the agent's first line, on a machine that has much else to do.
 pub const BOOT_WAIT: Duration = Duration::from_secs(240);
+/// The file that a boot server hands out.
+pub const NETWORK_IMAGE: &str = "assay.efi";
+/// What the image says when it does not go on.
+const STOPPED: &str = "assay-init: stopped";
 /// The agent's port inside.
 const AGENT_PORT: u16 = 7143;
 
@@ -53,6 +57,8 @@ pub struct Parts {
     pub secure_boot: SecureBoot,
     /// What is before the disk: QEMU's block options, as `throttling.iops-total=50`.
     pub disk_options: String,
+    /// Folder of a network's boot server; the firmware takes [`NETWORK_IMAGE`] from there before it looks at the disk.
+    pub network_boot: Option<PathBuf>,
 }
 
 /// A running machine; everything of it ends when this is dropped.
@@ -102,7 +108,7 @@ impl Machine {
             if let Some(line) = found.nth(count.saturating_sub(1)) {
                 return Ok(line.to_owned());
             }
-            let ended = self.qemu.has_ended()?;
+            let ended = self.qemu.has_ended()? || console.contains(STOPPED);
             if ended || Instant::now() > deadline {
                 let from = console.len().saturating_sub(3000);
                 let end = console.get(from..).unwrap_or(&console);
@@ -120,8 +126,11 @@ impl Machine {
         lines.next().context("no greeting of the monitor")??;
         for command in ["qmp_capabilities", "system_reset"] {
             writeln!(monitor, "{{\"execute\":\"{command}\"}}")?;
-            let answer = lines.next().context("no answer of the monitor")??;
-            ensure!(answer.contains("return"), "{command}: {answer}");
+            let mut answers = lines.by_ref().map_while(Result::ok);
+            // Events come between.
+            let answer = answers.find(|line| !line.contains("\"event\""));
+            let answer = answer.context("no answer of the monitor")?;
+            ensure!(answer.contains("\"return\""), "{command}: {answer}");
         }
         Ok(())
     }
@@ -168,12 +177,29 @@ fn qemu(parts: &Parts, dir: &Path, port: u16) -> Command {
         parts.disk.display()
     );
     command.args(["-drive", &disk]);
-    command.args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"]);
+    let (disk_order, net_order) = match parts.network_boot {
+        None => (1, 2),
+        Some(_) => (2, 1),
+    };
+    command.args([
+        "-device",
+        &format!("virtio-blk-pci,drive=disk,bootindex={disk_order}"),
+    ]);
+    let server = parts
+        .network_boot
+        .as_ref()
+        .map(|dir| format!(",tftp={},bootfile={NETWORK_IMAGE}", dir.display()));
     command.args([
         "-netdev",
-        &format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:{AGENT_PORT}"),
+        &format!(
+            "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:{AGENT_PORT}{}",
+            server.unwrap_or_default()
+        ),
     ]);
-    command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+    command.args([
+        "-device",
+        &format!("virtio-net-pci,netdev=net,romfile=,bootindex={net_order}"),
+    ]);
     command.args(["-serial", &format!("file:{}", at("console.log"))]);
     command.args([
         "-qmp",

@@ -1,22 +1,30 @@
 //! One machine of the flashable image before one HyperNode that enrols, attests and challenges it for real.
 
 use crate::machine::{Machine, Parts, SecureBoot};
-use crate::network::{Bench, CALM, outcome_of, vendors};
+use crate::network::{Bench, CALM, Times, outcome_of, vendors};
 use anyhow::{Context as _, Result, ensure};
 use assay_hypernode::challenge::{Asking, attest, enrol};
 use assay_hypernode::context::Context;
+use assay_hypernode::report;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::config::{AgentConfig, LimitSection, MachineSection, TpmSection};
 use assay_protocol::ids::{Address, NodeId};
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, metric};
 use assay_testbed::{Swtpm, TestCa};
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 /// The provider that the machine's configuration names.
 pub const PROVIDER: Address = Address([0x22; 20]);
+/// Slots shorter than a boot, in an epoch longer than any trial.
+const TIMES: Times = Times {
+    slot: 6_000,
+    slots: 600,
+    ..CALM
+};
 /// First partition of the image: the EFI system partition begins at 1 MiB.
 const ESP_OFFSET: &str = "@@1048576";
 /// The agent's first line.
@@ -72,7 +80,7 @@ impl Trial {
         let dir = tempfile::tempdir()?;
         let ca = TestCa::create(&dir.path().join("ca"))?;
         let class = format!("{}\n{rules}", image.class()?);
-        let bench = Bench::with_class(CALM, &vendors(&ca), &class);
+        let bench = Bench::with_class(TIMES, &vendors(&ca), &class);
         let tpm = dir.path().join("tpm");
         Swtpm::manufacture(&tpm, &ca, "machine")?;
         let parts = Parts {
@@ -80,6 +88,7 @@ impl Trial {
             tpm,
             secure_boot,
             disk_options: String::new(),
+            network_boot: None,
         };
         copy(&image.dir.join("assay.img"), &parts.disk)?;
         let trial = Self { bench, parts, dir };
@@ -167,6 +176,11 @@ impl Trial {
             .arg(format!("::/{path}")))
     }
 
+    /// Removes a file of the EFI system partition.
+    pub fn remove(&self, path: &str) -> Result<()> {
+        run(Command::new("mdel").args(["-i", &self.esp(), &format!("::/{path}")]))
+    }
+
     /// Makes a folder of the EFI system partition.
     pub fn make_folder(&self, path: &str) -> Result<()> {
         run(Command::new("mmd").args(["-i", &self.esp(), &format!("::/{path}")]))
@@ -179,6 +193,37 @@ impl Trial {
             .args(["-n", "-o", "-i", &self.esp(), &format!("::/{path}")])
             .arg(&file))?;
         Ok(fs::read(&file)?)
+    }
+
+    /// Start and length of a partition on the disk, in bytes, by its number from 1.
+    pub fn partition(&self, number: usize) -> Result<(u64, u64)> {
+        let table = Command::new("sfdisk")
+            .args(["--json"])
+            .arg(&self.parts.disk)
+            .output()?;
+        let table: serde_json::Value = serde_json::from_slice(&table.stdout)?;
+        let part = &table["partitiontable"]["partitions"][number - 1];
+        let sectors = |name| part[name].as_u64().map(|count| count * 512);
+        Ok((
+            sectors("start").context("no start")?,
+            sectors("size").context("no size")?,
+        ))
+    }
+
+    /// Inverts one byte of the disk.
+    pub fn flip(&self, at: u64) -> Result<()> {
+        let disk = File::options()
+            .read(true)
+            .write(true)
+            .open(&self.parts.disk)?;
+        let mut byte = [0];
+        disk.read_exact_at(&mut byte, at)?;
+        Ok(disk.write_all_at(&[!byte[0]], at)?)
+    }
+
+    /// A file beside the disk.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     fn esp(&self) -> String {
@@ -208,7 +253,7 @@ impl Trial {
         record.with_context(|| outcome_of(judge, node, OutcomeKind::Enrol).detail)
     }
 
-    /// Attests the machine once for each HyperNode memory: class of the outcome, tier, and what was said.
+    /// Attests the machine. The second time in one slot counts for nothing, but no machine boots in one.
     pub async fn attest(
         &self,
         judge: &Context,
@@ -216,10 +261,12 @@ impl Trial {
         endpoint: &str,
     ) -> Result<Seen> {
         let registered = self.bench.registered(record.node, endpoint);
-        let asking = Asking::begin(judge, &registered, self.bench.place())?;
+        let place = self.bench.place();
+        let asking = Asking::begin(judge, &registered, place)?;
         attest::run(&asking, record).await?;
-        let outcome = outcome_of(judge, record.node, OutcomeKind::Attest);
-        Ok(Seen::of(outcome))
+        let mut found = report::outcomes(judge, place.0, record.node)?;
+        found.retain(|outcome| outcome.kind == OutcomeKind::Attest && outcome.place == place);
+        Ok(Seen::of(found.pop().context("no outcome was recorded")?))
     }
 
     /// Enrols and attests with a HyperNode without memory.
@@ -248,6 +295,15 @@ impl Seen {
             tier: outcome.metric(metric::TIER),
             detail: outcome.detail,
         }
+    }
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tier = self
+            .tier
+            .map_or_else(|| "none".to_owned(), |tier| tier.to_string());
+        write!(f, "{}, tier {tier}: {}", self.class.name(), self.detail)
     }
 }
 

@@ -62,6 +62,9 @@ fn bring_up() -> Result<std::convert::Infallible, Failure> {
         network::configure(machine)?;
     }
     supervise::measure(CONFIG)?;
+    if let Some(device) = config.tpm.tcti.strip_prefix("device:") {
+        mounts::give_to_agent(Path::new(device))?;
+    }
     supervise::keep_running(CONFIG)
 }
 

@@ -5,8 +5,10 @@ use crate::error::{Failure, at};
 use crate::supervise::run;
 use assay_protocol::limits::AGENT_CONFIG_BYTES_MAX;
 use nix::mount::{MsFlags, mount, umount};
-use std::fs::File;
+use nix::unistd::Group;
+use std::fs::{File, Permissions};
 use std::io::Read as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 
 const VERITYSETUP: &str = "/usr/sbin/veritysetup";
@@ -15,6 +17,8 @@ const SYSROOT: &str = "/sysroot";
 const ESP: &str = "/run/esp";
 /// Name of the verified device.
 const ROOT: &str = "root";
+/// The group of the user that the agent becomes.
+const AGENT_GROUP: &str = "assay";
 /// Mounted in the initial file system and taken along.
 const KERNEL: [&str; 4] = ["dev", "proc", "sys", "run"];
 /// ext4's magic number (linux/fs/ext4/ext4.h, s_magic) and where it lies.
@@ -142,6 +146,19 @@ fn is_blank(device: &Path) -> Result<bool, Failure> {
             "expected an ext4 file system or zeros",
         ))),
     }
+}
+
+/// Lets the agent's group read and write a device: there is no udev, and once the agent serves it is not root.
+pub fn give_to_agent(device: &Path) -> Result<(), Failure> {
+    let group = Group::from_name(AGENT_GROUP).map_err(|errno| at(device)(errno.into()))?;
+    let group = group.ok_or_else(|| {
+        at(device)(std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            format!("no group {AGENT_GROUP} in /etc/group"),
+        ))
+    })?;
+    chown(device, None, Some(group.gid.as_raw())).map_err(at(device))?;
+    std::fs::set_permissions(device, Permissions::from_mode(0o660)).map_err(at(device))
 }
 
 /// Writes a file and the folders above it.

@@ -43,5 +43,5 @@ fn lines(path: &std::path::Path) -> Result<String> {
     let line = std::str::from_utf8(line)
         .context("section .cmdline")
         .with_context(name)?;
-    Ok(registers::class_lines(&image, line))
+    registers::class_lines(&image, line).with_context(name)
 }

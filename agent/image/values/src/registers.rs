@@ -1,22 +1,31 @@
 //! PCR 4 and PCR 11 of a boot of one unified kernel image from a disk.
 
 use crate::pe::Pe;
+use anyhow::{Context as _, Result};
 use assay_protocol::hash::sha256;
 
 /// TCG PC Client Platform Firmware Profile 1.05, section 3.3.4.5: before the first boot option is tried.
 const CALLING: &[u8] = b"Calling EFI Application from Boot Option";
 /// EV_SEPARATOR of a boot without error.
 const SEPARATOR: [u8; 4] = [0; 4];
+/// The section that holds the kernel, which is an image of its own.
+const KERNEL: &str = ".linux";
 /// Sections that systemd-stub measures, in its order (systemd 252, src/fundamental/tpm-pcr.h and
 /// src/boot/efi/stub.c): each by its name with the ending NUL, then by its data.
 const SECTIONS: [&str; 7] = [
     ".linux", ".osrel", ".cmdline", ".initrd", ".splash", ".dtb", ".pcrpkey",
 ];
 
-/// PCR 4: the firmware's events around the one boot application.
-fn boot_application(image: &Pe<'_>) -> [u8; 32] {
-    let application = image.authenticode().unwrap_or_default();
-    extended([sha256(&[CALLING]), sha256(&[&SEPARATOR]), application])
+/// PCR 4: the firmware's events around the one boot application, with Secure Boot and without.
+///
+/// systemd-stub has the firmware load the kernel within the image. Under Secure Boot it answers for the kernel itself,
+/// since the image's signature covers it, and so the firmware does not look at it; without, the firmware measures it.
+fn boot_application(image: &Pe<'_>) -> Result<[[u8; 32]; 2]> {
+    let application = image.authenticode()?;
+    let kernel = Pe::parse(image.section(KERNEL).context("no section .linux")?).context(KERNEL)?;
+    let with = [sha256(&[CALLING]), sha256(&[&SEPARATOR]), application];
+    let without = with.into_iter().chain([kernel.authenticode()?]);
+    Ok([extended(with), extended(without)])
 }
 
 /// PCR 11: the image's sections.
@@ -36,14 +45,17 @@ fn extended(digests: impl IntoIterator<Item = [u8; 32]>) -> [u8; 32] {
 }
 
 /// The lines of a class that only this image satisfies, as its `[attestation.image]` way to tier 2.
-pub fn class_lines(image: &Pe<'_>, command_line: &str) -> String {
-    let pinned = [(4, boot_application(image)), (11, unified_kernel(image))];
+pub fn class_lines(image: &Pe<'_>, command_line: &str) -> Result<String> {
+    let pinned = [
+        (4, boot_application(image)?.to_vec()),
+        (11, vec![unified_kernel(image)]),
+    ];
     let mut lines = String::new();
-    for (index, value) in pinned {
-        let value = hex::encode(value);
-        lines += &format!("[[attestation.pcrs]]\nindex = {index}\nallowed = [\"{value}\"]\n\n");
+    for (index, values) in pinned {
+        let values: Vec<String> = values.iter().map(hex::encode).collect();
+        lines += &format!("[[attestation.pcrs]]\nindex = {index}\nallowed = {values:?}\n\n");
     }
-    lines + &format!("[attestation.image]\ncommand_lines = [{command_line:?}]\n")
+    Ok(lines + &format!("[attestation.image]\ncommand_lines = [{command_line:?}]\n"))
 }
 
 #[cfg(test)]
@@ -54,18 +66,22 @@ mod tests {
     const LINE: &str =
         "roothash=0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a ro";
 
-    fn kernel<'a>(line: &'a str, initrd: &'a [u8]) -> Vec<(&'a str, &'a [u8])> {
-        vec![
+    fn unified(line: &str, initrd: &[u8], kernel: &[u8]) -> Vec<u8> {
+        image(&[
             (".initrd", initrd),
             (".cmdline", line.as_bytes()),
-            (".linux", b"kernel"),
-        ]
+            (".linux", kernel),
+        ])
+    }
+
+    fn kernel(code: &[u8]) -> Vec<u8> {
+        image(&[(".text", code)])
     }
 
     /// By hand from systemd's order, whatever the order in the file.
     #[test]
     fn sections_are_measured_by_name_and_data_in_the_stub_s_order() {
-        let bytes = image(&kernel(LINE, b"initial"));
+        let bytes = unified(LINE, b"initial", b"kernel");
         let parts: [&[u8]; 6] = [
             b".linux\0",
             b"kernel",
@@ -79,16 +95,34 @@ mod tests {
     }
 
     #[test]
-    fn each_part_changes_a_register() {
-        let values = |line, initrd| {
-            let bytes = image(&kernel(line, initrd));
+    fn each_part_changes_the_registers() {
+        let values = |line, initrd, code| {
+            let bytes = unified(line, initrd, &kernel(code));
             let image = Pe::parse(&bytes).unwrap();
-            [boot_application(&image), unified_kernel(&image)]
+            let [with, without] = boot_application(&image).unwrap();
+            [with, without, unified_kernel(&image)]
         };
-        let published = values(LINE, b"initial");
-        for other in [values("quiet", b"initial"), values(LINE, b"another")] {
-            assert_ne!(other[0], published[0]);
-            assert_ne!(other[1], published[1]);
+        let published = values(LINE, b"initial", b"code");
+        assert_ne!(published[0], published[1]);
+        for other in [
+            values("quiet", b"initial", b"code"),
+            values(LINE, b"another", b"code"),
+            values(LINE, b"initial", b"other"),
+        ] {
+            for (other, published) in other.iter().zip(&published) {
+                assert_ne!(other, published);
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_without_a_kernel_has_no_values() {
+        for bytes in [
+            image(&[(".cmdline", LINE.as_bytes())]),
+            unified(LINE, b"initial", b"no PE"),
+        ] {
+            let error = class_lines(&Pe::parse(&bytes).unwrap(), LINE).unwrap_err();
+            assert!(error.to_string().contains(".linux"), "{error}");
         }
     }
 
@@ -96,10 +130,11 @@ mod tests {
     fn the_lines_complete_a_class() {
         let demo = assay_hw_profiles::DEMO_CLASS;
         let (promise, _) = demo.split_once("[[attestation.pcrs]]").unwrap();
-        let bytes = image(&kernel(LINE, b"initial"));
-        let lines = class_lines(&Pe::parse(&bytes).unwrap(), LINE);
+        let bytes = unified(LINE, b"initial", &kernel(b"code"));
+        let lines = class_lines(&Pe::parse(&bytes).unwrap(), LINE).unwrap();
         let text = promise.replace("tier_min = 1", "tier_min = 2") + &lines;
         let class = assay_hw_profiles::parse(&text).unwrap();
-        assert_eq!(class.attestation.pcrs.len(), 2);
+        assert_eq!(class.attestation.pcrs[0].allowed.len(), 2);
+        assert_eq!(class.attestation.pcrs[1].allowed.len(), 1);
     }
 }

@@ -1,0 +1,223 @@
+//! The Debian package in a clean system: installed with what it depends on, run, upgraded, removed, purged.
+
+use assay_bench::trial::run;
+use assay_testbed::{Banks, MeasuredBoot, Swtpm, TestCa, Variant};
+use nix::unistd::Uid;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A Debian system in a folder.
+struct System {
+    dir: tempfile::TempDir,
+}
+
+impl System {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let base = repository().join("target/debian-base.tar");
+        assert!(
+            base.is_file(),
+            "no {}: tools/test-base.sh makes it",
+            base.display()
+        );
+        run(Command::new("tar")
+            .arg("-xf")
+            .arg(&base)
+            .arg("-C")
+            .arg(dir.path()))
+        .unwrap();
+        let system = Self { dir };
+        for (kind, path) in [("proc", "proc"), ("sysfs", "sys"), ("devtmpfs", "dev")] {
+            run(Command::new("mount")
+                .args(["-t", kind, kind])
+                .arg(system.at(path)))
+            .unwrap();
+        }
+        fs::write(
+            system.at("etc/resolv.conf"),
+            fs::read("/etc/resolv.conf").unwrap(),
+        )
+        .unwrap();
+        system
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path.trim_start_matches('/'))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("chroot");
+        command.arg(self.dir.path()).arg(program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    }
+
+    fn run(&self, line: &[&str]) {
+        run(self.command(line[0]).args(&line[1..])).unwrap();
+    }
+
+    fn install(&self, version: &str) {
+        let built = Command::new(repository().join("agent/package/build.sh"))
+            .arg(self.at("/tmp"))
+            .arg(version)
+            .env("ASSAY_PROGRAMS", programs())
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "{built:?}");
+        let package = format!("/tmp/assay-agent_{version}_amd64.deb");
+        self.run(&[
+            "apt-get",
+            "install",
+            "-qq",
+            "-y",
+            "--no-install-recommends",
+            &package,
+        ]);
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        for path in ["dev", "sys", "proc"] {
+            let _ = run(Command::new("umount").arg("-l").arg(self.at(path)));
+        }
+    }
+}
+
+fn repository() -> PathBuf {
+    fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
+}
+
+/// Where cargo puts the programs beside this test.
+fn programs() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    this.parent().unwrap().parent().unwrap().to_owned()
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the agent as its unit does and waits for its first line.
+fn serve(system: &System) -> Running {
+    let log = system.at("/tmp/agent.log");
+    let file = fs::File::create(&log).unwrap();
+    let mut command = system.command("/usr/bin/assay-agent");
+    command.args(["run", "--config", "/etc/assay/agent.toml"]);
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file);
+    let running = Running(command.spawn().unwrap());
+    let deadline = Instant::now() + WAIT;
+    while !fs::read_to_string(&log).unwrap().contains("listening on") {
+        assert!(
+            Instant::now() < deadline,
+            "{}",
+            fs::read_to_string(&log).unwrap()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running
+}
+
+fn configure(system: &System, tpm: &Swtpm) {
+    let text =
+        fs::read_to_string(system.at("/usr/share/doc/assay-agent/agent.toml.example")).unwrap();
+    let text = text
+        .replace("<network id, 64 hex digits>", &"11".repeat(32))
+        .replace("<your ledger account, 40 hex digits>", &"22".repeat(20))
+        .replace("<HyperNode id, 64 hex digits>", &"33".repeat(32))
+        .replace("device:/dev/tpmrm0", &tpm.tcti())
+        .replace("0.0.0.0:7143", "127.0.0.1:0");
+    fs::write(system.at("/etc/assay/agent.toml"), text).unwrap();
+}
+
+/// The firmware's part of a boot: its log up to where the configuration comes.
+fn firmware_log() -> Vec<u8> {
+    let mut log = MeasuredBoot::new(Variant::Good, b"x").log(Banks::Sha256);
+    log.truncate(log.len() - (12 + 34 + 4 + 1));
+    log
+}
+
+#[test]
+fn it_installs_runs_and_keeps_its_state_until_it_is_purged() {
+    if !Uid::effective().is_root() {
+        eprintln!("NOT RUN: only root can set up a system in a folder");
+        return;
+    }
+    let tpm_dir = tempfile::tempdir().unwrap();
+    let ca = TestCa::create(&tpm_dir.path().join("ca")).unwrap();
+    let tpm = Swtpm::create(&tpm_dir.path().join("tpm"), &ca, "node").unwrap();
+    let system = System::new();
+    system.run(&["apt-get", "update", "-qq"]);
+    system.install("0.1.0");
+    // The TPM of this test is reached by a port, not by the device that the package asks the library for.
+    let plugin = [
+        "apt-get",
+        "install",
+        "-qq",
+        "-y",
+        "--no-install-recommends",
+        "libtss2-tcti-swtpm0",
+    ];
+    system.run(&plugin);
+    system.run(&["id", "assay"]);
+    assert!(!system.at("/etc/assay/agent.toml").exists());
+
+    configure(&system, &tpm);
+    fs::write(system.at("/tmp/firmware.log"), firmware_log()).unwrap();
+    fs::create_dir_all(system.at("/run/assay")).unwrap();
+    let measure = [
+        "/usr/bin/assay-agent",
+        "measure",
+        "--config",
+        "/etc/assay/agent.toml",
+    ];
+    system.run(&[&measure[..], &["--firmware-log", "/tmp/firmware.log"]].concat());
+    let running = serve(&system);
+    let status = fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
+    let passwd = fs::read_to_string(system.at("/etc/passwd")).unwrap();
+    let uid = passwd
+        .lines()
+        .find_map(|line| line.strip_prefix("assay:x:"))
+        .unwrap();
+    let uid = uid.split(':').next().unwrap();
+    assert!(status.contains(&format!("Uid:\t{uid}\t{uid}")), "{status}");
+    drop(running);
+    let key = fs::read(system.at("/var/lib/assay-agent/ak.blob")).unwrap();
+    let config = fs::read(system.at("/etc/assay/agent.toml")).unwrap();
+
+    system.install("0.1.1");
+    drop(serve(&system));
+    let kept = |when: &str| {
+        assert_eq!(
+            fs::read(system.at("/var/lib/assay-agent/ak.blob")).unwrap(),
+            key,
+            "{when}"
+        );
+        assert_eq!(
+            fs::read(system.at("/etc/assay/agent.toml")).unwrap(),
+            config,
+            "{when}"
+        );
+    };
+    kept("upgraded");
+    system.run(&["apt-get", "remove", "-qq", "-y", "assay-agent"]);
+    assert!(!system.at("/usr/bin/assay-agent").exists());
+    kept("removed");
+    system.run(&["apt-get", "purge", "-qq", "-y", "assay-agent"]);
+    assert!(!system.at("/var/lib/assay-agent").exists() && !system.at("/etc/assay").exists());
+}
