@@ -78,7 +78,7 @@ pub enum Engine {
 impl Engine {
     /// What this kernel lets us use, and why not the ring when it does not.
     pub fn of_this_kernel() -> (Self, Option<io::Error>) {
-        match uring::probe() {
+        match assay_ring::probe() {
             Ok(()) => (Self::IoUring, None),
             Err(error) => (Self::Threads, Some(error)),
         }

@@ -5,7 +5,7 @@
 
 use crate::host_files::HostFiles;
 use assay_protocol::answers::{Counter, counter};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const SECTOR_BYTES: u64 = 512;
 /// `/proc/stat` counts in ticks of USER_HZ, which is 100 on every Linux ABI.
@@ -13,6 +13,30 @@ const TICK_MS: u64 = 10;
 /// Disks and network interfaces whose counters are told: with them an answer stays below the bound of the protocol.
 const DISKS_MAX: usize = 8;
 const NICS_MAX: usize = 4;
+
+/// Files that are read each time anew: a confined agent must be allowed to.
+pub const FILES: [&str; 3] = ["/proc/uptime", "/proc/stat", "/proc/diskstats"];
+
+/// Folders of which the same holds, with all that is in them: of this machine's pressure, disks, memory controllers,
+/// processors, and of the network interfaces that it has now.
+pub fn folders(files: &HostFiles) -> Vec<PathBuf> {
+    let fixed = [
+        "/proc/pressure",
+        "/sys/block",
+        "/sys/class/net",
+        "/sys/devices/system/cpu",
+        "/sys/devices/system/edac",
+    ];
+    let nics = files.nics().into_iter().take(NICS_MAX);
+    // By where they really are: rights are of files, not of links to them.
+    let statistics = nics
+        .filter_map(|name| std::fs::canonicalize(format!("/sys/class/net/{name}/statistics")).ok());
+    fixed
+        .into_iter()
+        .map(PathBuf::from)
+        .chain(statistics)
+        .collect()
+}
 
 /// Major and minor number of a block device.
 type Device = (u64, u64);

@@ -182,7 +182,7 @@ impl Node {
             freshness,
             link: self.session.head(),
             counters: self.all_counters(),
-            inventory: Some(digest(&[&self.inventory])),
+            inventory: Some(digest(&[self.sources.inventory()])),
             clock: tpm_clock(clock),
             session_key: self.session.id(),
             ak_name: self.tpm.identity().ak_name,
@@ -212,7 +212,7 @@ impl Node {
             event_log: Blob(attached.event_log),
             ima_log: attached.ima.map(|(list, _)| Blob(list)),
             snp: None,
-            inventory: Some(Blob(self.inventory.clone())),
+            inventory: Some(Blob(self.sources.inventory().to_vec())),
         }
     }
 }

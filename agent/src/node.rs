@@ -5,7 +5,6 @@ use crate::confine::ConfineError;
 use crate::counters;
 use crate::duty::Duty;
 use crate::host_files::HostFiles;
-use crate::inventory;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
 use crate::sources::Sources;
@@ -14,7 +13,6 @@ use assay_protocol::answers::Counter;
 use assay_protocol::config::{AgentConfig, ConfigError};
 use assay_protocol::hash::sha256;
 use assay_protocol::ids::{HyperNodeId, NodeId, UnixMs};
-use assay_protocol::item::Item as _;
 use assay_protocol::limits::AGENT_CONFIG_BYTES_MAX;
 use assay_protocol::region::BLOCK_BYTES;
 use assay_transport::IdentityError;
@@ -164,8 +162,6 @@ pub struct Node {
     pub duty: Duty,
     /// The kernel's files about the machine.
     pub files: HostFiles,
-    /// The inventory of when the agent started, encoded.
-    pub inventory: Vec<u8>,
     engine: OnceLock<Engine>,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
@@ -183,13 +179,11 @@ impl Node {
             .saturating_mul(BLOCK_BYTES as u64)
             .saturating_mul(REGIONS_PER_HYPERNODE);
         let regions = RegionStore::open(&config.state_dir.join("regions"), share)?;
-        let files = HostFiles::of_this_machine();
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         Ok(Self {
             id,
             duty: Duty::of(&config.limits, threads),
-            inventory: inventory::read(&files).encode(),
-            files,
+            files: HostFiles::of_this_machine(),
             engine: OnceLock::new(),
             config,
             tpm,

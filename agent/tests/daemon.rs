@@ -333,6 +333,21 @@ fn evidence_carries_the_inventory_of_this_machine() {
             .any(|counter| counter.id == id)
     };
     assert!(counted(counter::UPTIME_MS) && counted(counter::REGION_READ_IOS));
+    // A confined agent still counts what this process can.
+    for (path, id) in [
+        ("/proc/pressure/io", counter::PRESSURE_IO_SOME_US),
+        (
+            "/sys/devices/system/edac/mc/mc0/ce_count",
+            counter::MEMORY_ERRORS_CORRECTED,
+        ),
+        ("/sys/class/net/eth0/device", counter::NIC_RX_BYTES),
+        ("/sys/block/vda/device", counter::DISK_READ_BYTES),
+    ] {
+        assert!(
+            counted(id) || !std::path::Path::new(path).exists(),
+            "{path}"
+        );
+    }
 }
 
 /// A program that starts while the TPM is at work is in the quote: the list that goes along has it too.

@@ -8,6 +8,7 @@
 mod blocks;
 
 use blocks::Blocks;
+use io_uring::register::Restriction;
 use io_uring::{IoUring, opcode, squeue, types};
 use std::fs::File;
 use std::io;
@@ -60,6 +61,7 @@ impl Ring {
         let uring = set_up(slots)?;
         let blocks = Blocks::new(slots);
         let registered = register(&uring, &file, &blocks);
+        only_reads(&uring)?;
         Ok(Self {
             uring,
             file,
@@ -170,14 +172,36 @@ impl Drop for Ring {
     }
 }
 
-/// Completions are worked off when we ask for them (Linux 6.1); older kernels interrupt us for each.
+/// Whether the kernel gives rings (Linux 5.10 and later, unless it is refused): tried, and let go.
+pub fn probe() -> io::Result<()> {
+    only_reads(&set_up(1)?)
+}
+
+/// A ring that is off. Completions are worked off when we ask for them (Linux 6.1); older kernels interrupt us for each.
 fn set_up(slots: u32) -> io::Result<IoUring> {
     let mut deferring = IoUring::builder();
-    deferring.setup_single_issuer().setup_defer_taskrun();
+    deferring
+        .setup_r_disabled()
+        .setup_single_issuer()
+        .setup_defer_taskrun();
     match deferring.build(slots) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => IoUring::new(slots),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            IoUring::builder().setup_r_disabled().build(slots)
+        }
         made => made,
     }
+}
+
+/// Allows reads and nothing else, then turns the ring on: what goes through a ring no filter of system calls sees.
+fn only_reads(uring: &IoUring) -> io::Result<()> {
+    let mut allowed = [
+        Restriction::sqe_op(opcode::Read::CODE),
+        Restriction::sqe_op(opcode::ReadFixed::CODE),
+        Restriction::sqe_flags_allowed(squeue::Flags::FIXED_FILE.bits()),
+    ];
+    let submitter = uring.submitter();
+    submitter.register_restrictions(&mut allowed)?;
+    submitter.register_enable_rings()
 }
 
 /// Whether the kernel took both; memory may be refused under a small RLIMIT_MEMLOCK, and it goes without.

@@ -128,3 +128,21 @@ fn memory_the_kernel_did_not_take_is_read_into_all_the_same() {
     assert!(matches!(ring.ended(), Some((1, Ok(())))));
     assert_eq!(ring.block(1), Some(&[3; BLOCK_BYTES]));
 }
+
+#[test]
+#[allow(unsafe_code)]
+fn a_ring_does_nothing_but_read() {
+    let Some(mut ring) = of_kernel(numbered(1), 1) else {
+        return;
+    };
+    let nop = opcode::Nop::new().build();
+    let opening = opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), c"/etc/passwd".as_ptr()).build();
+    for (entry, name) in [(nop, "nop"), (opening, "openat")] {
+        // SAFETY: the path of the second one is static; both are refused without a look at it.
+        unsafe { ring.uring.submission().push(&entry).unwrap() };
+        ring.uring.submit_and_wait(1).unwrap();
+        let ended = ring.uring.completion().next().unwrap();
+        assert_eq!(ended.result(), -libc::EACCES, "{name}");
+    }
+    assert!(ring.uring.submitter().unregister_files().is_err());
+}
