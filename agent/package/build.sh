@@ -35,7 +35,7 @@ Architecture: amd64
 Maintainer: Assay <assay@example.org>
 Section: admin
 Priority: optional
-Depends: adduser, libc6 (>= 2.36), libgcc-s1, libtss2-esys-3.0.2-0, libtss2-mu0, libtss2-tcti-device0, libtss2-tctildr0
+Depends: adduser, libc6 (>= 2.36), libgcc-s1, libtss2-esys-3.0.2-0, libtss2-mu0, libtss2-tcti-device0, libtss2-tcti-swtpm0, libtss2-tctildr0
 Suggests: tpm2-tools
 Description: proof that this server delivers what its owner promised
  The agent of Assay: gives TPM evidence and answers challenges of HyperNodes.

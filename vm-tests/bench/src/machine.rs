@@ -57,6 +57,8 @@ pub struct Parts {
     pub secure_boot: SecureBoot,
     /// What is before the disk: QEMU's block options, as `throttling.iops-total=50`.
     pub disk_options: String,
+    /// What comes and goes waits so long, in milliseconds at most; 0 for a near network.
+    pub network_delay_ms: u32,
     /// Folder of a network's boot server; the firmware takes [`NETWORK_IMAGE`] from there before it looks at the disk.
     pub network_boot: Option<PathBuf>,
 }
@@ -200,6 +202,11 @@ fn qemu(parts: &Parts, dir: &Path, port: u16) -> Command {
         "-device",
         &format!("virtio-net-pci,netdev=net,romfile=,bootindex={net_order}"),
     ]);
+    if parts.network_delay_ms > 0 {
+        let filter = "filter-buffer,id=slow,netdev=net,queue=all,interval";
+        let interval = parts.network_delay_ms.saturating_mul(1000);
+        command.args(["-object", &format!("{filter}={interval}")]);
+    }
     command.args(["-serial", &format!("file:{}", at("console.log"))]);
     command.args([
         "-qmp",

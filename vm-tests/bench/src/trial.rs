@@ -76,11 +76,16 @@ pub struct Trial {
 impl Trial {
     /// A new machine with the image on its disk, under the image's class with `rules` besides.
     pub fn new(secure_boot: SecureBoot, rules: &str) -> Result<Self> {
+        Self::timed(secure_boot, rules, TIMES)
+    }
+
+    /// The same with slots of another length.
+    pub fn timed(secure_boot: SecureBoot, rules: &str, times: Times) -> Result<Self> {
         let image = Image::built()?;
         let dir = tempfile::tempdir()?;
         let ca = TestCa::create(&dir.path().join("ca"))?;
         let class = format!("{}\n{rules}", image.class()?);
-        let bench = Bench::with_class(TIMES, &vendors(&ca), &class);
+        let bench = Bench::with_class(times, &vendors(&ca), &class);
         let tpm = dir.path().join("tpm");
         Swtpm::manufacture(&tpm, &ca, "machine")?;
         let parts = Parts {
@@ -88,6 +93,7 @@ impl Trial {
             tpm,
             secure_boot,
             disk_options: String::new(),
+            network_delay_ms: 0,
             network_boot: None,
         };
         copy(&image.dir.join("assay.img"), &parts.disk)?;
@@ -208,6 +214,17 @@ impl Trial {
             sectors("start").context("no start")?,
             sectors("size").context("no size")?,
         ))
+    }
+
+    /// Makes the state partition this small.
+    pub fn shrink_state(&self, sectors: u32) -> Result<()> {
+        let table = format!("{},{sectors}\n", self.partition(4)?.0 / 512);
+        let file = self.path("table");
+        fs::write(&file, table)?;
+        run(Command::new("sfdisk")
+            .args(["--quiet", "--no-reread", "-N", "4"])
+            .arg(&self.parts.disk)
+            .stdin(File::open(&file)?))
     }
 
     /// Inverts one byte of the disk.

@@ -2,7 +2,7 @@
 //! and what its owner could do to it without a screwdriver.
 
 use assay_bench::machine::{Machine, NETWORK_IMAGE, SecureBoot};
-use assay_bench::network::outcome_of;
+use assay_bench::network::{CALM, outcome_of};
 use assay_bench::table::Row;
 use assay_bench::trial::{PROVIDER, Trial, boot, run, serves_again};
 use assay_hypernode::challenge::{Asking, chase, fill, probe};
@@ -81,7 +81,7 @@ async fn the_image_reaches_tier_2_and_a_reboot_is_explained() {
 async fn the_image_answers_every_challenge_and_a_slow_disk_is_seen() {
     let mut rates = Vec::new();
     for options in ["", "throttling.iops-total=40"] {
-        let mut trial = Trial::new(SecureBoot::Off, "").unwrap();
+        let mut trial = Trial::timed(SecureBoot::Off, "", CALM).unwrap();
         trial.parts.disk_options = options.to_owned();
         let (machine, node) = trial.boot().unwrap();
         let judge = trial.judge();
@@ -126,6 +126,74 @@ async fn the_image_answers_every_challenge_and_a_slow_disk_is_seen() {
     row.seen(
         &format!("{} reads/s, {} without the throttle", rates[1], rates[0]),
         rates[1] < 100,
+    );
+}
+
+/// Regions of four HyperNodes do not fit on a disk of one mebibyte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_a_fill_by_name_and_nothing_else() {
+    let trial = Trial::timed(SecureBoot::Off, "", CALM).unwrap();
+    trial.shrink_state(2048).unwrap();
+    let (machine, node) = trial.boot().unwrap();
+    let registered = trial.bench.registered(node, &machine.endpoint);
+    let mut refused = Vec::new();
+    for member in 0..4 {
+        let judge = trial.bench.fresh(member);
+        let record = trial.enrol(&judge, node, &machine.endpoint).await.unwrap();
+        let seen = trial
+            .attest(&judge, &record, &machine.endpoint)
+            .await
+            .unwrap();
+        assert_eq!(seen.tier, Some(2), "{seen}");
+        let session = judge.binding(&node).unwrap().unwrap().session_key;
+        let asking = Asking::begin(&judge, &registered, trial.bench.place()).unwrap();
+        if fill::run(&asking, session, ID).await.unwrap() != OutcomeClass::Pass {
+            refused.push(outcome_of(&judge, node, OutcomeKind::Fill).detail);
+        }
+    }
+    let named = refused.iter().all(|detail| detail.contains("disk full"));
+    attack(
+        "full-disk",
+        "state partition too small for four regions",
+        "the last fills refused by name, attestations go on",
+    )
+    .seen(
+        &format!("{refused:?}"),
+        !refused.is_empty() && refused.len() < 4 && named,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_network_is_seen_and_is_no_failure() {
+    let mut trial = Trial::timed(SecureBoot::Off, "", CALM).unwrap();
+    trial.parts.network_delay_ms = 200;
+    let (machine, node) = trial.boot().unwrap();
+    let judge = trial.judge();
+    let record = trial.enrol(&judge, node, &machine.endpoint).await.unwrap();
+    let seen = trial
+        .attest(&judge, &record, &machine.endpoint)
+        .await
+        .unwrap();
+    assert_eq!(seen.tier, Some(2), "{seen}");
+    let bound = probe::Session {
+        key: judge.binding(&node).unwrap().unwrap().session_key,
+        holds: true,
+    };
+    let registered = trial.bench.registered(node, &machine.endpoint);
+    let asking = Asking::begin(&judge, &registered, trial.bench.place()).unwrap();
+    let probed = probe::run(&judge, &asking, &mut None, Some(bound))
+        .await
+        .unwrap();
+    let outcome = outcome_of(&judge, node, OutcomeKind::Probe);
+    let rtt_ms = outcome.metric(metric::RTT_US).unwrap_or(0) / 1000;
+    honest(
+        "slow-network",
+        "packets held back up to 200 ms",
+        "up, with the round trip it had",
+    )
+    .seen(
+        &format!("{}, round trip {rtt_ms} ms", probed.name()),
+        probed == OutcomeClass::Pass,
     );
 }
 
