@@ -1,13 +1,24 @@
 #!/usr/bin/env bash
-# A small Debian system as a tar file, for the tests that install things. Made once.
+# Two small Debian systems as tar files, for the tests that install the package: one for a folder, one that boots in a
+# machine. Made once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly OUT=target/debian-base.tar
-[[ ! -s $OUT ]] || exit 0
+readonly MIRROR=http://deb.debian.org/debian
+# What the package depends on is in the one that boots: its machine has no way out.
+readonly DEPENDS=libtss2-esys-3.0.2-0,libtss2-mu0,libtss2-tcti-device0,libtss2-tcti-swtpm0,libtss2-tctildr0
+
+system() { # name, packages
+  local out=target/debian-$1.tar
+  [[ ! -s $out ]] || return 0
+  mmdebstrap --mode=root --format=tar --variant=apt --include="$2" bookworm "$out.new" "$MIRROR"
+  mv "$out.new" "$out"
+}
+
 if ((EUID != 0)); then
   echo "NOT MADE: only root can set up a system in a folder" >&2
   exit 0
 fi
-mmdebstrap --mode=root --variant=apt --include=adduser bookworm "$OUT.new" http://deb.debian.org/debian
-mv "$OUT.new" "$OUT"
+mkdir -p target
+system base adduser
+system guest "adduser,systemd-sysv,udev,iproute2,initramfs-tools,linux-image-cloud-amd64,$DEPENDS"

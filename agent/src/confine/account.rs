@@ -1,27 +1,15 @@
-//! Whom the agent becomes, and what belongs to that user.
+//! Whom the agent becomes.
 
 use super::ConfineError;
+use super::state::{self, Owner};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, User};
 use std::fs::{self, Metadata};
-use std::io;
-use std::os::unix::fs::{MetadataExt as _, lchown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 /// The user of an agent that root starts.
 const DEFAULT_USER: &str = "assay";
-/// What the agent keeps in its state directory, and what file systems put there.
-const OURS: [&str; 6] = [
-    "ak.blob",
-    "ak.blob.tmp",
-    "regions",
-    "status.json",
-    "status.json.tmp",
-    "lost+found",
-];
-const REGIONS: &str = "regions";
-/// Extensions of what it keeps among the regions.
-const REGION_FILES: [&str; 5] = ["region", "meta", "receipt", "filling", "tmp"];
 /// Permission bits that let somebody read and write.
 const READ_WRITE: u32 = 0o6;
 
@@ -115,68 +103,14 @@ impl Account {
         })
     }
 
-    /// Makes the state directory and its regions, and sees that they belong to this user with all that is in them.
-    /// Changes owners only where nothing but the agent's own files lies, so that a wrong path gives nothing away.
+    /// Makes the state directory ready for this user; see [`state::prepare`].
     pub fn own(&self, state_dir: &Path) -> Result<(), ConfineError> {
-        let regions = state_dir.join(REGIONS);
-        fs::create_dir_all(&regions).map_err(at(state_dir))?;
-        let ours = |name: &str| OURS.contains(&name);
-        let region = |name: &str| {
-            let extension = Path::new(name).extension().and_then(|text| text.to_str());
-            extension.is_some_and(|extension| REGION_FILES.contains(&extension))
+        let owner = Owner {
+            name: &self.name,
+            uid: self.uid,
+            gid: self.gid,
         };
-        if self.by_root {
-            self.take(state_dir, ours)?;
-            self.take(&regions, region)?;
-        }
-        let actual = fs::metadata(state_dir).map_err(at(state_dir))?.uid();
-        let expected = self.uid.as_raw();
-        match actual == expected {
-            true => Ok(()),
-            false => Err(ConfineError::Owner {
-                path: state_dir.into(),
-                expected,
-                actual,
-            }),
-        }
-    }
-
-    /// Gives `dir` and the files in it to this user.
-    fn take(&self, dir: &Path, is_ours: impl Fn(&str) -> bool) -> Result<(), ConfineError> {
-        let mut theirs = Vec::new();
-        for entry in fs::read_dir(dir).map_err(at(dir))? {
-            let path = entry.map_err(at(dir))?.path();
-            let name = path.file_name().and_then(|name| name.to_str());
-            let known = name.is_some_and(&is_ours);
-            let found = fs::symlink_metadata(&path).map_err(at(&path))?;
-            if name != Some("lost+found") && !self.owns(&found) {
-                // A second name of a file may be anywhere, and a link points anywhere.
-                let plain = found.is_dir() || found.is_file() && found.nlink() == 1;
-                theirs.push((path, known && plain));
-            } else if !known {
-                theirs.push((path, false));
-            }
-        }
-        let found = fs::metadata(dir).map_err(at(dir))?;
-        if self.owns(&found) && theirs.iter().all(|(_, known)| !known) {
-            return Ok(());
-        }
-        if let Some((path, _)) = theirs.iter().find(|(_, known)| !known) {
-            return Err(ConfineError::Foreign {
-                path: path.clone(),
-                user: self.name.clone(),
-            });
-        }
-        let dir = Some(dir.to_owned());
-        let mut all = theirs.into_iter().map(|(path, _)| path).chain(dir);
-        all.try_for_each(|path: PathBuf| {
-            let (uid, gid) = (self.uid.as_raw(), self.gid.as_raw());
-            lchown(&path, Some(uid), Some(gid)).map_err(at(&path))
-        })
-    }
-
-    fn owns(&self, found: &Metadata) -> bool {
-        found.uid() == self.uid.as_raw()
+        state::prepare(state_dir, owner, self.by_root)
     }
 
     /// Becomes the user, with the TPM's group and no other beside its own. Yields what could not be given up.
@@ -205,24 +139,11 @@ impl Account {
             }),
         }
     }
-
-    /// Whether the user, as whom the process runs by now, gets to its state.
-    pub fn reach(&self, state_dir: &Path) -> Result<(), ConfineError> {
-        let regions = state_dir.join(REGIONS);
-        fs::read_dir(&regions).map(drop).map_err(at(&regions))
-    }
 }
 
 fn known_as(uid: Uid) -> String {
     let user = User::from_uid(uid).ok().flatten();
     user.map_or_else(|| uid.to_string(), |user| user.name)
-}
-
-fn at(path: &Path) -> impl Fn(io::Error) -> ConfineError + '_ {
-    move |source| ConfineError::State {
-        path: path.into(),
-        source,
-    }
 }
 
 fn system(what: &'static str) -> impl Fn(Errno) -> ConfineError {
@@ -235,7 +156,8 @@ fn system(what: &'static str) -> impl Fn(Errno) -> ConfineError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, lchown};
+    use std::path::PathBuf;
 
     /// A file in a device's place, with this owner, group and mode; `None` when this is not root, who can make one.
     fn device(dir: &Path, owner: u32, group: u32, mode: u32) -> Option<PathBuf> {

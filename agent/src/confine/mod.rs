@@ -10,6 +10,7 @@ mod calls;
 mod error;
 mod files;
 mod privileges;
+mod state;
 
 pub use error::ConfineError;
 
@@ -113,7 +114,7 @@ pub fn enter(config: &AgentConfig, user: Option<&str>) -> Result<Confinement, Co
     }
     not_enforced.extend(account.become_it()?);
     privileges::drop_all()?;
-    account.reach(&config.state_dir)?;
+    state::reach(&config.state_dir)?;
     let resolver = tpm.as_ref().is_some_and(|tpm| needs_names(tpm, config));
     let (landlock_abi, missing) = files::restrict(&config.state_dir, tpm.as_ref(), resolver)?;
     not_enforced.extend(missing);

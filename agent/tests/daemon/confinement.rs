@@ -319,7 +319,17 @@ fn state_is_given_to_the_user_and_nothing_else_is() {
             .1
             .contains("other/ak.blob is not the agent's")
     );
-    assert_eq!(owner("secret"), 0);
+    std::fs::remove_file(bench.path("other/ak.blob")).unwrap();
+    std::fs::remove_dir(bench.path("other/regions")).unwrap();
+    std::fs::create_dir(bench.path("elsewhere")).unwrap();
+    std::fs::write(bench.path("elsewhere/a.meta"), "").unwrap();
+    std::os::unix::fs::symlink(bench.path("elsewhere"), bench.path("other/regions")).unwrap();
+    let (code, said) = run_as(NOBODY);
+    assert!(code == 5 && said.contains("other/regions: "), "{said}");
+    assert_eq!(
+        ["secret", "elsewhere", "elsewhere/a.meta"].map(owner),
+        [0; 3]
+    );
     // A folder above that the user may not enter.
     bench.configure("127.0.0.1:0", "state", "");
     mode(bench.dir.path(), 0o700);

@@ -4,5 +4,6 @@
 
 pub mod machine;
 pub mod network;
+pub mod system;
 pub mod table;
 pub mod trial;

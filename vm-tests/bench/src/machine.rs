@@ -25,6 +25,8 @@ pub const NETWORK_IMAGE: &str = "assay.efi";
 const STOPPED: &str = "assay-init: stopped";
 /// The agent's port inside.
 const AGENT_PORT: u16 = 7143;
+/// Where a second agent would be.
+const SECOND_PORT: u16 = 7144;
 
 /// Which keys the firmware holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +59,23 @@ pub struct Parts {
     pub secure_boot: SecureBoot,
     /// What is before the disk: QEMU's block options, as `throttling.iops-total=50`.
     pub disk_options: String,
+    /// Kernel and initial file system that the firmware is handed, with a command line, instead of a loader on the disk.
+    pub kernel: Option<Kernel>,
     /// What comes and goes waits so long, in milliseconds at most; 0 for a near network.
     pub network_delay_ms: u32,
     /// Folder of a network's boot server; the firmware takes [`NETWORK_IMAGE`] from there before it looks at the disk.
     pub network_boot: Option<PathBuf>,
+}
+
+/// A kernel from outside of the disk.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// The kernel.
+    pub image: PathBuf,
+    /// Its initial file system.
+    pub initial: PathBuf,
+    /// Its command line.
+    pub line: String,
 }
 
 /// A running machine; everything of it ends when this is dropped.
@@ -69,6 +84,8 @@ pub struct Machine {
     dir: tempfile::TempDir,
     /// Where its agent can be reached from here.
     pub endpoint: String,
+    /// Where a second agent could be reached, at port 7144 inside.
+    pub second_endpoint: String,
     tpm: Group,
     qemu: Group,
 }
@@ -78,17 +95,18 @@ impl Machine {
     pub fn start(parts: &Parts) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let tpm = start_tpm(&parts.tpm, dir.path())?;
-        let port = free_port()?;
+        let ports = (free_port()?, free_port()?);
         let variables = dir.path().join("variables.fd");
         fs::copy(parts.secure_boot.files().1, &variables)
             .with_context(|| format!("no firmware in {FIRMWARE}\nhint: apt-get install ovmf"))?;
         let qemu = Group::start(
-            &mut qemu(parts, dir.path(), port),
+            &mut qemu(parts, dir.path(), ports),
             &dir.path().join("qemu.log"),
         )
         .context("cannot run QEMU\nhint: apt-get install qemu-system-x86")?;
         Ok(Self {
-            endpoint: format!("127.0.0.1:{port}"),
+            endpoint: format!("127.0.0.1:{}", ports.0),
+            second_endpoint: format!("127.0.0.1:{}", ports.1),
             dir,
             tpm,
             qemu,
@@ -144,75 +162,78 @@ impl Machine {
     }
 }
 
-fn qemu(parts: &Parts, dir: &Path, port: u16) -> Command {
+fn qemu(parts: &Parts, dir: &Path, ports: (u16, u16)) -> Command {
     let at = |name: &str| dir.join(name).display().to_string();
-    let (code, _) = parts.secure_boot.files();
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-machine", &format!("q35,smm=on,accel={}", accelerator())]);
     command.args(["-cpu", "max", "-m", "512", "-smp", "1"]);
     command.args(["-nodefaults", "-display", "none"]);
-    command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
-    command.args([
-        "-drive",
-        &format!(
-            "if=pflash,unit=0,format=raw,readonly=on,file={}",
-            code.display()
-        ),
-    ]);
-    command.args([
-        "-drive",
-        &format!("if=pflash,unit=1,format=raw,file={}", at("variables.fd")),
-    ]);
+    firmware(&mut command, parts, &at("variables.fd"));
     command.args([
         "-chardev",
         &format!("socket,id=tpm,path={}", at("tpm.sock")),
     ]);
     command.args(["-tpmdev", "emulator,id=tpm0,chardev=tpm"]);
     command.args(["-device", "tpm-tis,tpmdev=tpm0"]);
+    disk(&mut command, parts);
+    network(&mut command, parts, ports);
+    command.args(["-serial", &format!("file:{}", at("console.log"))]);
+    let monitor = format!("unix:{},server=on,wait=off", at("monitor"));
+    command.args(["-qmp", &monitor]);
+    command
+}
+
+fn firmware(command: &mut Command, parts: &Parts, variables: &str) {
+    let (code, _) = parts.secure_boot.files();
+    let code = format!("readonly=on,file={}", code.display());
+    command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+    for (unit, file) in [code, format!("file={variables}")].iter().enumerate() {
+        command.args([
+            "-drive",
+            &format!("if=pflash,unit={unit},format=raw,{file}"),
+        ]);
+    }
+    if let Some(kernel) = &parts.kernel {
+        command.arg("-kernel").arg(&kernel.image);
+        command.arg("-initrd").arg(&kernel.initial);
+        command.args(["-append", &kernel.line]);
+    }
+}
+
+fn disk(command: &mut Command, parts: &Parts) {
     let options = match parts.disk_options.as_str() {
         "" => String::new(),
         options => format!(",{options}"),
     };
     // cache=none: what the guest reads past its cache is read past ours.
-    let disk = format!(
-        "if=none,id=disk,format=raw,cache=none,file={}{options}",
-        parts.disk.display()
-    );
+    let file = parts.disk.display();
+    let disk = format!("if=none,id=disk,format=raw,cache=none,file={file}{options}");
     command.args(["-drive", &disk]);
-    let (disk_order, net_order) = match parts.network_boot {
-        None => (1, 2),
-        Some(_) => (2, 1),
-    };
-    command.args([
-        "-device",
-        &format!("virtio-blk-pci,drive=disk,bootindex={disk_order}"),
-    ]);
-    let server = parts
-        .network_boot
-        .as_ref()
-        .map(|dir| format!(",tftp={},bootfile={NETWORK_IMAGE}", dir.display()));
+    let order = if parts.network_boot.is_some() { 2 } else { 1 };
+    let device = format!("virtio-blk-pci,drive=disk,bootindex={order}");
+    command.args(["-device", &device]);
+}
+
+/// The machine reaches nobody, and from here only its agents are reached.
+fn network(command: &mut Command, parts: &Parts, ports: (u16, u16)) {
+    let inside = [(ports.0, AGENT_PORT), (ports.1, SECOND_PORT)];
+    let forward = |(port, inside)| format!(",hostfwd=tcp:127.0.0.1:{port}-:{inside}");
+    let forwards: String = inside.map(forward).concat();
+    let server = parts.network_boot.as_ref();
+    let server = server.map(|dir| format!(",tftp={},bootfile={NETWORK_IMAGE}", dir.display()));
+    let server = server.unwrap_or_default();
     command.args([
         "-netdev",
-        &format!(
-            "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:{AGENT_PORT}{}",
-            server.unwrap_or_default()
-        ),
+        &format!("user,id=net,restrict=on{forwards}{server}"),
     ]);
-    command.args([
-        "-device",
-        &format!("virtio-net-pci,netdev=net,romfile=,bootindex={net_order}"),
-    ]);
+    let order = if parts.network_boot.is_some() { 1 } else { 2 };
+    let card = format!("virtio-net-pci,netdev=net,romfile=,bootindex={order}");
+    command.args(["-device", &card]);
     if parts.network_delay_ms > 0 {
         let filter = "filter-buffer,id=slow,netdev=net,queue=all,interval";
         let interval = parts.network_delay_ms.saturating_mul(1000);
         command.args(["-object", &format!("{filter}={interval}")]);
     }
-    command.args(["-serial", &format!("file:{}", at("console.log"))]);
-    command.args([
-        "-qmp",
-        &format!("unix:{},server=on,wait=off", at("monitor")),
-    ]);
-    command
 }
 
 /// swtpm ends with the machine, as its only client.

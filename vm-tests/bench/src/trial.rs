@@ -55,13 +55,16 @@ impl Image {
 
     /// A class whose tier 2 only this image reaches.
     pub fn class(&self) -> Result<String> {
-        let demo = assay_hw_profiles::DEMO_CLASS;
-        let (promise, _) = demo
-            .split_once("[[attestation.pcrs]]")
-            .context("no pinned PCRs")?;
-        let promise = promise.replace("tier_min = 1", "tier_min = 2");
+        let promise = promise().replace("tier_min = 1", "tier_min = 2");
         Ok(promise + &fs::read_to_string(self.dir.join("class.toml"))?)
     }
+}
+
+/// The demonstration class without the values of its own boot.
+pub fn promise() -> String {
+    let demo = assay_hw_profiles::DEMO_CLASS;
+    let pinned = demo.find("[[attestation.pcrs]]").unwrap_or(demo.len());
+    demo[..pinned].to_owned()
 }
 
 /// The scene.
@@ -82,10 +85,21 @@ impl Trial {
     /// The same with slots of another length.
     pub fn timed(secure_boot: SecureBoot, rules: &str, times: Times) -> Result<Self> {
         let image = Image::built()?;
+        let class = format!("{}\n{rules}", image.class()?);
+        let trial = Self::of_class(&class, secure_boot, times)?;
+        copy(&image.dir.join("assay.img"), &trial.parts.disk)?;
+        trial.configure(PROVIDER)?;
+        if secure_boot == SecureBoot::TestKeys {
+            trial.sign()?;
+        }
+        Ok(trial)
+    }
+
+    /// A machine whose disk is not there yet, before HyperNodes with this one class.
+    pub fn of_class(class: &str, secure_boot: SecureBoot, times: Times) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let ca = TestCa::create(&dir.path().join("ca"))?;
-        let class = format!("{}\n{rules}", image.class()?);
-        let bench = Bench::with_class(times, &vendors(&ca), &class);
+        let bench = Bench::with_class(times, &vendors(&ca), class);
         let tpm = dir.path().join("tpm");
         Swtpm::manufacture(&tpm, &ca, "machine")?;
         let parts = Parts {
@@ -93,16 +107,11 @@ impl Trial {
             tpm,
             secure_boot,
             disk_options: String::new(),
+            kernel: None,
             network_delay_ms: 0,
             network_boot: None,
         };
-        copy(&image.dir.join("assay.img"), &parts.disk)?;
-        let trial = Self { bench, parts, dir };
-        trial.configure(PROVIDER)?;
-        if secure_boot == SecureBoot::TestKeys {
-            trial.sign()?;
-        }
-        Ok(trial)
+        Ok(Self { bench, parts, dir })
     }
 
     /// Another machine with a TPM of the same vendor, before the same HyperNodes.
@@ -116,18 +125,26 @@ impl Trial {
         Ok(parts)
     }
 
-    /// Puts the configuration that names `provider` on the disk.
+    /// Puts the configuration that names `provider` on the image's disk.
     pub fn configure(&self, provider: Address) -> Result<()> {
         let config = AgentConfig {
+            machine: Some(MachineSection {
+                address: "10.0.2.15/24".into(),
+                gateway: Some("10.0.2.2".into()),
+                mac: None,
+            }),
+            ..self.config(provider)
+        };
+        self.put(toml::to_string(&config)?.as_bytes(), "assay/agent.toml")
+    }
+
+    /// An agent's configuration for this network.
+    pub fn config(&self, provider: Address) -> AgentConfig {
+        let roster = &self.bench.params.roster;
+        AgentConfig {
             network: self.bench.params.network_id(),
             provider,
-            roster: self
-                .bench
-                .params
-                .roster
-                .iter()
-                .map(|entry| entry.id)
-                .collect(),
+            roster: roster.iter().map(|entry| entry.id).collect(),
             listen: "0.0.0.0:7143".into(),
             state_dir: "/var/lib/assay-agent".into(),
             tpm: TpmSection {
@@ -136,14 +153,9 @@ impl Trial {
                 deadline_ms: 30_000,
             },
             ima: None,
-            machine: Some(MachineSection {
-                address: "10.0.2.15/24".into(),
-                gateway: Some("10.0.2.2".into()),
-                mac: None,
-            }),
+            machine: None,
             limits: LimitSection::default(),
-        };
-        self.put(toml::to_string(&config)?.as_bytes(), "assay/agent.toml")
+        }
     }
 
     /// Signs the unified kernel image on the disk with the key of Debian's test firmware.

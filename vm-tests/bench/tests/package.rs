@@ -1,105 +1,13 @@
 //! The Debian package in a clean system: installed with what it depends on, run, upgraded, removed, purged.
 
-use assay_bench::trial::run;
+use assay_bench::system::System;
 use assay_testbed::{Banks, MeasuredBoot, Swtpm, TestCa, Variant};
 use nix::unistd::Uid;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 const WAIT: Duration = Duration::from_secs(60);
-
-/// A Debian system in a folder.
-struct System {
-    dir: tempfile::TempDir,
-}
-
-impl System {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let base = repository().join("target/debian-base.tar");
-        assert!(
-            base.is_file(),
-            "no {}: tools/test-base.sh makes it",
-            base.display()
-        );
-        run(Command::new("tar")
-            .arg("-xf")
-            .arg(&base)
-            .arg("-C")
-            .arg(dir.path()))
-        .unwrap();
-        let system = Self { dir };
-        for (kind, path) in [("proc", "proc"), ("sysfs", "sys"), ("devtmpfs", "dev")] {
-            run(Command::new("mount")
-                .args(["-t", kind, kind])
-                .arg(system.at(path)))
-            .unwrap();
-        }
-        fs::write(
-            system.at("etc/resolv.conf"),
-            fs::read("/etc/resolv.conf").unwrap(),
-        )
-        .unwrap();
-        system
-    }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.dir.path().join(path.trim_start_matches('/'))
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("chroot");
-        command.arg(self.dir.path()).arg(program);
-        command
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        command
-    }
-
-    fn run(&self, line: &[&str]) {
-        run(self.command(line[0]).args(&line[1..])).unwrap();
-    }
-
-    fn install(&self, version: &str) {
-        let built = Command::new(repository().join("agent/package/build.sh"))
-            .arg(self.at("/tmp"))
-            .arg(version)
-            .env("ASSAY_PROGRAMS", programs())
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{built:?}");
-        let package = format!("/tmp/assay-agent_{version}_amd64.deb");
-        self.run(&[
-            "apt-get",
-            "install",
-            "-qq",
-            "-y",
-            "--no-install-recommends",
-            &package,
-        ]);
-    }
-}
-
-impl Drop for System {
-    fn drop(&mut self) {
-        for path in ["dev", "sys", "proc"] {
-            let _ = run(Command::new("umount").arg("-l").arg(self.at(path)));
-        }
-    }
-}
-
-fn repository() -> PathBuf {
-    fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
-}
-
-/// Where cargo puts the programs beside this test.
-fn programs() -> PathBuf {
-    let this = std::env::current_exe().unwrap();
-    this.parent().unwrap().parent().unwrap().to_owned()
-}
 
 struct Running(Child);
 
@@ -161,10 +69,10 @@ fn it_installs_runs_and_keeps_its_state_until_it_is_purged() {
     let tpm_dir = tempfile::tempdir().unwrap();
     let ca = TestCa::create(&tpm_dir.path().join("ca")).unwrap();
     let tpm = Swtpm::create(&tpm_dir.path().join("tpm"), &ca, "node").unwrap();
-    let system = System::new();
-    system.run(&["apt-get", "update", "-qq"]);
-    system.install("0.1.0");
-    system.run(&["id", "assay"]);
+    let system = System::new("base").unwrap();
+    system.run(&["apt-get", "update", "-qq"]).unwrap();
+    system.install("0.1.0").unwrap();
+    system.run(&["id", "assay"]).unwrap();
     assert!(!system.at("/etc/assay/agent.toml").exists());
 
     configure(&system, &tpm);
@@ -176,7 +84,9 @@ fn it_installs_runs_and_keeps_its_state_until_it_is_purged() {
         "--config",
         "/etc/assay/agent.toml",
     ];
-    system.run(&[&measure[..], &["--firmware-log", "/tmp/firmware.log"]].concat());
+    system
+        .run(&[&measure[..], &["--firmware-log", "/tmp/firmware.log"]].concat())
+        .unwrap();
     let running = serve(&system);
     let status = fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
     let passwd = fs::read_to_string(system.at("/etc/passwd")).unwrap();
@@ -190,7 +100,7 @@ fn it_installs_runs_and_keeps_its_state_until_it_is_purged() {
     let key = fs::read(system.at("/var/lib/assay-agent/ak.blob")).unwrap();
     let config = fs::read(system.at("/etc/assay/agent.toml")).unwrap();
 
-    system.install("0.1.1");
+    system.install("0.1.1").unwrap();
     drop(serve(&system));
     let kept = |when: &str| {
         assert_eq!(
@@ -205,9 +115,13 @@ fn it_installs_runs_and_keeps_its_state_until_it_is_purged() {
         );
     };
     kept("upgraded");
-    system.run(&["apt-get", "remove", "-qq", "-y", "assay-agent"]);
+    system
+        .run(&["apt-get", "remove", "-qq", "-y", "assay-agent"])
+        .unwrap();
     assert!(!system.at("/usr/bin/assay-agent").exists());
     kept("removed");
-    system.run(&["apt-get", "purge", "-qq", "-y", "assay-agent"]);
+    system
+        .run(&["apt-get", "purge", "-qq", "-y", "assay-agent"])
+        .unwrap();
     assert!(!system.at("/var/lib/assay-agent").exists() && !system.at("/etc/assay").exists());
 }
