@@ -8,7 +8,7 @@ use crate::node::{Node, now};
 use crate::region::{Filling, RegionError, RegionMeta};
 use crate::status::{Kind, Record};
 use crate::tpm::TpmError;
-use assay_protocol::answers::{ChaseAnswer, Countersigned, FillReceipt, ProbeAnswer};
+use assay_protocol::answers::{ChaseAnswer, Counter, Countersigned, FillReceipt, ProbeAnswer};
 use assay_protocol::chase::{ChasePlan, LaneState};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, HyperNodeId, Nonce};
@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// How long a chase waits for other chases to free their lanes.
 const LANES_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of a checkpoint on its way: the state, its place and the frame.
+const CHECKPOINT_BYTES: usize = 64;
 
 /// Lanes running in the whole process, bounded by [`CHASE_LANES_MAX`].
 #[derive(Debug, Default)]
@@ -228,7 +230,9 @@ impl<'a> Conversation<'a> {
             );
             return Err(Refusal::new(RefusalCode::BadRequest, text));
         }
-        filling.append(data).map_err(region_refusal)?;
+        let duty = &self.node().duty;
+        filling.append_within(data, duty).map_err(region_refusal)?;
+        std::thread::sleep(duty.carried(data.len()));
         self.filling = Some(filling);
         Ok(AgentReply::Ready)
     }
@@ -277,26 +281,34 @@ impl<'a> Conversation<'a> {
             .map_err(region_refusal)?;
         let busy = || Refusal::new(RefusalCode::Busy, "other chases use all lanes");
         let _taken = self.agent.lanes.take(plan.lanes).ok_or_else(busy)?;
-        let lanes = chase::run(&region, &plan, &nonce, |checkpoint| {
+        let (engine, duty) = (self.node().engine(), &self.node().duty);
+        let before = self.node().counters();
+        let walked = chase::run(&region, (&plan, &nonce), (engine, duty), |checkpoint| {
             let Checkpoint {
                 lane,
                 number,
                 state,
             } = checkpoint;
+            std::thread::sleep(duty.carried(CHECKPOINT_BYTES));
             send(AgentReply::Checkpoint {
                 lane,
                 number,
                 state,
             })
         });
-        let lanes = lanes.map_err(chase_refusal)?;
+        let lanes = walked.map_err(chase_refusal)?.lanes;
         self.node().count_reads(plan.reads());
         Ok(AgentReply::Answer {
-            bytes: self.chase_answer(nonce, plan, &lanes),
+            bytes: self.chase_answer(nonce, plan, (&lanes, before)),
         })
     }
 
-    fn chase_answer(&self, nonce: Nonce, plan: ChasePlan, lanes: &[Vec<LaneState>]) -> Vec<u8> {
+    fn chase_answer(
+        &self,
+        nonce: Nonce,
+        plan: ChasePlan,
+        (lanes, before): (&[Vec<LaneState>], Vec<Counter>),
+    ) -> Vec<u8> {
         let counters = self.node().counters();
         self.node().session.answer(|link| ChaseAnswer {
             node: self.node().id,
@@ -313,6 +325,7 @@ impl<'a> Conversation<'a> {
             link,
             counters,
             at: now(),
+            counters_before: before,
         })
     }
 }
@@ -364,7 +377,7 @@ fn chase_refusal(error: ChaseError) -> Refusal {
             Refusal::new(RefusalCode::BadRequest, error.to_string())
         }
         ChaseError::Lanes { .. } => Refusal::new(RefusalCode::Busy, error.to_string()),
-        ChaseError::Read { .. } | ChaseError::Peer(_) => {
+        ChaseError::Read { .. } | ChaseError::Ring(_) | ChaseError::Peer(_) => {
             Refusal::new(RefusalCode::Storage, error.to_string())
         }
     }

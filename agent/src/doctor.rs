@@ -62,7 +62,7 @@ impl fmt::Display for Finding {
     }
 }
 
-fn pass(name: &'static str, found: impl Into<String>) -> Finding {
+pub(crate) fn pass(name: &'static str, found: impl Into<String>) -> Finding {
     let found = found.into();
     Finding {
         name,
@@ -72,7 +72,11 @@ fn pass(name: &'static str, found: impl Into<String>) -> Finding {
     }
 }
 
-fn fail(name: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Finding {
+pub(crate) fn fail(
+    name: &'static str,
+    found: impl Into<String>,
+    hint: impl Into<String>,
+) -> Finding {
     Finding {
         verdict: Verdict::Fail,
         hint: Some(hint.into()),
@@ -80,7 +84,11 @@ fn fail(name: &'static str, found: impl Into<String>, hint: impl Into<String>) -
     }
 }
 
-fn skip(name: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Finding {
+pub(crate) fn skip(
+    name: &'static str,
+    found: impl Into<String>,
+    hint: impl Into<String>,
+) -> Finding {
     Finding {
         verdict: Verdict::Skip,
         hint: Some(hint.into()),

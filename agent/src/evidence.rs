@@ -189,14 +189,15 @@ impl Node {
         Ok(Claims {
             nonces: nonces(requests),
             node: self.id,
-            uptime_s: counters::uptime_s(),
+            uptime_s: counters::uptime_s(&self.files),
             software: (
                 env!("CARGO_PKG_NAME").into(),
                 env!("CARGO_PKG_VERSION").into(),
             ),
             freshness,
             link: self.session.head(),
-            counters: self.counters(),
+            counters: self.all_counters(),
+            inventory: Some(digest(&[self.sources.inventory()])),
             clock: tpm_clock(clock),
             session_key: self.session.id(),
             ak_name: self.tpm.identity().ak_name,
@@ -229,6 +230,7 @@ impl Node {
             event_log: Blob(attached.event_log),
             ima_log: attached.ima.map(|(list, _)| Blob(list)),
             snp,
+            inventory: Some(Blob(self.sources.inventory().to_vec())),
         }
     }
 }

@@ -5,13 +5,18 @@
 //! has a thread of its own ([`tpm`]), and so has the making of evidence ([`evidence`]) of what [`sources`] give.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod chase;
 pub mod confine;
 pub mod conversation;
 pub mod counters;
 pub mod doctor;
 pub mod durable;
+pub mod duty;
 pub mod evidence;
+pub mod histogram;
+pub mod host_files;
+pub mod inventory;
 pub mod measure;
 pub mod node;
 pub mod probe_guest;

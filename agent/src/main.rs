@@ -3,11 +3,13 @@
 //! Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 TPM, 4 network, 5 storage.
 #![forbid(unsafe_code)]
 
+use assay_agent::doctor::Finding;
 use assay_agent::evidence::Request;
 use assay_agent::node::{Node, StartError, node_id, open_sources, open_tpm, read_config};
 use assay_agent::server::{self, Server};
 use assay_agent::tpm::Extended;
-use assay_agent::{confine, doctor, durable, measure, probe_guest, status};
+use assay_agent::{bench, confine, doctor, durable, measure, probe_guest, status};
+use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
@@ -75,6 +77,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Fill and chase as a class asks for, against this machine itself: PASS, FAIL or SKIP; exit 1 when one failed
+    ///
+    /// Uses the same code as the answers to HyperNodes. Takes some ten seconds and the fill.
+    Bench {
+        /// The measured configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// The hardware class
+        #[arg(long, value_name = "CLASS")]
+        profile: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Write evidence as a HyperNode would get it, to see what it makes of this machine
     ///
     /// It is signed by a session key of its own, which ends with the command: nobody accepts it from a running agent.
@@ -133,6 +149,11 @@ fn main() -> ExitCode {
             profile,
             json,
         } => return doctor(&config, profile.as_deref(), json),
+        Command::Bench {
+            config,
+            profile,
+            json,
+        } => return bench(&config, &profile, json),
         Command::Measure {
             config,
             firmware_log,
@@ -180,14 +201,27 @@ fn status(config: &Path, json: bool) -> ExitCode {
 }
 
 fn doctor(config: &Path, profile: Option<&Path>, json: bool) -> ExitCode {
-    let class = match profile.map(assay_hw_profiles::load).transpose() {
-        Ok(class) => class,
-        Err(error) => {
-            eprintln!("error: {error}\nhint: name a class file with --profile FILE");
-            return ExitCode::from(2);
-        }
-    };
-    let findings = doctor::examine(config, class.as_ref());
+    match profile.map(class).transpose() {
+        Ok(class) => report(&doctor::examine(config, class.as_ref()), json),
+        Err(code) => code,
+    }
+}
+
+fn bench(config: &Path, profile: &Path, json: bool) -> ExitCode {
+    match class(profile) {
+        Ok(class) => report(&bench::measure(config, &class), json),
+        Err(code) => code,
+    }
+}
+
+fn class(profile: &Path) -> Result<ValidClass, ExitCode> {
+    assay_hw_profiles::load(profile).map_err(|error| {
+        eprintln!("error: {error}\nhint: name a class file with --profile FILE");
+        ExitCode::from(2)
+    })
+}
+
+fn report(findings: &[Finding], json: bool) -> ExitCode {
     let text = match json {
         true => format!("{:#}\n", serde_json::json!(findings)),
         false => findings
@@ -196,7 +230,7 @@ fn doctor(config: &Path, profile: Option<&Path>, json: bool) -> ExitCode {
             .collect(),
     };
     let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::from(u8::from(!doctor::is_sound(&findings)))
+    ExitCode::from(u8::from(!doctor::is_sound(findings)))
 }
 
 fn measure(config: &Path, firmware_log: &Path) -> ExitCode {

@@ -1,7 +1,10 @@
 //! The ScalerNode as the agent holds it: configuration, TPM, session and regions.
 
+use crate::chase::Engine;
 use crate::confine::ConfineError;
 use crate::counters;
+use crate::duty::Duty;
+use crate::host_files::HostFiles;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
 use crate::sources::Sources;
@@ -19,7 +22,7 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A HyperNode's region of this period, of the last one, and the one it is filling.
@@ -165,6 +168,11 @@ pub struct Node {
     pub sources: Sources,
     /// Who makes SEV-SNP reports, where there is somebody.
     pub snp: Option<Snp>,
+    /// What challenges may use.
+    pub duty: Duty,
+    /// The kernel's files about the machine.
+    pub files: HostFiles,
+    engine: OnceLock<Engine>,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
     clock: Mutex<Option<Clock>>,
@@ -184,8 +192,12 @@ impl Node {
             .saturating_mul(BLOCK_BYTES as u64)
             .saturating_mul(REGIONS_PER_HYPERNODE);
         let regions = RegionStore::open(&config.state_dir.join("regions"), share)?;
+        let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         Ok(Self {
             id,
+            duty: Duty::of(&config.limits, threads),
+            files: HostFiles::of_this_machine(),
+            engine: OnceLock::new(),
             config,
             tpm,
             session: Session::generate()?,
@@ -208,12 +220,27 @@ impl Node {
         Duration::from_millis(self.config.tpm.deadline_ms)
     }
 
-    /// Agent-claimed counters of this moment.
+    /// Agent-claimed counters of this moment that go with a challenge's answer.
     pub fn counters(&self) -> Vec<Counter> {
-        counters::read(
-            self.regions.dir(),
-            self.region_reads.load(Ordering::Relaxed),
-        )
+        let reads = self.region_reads.load(Ordering::Relaxed);
+        counters::of_challenge(&self.files, self.regions.dir(), reads)
+    }
+
+    /// All of them, for claims.
+    pub fn all_counters(&self) -> Vec<Counter> {
+        let reads = self.region_reads.load(Ordering::Relaxed);
+        counters::of_evidence(&self.files, self.regions.dir(), reads)
+    }
+
+    /// How chases are read, decided by the first one; the operator is told when it is the slower way.
+    pub fn engine(&self) -> Engine {
+        *self.engine.get_or_init(|| {
+            let (engine, refused) = Engine::of_this_kernel();
+            if let Some(error) = refused {
+                eprintln!("assay-agent: io_uring is refused ({error}): chases read with {engine}");
+            }
+            engine
+        })
     }
 
     /// Asks the TPM for its clock, which its owner sees in the status.

@@ -5,6 +5,7 @@
 //! after it, so `kill -9` loses no acknowledged fill and shows no half one.
 
 use crate::durable;
+use crate::duty::Duty;
 use assay_protocol::ids::{Digest, HyperNodeId};
 use assay_protocol::merkle;
 use assay_protocol::region::{BLOCK_BYTES, RegionId};
@@ -452,6 +453,16 @@ impl Filling {
         Ok(())
     }
 
+    /// Appends whole blocks, then rests as long as `duty` says.
+    pub fn append_within(&mut self, data: &[u8], duty: &Duty) -> Result<(), RegionError> {
+        let mut meter = duty.meter(1);
+        self.append(data)?;
+        if meter.is_due() {
+            meter.rest();
+        }
+        Ok(())
+    }
+
     /// Blocks received so far.
     pub fn received(&self) -> u64 {
         self.frontier.count
@@ -498,6 +509,11 @@ impl Region {
     /// Its metadata.
     pub fn meta(&self) -> &RegionMeta {
         &self.meta
+    }
+
+    /// Its file, open for reading past the page cache.
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// A reader with a buffer of its own: one per lane.

@@ -15,7 +15,10 @@ pub mod report;
 pub mod snp;
 
 use crate::evidence::EvidenceError;
+use crate::host_files::HostFiles;
+use crate::inventory;
 use assay_protocol::config::{AgentConfig, ImaSection};
+use assay_protocol::item::Item as _;
 use assay_protocol::limits::{EVENT_LOG_BYTES_MAX, IMA_LIST_BYTES_MAX};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -33,6 +36,7 @@ const CHUNK: usize = 64 * 1024;
 pub struct Sources {
     event_log: Bounded,
     ima: Option<ImaList>,
+    inventory: Vec<u8>,
 }
 
 /// What they held at one moment.
@@ -50,7 +54,13 @@ impl Sources {
         Ok(Self {
             event_log: Bounded::open("event log", &config.tpm.event_log, EVENT_LOG_BYTES_MAX)?,
             ima: config.ima.as_ref().map(ImaList::open).transpose()?,
+            inventory: inventory::read(&HostFiles::of_this_machine()).encode(),
         })
+    }
+
+    /// The inventory of when the agent started, encoded.
+    pub fn inventory(&self) -> &[u8] {
+        &self.inventory
     }
 
     /// Reads them anew, as for each quote: the kernel appends to them.
@@ -179,6 +189,7 @@ mod tests {
             Ok(Sources {
                 event_log: Bounded::open("event log", &dir.join("log"), EVENT_LOG_BYTES_MAX)?,
                 ima: Some(ImaList::open(&ImaSection { list })?),
+                inventory: Vec::new(),
             })
         }
 

@@ -11,7 +11,9 @@ mod inject;
 #[path = "daemon/status.rs"]
 mod status;
 
-use assay_protocol::answers::{ChainLink, ChaseAnswer, Countersigned, FillReceipt, ProbeAnswer};
+use assay_protocol::answers::{
+    ChainLink, ChaseAnswer, Counter, Countersigned, FillReceipt, ProbeAnswer, counter,
+};
 use assay_protocol::chase::{self, ChasePlan};
 use assay_protocol::cose::{self, Signer as _};
 use assay_protocol::evidence::{
@@ -19,6 +21,7 @@ use assay_protocol::evidence::{
 };
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, NodeId, Nonce, RegionKey, UnixMs};
+use assay_protocol::inventory::Inventory;
 use assay_protocol::item::Blob;
 use assay_protocol::limits::{AGENT_FRAME_BYTES_MAX, FILL_CHUNK_BYTES_MAX, IMA_LIST_BYTES_MAX};
 use assay_protocol::region::{BLOCK_BYTES, Keystream, RegionId, region_root};
@@ -313,6 +316,42 @@ fn expected_lanes(nonce: [u8; 32]) -> Vec<Vec<[u8; 32]>> {
     (0..PLAN.lanes).map(walk).collect()
 }
 
+/// What the machine is made of is beside the claims, and they name it.
+#[test]
+fn evidence_carries_the_inventory_of_this_machine() {
+    let bench = Bench::new();
+    bench.configure("127.0.0.1:0", "state", "");
+    let agent = bench.start();
+    let signed = bench.connect(&agent, 0).attest([1; 32]);
+    let bytes = &signed.vendor().inventory.as_ref().unwrap().0;
+    assert_eq!(signed.claims().inventory, Some(digest(&[bytes])));
+    let inventory = Inventory::read(bytes).unwrap();
+    assert!(inventory.cpu.threads > 0 && inventory.memory_bytes > 0);
+    let counted = |id| {
+        signed
+            .claims()
+            .counters
+            .iter()
+            .any(|counter| counter.id == id)
+    };
+    assert!(counted(counter::UPTIME_MS) && counted(counter::REGION_READ_IOS));
+    // A confined agent still counts what this process can.
+    for (path, id) in [
+        ("/proc/pressure/io", counter::PRESSURE_IO_SOME_US),
+        (
+            "/sys/devices/system/edac/mc/mc0/ce_count",
+            counter::MEMORY_ERRORS_CORRECTED,
+        ),
+        ("/sys/class/net/eth0/device", counter::NIC_RX_BYTES),
+        ("/sys/block/vda/device", counter::DISK_READ_BYTES),
+    ] {
+        assert!(
+            counted(id) || !std::path::Path::new(path).exists(),
+            "{path}"
+        );
+    }
+}
+
 /// A program that starts while the TPM is at work is in the quote: the list that goes along has it too.
 #[test]
 fn what_is_measured_meanwhile_is_in_the_list() {
@@ -572,7 +611,8 @@ fn enrol_attest_probe_fill_and_chase() {
     };
     assert_eq!(client.ask(keep), AgentReply::Ready);
 
-    let reads = |answer: &ChaseAnswer| answer.counters.iter().find(|c| c.id == 7).unwrap().value;
+    let reads_of = |counters: &[Counter]| counters.iter().find(|c| c.id == 7).unwrap().value;
+    let reads = |answer: &ChaseAnswer| reads_of(&answer.counters);
     let (lanes, answer) = client.chase([9; 32]);
     assert_eq!(lanes, expected_lanes([9; 32]));
     let blobs: Vec<Blob> = lanes
@@ -581,6 +621,7 @@ fn enrol_attest_probe_fill_and_chase() {
         .collect();
     assert_eq!((answer.plan(), &answer.lanes), (PLAN, &blobs));
     assert_eq!((reads(&answer), answer.link.sequence), (400, 2));
+    assert_eq!(reads_of(&answer.counters_before), 0);
     assert_eq!(client.attest([10; 32]).claims().link.sequence, 3);
 
     // Another member neither sees this region nor can countersign its receipt.

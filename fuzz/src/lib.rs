@@ -35,6 +35,7 @@ use assay_protocol::cose::{self, Payload, Signer};
 use assay_protocol::evidence::{self, AmdChain, Claims};
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Epoch, UnixMs};
+use assay_protocol::inventory::Inventory;
 use assay_protocol::item::Item;
 use assay_protocol::layout::{Claim, Inputs, Proofs, ProvenLeaf, SignedRoot};
 use assay_protocol::outcome::Outcome;
@@ -100,6 +101,8 @@ pub fn records(data: &[u8]) {
     }
     record::<EnrolRecord>(data);
     record::<AmdChain>(data);
+    record::<Inventory>(data);
+    let _ = Inventory::read(data);
     record::<Claim>(data);
     record::<SignedRoot>(data);
     record::<ProvenLeaf>(data);

@@ -196,6 +196,7 @@ pub fn sign(claims: Claims, vendor: VendorEvidence) -> Vec<u8> {
         ak_name: ak().name(),
         event_log: digest(&[&vendor.event_log.0]),
         snp_report: vendor.snp.as_ref().map(|snp| digest(&[&snp.report.0])),
+        inventory: vendor.inventory.as_ref().map(|bytes| digest(&[&bytes.0])),
         ..claims
     };
     let values = vendor.pcrs.iter().map(|(_, value)| *value);

@@ -47,6 +47,50 @@ pub mod counter {
     pub const STEAL_MS: u16 = 6;
     /// Region reads done by this agent since it started, count.
     pub const REGION_READ_IOS: u16 = 7;
+    /// Bytes received by a network interface.
+    pub const NIC_RX_BYTES: u16 = 8;
+    /// Bytes sent by a network interface.
+    pub const NIC_TX_BYTES: u16 = 9;
+    /// Time in which some task waited for a CPU, microseconds (pressure stall information).
+    pub const PRESSURE_CPU_SOME_US: u16 = 10;
+    /// Time in which some task waited for memory, microseconds.
+    pub const PRESSURE_MEMORY_SOME_US: u16 = 11;
+    /// Time in which all tasks waited for memory, microseconds.
+    pub const PRESSURE_MEMORY_FULL_US: u16 = 12;
+    /// Time in which some task waited for IO, microseconds.
+    pub const PRESSURE_IO_SOME_US: u16 = 13;
+    /// Time in which all tasks waited for IO, microseconds.
+    pub const PRESSURE_IO_FULL_US: u16 = 14;
+    /// Memory errors that were corrected, of all controllers, count.
+    pub const MEMORY_ERRORS_CORRECTED: u16 = 15;
+    /// Memory errors that were not corrected, of all controllers, count.
+    pub const MEMORY_ERRORS_UNCORRECTED: u16 = 16;
+    /// Times a CPU was slowed down because it was hot, of all CPUs, count.
+    pub const CPU_THROTTLES: u16 = 17;
+
+    /// The name of a counter, with its unit; nothing for an id that this version does not know.
+    pub fn name(id: u16) -> Option<&'static str> {
+        const NAMES: [&str; 17] = [
+            "disk_read_ios",
+            "disk_read_bytes",
+            "disk_write_ios",
+            "disk_write_bytes",
+            "uptime_ms",
+            "steal_ms",
+            "region_read_ios",
+            "nic_rx_bytes",
+            "nic_tx_bytes",
+            "pressure_cpu_some_us",
+            "pressure_memory_some_us",
+            "pressure_memory_full_us",
+            "pressure_io_some_us",
+            "pressure_io_full_us",
+            "memory_errors_corrected",
+            "memory_errors_uncorrected",
+            "cpu_throttles",
+        ];
+        NAMES.get(usize::from(id).checked_sub(1)?).copied()
+    }
 }
 
 cbor_map! {
@@ -153,11 +197,13 @@ cbor_map! {
         10 => counters: Vec<Counter>,
         /// The agent's clock.
         11 => at: UnixMs,
+        /// Agent-claimed counters, before the first read.
+        12 => counters_before: Vec<Counter>,
     }
 }
 signed_payload!(
     ChaseAnswer,
-    "application/vnd.assay.chase-answer+cbor",
+    "application/vnd.assay.chase-answer-2+cbor",
     CHASE_ANSWER_BYTES_MAX,
     |p| p.node,
     p.at

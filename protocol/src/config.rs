@@ -91,7 +91,18 @@ pub struct LimitSection {
     pub region_blocks_max: u32,
     /// A connection silent for so long is closed, in milliseconds.
     pub idle_ms_max: u64,
+    /// Share of the time, 1 to 100 percent, in which challenges may be at the disk.
+    pub disk_share_max_percent: u8,
+    /// Share of all CPU time, 1 to 100 percent, that challenges may use.
+    pub cpu_share_max_percent: u8,
+    /// Bytes a second that challenges may send and receive, at least [`NETWORK_BYTES_PER_S_MIN`]; no bound when
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_bytes_per_s_max: Option<u64>,
 }
+
+/// Less could not carry one frame of a fill before the HyperNode gives up.
+pub const NETWORK_BYTES_PER_S_MIN: u64 = 65_536;
 
 impl Default for LimitSection {
     fn default() -> Self {
@@ -99,6 +110,9 @@ impl Default for LimitSection {
             connections_max: 64,
             region_blocks_max: 65_536,
             idle_ms_max: 300_000,
+            disk_share_max_percent: 100,
+            cpu_share_max_percent: 100,
+            network_bytes_per_s_max: None,
         }
     }
 }
@@ -121,6 +135,44 @@ pub enum ConfigError {
     /// A roster that is empty or too long.
     #[error("agent configuration: roster: expected 1 to {ROSTER_MAX} HyperNodes, got {0}")]
     Roster(usize),
+    /// A bound of `[limits]` that would allow nothing, or more than there is.
+    #[error("agent configuration: limits.{name}: expected {expected}, got {actual}")]
+    Limit {
+        /// The key.
+        name: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        actual: u64,
+    },
+}
+
+impl LimitSection {
+    fn check(&self) -> Result<(), ConfigError> {
+        let limit = |name, expected: String, actual| ConfigError::Limit {
+            name,
+            expected,
+            actual,
+        };
+        let shares = [
+            ("disk_share_max_percent", self.disk_share_max_percent),
+            ("cpu_share_max_percent", self.cpu_share_max_percent),
+        ];
+        let outside = shares
+            .into_iter()
+            .find(|(_, percent)| !(1..=100).contains(percent));
+        if let Some((name, percent)) = outside {
+            return Err(limit(name, "1 to 100".into(), percent.into()));
+        }
+        match self.network_bytes_per_s_max {
+            Some(bytes) if bytes < NETWORK_BYTES_PER_S_MIN => Err(limit(
+                "network_bytes_per_s_max",
+                format!("at least {NETWORK_BYTES_PER_S_MIN}"),
+                bytes,
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl AgentConfig {
@@ -134,10 +186,12 @@ impl AgentConfig {
         let text = core::str::from_utf8(bytes).map_err(|_| ConfigError::NotText)?;
         let config: Self =
             toml::from_str(text).map_err(|error| ConfigError::Toml(error.to_string()))?;
-        match config.roster.len() {
-            1..=ROSTER_MAX => Ok(config),
-            count => Err(ConfigError::Roster(count)),
+        let count = config.roster.len();
+        if !(1..=ROSTER_MAX).contains(&count) {
+            return Err(ConfigError::Roster(count));
         }
+        config.limits.check()?;
+        Ok(config)
     }
 }
 
@@ -160,6 +214,29 @@ mod tests {
         let config = AgentConfig::parse(text().as_bytes()).unwrap();
         assert_eq!(config.provider, Address([0x22; 20]));
         assert_eq!(config.limits, LimitSection::default());
+    }
+
+    #[test]
+    fn shares_that_allow_nothing_or_more_than_all_are_refused() {
+        let with =
+            |line: &str| AgentConfig::parse(format!("{}[limits]\n{line}\n", text()).as_bytes());
+        let good = "disk_share_max_percent = 1\ncpu_share_max_percent = 100\nnetwork_bytes_per_s_max = 65536";
+        assert_eq!(with(good).unwrap().limits.disk_share_max_percent, 1);
+        let bad = [
+            "disk_share_max_percent = 0",
+            "disk_share_max_percent = 101",
+            "cpu_share_max_percent = 0",
+            "cpu_share_max_percent = 101",
+            "network_bytes_per_s_max = 65535",
+        ];
+        for line in bad {
+            let (name, value) = line.split_once(" = ").unwrap();
+            let error = with(line).unwrap_err().to_string();
+            assert!(
+                error.contains(name) && error.contains(&format!("got {value}")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::ids::{
 use crate::item::{Blob, Item};
 use crate::limits::{
     CHIP_IDS_MAX, COUNTERS_MAX, EVENT_LOG_BYTES_MAX, EVIDENCE_BYTES_MAX, IMA_LIST_BYTES_MAX,
-    NONCE_BATCH_MAX, SNP_CERTIFICATES_BYTES_MAX, SNP_REPORT_BYTES_MAX, TPM_STRUCTURE_BYTES_MAX,
+    INVENTORY_BYTES_MAX, NONCE_BATCH_MAX, SNP_CERTIFICATES_BYTES_MAX, SNP_REPORT_BYTES_MAX,
+    TPM_STRUCTURE_BYTES_MAX,
 };
 
 /// `eat_profile` of this evidence.
@@ -73,6 +74,8 @@ pub struct Claims {
     pub link: ChainLink,
     /// Agent-claimed counters (claim −75003).
     pub counters: Vec<Counter>,
+    /// SHA-256 of the inventory beside the claims, when there is one (claim −75004).
+    pub inventory: Option<Digest>,
     /// TPM clock (claim −75005).
     pub clock: TpmClock,
     /// The session key (claim −75007).
@@ -92,9 +95,6 @@ pub struct Claims {
     /// Chip ids of all sockets, as the agent read them on the host (claim −75014); nothing where it cannot.
     pub chip_ids: Option<Vec<ChipId>>,
 }
-
-/// Inventory digest: kept for later; this version refuses it by name unless null.
-const INVENTORY: i64 = -75_004;
 
 /// Claim 10 (RFC 9711 section 4.1): one nonce, or an array of several.
 fn eat_nonce(nonces: &[(HyperNodeId, Nonce)]) -> Value<'_> {
@@ -126,7 +126,7 @@ impl Claims {
             (-75_001, self.freshness.to_value()),
             (-75_002, self.link.to_value()),
             (-75_003, self.counters.to_value()),
-            (INVENTORY, Value::Null),
+            (-75_004, self.inventory.to_value()),
             (-75_005, self.clock.to_value()),
             (-75_006, self.nonces.to_value()),
             (-75_007, self.session_key.to_value()),
@@ -156,12 +156,7 @@ impl Claims {
         let freshness = Item::from_field(map.take(-75_001)?)?;
         let link = Item::from_field(map.take(-75_002)?)?;
         let counters = Item::from_field(map.take(-75_003)?)?;
-        map.take(INVENTORY)?.equals(&Value::Null).map_err(|_| {
-            schema(
-                "inventory digest",
-                "null (this version does not appraise it)",
-            )
-        })?;
+        let inventory = Item::from_field(map.take(-75_004)?)?;
         let claims = Self {
             node: NodeId(node),
             uptime_s,
@@ -169,6 +164,7 @@ impl Claims {
             freshness,
             link,
             counters,
+            inventory,
             clock: Item::from_field(map.take(-75_005)?)?,
             nonces: Item::from_field(map.take(-75_006)?)?,
             session_key: Item::from_field(map.take(-75_007)?)?,
@@ -258,6 +254,8 @@ pub struct VendorEvidence {
     pub ima_log: Option<Blob>,
     /// `sev-snp-report` and `sev-snp-certs`.
     pub snp: Option<SnpEvidence>,
+    /// `inventory`: an [`Inventory`](crate::inventory::Inventory), encoded.
+    pub inventory: Option<Blob>,
 }
 
 /// A SEV-SNP report with the endorsements the host gave with it.
@@ -326,6 +324,11 @@ const SNP_CERTIFICATES: Part = (
     "application/vnd.assay.sev-cert-table",
     SNP_CERTIFICATES_BYTES_MAX,
 );
+const INVENTORY: Part = (
+    "inventory",
+    "application/vnd.assay.inventory+cbor",
+    INVENTORY_BYTES_MAX,
+);
 
 impl VendorEvidence {
     fn encode(&self) -> Vec<u8> {
@@ -342,6 +345,7 @@ impl VendorEvidence {
                 SNP_CERTIFICATES,
                 self.snp.as_ref().map(|snp| &snp.certificates.0),
             ),
+            (INVENTORY, self.inventory.as_ref().map(|bytes| &bytes.0)),
         ];
         let records = parts.into_iter().filter_map(|((label, media, _), bytes)| {
             let bytes = Value::Bytes(bytes?.into());
@@ -381,6 +385,7 @@ impl VendorEvidence {
             event_log: required(&mut map, EVENT_LOG)?,
             ima_log: optional(&mut map, IMA_LOG)?,
             snp,
+            inventory: optional(&mut map, INVENTORY)?,
         };
         map.end()?;
         Ok(vendor)
@@ -495,6 +500,7 @@ mod tests {
                 scope: String::new(),
                 value: 7,
             }],
+            inventory: None,
             clock: TpmClock {
                 clock_ms: 8,
                 reset_count: 9,
@@ -521,6 +527,7 @@ mod tests {
             event_log: Blob(vec![5; 100]),
             ima_log: None,
             snp: None,
+            inventory: None,
         }
     }
 
@@ -532,6 +539,7 @@ mod tests {
             count: 18,
         };
         let claims = Claims {
+            inventory: Some(Digest([25; 32])),
             snp_report: Some(Digest([19; 32])),
             ima: Some(ima),
             chip_ids: Some(vec![ChipId([20; 64]), ChipId([21; 64])]),
@@ -543,6 +551,7 @@ mod tests {
                 report: Blob(vec![23; 1184]),
                 certificates: Blob(vec![24; 100]),
             }),
+            inventory: Some(Blob(vec![26; 100])),
             ..vendor()
         };
         (claims, vendor)
@@ -634,7 +643,7 @@ mod tests {
     }
 
     #[test]
-    fn no_nonce_too_many_nonces_and_reserved_claims_are_refused() {
+    fn no_nonce_and_too_many_nonces_are_refused() {
         let key = TestKey::new(1);
         let mut none = claims(&key);
         none.nonces.clear();
@@ -642,20 +651,17 @@ mod tests {
         let mut many = claims(&key);
         many.nonces = vec![many.nonces[0]; 65];
         assert!(open(&seal(many, &vendor(), &key), &key.public_key()).is_err());
-        let good = claims(&key);
-        let mut value = good.value();
-        if let Value::Map(entries) = &mut value {
-            for entry in entries
-                .iter_mut()
-                .filter(|(k, _)| *k == Value::int(-75_004))
-            {
-                entry.1 = Value::bytes([0; 32]);
-            }
-        }
-        let error = Claims::read(Field::new("claims", value))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("inventory"), "{error}");
+    }
+
+    #[test]
+    fn an_inventory_longer_than_its_cap_is_refused() {
+        let vendor = |length| VendorEvidence {
+            inventory: Some(Blob(vec![0; length])),
+            ..vendor()
+        };
+        let (longest, longer) = (vendor(INVENTORY_BYTES_MAX), vendor(INVENTORY_BYTES_MAX + 1));
+        assert_eq!(VendorEvidence::decode(&longest.encode()), Ok(longest));
+        assert!(VendorEvidence::decode(&longer.encode()).is_err());
     }
 
     /// Under a good signature too: each of these could tell another reader another thing.

@@ -23,6 +23,7 @@ pub mod cose;
 pub mod evidence;
 pub mod hash;
 pub mod ids;
+pub mod inventory;
 pub mod item;
 pub mod layout;
 pub mod limits;

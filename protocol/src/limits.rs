@@ -31,6 +31,12 @@ pub const PROBE_GUEST_REQUEST_BYTES_MAX: usize = 128;
 /// Longest reply of a probe guest, in bytes: a report, its table and what frames them.
 pub const PROBE_GUEST_REPLY_BYTES_MAX: usize =
     SNP_REPORT_BYTES_MAX + SNP_CERTIFICATES_BYTES_MAX + 1024;
+/// Longest inventory beside the claims, in bytes.
+pub const INVENTORY_BYTES_MAX: usize = 32 * 1024;
+/// Most disks, and most network interfaces, in an inventory.
+pub const INVENTORY_DEVICES_MAX: usize = 32;
+/// Longest text in an inventory, in bytes.
+pub const INVENTORY_TEXT_BYTES_MAX: usize = 128;
 /// Longest agent configuration file, in bytes.
 pub const AGENT_CONFIG_BYTES_MAX: usize = 64 * 1024;
 /// Longest EK certificate, NV padding included, in bytes.

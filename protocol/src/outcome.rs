@@ -158,7 +158,7 @@ pub mod media {
     /// Countersigned fill receipt.
     pub const RECEIPT: &str = "application/vnd.assay.countersigned-receipt+cbor";
     /// Signed chase answer.
-    pub const CHASE_ANSWER: &str = "application/vnd.assay.chase-answer+cbor";
+    pub const CHASE_ANSWER: &str = "application/vnd.assay.chase-answer-2+cbor";
     /// Signed control answer.
     pub const CONTROL_ANSWER: &str = "application/vnd.assay.control-answer+cbor";
     /// Enrolment record.
@@ -214,7 +214,7 @@ cbor_map! {
         11 => policy: Digest,
         /// The randomness of the nonce; also the salt of the evidence digests.
         12 => r: [u8; 32],
-        /// Why, for people; empty for a pass.
+        /// Why, for people; of a pass only what is odd about it, such as counters that contradict a chase.
         13 => detail: String,
     }
 }

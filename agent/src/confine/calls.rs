@@ -96,7 +96,7 @@ const ALLOWED_HERE: &[i64] = &[
 const ALLOWED_HERE: &[i64] = &[];
 
 /// Reads of a chase, many at once. A ring is a way around this filter (it can open and connect; not around Landlock):
-/// whoever makes one restricts it to reads (IORING_REGISTER_RESTRICTIONS). Without io_uring in the agent this is empty.
+/// whoever makes one restricts it to reads (IORING_REGISTER_RESTRICTIONS), as `assay-ring` does.
 const IO_URING: &[i64] = &[
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,

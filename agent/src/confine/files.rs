@@ -3,6 +3,8 @@
 //! System calls are filtered in any case; this says *which* file may be opened, which a filter cannot see.
 
 use super::{ConfineError, TpmAccess};
+use crate::counters;
+use crate::host_files::HostFiles;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd,
     PathFdError, RestrictionStatus, Ruleset, RulesetAttr as _, RulesetCreated,
@@ -12,8 +14,6 @@ use std::path::Path;
 
 /// Restrictions up to here are asked for; newer ones are of UDP and UNIX sockets, which the filter does not give.
 const NEWEST: ABI = ABI::V6;
-/// What counters and clocks read, each time anew. A source of counters that reads another file adds it here.
-const READ_ONLY: [&str; 3] = ["/proc/uptime", "/proc/stat", "/proc/diskstats"];
 /// Names of hosts, for a software TPM that is not named by its address.
 const RESOLVER: [&str; 3] = ["/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf"];
 /// What an ABI before the one named does not restrict (Linux, Documentation/userspace-api/landlock.rst).
@@ -25,7 +25,8 @@ const SINCE: [(ABI, &str); 5] = [
     (ABI::V6, "signals to other processes"),
 ];
 
-/// Leaves the state directory, the files of the kernel's `reports`, the TPM and [`READ_ONLY`]; nothing can be executed, no port opened. `resolver`: also
+/// Leaves the state directory, the files of the kernel's `reports`, the TPM and what [`counters`] read; nothing can be
+/// executed, no port opened. `resolver`: also
 /// the system's table of host names. Yields the ABI in force and what this kernel does not restrict.
 pub fn restrict(
     state_dir: &Path,
@@ -76,8 +77,12 @@ fn rules(
     if let Some(folder) = reports {
         rules = file(rules, folder, AccessFs::ReadFile | AccessFs::WriteFile)?;
     }
-    for path in READ_ONLY {
+    // What counters read, each time anew.
+    for path in counters::FILES {
         rules = file(rules, path.as_ref(), AccessFs::ReadFile.into())?;
+    }
+    for path in counters::folders(&HostFiles::of_this_machine()) {
+        rules = file(rules, &path, AccessFs::ReadFile | AccessFs::ReadDir)?;
     }
     if resolver {
         for path in RESOLVER {

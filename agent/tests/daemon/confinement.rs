@@ -57,6 +57,32 @@ fn status_of(bench: &Bench) -> serde_json::Value {
     serde_json::from_slice(&text).unwrap()
 }
 
+/// What the agent gives up does not take its ring away, where the kernel gives one.
+#[test]
+fn a_confined_agent_chases_through_io_uring() {
+    let bench = open_bench();
+    let said = bench.path("stderr");
+    let mut command = Command::new(AGENT);
+    if is_root() {
+        command.args(["run", "--user", NOBODY, "--config"]);
+    } else {
+        command.args(["run", "--config"]);
+    }
+    command.arg(bench.config());
+    command.stderr(std::fs::File::create(&said).unwrap());
+    let agent = bench.spawn(command);
+    let mut client = bench.connect(&agent, 0);
+    client.attest([1; 32]);
+    client.fill();
+    assert_eq!(client.chase([2; 32]).0, expected_lanes([2; 32]));
+    let said = std::fs::read_to_string(said).unwrap();
+    assert_eq!(
+        said.contains("io_uring is refused"),
+        assay_ring::probe().is_err(),
+        "{said}"
+    );
+}
+
 #[test]
 fn every_thread_is_another_user_without_capabilities_and_filtered() {
     if !is_root() {

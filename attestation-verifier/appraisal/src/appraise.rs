@@ -26,7 +26,10 @@ use crate::tpm::ak::AttestationKey;
 use crate::tpm::algorithm::HashAlg;
 use crate::tpm::attest::ClockInfo;
 use assay_protocol::evidence::{self, Claims, SignedEvidence, VendorEvidence};
+use assay_protocol::hash::digest;
 use assay_protocol::ids::{AkName, HyperNodeId, NodeId, Nonce, SessionKey};
+use assay_protocol::inventory::Inventory;
+use measured::Claimed;
 use std::borrow::Cow;
 
 /// The bank that is quoted.
@@ -61,6 +64,7 @@ pub struct AuthenticatedEvidence {
     signed: SignedEvidence,
     quote: AuthenticQuote,
     continuity: Continuity,
+    inventory: Option<Inventory>,
     ak_name: AkName,
     checks: CheckList,
 }
@@ -84,6 +88,11 @@ impl AuthenticatedEvidence {
     /// How the clock continues the last record.
     pub fn continuity(&self) -> Continuity {
         self.continuity
+    }
+
+    /// What the machine says it is made of, under the digest in the claims. Agent-claimed: nothing is judged by it.
+    pub fn inventory(&self) -> Option<&Inventory> {
+        self.inventory.as_ref()
     }
 
     /// The name of the key that quoted.
@@ -134,12 +143,14 @@ pub fn authenticate(
             signed,
             quote,
             continuity,
+            inventory,
         }) => {
             let ak_name = expected.ak.name();
             Ok(AuthenticatedEvidence {
                 signed,
                 quote,
                 continuity,
+                inventory,
                 ak_name,
                 checks,
             })
@@ -152,6 +163,7 @@ struct Found {
     signed: SignedEvidence,
     quote: AuthenticQuote,
     continuity: Continuity,
+    inventory: Option<Inventory>,
 }
 
 fn run(
@@ -180,11 +192,34 @@ fn run(
         "clock and counters that continue the last quote",
         continuity,
     )?;
+    let inventory = inventory(checks, &signed)?;
     Ok(continuity.map(|continuity| Found {
         signed,
         quote,
         continuity,
+        inventory,
     }))
+}
+
+/// Checks that the inventory beside the claims is the one they name, and can be read.
+///
+/// It is part of [`authenticate`] and not of the appraisal, because no verdict may hang on what is only claimed:
+/// evidence with another inventory is evidence that somebody put together, and yields nothing.
+pub fn inventory(
+    checks: &mut Checks,
+    signed: &SignedEvidence,
+) -> Result<Option<Inventory>, Stopped> {
+    let beside = signed.vendor().inventory.as_ref();
+    checks.equal(
+        "inventory-digest",
+        Claimed(signed.claims().inventory),
+        Claimed(beside.map(|bytes| digest(&[&bytes.0]))),
+    )?;
+    let Some(bytes) = beside else {
+        return Ok(None);
+    };
+    let expected = "an inventory of a schema that this version knows";
+    checks.value("inventory", expected, Inventory::read(&bytes.0))
 }
 
 fn identity(

@@ -211,6 +211,7 @@ mod tests {
             },
             counters: Vec::new(),
             at: UnixMs(1),
+            counters_before: Vec::new(),
         }
     }
 

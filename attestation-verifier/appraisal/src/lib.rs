@@ -26,6 +26,7 @@ pub mod checks;
 pub mod clock;
 pub mod corim;
 pub mod cose_sign1;
+pub mod counters;
 pub mod crypto;
 pub mod ear;
 pub mod ek;

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod findings;
+pub mod inventory;
 pub mod pcrs;
 pub mod print;
 pub mod seal;

@@ -1,6 +1,7 @@
 //! Shows what signed evidence says, what of it holds, and hands the quote to tpm2-tools.
 
-use crate::pcrs;
+use crate::{inventory, pcrs};
+use assay_appraisal::appraise;
 use assay_appraisal::checks::{CheckList, Checks, Mode};
 use assay_appraisal::crypto::key::PublicKey;
 use assay_appraisal::eventlog;
@@ -8,6 +9,7 @@ use assay_appraisal::quote::{self, PcrValues};
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::tpm::algorithm::{Curve, HashAlg};
 use assay_log::base64;
+use assay_protocol::answers::counter;
 use assay_protocol::cose::{CoseError, claimed_signer};
 use assay_protocol::evidence::{self, Claims, SignedEvidence, VendorEvidence, qualifying_data};
 use assay_protocol::ids::Digest;
@@ -46,6 +48,7 @@ impl Shown {
         );
         let _ = check_quote(&mut checks, &signed);
         let _ = check_event_log(&mut checks, &signed);
+        let _ = appraise::inventory(&mut checks, &signed);
         Ok(Self {
             signed,
             checks: checks.into_list(),
@@ -132,6 +135,9 @@ fn check_event_log(
 impl Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         claims(f, self.signed.claims())?;
+        if let Some(inventory) = inventory::beside(&self.signed) {
+            inventory::write(f, &inventory)?;
+        }
         for (index, value) in &self.signed.vendor().pcrs {
             writeln!(f, "pcr {index:<2}        {value}")?;
         }
@@ -196,7 +202,10 @@ fn claims(f: &mut fmt::Formatter<'_>, claims: &Claims) -> fmt::Result {
     }
     for counter in &claims.counters {
         let (id, scope, value) = (counter.id, &counter.scope, counter.value);
-        writeln!(f, "counter {id:<5} {value} {scope} (claimed)")?;
+        match counter::name(id) {
+            Some(name) => writeln!(f, "counter       {name} {value} {scope} (claimed)")?,
+            None => writeln!(f, "counter       number {id} {value} {scope} (claimed)")?,
+        }
     }
     Ok(())
 }

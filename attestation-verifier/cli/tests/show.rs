@@ -3,14 +3,15 @@
 #[allow(dead_code)]
 mod network;
 
-use assay_protocol::answers::ChainLink;
+use assay_protocol::answers::{ChainLink, Counter, counter};
 use assay_protocol::cose::Signer as _;
 use assay_protocol::evidence::{
     self, Claims, TpmClock, VendorEvidence, claims_bytes, qualifying_data,
 };
 use assay_protocol::hash::{digest, sha256};
 use assay_protocol::ids::*;
-use assay_protocol::item::Blob;
+use assay_protocol::inventory::{self, Cpu, Disk, Inventory, Nic};
+use assay_protocol::item::{Blob, Item as _};
 use assay_testbed::{Banks, MeasuredBoot, Swtpm, TestCa, Variant};
 use network::Key;
 use std::fs;
@@ -43,6 +44,36 @@ fn ak(dir: &Path, tcti: &str) -> Vec<u8> {
     fs::read(dir.join("ak.pub")).unwrap()[2..].to_vec()
 }
 
+fn inventory() -> Vec<u8> {
+    let disk = Disk {
+        name: "nvme0n1".into(),
+        model: "Example".into(),
+        size_bytes: 4_096,
+        serial: None,
+        rotates: false,
+    };
+    let nic = Nic {
+        name: "eth0".into(),
+        driver: String::new(),
+        speed_mbps: Some(10_000),
+    };
+    let cpu = Cpu {
+        model: "Example CPU".into(),
+        sockets: 1,
+        cores: 2,
+        threads: 4,
+        microcode: "0x1".into(),
+    };
+    let machine = Inventory {
+        schema: inventory::SCHEMA,
+        cpu,
+        memory_bytes: 1_024,
+        disks: vec![disk],
+        nics: vec![nic],
+    };
+    machine.encode()
+}
+
 fn quoted(dir: &Path, tcti: &str, boot: &MeasuredBoot) -> Vec<u8> {
     let ak_public = ak(dir, tcti);
     let name = [&[0, 0x0b][..], &sha256(&[&ak_public])].concat();
@@ -57,7 +88,12 @@ fn quoted(dir: &Path, tcti: &str, boot: &MeasuredBoot) -> Vec<u8> {
             sequence: 0,
             previous: Digest([0; 32]),
         },
-        counters: Vec::new(),
+        counters: vec![Counter {
+            id: counter::STEAL_MS,
+            scope: String::new(),
+            value: 70,
+        }],
+        inventory: Some(digest(&[&inventory()])),
         clock: TpmClock {
             clock_ms: 1,
             reset_count: 1,
@@ -102,6 +138,7 @@ fn quoted(dir: &Path, tcti: &str, boot: &MeasuredBoot) -> Vec<u8> {
         event_log: Blob(log),
         ima_log: None,
         snp: None,
+        inventory: Some(Blob(inventory())),
     };
     evidence::seal(claims, &vendor, &session)
 }
@@ -138,6 +175,16 @@ fn tpm2_checkquote_accepts_what_show_extracts() {
             && text.contains("not checked here"),
         "{text}"
     );
+    for claimed in [
+        "Example CPU, 1 sockets, 2 cores, 4 threads, microcode 0x1 (claimed)",
+        "1024 bytes (claimed)",
+        "nvme0n1 Example, 4096 bytes, SHA-256 of the serial none (claimed)",
+        "eth0 unnamed, 10000 Mbit/s (claimed)",
+        "steal_ms 70",
+        "inventory-digest",
+    ] {
+        assert!(text.contains(claimed), "{claimed}: {text}");
+    }
     let written = |name: &str| fs::read(out.join(name)).unwrap();
     let original = |name: &str| fs::read(dir.path().join(name)).unwrap();
     assert_eq!(

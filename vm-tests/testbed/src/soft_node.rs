@@ -139,6 +139,8 @@ pub struct SoftNode {
     pub snp: Option<Box<dyn Fn([u8; 64]) -> SnpEvidence + Send + Sync>>,
     /// Chip ids the agent reads on the host.
     pub chip_ids: Option<Vec<ChipId>>,
+    /// What it says it is made of, encoded.
+    pub inventory: Option<Vec<u8>>,
     /// The TPM's clock and counters.
     pub clock: TpmClock,
     /// The TPM's firmware version.
@@ -158,6 +160,7 @@ impl SoftNode {
             ima: None,
             snp: None,
             chip_ids: None,
+            inventory: None,
             clock: TpmClock {
                 clock_ms: 1_000_000,
                 reset_count: 7,
@@ -205,6 +208,7 @@ impl SoftNode {
                 previous: Digest([0; 32]),
             },
             counters: Vec::new(),
+            inventory: self.inventory.as_ref().map(|bytes| digest(&[bytes])),
             clock: self.clock,
             session_key,
             ak_name: self.ak.name(),
@@ -236,6 +240,7 @@ impl SoftNode {
             event_log: Blob(self.boot.log(Banks::Sha256)),
             ima_log: self.ima.as_ref().map(|list| Blob(list.encode())),
             snp,
+            inventory: self.inventory.clone().map(Blob),
         }
     }
 

@@ -57,7 +57,7 @@ impl fmt::Display for Counters {
 
 /// The digest of something that may be absent.
 #[derive(PartialEq)]
-struct Claimed(Option<Digest>);
+pub(super) struct Claimed(pub(super) Option<Digest>);
 
 impl fmt::Display for Claimed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,7 @@ mod enrolled;
 
 use super::ek::files::{Anchors, Found};
 use super::{Conclusion, Finding, input, snp};
+use crate::inventory;
 use anyhow::{Context as _, Result};
 use assay_appraisal::appraise::{
     self, Appraisal, Attest, Configurations, Endorsements, Expectation, Policy,
@@ -273,6 +274,7 @@ impl Given {
             "network_expected": self.network.is_some(),
             "provider": said.owner.1,
             "software": format!("{} {}", said.software.0, said.software.1),
+            "inventory": inventory::beside(signed).map(|inventory| inventory::json(&inventory)),
             "policy": self.class.digest(),
             "class": self.class.name,
         })

@@ -233,6 +233,7 @@ impl Cast {
             freshness: (draft.place.0, Beacon([0; 32])),
             link: link(),
             counters: Vec::new(),
+            inventory: None,
             clock,
             session_key: SessionKey(session.public_key()),
             ak_name: self.tpm.ak_name(),
@@ -254,6 +255,7 @@ impl Cast {
             event_log: Blob(log),
             ima_log: None,
             snp: None,
+            inventory: None,
         };
         evidence::seal(claims, &vendor, session)
     }
@@ -334,6 +336,7 @@ impl Cast {
             link: link(),
             counters: Vec::new(),
             at: outcome.window.0,
+            counters_before: Vec::new(),
         };
         cose::seal(answer, &self.session).bytes().to_vec()
     }

@@ -4,7 +4,9 @@ use assay_bench::network::{Act, Bench, CALM, NODE, frame, outcome, say, serve, s
 use assay_hypernode::challenge::{Asking, chase, fill};
 use assay_hypernode::clock;
 use assay_hypernode::context::Context;
-use assay_protocol::answers::{ChainLink, ChaseAnswer, Countersigned, FillReceipt};
+use assay_protocol::answers::{
+    ChainLink, ChaseAnswer, Counter, Countersigned, FillReceipt, counter,
+};
 use assay_protocol::chase::{ChasePlan, LaneState, walk};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, HyperNodeId, NetworkId, Nonce};
@@ -239,6 +241,8 @@ struct Walked {
     lanes: Vec<Vec<LaneState>>,
     plan: ChasePlan,
     nonce: Nonce,
+    /// Bytes that the device is said to have read meanwhile; nothing when no device is named.
+    device_bytes: Option<u64>,
 }
 
 impl Walked {
@@ -249,7 +253,22 @@ impl Walked {
             lanes: (0..plan.lanes).map(lane).collect(),
             plan,
             nonce,
+            device_bytes: Some(plan.reads() * BLOCK_BYTES as u64),
         }
+    }
+
+    /// Counters after so many such chases.
+    fn counters(&self, chases: u64) -> Vec<Counter> {
+        let counter = |id, scope: &str, value| Counter {
+            id,
+            scope: scope.into(),
+            value,
+        };
+        let reads = counter(counter::REGION_READ_IOS, "", chases * self.plan.reads());
+        let device = self
+            .device_bytes
+            .map(|bytes| counter(counter::DISK_READ_BYTES, "vda", 7 + chases * bytes));
+        device.into_iter().chain([reads]).collect()
     }
 
     fn checkpoints(&self) -> Vec<u8> {
@@ -281,8 +300,9 @@ impl Walked {
                 .map(|states| ChaseAnswer::lane_blob(states))
                 .collect::<Vec<Blob>>(),
             link: LINK,
-            counters: Vec::new(),
+            counters: self.counters(1),
             at: clock::now(),
+            counters_before: self.counters(0),
         };
         let bytes = cose::seal(answer, signer).bytes().to_vec();
         frame(&AgentReply::Answer { bytes })
@@ -321,6 +341,34 @@ async fn an_honest_chase_passes_with_its_time() {
     );
     assert_eq!(rate, 256 * 1_000_000 / time);
     assert_eq!(outcome.metric(metric::CHASE_IS_IOPS), Some(0), "liveness");
+    assert_eq!(outcome.detail, "");
+}
+
+/// Only the HyperNode's own measurement counts; what the agent says of its device is passed on to people.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chase_whose_device_did_not_read_passes_with_a_warning() {
+    type Claim = fn(Walked, &Identity) -> Vec<Act>;
+    let claims: [(Claim, &str); 2] = [
+        (
+            |mut walked, key| {
+                walked.device_bytes = walked.device_bytes.map(|bytes| bytes - 1);
+                walked.all(key)
+            },
+            "disk_read_bytes vda: expected to move by at least 1048576, moved by 1048575",
+        ),
+        (
+            |mut walked, key| {
+                walked.device_bytes = None;
+                walked.all(key)
+            },
+            "no block device of its own",
+        ),
+    ];
+    for (claim, why) in claims {
+        let outcome = chased(claim).await;
+        assert_eq!(outcome.class, OutcomeClass::Pass, "{outcome:?}");
+        assert!(outcome.detail.contains(why), "{why}: {outcome:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use assay_protocol::ids::{
     Address, AkName, Beacon, Bps, ChipId, Digest, Digest384, Epoch, HyperNodeId, Keccak, NetworkId,
     NodeId, Nonce, Ppm, RegionKey, Seed, SessionKey, Slot, Stake, UnixMs,
 };
+use assay_protocol::inventory::{self, Cpu, Disk, Inventory, Nic};
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::layout::{
     Claim, Inputs, OutcomePlace, Proofs, ProvenLeaf, SignedRoot, SlotProof,
@@ -92,6 +93,7 @@ pub fn records() -> Vec<Sample> {
         record("NetworkParams", &params()),
         record("HardwareClass", &class()),
         record("EnrolRecord", &enrol_record()),
+        record("Inventory", &inventory()),
         record("AmdChain", &amd_chain()),
     ];
     all.extend(layout());
@@ -146,6 +148,7 @@ pub fn claims() -> Claims {
         freshness: (EPOCH, Beacon([0x66; 32])),
         link: link(),
         counters: counters(),
+        inventory: None,
         clock: TpmClock {
             clock_ms: 999_000,
             reset_count: 7,
@@ -171,10 +174,39 @@ fn complete_claims() -> Claims {
         count: 23,
     };
     Claims {
+        inventory: Some(DIGEST),
         snp_report: Some(DIGEST),
         ima: Some(ima),
         chip_ids: Some(vec![ChipId([0xc1; 64]), ChipId([0xc2; 64])]),
         ..claims()
+    }
+}
+
+pub fn inventory() -> Inventory {
+    let disk = |name: &str, serial| Disk {
+        name: name.into(),
+        model: "Example Disk".into(),
+        size_bytes: 1 << 40,
+        serial,
+        rotates: false,
+    };
+    let nic = |name: &str, speed_mbps| Nic {
+        name: name.into(),
+        driver: "example".into(),
+        speed_mbps,
+    };
+    Inventory {
+        schema: inventory::SCHEMA,
+        cpu: Cpu {
+            model: "Example CPU".into(),
+            sockets: 2,
+            cores: 64,
+            threads: 128,
+            microcode: "0xa101148".into(),
+        },
+        memory_bytes: 1 << 38,
+        disks: vec![disk("nvme0n1", Some(DIGEST)), disk("nvme1n1", None)],
+        nics: vec![nic("eth0", Some(25_000)), nic("eth1", None)],
     }
 }
 
@@ -185,6 +217,7 @@ fn complete_vendor() -> VendorEvidence {
             report: Blob(vec![2; 1_184]),
             certificates: Blob(vec![0; 24]),
         }),
+        inventory: Some(Blob(inventory().encode())),
         ..vendor()
     }
 }
@@ -198,6 +231,7 @@ fn vendor() -> VendorEvidence {
         event_log: Blob(vec![0; 40]),
         ima_log: None,
         snp: None,
+        inventory: None,
     }
 }
 
@@ -263,6 +297,7 @@ fn chase_answer() -> ChaseAnswer {
         link: link(),
         counters: counters(),
         at: AT,
+        counters_before: counters(),
     }
 }
 

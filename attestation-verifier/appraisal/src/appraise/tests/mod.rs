@@ -18,7 +18,8 @@ use assay_protocol::cose::Signer;
 use assay_protocol::evidence::TpmClock;
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{Address, Beacon, Digest, Epoch, NetworkId, UnixMs};
-use assay_protocol::item::Blob;
+use assay_protocol::inventory::{self, Cpu, Inventory};
+use assay_protocol::item::{Blob, Item as _};
 use assay_protocol::trust::{RootKind, TrustBundle};
 
 const NETWORK: NetworkId = NetworkId([0x11; 32]);
@@ -59,6 +60,7 @@ struct Node {
     firmware_min: u64,
     trust: TrustBundle,
     last_clock: Option<ClockInfo>,
+    inventory: Option<Vec<u8>>,
 }
 
 fn log(config: &[u8]) -> Vec<u8> {
@@ -111,6 +113,7 @@ impl Node {
                 previous: Digest([0; 32]),
             },
             counters: Vec::new(),
+            inventory: None,
             clock: TpmClock {
                 clock_ms: 999_000,
                 reset_count: 7,
@@ -142,6 +145,7 @@ impl Node {
             log,
             pcrs,
             claims,
+            inventory: None,
         }
     }
 
@@ -174,8 +178,15 @@ impl Node {
             event_log: Blob(self.log.clone()),
             ima_log: None,
             snp: None,
+            inventory: self.inventory.clone().map(Blob),
         };
         evidence::seal(self.claims.clone(), &vendor, &SessionSigner::new(1))
+    }
+
+    /// Carries this inventory, and names it.
+    fn claimed(&mut self, inventory: Vec<u8>) {
+        self.claims.inventory = Some(digest(&[&inventory]));
+        self.inventory = Some(inventory);
     }
 
     fn verify_bytes(&self, bytes: &[u8], mode: Mode) -> Result<Appraisal, Refused> {
@@ -461,6 +472,50 @@ fn another_log_than_the_claimed_one_and_garbage_fail() {
         (failed, appraisal.owner),
         (vec!["event-log".to_owned()], None)
     );
+}
+
+fn inventory() -> Inventory {
+    Inventory {
+        schema: inventory::SCHEMA,
+        cpu: Cpu {
+            model: "CPU".into(),
+            sockets: 1,
+            cores: 2,
+            threads: 4,
+            microcode: String::new(),
+        },
+        memory_bytes: 1 << 34,
+        disks: Vec::new(),
+        nics: Vec::new(),
+    }
+}
+
+/// Whatever is claimed of the machine, tier and verdict stay: what cannot be read yields nothing.
+#[test]
+fn an_inventory_is_the_one_claimed_and_can_be_read_or_the_evidence_yields_nothing() {
+    let without = Node::new().verify().unwrap();
+    let mut node = Node::new();
+    node.claimed(inventory().encode());
+    let with = node.verify().unwrap();
+    assert_eq!((with.tier, with.attest), (without.tier, without.attest));
+    node.claims.inventory = Some(Digest([0; 32]));
+    assert_eq!(node.refused(), "inventory-digest");
+    node.claims.inventory = None;
+    assert_eq!(node.refused(), "inventory-digest");
+    let mut missing = Node::new();
+    missing.claims.inventory = Some(Digest([0; 32]));
+    assert_eq!(missing.refused(), "inventory-digest");
+    let mut unknown = Node::new();
+    unknown.claimed(
+        Inventory {
+            schema: 2,
+            ..inventory()
+        }
+        .encode(),
+    );
+    assert_eq!(unknown.refused(), "inventory");
+    unknown.claimed(b"no CBOR".to_vec());
+    assert_eq!(unknown.refused(), "inventory");
 }
 
 #[test]
