@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 binary_max=$((6 * 1024 * 1024)) # bytes
-crates_max=99                   # lines of `cargo tree`, our own crates and build-time ones among them
+crates_max=101                  # lines of `cargo tree`, our own crates and build-time ones among them
 over=0
 
 line() { # name, figure, budget, unit
