@@ -4,22 +4,12 @@
 # Says what was examined; exits with 1 when something was not as it should be.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tools/debian-packages.sh
 
 readonly PROGRAMS=$PWD/target/debug
-readonly CACHE=$PWD/target/image-packages
 readonly WAIT_S=900
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-unpack() { # packages...
-  mkdir -p "$CACHE"
-  (cd "$CACHE" && apt-get -qq -o APT::Sandbox::User=root download "$@")
-  local package file
-  for package in "$@"; do
-    file=$(find "$CACHE" -name "${package}_*.deb" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
-    dpkg-deb -x "$file" "$work/debian"
-  done
-}
 
 modules() { # with what they need, in order
   local version=$1 module
@@ -39,7 +29,7 @@ programs() {
   done
 }
 
-unpack "$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends:/ { print $2; exit }')" busybox-static
+debian_unpack "$work/debian" "$(debian_kernel cloud-amd64)" busybox-static >/dev/null
 version=$(ls "$work/debian/lib/modules")
 tree=$work/tree
 mkdir -p "$tree"/{bin,dev,proc,sys,tmp,modules}

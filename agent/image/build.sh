@@ -19,6 +19,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
+# shellcheck source=tools/debian-packages.sh
+source "$repository/tools/debian-packages.sh"
 
 export LC_ALL=C TZ=UTC
 # A constant: time is not part of an image.
@@ -70,21 +72,6 @@ arguments() {
   [[ $state_mib =~ ^[1-9][0-9]{0,6}$ ]] || fail "state-mib: expected a number of MiB, got $state_mib"
   [[ -z $config || -r $config ]] || fail "$config: cannot be read" "name the node's agent.toml with --config"
   [[ -z $key || (-r $key && -r $certificate) ]] || fail "$key, $certificate: expected a key and a certificate, PEM"
-}
-
-# Debian packages' files, below $work/debian. What was downloaded before is not downloaded again.
-unpack() { # packages...
-  local cache=$repository/target/image-packages package file
-  mkdir -p "$cache"
-  (cd "$cache" && apt-get -qq -o APT::Sandbox::User=root download "$@") ||
-    fail "a package cannot be downloaded" "apt-get update"
-  for package in "$@"; do
-    file=$(find "$cache" -name "${package}_*.deb" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
-    [[ -n $file ]] || fail "package $package was not downloaded"
-    dpkg-deb -x "$file" "$work/debian"
-    echo "$(dpkg-deb -f "$file" Package) $(dpkg-deb -f "$file" Version) sha256:$(sha256sum <"$file" | cut -d' ' -f1)" \
-      >>"$work/packages"
-  done
 }
 
 # A program or library with all it links, into a tree with /usr merged.
@@ -261,6 +248,9 @@ esp() { # MiB
 arguments "$@"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
+[[ -z $config ]] || config=$(realpath "$config")
+[[ -z $key ]] || key=$(realpath "$key") certificate=$(realpath "$certificate")
+cd "$repository"
 programs=${ASSAY_PROGRAMS:-$repository/target/release}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -270,9 +260,8 @@ for program in assay-init assay-agent assay-image-values; do
 done
 
 echo "==> packages"
-kernel=$(apt-cache depends "linux-image-$flavour" | awk '$1 == "Depends:" { print $2; exit }')
-[[ -n $kernel ]] || fail "no kernel linux-image-$flavour is known" "apt-get update"
-unpack "$kernel" "${PACKAGES[@]}"
+kernel=$(debian_kernel "$flavour")
+debian_unpack "$work/debian" "$kernel" "${PACKAGES[@]}" >"$work/packages"
 version=${kernel#linux-image-}
 cp "$work/debian/boot/vmlinuz-$version" "$work/kernel"
 

@@ -1,7 +1,7 @@
 //! A Debian system in a folder: with the agent's package installed, run there or turned into a disk.
 
-use crate::trial::run;
 use anyhow::{Context as _, Result, ensure};
+use assay_testbed::tool::run;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

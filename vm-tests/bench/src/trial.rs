@@ -10,6 +10,7 @@ use assay_protocol::answers::EnrolRecord;
 use assay_protocol::config::{AgentConfig, LimitSection, MachineSection, TpmSection};
 use assay_protocol::ids::{Address, NodeId};
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, metric};
+use assay_testbed::tool::run;
 use assay_testbed::{Swtpm, TestCa};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -234,10 +235,11 @@ impl Trial {
         let table = format!("{},{sectors}\n", self.partition(4)?.0 / 512);
         let file = self.path("table");
         fs::write(&file, table)?;
-        run(Command::new("sfdisk")
-            .args(["--quiet", "--no-reread", "-N", "4"])
-            .arg(&self.parts.disk)
-            .stdin(File::open(&file)?))
+        // sfdisk reads what to do from its standard input.
+        let line = "sfdisk --quiet --no-reread -N 4 \"$0\" < \"$1\"";
+        run(Command::new("sh")
+            .args(["-c", line])
+            .args([&self.parts.disk, &file]))
     }
 
     /// Inverts one byte of the disk.
@@ -297,6 +299,12 @@ impl Trial {
         let mut found = report::outcomes(judge, place.0, record.node)?;
         found.retain(|outcome| outcome.kind == OutcomeKind::Attest && outcome.place == place);
         Ok(Seen::of(found.pop().context("no outcome was recorded")?))
+    }
+
+    /// Boots, enrols and attests with a HyperNode without memory, and switches off.
+    pub async fn boot_and_judge(&self) -> Result<Seen> {
+        let (machine, node) = self.boot()?;
+        self.judged(node, &machine.endpoint).await
     }
 
     /// Enrols and attests with a HyperNode without memory.
@@ -360,18 +368,4 @@ fn node_of(line: &str) -> Result<NodeId> {
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     run(Command::new("cp").arg("--sparse=always").args([from, to]))
-}
-
-/// Runs a tool to its end; an error carries what it said.
-pub fn run(command: &mut Command) -> Result<()> {
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}: {said}",
-        output.status
-    );
-    Ok(())
 }

@@ -4,11 +4,12 @@
 use assay_bench::machine::{Machine, NETWORK_IMAGE, SecureBoot};
 use assay_bench::network::{CALM, outcome_of};
 use assay_bench::table::Row;
-use assay_bench::trial::{PROVIDER, Trial, boot, run, serves_again};
+use assay_bench::trial::{PROVIDER, Trial, boot, serves_again};
 use assay_hypernode::challenge::{Asking, chase, fill, probe};
 use assay_protocol::ids::Address;
 use assay_protocol::outcome::{OutcomeClass, OutcomeKind, metric};
 use assay_protocol::region::RegionId;
+use assay_testbed::tool::run;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::process::Command;
@@ -200,8 +201,7 @@ async fn a_slow_network_is_seen_and_is_no_failure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_class_that_asks_for_secure_boot_gets_it() {
     let trial = Trial::new(SecureBoot::Off, ASKS_FOR_SECURE_BOOT).unwrap();
-    let (machine, node) = trial.boot().unwrap();
-    let seen = trial.judged(node, &machine.endpoint).await.unwrap();
+    let seen = trial.boot_and_judge().await.unwrap();
     attack(
         "secure-boot-off",
         "Secure Boot switched off, class asks for it",
@@ -218,8 +218,7 @@ async fn booted_over_the_network_it_is_the_same_image() {
     fs::write(served.join(NETWORK_IMAGE), trial.get(KERNEL).unwrap()).unwrap();
     trial.remove(KERNEL).unwrap();
     trial.parts.network_boot = Some(served);
-    let (machine, node) = trial.boot().unwrap();
-    let seen = trial.judged(node, &machine.endpoint).await.unwrap();
+    let seen = trial.boot_and_judge().await.unwrap();
     honest(
         "honest-network-boot",
         "published image from a boot server, no loader on the disk",
@@ -265,8 +264,7 @@ async fn another_command_line_is_seen() {
     let mut image = trial.get(KERNEL).unwrap();
     over(&mut image, "lockdown=confidentiality", "lockdown=integrity");
     trial.put(&image, KERNEL).unwrap();
-    let (machine, node) = trial.boot().unwrap();
-    let seen = trial.judged(node, &machine.endpoint).await.unwrap();
+    let seen = trial.boot_and_judge().await.unwrap();
     attack("command-line", "kernel locked down less", "fail: PCR 11")
         .fails("reference-pcr-11", &seen);
 }
@@ -310,8 +308,7 @@ async fn a_rogue_initial_file_system_is_seen() {
     let add = ["--add-section", &dump, "--change-section-vma", &place];
     run(Command::new("objcopy").args(add).arg(&image)).unwrap();
     trial.put(&fs::read(&image).unwrap(), KERNEL).unwrap();
-    let (machine, node) = trial.boot().unwrap();
-    let seen = trial.judged(node, &machine.endpoint).await.unwrap();
+    let seen = trial.boot_and_judge().await.unwrap();
     attack(
         "initial-file-system",
         "a file added to the initial file system",
@@ -342,8 +339,7 @@ fn a_credential_beside_the_image_stops_the_machine() {
 async fn a_system_extension_beside_the_image_costs_tier_2() {
     let trial = Trial::new(SecureBoot::Off, "").unwrap();
     add(&trial, "rogue.raw");
-    let (machine, node) = trial.boot().unwrap();
-    let seen = trial.judged(node, &machine.endpoint).await.unwrap();
+    let seen = trial.boot_and_judge().await.unwrap();
     attack(
         "extension",
         "a system extension beside the image",

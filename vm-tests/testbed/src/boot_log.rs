@@ -119,6 +119,13 @@ impl MeasuredBoot {
         boot
     }
 
+    /// The log as the firmware left it, before the configuration is measured.
+    pub fn firmware_log(variant: Variant, banks: Banks) -> Vec<u8> {
+        let mut boot = Self::new(variant, b"");
+        boot.events.pop();
+        boot.log(banks)
+    }
+
     /// One more event at the end, whose digest is of its data.
     pub fn measure(&mut self, pcr: u8, kind: u32, data: &[u8]) {
         self.events.push(Event::of_data(pcr, kind, data.to_vec()));

@@ -1,9 +1,10 @@
 //! A local EK certification authority: one root, one intermediate, made by swtpm's own tools.
 
+use crate::tool::run;
 use anyhow::{Context as _, Result, ensure};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// A test EK CA in a directory of its own; its EK certificates are genuine X.509 with the
 /// TCG's SAN and EKU, under a root nobody outside the test trusts.
@@ -112,22 +113,6 @@ impl TestCa {
         );
         Ok(())
     }
-}
-
-/// Runs `command` to its end, quietly; its output is the error's text.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().with_context(|| {
-        format!("cannot run {name}\nhint: install it: apt-get install swtpm swtpm-tools gnutls-bin")
-    })?;
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "{name} ended with {}: {stdout}{stderr}",
-        output.status
-    );
-    Ok(())
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -15,6 +15,7 @@ pub mod sev_device;
 pub mod snp;
 pub mod soft_node;
 pub mod swtpm;
+pub mod tool;
 pub mod tsm;
 
 pub use boot_log::{Banks, MeasuredBoot, Variant};

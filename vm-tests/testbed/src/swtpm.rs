@@ -1,7 +1,8 @@
 //! A real software TPM (swtpm) as a child process on loopback.
 
-use crate::ca::{TestCa, run};
+use crate::ca::TestCa;
 use crate::raw_tpm::RawTpm;
+use crate::tool::run;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
