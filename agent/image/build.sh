@@ -123,7 +123,8 @@ drivers() { # tree: modules of disks, network cards and the few the init names, 
   cp "$from"/modules.{builtin,order} "$tree/usr/lib/modules/$version/"
   [[ ! -e $from/modules.builtin.modinfo ]] || cp "$from/modules.builtin.modinfo" "$tree/usr/lib/modules/$version/"
   depmod -b "$work/debian" "$version"
-  wanted=(dm-verity squashfs vfat nls_cp437 nls_ascii virtio_pci virtio_blk virtio_net virtio_scsi sd_mod nvme ahci
+  wanted=(dm-verity squashfs vfat nls_cp437 nls_ascii ext4 crc32c_generic crc32c_intel sha256_ssse3
+    virtio_pci virtio_blk virtio_net virtio_scsi sd_mod nvme ahci
     mpt3sas megaraid_sas hpsa e1000 e1000e igb igc ixgbe i40e ice bnxt_en tg3 mlx4_en mlx5_core r8169 xhci_pci usbhid)
   local module path
   for module in "${wanted[@]}"; do

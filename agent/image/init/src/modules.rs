@@ -6,8 +6,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 const MODPROBE: &str = "/usr/sbin/modprobe";
-/// File systems and the verified device; the configuration's partition is FAT.
-const NEEDED: [&str; 5] = ["dm_verity", "squashfs", "vfat", "nls_cp437", "nls_ascii"];
+/// File systems and the verified device; the configuration's partition is FAT. Some kernels have some of them built in.
+const NEEDED: [&str; 6] = [
+    "dm_verity",
+    "squashfs",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+    "ext4",
+];
 /// A driver shows further devices: controllers, then disks behind them.
 const ROUNDS: usize = 3;
 const DEPTH_MAX: usize = 16;
