@@ -75,14 +75,18 @@ pub enum TpmError {
         expected: usize,
     },
     /// A register that is extended once a boot holds something else.
-    #[error("PCR {pcr} holds {actual}, expected zeros, or {expected} if this was measured before")]
+    #[error(
+        "PCR {pcr} holds {actual}, expected {before} as the log has it, or {after} if this was measured before"
+    )]
     PcrTaken {
         /// Its index.
         pcr: u8,
         /// Its value in the SHA-256 bank, hexadecimal.
         actual: String,
+        /// The value that the log replays to.
+        before: String,
         /// The value after the extension.
-        expected: String,
+        after: String,
     },
     /// The attestation key's blob cannot be read or written.
     #[error("attestation key blob {path}: {source}", path = path.display())]
@@ -148,7 +152,8 @@ impl TpmError {
                 "the HyperNode made the credential for another key: enrol again"
             }
             Self::PcrTaken { .. } => {
-                "a configuration is measured once a boot, and something was measured already: boot the machine again"
+                "a configuration is measured once a boot, and something is measured that the log does not have: boot the machine \
+                 again"
             }
             Self::PcrRace { .. } => "something extends PCRs in a loop; check IMA's policy",
             Self::PcrBank { .. } => "activate the SHA-256 PCR bank in the firmware setup",

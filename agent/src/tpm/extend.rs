@@ -12,21 +12,26 @@ use tss_esapi::structures::{Digest, DigestValues};
 const ALG_SHA256: u16 = 0x000b;
 
 /// See [`super::extend_once`].
-pub(super) fn once(tcti: &str, pcr: u8, digests: &[(u16, Vec<u8>)]) -> Result<Extended, TpmError> {
+pub(super) fn once(
+    tcti: &str,
+    pcr: u8,
+    (before, digests): (&[u8; 32], &[(u16, Vec<u8>)]),
+) -> Result<Extended, TpmError> {
     let failed = TpmError::command("extend");
     let mut context = Context::new(reachable(tcti)?).map_err(TpmError::command("open"))?;
-    let before = value(&mut context, pcr)?;
+    let actual = value(&mut context, pcr)?;
     let measured = digests.iter().find(|(bank, _)| *bank == ALG_SHA256);
     let digest = measured.map_or(&[][..], |(_, digest)| digest);
-    let after = sha256(&[&[0; 32], digest]);
-    if before == after {
+    let after = sha256(&[before, digest]);
+    if actual == after {
         return Ok(Extended::Before);
     }
-    if before != [0; 32] || digest.is_empty() {
+    if actual != *before || digest.is_empty() {
         return Err(TpmError::PcrTaken {
             pcr,
-            actual: hex::encode(before),
-            expected: hex::encode(after),
+            actual: hex::encode(actual),
+            before: hex::encode(before),
+            after: hex::encode(after),
         });
     }
     let handle = PcrHandle::try_from(u32::from(pcr)).map_err(&failed)?;

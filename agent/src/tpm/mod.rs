@@ -95,16 +95,20 @@ pub struct Clock {
 /// What became of [`extend_once`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extended {
-    /// The register was zero and is extended now.
+    /// The register held what it had to and is extended now.
     Now,
     /// It had been extended by the same digest before.
     Before,
 }
 
-/// Extends register `pcr`, which must be zero, in each bank by its digest: TCG algorithm identifier and value, the
-/// SHA-256 bank among them. Needs no key, so that it is quick at boot.
-pub fn extend_once(tcti: &str, pcr: u8, digests: &[(u16, Vec<u8>)]) -> Result<Extended, TpmError> {
-    extend::once(tcti, pcr, digests)
+/// Extends register `pcr`, which must hold `before` in the SHA-256 bank, in each bank by its digest: TCG algorithm
+/// identifier and value, the SHA-256 bank among them. Needs no key, so that it is quick at boot.
+pub fn extend_once(
+    tcti: &str,
+    pcr: u8,
+    (before, digests): (&[u8; 32], &[(u16, Vec<u8>)]),
+) -> Result<Extended, TpmError> {
+    extend::once(tcti, pcr, (before, digests))
 }
 
 type Job = Box<dyn FnOnce(&mut Slot) + Send>;

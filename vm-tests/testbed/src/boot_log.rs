@@ -121,9 +121,13 @@ impl MeasuredBoot {
 
     /// The log as the firmware left it, before the configuration is measured.
     pub fn firmware_log(variant: Variant, banks: Banks) -> Vec<u8> {
-        let mut boot = Self::new(variant, b"");
-        boot.events.pop();
-        boot.log(banks)
+        Self::new(variant, b"").before_configuration().log(banks)
+    }
+
+    /// The same boot up to where the configuration is measured.
+    pub fn before_configuration(mut self) -> Self {
+        self.events.pop();
+        self
     }
 
     /// One more event at the end, whose digest is of its data.

@@ -200,14 +200,6 @@ impl Node {
         ak: &AttestationKey,
         mode: Mode,
     ) -> Result<Appraisal, Refused> {
-        let expected = Expectation {
-            node: NODE,
-            hypernode: HYPERNODE,
-            nonce: NONCE,
-            session_key: SessionKey(SessionSigner::new(1).public_key()),
-            ak,
-            last_clock: self.last_clock.as_ref(),
-        };
         let policy = Policy {
             network: NETWORK,
             class: &ValidClass::unvalidated(self.class.clone()),
@@ -224,7 +216,18 @@ impl Node {
             },
             ima_position: None,
         };
-        verify(bytes, &expected, &policy, mode)
+        verify(bytes, &self.expected(ak), &policy, mode)
+    }
+
+    fn expected<'a>(&'a self, ak: &'a AttestationKey) -> Expectation<'a> {
+        Expectation {
+            node: NODE,
+            hypernode: HYPERNODE,
+            nonce: NONCE,
+            session_key: SessionKey(SessionSigner::new(1).public_key()),
+            ak,
+            last_clock: self.last_clock.as_ref(),
+        }
     }
 
     fn verify(&self) -> Result<Appraisal, Refused> {
@@ -498,6 +501,10 @@ fn an_inventory_is_the_one_claimed_and_can_be_read_or_the_evidence_yields_nothin
     node.claimed(inventory().encode());
     let with = node.verify().unwrap();
     assert_eq!((with.tier, with.attest), (without.tier, without.attest));
+    let ak = AttestationKey::from_bytes(&node.ak_public).unwrap();
+    let expected = node.expected(&ak);
+    let authentic = authenticate(&node.evidence(), &expected, Mode::Verify).unwrap();
+    assert_eq!(authentic.inventory(), Some(&inventory()));
     node.claims.inventory = Some(Digest([0; 32]));
     assert_eq!(node.refused(), "inventory-digest");
     node.claims.inventory = None;
