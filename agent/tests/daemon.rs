@@ -98,6 +98,16 @@ impl Bench {
         bench
     }
 
+    /// On a machine whose kernel keeps a list of one file.
+    fn measuring() -> (Self, ImaList, PathBuf) {
+        let bench = Self::new();
+        let boot = MeasuredBoot::new(Variant::Good, b"");
+        let list = ImaList::new(&boot.pcrs(), &[("/usr/bin/one", b"one")]);
+        let path = list.write(bench.dir.path()).unwrap();
+        bench.configure("127.0.0.1:0", "state", &format!("[ima]\nlist = {path:?}\n"));
+        (bench, list, path)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -355,11 +365,7 @@ fn evidence_carries_the_inventory_of_this_machine() {
 /// A program that starts while the TPM is at work is in the quote: the list that goes along has it too.
 #[test]
 fn what_is_measured_meanwhile_is_in_the_list() {
-    let bench = Bench::new();
-    let boot = MeasuredBoot::new(Variant::Good, b"");
-    let mut list = ImaList::new(&boot.pcrs(), &[("/usr/bin/one", b"one")]);
-    let path = list.write(bench.dir.path()).unwrap();
-    bench.configure("127.0.0.1:0", "state", &format!("[ima]\nlist = {path:?}\n"));
+    let (bench, mut list, _) = Bench::measuring();
     let agent = bench.start();
     let mut client = bench.connect(&agent, 0);
     bench.swtpm.freeze().unwrap();
@@ -492,11 +498,7 @@ fn evidence_for_ones_own_eyes_is_what_a_hypernode_would_get() {
 /// A machine whose kernel keeps a list: it goes along whole, and the claims name it.
 #[test]
 fn the_measurement_list_goes_with_the_quote() {
-    let bench = Bench::new();
-    let boot = MeasuredBoot::new(Variant::Good, b"");
-    let mut list = ImaList::new(&boot.pcrs(), &[("/usr/bin/one", b"one")]);
-    let path = list.write(bench.dir.path()).unwrap();
-    bench.configure("127.0.0.1:0", "state", &format!("[ima]\nlist = {path:?}\n"));
+    let (bench, mut list, path) = Bench::measuring();
     let agent = bench.start();
     let mut client = bench.connect(&agent, 0);
     for round in 0..2 {

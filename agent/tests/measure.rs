@@ -1,5 +1,6 @@
 //! `assay-agent measure` on a real software TPM: once a boot, and the log that says so.
 
+use assay_protocol::limits::EVENT_LOG_BYTES_MAX;
 use assay_testbed::{Banks, MeasuredBoot, Swtpm, TestCa, Variant};
 use std::fs;
 use std::path::PathBuf;
@@ -192,5 +193,28 @@ fn what_the_firmware_s_log_has_in_the_register_stays_there() {
         assert_eq!(machine.register(), boot(&config).pcrs()[12]);
         let log = fs::read(machine.at("event.log")).unwrap();
         assert_eq!(log, boot(&config).log(Banks::Sha256));
+    }
+}
+
+/// A log of the longest that goes with a quote has no room for the configuration, and a longer one is not read whole.
+#[test]
+fn a_log_that_would_be_too_long_measures_nothing() {
+    let machine = Machine::new();
+    machine.configure(1, "event.log");
+    let with = |data: usize| {
+        let mut boot = MeasuredBoot::new(Variant::Good, b"").before_configuration();
+        boot.measure(5, 0xd, &vec![0; data]);
+        boot.log(Banks::Sha256)
+    };
+    let room = EVENT_LOG_BYTES_MAX - with(0).len();
+    for data in [room, room + 1] {
+        fs::write(machine.at("firmware.log"), with(data)).unwrap();
+        let (code, said) = machine.measure("firmware.log");
+        assert_eq!((code, machine.register()), (2, [0; 32]), "{said}");
+        assert!(
+            said.starts_with("error: firmware log: ") && !machine.at("event.log").exists(),
+            "{said}"
+        );
+        assert!(said.contains("with the configuration, got"), "{said}");
     }
 }
