@@ -29,7 +29,8 @@ tool() { # cargo subcommand, version: built from source when absent, which takes
 }
 
 contracts() (
-  cd ledger-bridge/contracts && npm ci --no-audit --no-fund && node compile.mjs --check
+  cd ledger-bridge/contracts && npm ci --ignore-scripts --no-audit --no-fund && node compile.mjs --check &&
+    tools/forge.sh test
 )
 
 foreign_decoder() {
@@ -52,7 +53,7 @@ mutants() { # the tests have just passed without any
 stage 'format'              cargo fmt --all --check
 stage 'format fuzz'         cargo fmt --manifest-path fuzz/Cargo.toml --check
 stage 'clippy'              cargo clippy --workspace --all-targets --locked -- -D warnings
-stage 'contract is current' contracts
+stage 'contracts'           contracts
 stage 'build'               cargo build --workspace --bins --tests --locked
 stage 'image for machines'  tools/test-image.sh
 stage 'base for packages'   tools/test-base.sh
