@@ -30,7 +30,7 @@ tool() { # cargo subcommand, version: built from source when absent, which takes
 
 contracts() (
   cd ledger-bridge/contracts && npm ci --ignore-scripts --no-audit --no-fund && node compile.mjs --check &&
-    tools/forge.sh test
+    node tools/evidence-vectors.mjs --check && tools/forge.sh test
 )
 
 foreign_decoder() {

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {Aes256Ctr} from "./evidence/Aes256Ctr.sol";
+import {Ed25519} from "./evidence/Ed25519.sol";
+import {Rfc9162} from "./evidence/Rfc9162.sol";
+import {Signed} from "./evidence/Signed.sol";
+import {IAssayEpochs} from "./interfaces/IAssayEpochs.sol";
+import {IAssayFaults} from "./interfaces/IAssayFaults.sol";
+import {IAssayStake} from "./interfaces/IAssayStake.sol";
+import {Checkpoint, Countersigned, FillReceipt, Vote} from "./interfaces/SignedTypes.sol";
+import {EpochRoot} from "./interfaces/Types.sol";
+
+/// @title Proofs of a HyperNode's faults.
+/// @notice See `IAssayFaults`. Holds no money: tells the stake contract whom to slash, and for what.
+/// @dev Storage: slot 0, `isProven`, from fault to whether it counted. Everything else is immutable. Nothing here has an
+/// owner, and no caller is trusted: what is checked is signatures of the HyperNode that is slashed.
+contract AssayFaults is IAssayFaults {
+    uint16 private constant ALL_BPS = 10_000;
+
+    /// @inheritdoc IAssayFaults
+    address public immutable epochs;
+    /// @inheritdoc IAssayFaults
+    address public immutable stake;
+    /// @dev Sixteen bits a kind, the first lowest.
+    uint256 private immutable shares;
+
+    /// @inheritdoc IAssayFaults
+    mapping(bytes32 fault => bool) public isProven;
+
+    /// @notice Neither contract needs to be there yet.
+    /// @dev Reverts with `NoContract`, `BadShare`.
+    /// @param epochs_ `IAssayEpochs`: network id, digests of roots, which were replaced
+    /// @param stake_ `IAssayStake`: who is registered, and whom to slash
+    constructor(address epochs_, address stake_, Shares memory shares_) {
+        if (epochs_ == address(0)) revert NoContract("epochs");
+        if (stake_ == address(0)) revert NoContract("stake");
+        epochs = epochs_;
+        stake = stake_;
+        shares = packed(shares_);
+    }
+
+    /// @inheritdoc IAssayFaults
+    function twoRoots(EpochRoot calldata a, bytes calldata signatureA, EpochRoot calldata b, bytes calldata signatureB)
+        external
+    {
+        requireSame(a.epoch, b.epoch, a.round, b.round);
+        if (a.committee != b.committee) revert DifferentCommittees(a.committee, b.committee);
+        bytes32 digestA = digestOf(a);
+        bytes32 digestB = digestOf(b);
+        if (digestA == digestB) revert NoConflict(digestA);
+        address signer = ECDSA.recoverCalldata(digestA, signatureA);
+        address signerB = ECDSA.recoverCalldata(digestB, signatureB);
+        if (signer != signerB) revert DifferentSigners(signer, signerB);
+        punish(FaultKind.TwoRoots, hyperNodeOf(signer), keccak256(abi.encode(a.epoch, a.round)));
+    }
+
+    /// @inheritdoc IAssayFaults
+    function wrongRoot(EpochRoot calldata r, bytes calldata signature) external {
+        bytes32 digest = digestOf(r);
+        if (!IAssayEpochs(epochs).wrongDigest(r.epoch, digest)) revert NotReplaced(r.epoch, digest);
+        address signer = ECDSA.recoverCalldata(digest, signature);
+        punish(FaultKind.WrongRoot, hyperNodeOf(signer), keccak256(abi.encode(r.epoch, digest)));
+    }
+
+    /// @inheritdoc IAssayFaults
+    function twoVotes(Vote calldata a, bytes calldata signatureA, Vote calldata b, bytes calldata signatureB) external {
+        requireOurs(a.networkId);
+        requireOurs(b.networkId);
+        requireSameHyperNode(a.hyperNode, b.hyperNode);
+        requireSame(a.epoch, b.epoch, a.round, b.round);
+        if (a.inputSet == b.inputSet) revert NoConflict(a.inputSet);
+        requireRegistered(a.hyperNode);
+        requireSigned(a.hyperNode, Signed.voteBytes(a), signatureA);
+        requireSigned(b.hyperNode, Signed.voteBytes(b), signatureB);
+        punish(FaultKind.TwoVotes, a.hyperNode, keccak256(abi.encode(a.epoch, a.round)));
+    }
+
+    /// @inheritdoc IAssayFaults
+    function twoCheckpoints(
+        Checkpoint calldata a,
+        bytes calldata signatureA,
+        Checkpoint calldata b,
+        bytes calldata signatureB
+    ) external {
+        if (a.size != b.size) revert DifferentSizes(a.size, b.size);
+        if (a.root == b.root) revert NoConflict(a.root);
+        requireOneLog(a, signatureA, b, signatureB);
+        punish(FaultKind.ForkedLog, a.hyperNode, 0);
+    }
+
+    /// @inheritdoc IAssayFaults
+    function twoLeaves(
+        Checkpoint calldata a,
+        bytes calldata signatureA,
+        Checkpoint calldata b,
+        bytes calldata signatureB,
+        LeafConflict calldata conflict
+    ) external {
+        if (conflict.leafA == conflict.leafB) revert NoConflict(conflict.leafA);
+        Rfc9162.verifyInclusion(conflict.leafA, conflict.index, a.size, conflict.pathA, a.root);
+        Rfc9162.verifyInclusion(conflict.leafB, conflict.index, b.size, conflict.pathB, b.root);
+        requireOneLog(a, signatureA, b, signatureB);
+        punish(FaultKind.ForkedLog, a.hyperNode, 0);
+    }
+
+    /// @inheritdoc IAssayFaults
+    function wrongRegionKey(
+        Countersigned calldata receipt,
+        bytes calldata signature,
+        bytes32 key,
+        uint64 blockIndex,
+        bytes32 leaf,
+        bytes32[] calldata path
+    ) external {
+        FillReceipt calldata r = receipt.receipt;
+        requireOurs(r.networkId);
+        requireRegistered(r.hyperNode);
+        requireLength(receipt.nodeSignature);
+        bytes32 keyHash = sha256(bytes.concat("assay/region-key/1", key));
+        if (keyHash != r.keyHash) revert WrongKeyHash(r.keyHash, keyHash);
+        Rfc9162.verifyInclusion(leaf, blockIndex, r.blocks, path, r.root);
+        requireSigned(r.hyperNode, Signed.countersignedBytes(receipt), signature);
+        if (Rfc9162.leafHash(Aes256Ctr.blockOf(key, blockIndex)) == leaf) revert RightRegionKey(blockIndex, leaf);
+        punish(FaultKind.WrongRegionKey, r.hyperNode, keccak256(abi.encode(r.node, r.region, r.generation)));
+    }
+
+    /// @inheritdoc IAssayFaults
+    function faultId(FaultKind kind, bytes32 hyperNode, bytes32 place) public pure returns (bytes32) {
+        return keccak256(abi.encode(kind, hyperNode, place));
+    }
+
+    /// @inheritdoc IAssayFaults
+    function shareOf(FaultKind kind) public view returns (uint16) {
+        return uint16(shares >> (16 * uint256(kind)));
+    }
+
+    /// @dev Counts a fault and slashes for it. That the stake contract takes less, or nothing, changes nothing here.
+    function punish(FaultKind kind, bytes32 hyperNode, bytes32 place) private {
+        bytes32 fault = faultId(kind, hyperNode, place);
+        if (isProven[fault]) revert AlreadyProven(fault);
+        isProven[fault] = true;
+        uint96 taken = IAssayStake(stake).slash(hyperNode, shareOf(kind), msg.sender, fault);
+        emit FaultProven(fault, hyperNode, kind, msg.sender, taken);
+    }
+
+    /// @dev Two checkpoints of one log of this network, both signed by its key.
+    function requireOneLog(
+        Checkpoint calldata a,
+        bytes calldata signatureA,
+        Checkpoint calldata b,
+        bytes calldata signatureB
+    ) private view {
+        requireOurs(a.networkId);
+        requireOurs(b.networkId);
+        requireSameHyperNode(a.hyperNode, b.hyperNode);
+        requireRegistered(a.hyperNode);
+        requireSigned(a.hyperNode, Signed.checkpointBytes(a), signatureA);
+        requireSigned(b.hyperNode, Signed.checkpointBytes(b), signatureB);
+    }
+
+    function requireSigned(bytes32 hyperNode, bytes memory message, bytes calldata signature) private view {
+        requireLength(signature);
+        Ed25519.verify(hyperNode, message, bytes32(signature[:32]), bytes32(signature[32:]));
+    }
+
+    function requireLength(bytes calldata signature) private pure {
+        if (signature.length != 64) revert WrongSignatureLength(64, signature.length);
+    }
+
+    function requireOurs(bytes32 networkId) private view {
+        bytes32 ours = IAssayEpochs(epochs).networkId();
+        if (networkId != ours) revert WrongNetwork(ours, networkId);
+    }
+
+    function requireRegistered(bytes32 hyperNode) private view {
+        if (IAssayStake(stake).hyperNodeOf(hyperNode).signer == address(0)) revert UnknownHyperNode(hyperNode);
+    }
+
+    function requireSameHyperNode(bytes32 a, bytes32 b) private pure {
+        if (a != b) revert DifferentHyperNodes(a, b);
+    }
+
+    function requireSame(uint64 epochA, uint64 epochB, uint32 roundA, uint32 roundB) private pure {
+        if (epochA != epochB) revert DifferentEpochs(epochA, epochB);
+        if (roundA != roundB) revert DifferentRounds(roundA, roundB);
+    }
+
+    /// @dev The digest that ledger keys sign for a root of this network.
+    function digestOf(EpochRoot calldata r) private view returns (bytes32) {
+        requireOurs(r.networkId);
+        return IAssayEpochs(epochs).hashRoot(r);
+    }
+
+    /// @dev The HyperNode whose ledger key this is.
+    function hyperNodeOf(address signer) private view returns (bytes32) {
+        IAssayStake.HyperNode memory found = IAssayStake(stake).hyperNodeOfSigner(signer);
+        if (found.signer == address(0)) revert UnknownSigner(signer);
+        return found.ed25519Key;
+    }
+
+    function packed(Shares memory s) private pure returns (uint256 sum) {
+        uint16[5] memory bps = [s.twoRoots, s.wrongRoot, s.twoVotes, s.forkedLog, s.wrongRegionKey];
+        for (uint256 i = 0; i < bps.length; ++i) {
+            if (bps[i] == 0 || bps[i] > ALL_BPS) revert BadShare(FaultKind(i), bps[i]);
+            sum |= uint256(bps[i]) << (16 * i);
+        }
+    }
+}
