@@ -202,7 +202,7 @@ hash=$(verity)
 echo "==> unified kernel image"
 initial_file_system "$version"
 unified_kernel "$version" "roothash=$hash $COMMAND_LINE"
-"$programs/assay-image-values" "$work/assay.efi" >"$out/class.toml"
+"$programs/assay-image-values" image "$work/assay.efi" >"$out/class.toml"
 if [[ -n $key ]]; then
   sbsign --key "$key" --cert "$certificate" --output "$work/signed.efi" "$work/assay.efi" 2>/dev/null
   mv "$work/signed.efi" "$work/assay.efi"
