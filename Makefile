@@ -6,6 +6,8 @@
 #   make mutants every check of the appraisal crate removed or inverted in turn (hours)
 #   make image   the flashable disk image, in target/image (IMAGE="--config FILE ...", see agent/image/build.sh)
 #   make package the agent's Debian package, in target/package
+#   make probe   the probe guest of bare-metal SEV-SNP hosts, in target/probe, and its package, in target/package
+#                (PROBE="--kernel PACKAGE ...", see agent/image/probe/build.sh)
 #   make setup   only installs what the others need
 
 FUZZ_SECONDS ?= 60
@@ -17,7 +19,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 QUIET = $(if $(shell test -t 2 && echo terminal),,--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test image package fuzz mutants clean
+.PHONY: help setup demo test image package probe fuzz mutants clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -40,6 +42,11 @@ image: setup
 package: setup
 	@cargo build --release --locked $(QUIET) -p assay-agent
 	@agent/package/build.sh target/package
+
+probe: setup
+	@cargo build --release --locked $(QUIET) -p assay-agent -p assay-init -p assay-image-values -p assay-probe
+	@agent/image/probe/build.sh --out target/probe $(PROBE)
+	@agent/package/probe/build.sh target/package target/probe
 
 fuzz: setup
 	@fuzz/run.sh $(FUZZ_SECONDS)

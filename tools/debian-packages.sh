@@ -19,6 +19,22 @@ debian_unpack() { # folder, packages...
   done
 }
 
+# The same from Debian's testing suite, for what the stable one does not have yet. Nothing is installed, and the lists of
+# this machine stay as they are.
+debian_unpack_testing() { # folder, packages...
+  local apt=$PWD/target/testing-apt mirror=http://deb.debian.org/debian
+  mkdir -p "$apt/lists/partial" "$apt/cache"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror testing main" >"$apt/sources.list"
+  printf 'Dir::Etc::SourceList "%s";\nDir::Etc::SourceParts "/dev/null";\nDir::State::Lists "%s";\nDir::Cache "%s";\n' \
+    "$apt/sources.list" "$apt/lists" "$apt/cache" >"$apt/apt.conf"
+  # What testing had a day ago may be gone.
+  if [[ -z $(find "$apt/updated" -mtime 0 2>/dev/null) ]]; then
+    APT_CONFIG=$apt/apt.conf apt-get -qq -o APT::Sandbox::User=root -o Acquire::Languages=none update >&2 || return 1
+    touch "$apt/updated"
+  fi
+  APT_CONFIG=$apt/apt.conf debian_unpack "$@"
+}
+
 # The package of the newest kernel of a flavour.
 debian_kernel() { # flavour
   local kernel

@@ -57,20 +57,30 @@ examine() { # name, lines of [snp]
   {
     printf 'network = "%s"\nprovider = "2222222222222222222222222222222222222222"\nroster = ["%s"]\n' $id $id
     printf 'listen = "127.0.0.1:7143"\nstate_dir = "/tmp/state"\n'
-    printf '[tpm]\ntcti = "swtpm:host=127.0.0.1,port=1"\nevent_log = "/tmp/log"\n[snp]\nhost = "/dev/sev"\n'
+    printf '[tpm]\ntcti = "swtpm:host=127.0.0.1,port=1"\nevent_log = "/tmp/log"\n[snp]\n'
     printf '%s\n' "$@"
   } >/tmp/agent.toml
   assay-agent doctor --config /tmp/agent.toml | grep '  snp-' | sed "s/^/SEEN $name: /"
 }
-examine nothing 'source = "guest-device"'
+probe_guest() {
+  assay-agent probe-guest 2>/tmp/guest &
+  guest=$!
+  until grep -q listening /tmp/guest; do sleep 1; done
+}
+host='host = "/dev/sev"'
+examine nothing 'source = "guest-device"' "$host"
+# A guest that was started without SEV-SNP.
+probe_guest
+examine bare 'source = "probe-guest"' 'cid = 1'
+kill $guest
+wait $guest
 zeros=000000000000000000000000000000000000000000000000
 assay-cuse-sev --measurement $zeros$zeros --ark /tmp/ark &
 while [ ! -c /dev/sev-guest ] || [ ! -c /dev/sev ]; do sleep 1; done
-examine guest 'source = "guest-device"'
-examine silent 'source = "probe-guest"' 'cid = 1'
-assay-agent probe-guest 2>/tmp/guest &
-until grep -q listening /tmp/guest; do sleep 1; done
-examine probe 'source = "probe-guest"' 'cid = 1'
+examine guest 'source = "guest-device"' "$host"
+examine silent 'source = "probe-guest"' 'cid = 1' "$host"
+probe_guest
+examine probe 'source = "probe-guest"' 'cid = 1' "$host"
 poweroff -f
 INIT
 chmod 755 "$tree/init"
@@ -84,9 +94,11 @@ cat "$work/seen"
 
 cat >"$work/expected" <<'EXPECTED'
 SEEN nothing: FAIL  snp-report     [snp] /dev/sev: No such file or directory (os error 2)
+SEEN bare: FAIL  snp-report     probe guest at vsock 1:7144: it runs and has no report: /dev/sev-guest: No such file or directory (os error 2)
+SEEN bare: SKIP  snp-chip-ids   no snp.host
 SEEN guest: PASS  snp-report     1184 bytes and a certificate table of 8192
 SEEN guest: PASS  snp-chip-ids   1 of /dev/sev, the first c1c1c1c1
-SEEN silent: FAIL  snp-report     probe guest at vsock 1:7144: Connection reset by peer (os error 104)
+SEEN silent: FAIL  snp-report     probe guest at vsock 1:7144: no answer: Connection reset by peer (os error 104)
 SEEN silent: PASS  snp-chip-ids   1 of /dev/sev, the first c1c1c1c1
 SEEN probe: PASS  snp-report     1184 bytes and a certificate table of 8192
 SEEN probe: PASS  snp-chip-ids   1 of /dev/sev, the first c1c1c1c1

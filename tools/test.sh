@@ -56,6 +56,7 @@ stage 'clippy'              cargo clippy --workspace --all-targets --locked -- -
 stage 'contracts'           contracts
 stage 'build'               cargo build --workspace --bins --tests --locked
 stage 'image for machines'  tools/test-image.sh
+stage 'probe guest for machines' tools/test-probe.sh
 stage 'base for packages'   tools/test-base.sh
 stage 'foreign decoder'     foreign_decoder
 export ASSAY_FOREIGN_PYTHON=$venv/bin/python

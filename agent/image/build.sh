@@ -21,11 +21,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 # shellcheck source=tools/debian-packages.sh
 source "$repository/tools/debian-packages.sh"
+# shellcheck source=agent/image/tree.sh
+source "$here/tree.sh"
 
-export LC_ALL=C TZ=UTC
-# A constant: time is not part of an image.
-export SOURCE_DATE_EPOCH=1767225600
-readonly STAMP='2026-01-01 00:00:00'
 readonly TYPE_ESP=c12a7328-f81f-11d2-ba4b-00a0c93ec93b
 readonly TYPE_ROOT=4f68bce3-e8cd-4db1-96e7-fbcaf984b709
 readonly TYPE_VERITY=2c7357ed-ebd2-46d9-aec1-23d437ec2bf5
@@ -35,20 +33,13 @@ readonly COMMAND_LINE='ro lockdown=confidentiality module.sig_enforce=1 console=
 # Programs and the Debian packages they come from.
 readonly INITIAL=(/usr/sbin/veritysetup /usr/sbin/modprobe)
 readonly ROOT=(/usr/sbin/mke2fs /usr/sbin/ip)
-readonly PACKAGES=(cryptsetup-bin kmod e2fsprogs iproute2 systemd-boot-efi
-  libargon2-1 libblkid1 libbpf1 libbsd0 libc6 libcap2 libcom-err2 libcryptsetup12 libdevmapper1.02.1 libelf1 libext2fs2
-  libgcc-s1 libjson-c5 liblzma5 libmd0 libmnl0 libpcre2-8-0 libpopt0 libselinux1 libssl3 libudev1 libuuid1 libzstd1
-  libtss2-esys-3.0.2-0 libtss2-mu0 libtss2-sys1 libtss2-tctildr0 libtss2-tcti-device0 libtss2-tcti-swtpm0 zlib1g)
+readonly PACKAGES=("${AGENT_PACKAGES[@]}" "${MODPROBE_PACKAGES[@]}" cryptsetup-bin e2fsprogs iproute2 systemd-boot-efi
+  libargon2-1 libblkid1 libbpf1 libbsd0 libcap2 libcom-err2 libcryptsetup12 libdevmapper1.02.1 libelf1 libext2fs2
+  libjson-c5 libmd0 libmnl0 libpcre2-8-0 libpopt0 libselinux1 libudev1 libuuid1 zlib1g)
 # Loaded through a name made at run time, which no list of linked libraries shows.
 readonly PLUGINS=(libtss2-tcti-device.so.0)
 
 out='' config='' key='' certificate='' flavour=amd64 state_mib=512
-
-fail() {
-  echo "error: $1" >&2
-  [[ -z ${2:-} ]] || echo "hint: $2" >&2
-  exit 1
-}
 
 usage() {
   sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" >&2
@@ -74,78 +65,19 @@ arguments() {
   [[ -z $key || (-r $key && -r $certificate) ]] || fail "$key, $certificate: expected a key and a certificate, PEM"
 }
 
-# A program or library with all it links, into a tree with /usr merged.
-put() { # tree, path in $work/debian or a host path for our own programs
-  local tree=$1 path=$2 from library
-  from=$work/debian$path
-  [[ -e $from ]] || from=$work/debian/${path#/usr}
-  [[ -e $from ]] || from=$path
-  [[ -e $from ]] || fail "$path is in none of the packages"
-  install -D -m 755 "$(realpath "$from")" "$tree${3:-$path}"
-  needed "$from" | while read -r library; do
-    library "$tree" "$library"
-  done
-}
-
-needed() { # ELF file
-  objdump -p "$1" 2>/dev/null | awk '$1 == "NEEDED" { print $2 }'
-}
-
-library() { # tree, soname
-  local tree=$1 name=$2 found
-  [[ ! -e $tree/usr/lib/x86_64-linux-gnu/$name ]] || return 0
-  found=$(find "$work/debian" \( -path '*/lib/x86_64-linux-gnu/*' -o -path '*/lib64/*' \) -name "$name" | sort | head -1)
-  [[ -n $found ]] || fail "$name is in none of the packages"
-  found=$(readlink -f "$found" || true)
-  # Links of the package are absolute now and then.
-  [[ -e $found ]] || found=$work/debian$found
-  install -D -m 755 "$found" "$tree/usr/lib/x86_64-linux-gnu/$name"
-  needed "$found" | while read -r name; do
-    library "$tree" "$name"
-  done
-}
-
-skeleton() { # tree
-  local tree=$1
-  mkdir -p "$tree"/{dev,proc,sys,run,usr/lib64,usr/lib,usr/bin,usr/sbin,etc,var/lib,tmp}
-  ln -s usr/lib "$tree/lib"
-  ln -s usr/lib64 "$tree/lib64"
-  ln -s usr/bin "$tree/bin"
-  ln -s usr/sbin "$tree/sbin"
-  library "$tree" ld-linux-x86-64.so.2
-  ln -s ../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$tree/usr/lib64/ld-linux-x86-64.so.2"
-  library "$tree" libc.so.6
-}
-
-drivers() { # tree: modules of disks, network cards and the few the init names, with what they need
-  local tree=$1 version=$2 from=$work/debian/lib/modules/$2 wanted
-  mkdir -p "$tree/usr/lib/modules/$version"
-  cp "$from"/modules.{builtin,order} "$tree/usr/lib/modules/$version/"
-  [[ ! -e $from/modules.builtin.modinfo ]] || cp "$from/modules.builtin.modinfo" "$tree/usr/lib/modules/$version/"
-  depmod -b "$work/debian" "$version"
-  wanted=(dm-verity squashfs vfat nls_cp437 nls_ascii ext4 crc32c_generic crc32c_intel sha256_ssse3
-    virtio_pci virtio_blk virtio_net virtio_scsi sd_mod nvme ahci
-    mpt3sas megaraid_sas hpsa e1000 e1000e igb igc ixgbe i40e ice bnxt_en tg3 mlx4_en mlx5_core r8169 xhci_pci usbhid)
-  local module path
-  for module in "${wanted[@]}"; do
-    # A flavour has not all of them.
-    { modprobe -d "$work/debian" -S "$version" --show-depends "$module" 2>/dev/null || true; } |
-      awk '$1 == "insmod" { print $2 }' | while read -r path; do
-      install -D -m 644 "$path" "$tree/usr/lib/modules/$version/${path#*"$version"/}"
-    done
-  done
-  depmod -b "$tree/usr" "$version" 2>/dev/null || depmod -b "$tree" "$version"
-}
+# Modules of disks, network cards and the few the init names.
+readonly DRIVERS=(dm-verity squashfs vfat nls_cp437 nls_ascii ext4 crc32c_generic crc32c_intel sha256_ssse3
+  virtio_pci virtio_blk virtio_net virtio_scsi sd_mod nvme ahci
+  mpt3sas megaraid_sas hpsa e1000 e1000e igb igc ixgbe i40e ice bnxt_en tg3 mlx4_en mlx5_core r8169 xhci_pci usbhid)
 
 initial_file_system() { # kernel version
   local tree=$work/initial program
   skeleton "$tree"
   for program in "${INITIAL[@]}"; do put "$tree" "$program"; done
   put "$tree" "$programs/assay-init" /init
-  drivers "$tree" "$1"
+  modules "$tree" "$1" "${DRIVERS[@]}"
   settle "$tree"
-  (cd "$tree" && find . -print0 | sort -z | cpio --null --create --format=newc --quiet --reproducible --owner=0:0) |
-    zstd -q -19 -T1 >"$work/initrd"
+  archive "$tree" "$work/initrd"
 }
 
 root_file_system() {
@@ -162,10 +94,6 @@ root_file_system() {
     >/dev/null
   # A whole number of 4 KiB blocks, as the hash tree wants it.
   truncate -s %4096 "$work/root.squashfs"
-}
-
-settle() { # tree: one time for everything
-  find "$1" -exec touch --no-dereference --date "$STAMP" {} +
 }
 
 # The salt and the identifiers are constants; what protects is the hash.
@@ -274,7 +202,7 @@ hash=$(verity)
 echo "==> unified kernel image"
 initial_file_system "$version"
 unified_kernel "$version" "roothash=$hash $COMMAND_LINE"
-"$programs/assay-image-values" "$work/assay.efi" >"$out/class.toml"
+"$programs/assay-image-values" image "$work/assay.efi" >"$out/class.toml"
 if [[ -n $key ]]; then
   sbsign --key "$key" --cert "$certificate" --output "$work/signed.efi" "$work/assay.efi" 2>/dev/null
   mv "$work/signed.efi" "$work/assay.efi"

@@ -117,7 +117,7 @@ pub fn examine(config: &Path, class: Option<&ValidClass>) -> Vec<Finding> {
     findings.extend(tpm(&config));
     findings.extend([
         host::secure_boot(Path::new(host::SECURE_BOOT)),
-        host::sev_snp(Path::new("/dev")),
+        snp::machine(Path::new("/")),
         host::clock(Path::new(host::CLOCK_SYNCHRONISED)),
         state(&config),
         listen(&config),

@@ -8,10 +8,11 @@ use crate::node::StartError;
 use crate::sources::guest_device::GuestDeviceSource;
 use crate::sources::report::{ReportSource, SourceError};
 use assay_protocol::config::{GUEST_DEVICE, PROBE_GUEST_PORT};
+use assay_protocol::evidence::SnpEvidence;
+use assay_protocol::ids::ReportData;
 use assay_protocol::limits::{PROBE_GUEST_REPLY_BYTES_MAX, PROBE_GUEST_REQUEST_BYTES_MAX};
 use assay_protocol::wire::{ProbeGuestReply, ProbeGuestRequest, Refusal, RefusalCode};
 use assay_transport::frames::{self, TransportError};
-use nix::mount::{MsFlags, mount};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -28,14 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the host until the guest ends.
 pub fn run() -> Result<std::convert::Infallible, StartError> {
-    let device = Path::new(GUEST_DEVICE);
-    if std::process::id() == 1 && !device.exists() {
-        devices().map_err(|source| {
-            let path = "/dev".into();
-            StartError::Snp(SourceError::File { path, source })
-        })?;
-    }
-    let mut source = GuestDeviceSource::open(device).map_err(StartError::Snp)?;
+    let mut source = Device::of(Path::new(GUEST_DEVICE));
     let listener = listen().map_err(|source| StartError::Listen {
         listen: format!("vsock port {PROBE_GUEST_PORT}"),
         source,
@@ -56,18 +50,34 @@ pub fn run() -> Result<std::convert::Infallible, StartError> {
     }
 }
 
-/// The kernel starts its first program with an empty /dev; nothing else is mounted.
-fn devices() -> io::Result<()> {
-    std::fs::create_dir_all("/dev")?;
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    mount(
-        Some("devtmpfs"),
-        "/dev",
-        Some("devtmpfs"),
-        flags,
-        None::<&str>,
-    )?;
-    Ok(())
+/// The guest's device. A guest without SEV-SNP has none: it says so on its console, and to each question.
+#[derive(Debug)]
+struct Device<'a> {
+    path: &'a Path,
+    open: Option<GuestDeviceSource>,
+}
+
+impl<'a> Device<'a> {
+    fn of(path: &'a Path) -> Self {
+        let mut device = Self { path, open: None };
+        if let Err(error) = device.opened() {
+            eprintln!("probe guest: no reports: {error}");
+        }
+        device
+    }
+
+    fn opened(&mut self) -> Result<&mut GuestDeviceSource, SourceError> {
+        match &mut self.open {
+            Some(source) => Ok(source),
+            none => Ok(none.insert(GuestDeviceSource::open(self.path)?)),
+        }
+    }
+}
+
+impl ReportSource for Device<'_> {
+    fn report(&mut self, report_data: &ReportData) -> Result<SnpEvidence, SourceError> {
+        self.opened()?.report(report_data)
+    }
 }
 
 fn listen() -> io::Result<Socket> {
@@ -99,9 +109,7 @@ pub fn answer(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::probe_guest::{ProbeGuestSource, ask};
-    use assay_protocol::evidence::SnpEvidence;
-    use assay_protocol::ids::ReportData;
+    use crate::sources::probe_guest::{GuestError, ProbeGuestSource, ask};
     use assay_protocol::item::Blob;
     use assay_protocol::limits::{SNP_CERTIFICATES_BYTES_MAX, SNP_REPORT_BYTES_MAX};
     use assay_protocol::wire;
@@ -140,9 +148,9 @@ mod tests {
         (outcome, said)
     }
 
-    fn asked(fails: bool) -> Result<SnpEvidence, String> {
+    fn asked(mut source: impl ReportSource + 'static) -> Result<SnpEvidence, GuestError> {
         let (mut host, mut guest) = UnixStream::pair().unwrap();
-        let serving = std::thread::spawn(move || answer(&mut guest, &mut Scripted { fails }));
+        let serving = std::thread::spawn(move || answer(&mut guest, &mut source));
         let asked = ask(&mut host, DATA);
         serving.join().unwrap().unwrap();
         asked
@@ -150,11 +158,36 @@ mod tests {
 
     #[test]
     fn the_host_gets_the_report_over_its_data_as_the_device_gave_it() {
-        let snp = asked(false).unwrap();
+        let snp = asked(Scripted { fails: false }).unwrap();
         assert_eq!(snp.report.0, DATA.0.repeat(64));
         assert_eq!(snp.certificates.0.len(), SNP_CERTIFICATES_BYTES_MAX);
-        let error = asked(true).unwrap_err();
-        assert_eq!(error, "Storage: an earlier report is still being made");
+        let error = asked(Scripted { fails: true }).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "it runs and has no report: an earlier report is still being made"
+        );
+    }
+
+    #[test]
+    fn a_guest_without_the_device_answers_and_names_it() {
+        let error = asked(Device::of(Path::new("/nowhere/sev-guest"))).unwrap_err();
+        assert!(matches!(error, GuestError::Refused(_)), "{error:?}");
+        let expected = "it runs and has no report: /nowhere/sev-guest: No such file";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+
+    /// It may be there later than the first question.
+    #[test]
+    fn a_device_is_opened_when_it_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sev-guest");
+        let mut device = Device::of(&path);
+        assert!(device.opened().is_err());
+        std::fs::write(&path, b"").unwrap();
+        // It is no device.
+        let error = device.report(&DATA).unwrap_err().to_string();
+        assert!(error.contains("SNP_GET_EXT_REPORT"), "{error}");
+        assert!(device.open.is_some());
     }
 
     #[test]

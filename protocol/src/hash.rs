@@ -1,4 +1,4 @@
-//! The one way to hash: over the concatenation of labelled parts, with SHA-256 but for SEV-SNP's report data.
+//! The one way to hash: over the concatenation of labelled parts, with SHA-256 but for what SEV-SNP prescribes.
 
 use crate::ids::Digest;
 use aws_lc_rs::{digest, hmac};
@@ -15,6 +15,15 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 /// SHA-256 over the concatenation of `parts`, as a [`Digest`].
 pub fn digest(parts: &[&[u8]]) -> Digest {
     Digest(sha256(parts))
+}
+
+/// SHA-384 over the concatenation of `parts`.
+pub fn sha384(parts: &[&[u8]]) -> [u8; 48] {
+    let mut context = digest::Context::new(&digest::SHA384);
+    for part in parts {
+        context.update(part);
+    }
+    fixed(context.finish().as_ref())
 }
 
 /// SHA-512 over the concatenation of `parts`.
@@ -55,6 +64,16 @@ fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// FIPS 180-4's example of one block, in parts.
+    #[test]
+    fn sha384_of_parts_is_that_of_the_whole() {
+        assert_eq!(
+            hex::encode(sha384(&[b"a", b"", b"bc"])),
+            "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed\
+             8086072ba1e7cc2358baeca134c825a7"
+        );
+    }
 
     #[test]
     fn hkdf_matches_rfc_5869_test_case_1() {

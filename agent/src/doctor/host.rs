@@ -23,21 +23,6 @@ pub fn secure_boot(variable: &Path) -> Finding {
     }
 }
 
-/// Whether this is a host of confidential guests, or such a guest.
-pub fn sev_snp(devices: &Path) -> Finding {
-    const NAME: &str = "sev-snp";
-    let there = |name: &str| devices.join(name).exists();
-    match (there("sev"), there("sev-guest")) {
-        (_, true) => pass(NAME, "a confidential guest"),
-        (true, false) => pass(NAME, "a host of confidential guests"),
-        (false, false) => skip(
-            NAME,
-            "neither /dev/sev nor /dev/sev-guest",
-            "tier 3 needs an AMD EPYC of the third generation or later with SEV-SNP on",
-        ),
-    }
-}
-
 /// Whether the clock is kept by the network, as far as systemd says.
 pub fn clock(synchronised: &Path) -> Finding {
     const NAME: &str = "clock";
@@ -92,16 +77,6 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             assert_eq!(secure_boot(&path).verdict, verdict, "{bytes:?}");
         }
-    }
-
-    #[test]
-    fn devices_tell_host_and_guest() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(sev_snp(dir.path()).verdict, Verdict::Skip);
-        fs::write(dir.path().join("sev"), b"").unwrap();
-        assert!(sev_snp(dir.path()).found.contains("host"));
-        fs::write(dir.path().join("sev-guest"), b"").unwrap();
-        assert_eq!(sev_snp(dir.path()).found, "a confidential guest");
     }
 
     #[test]

@@ -5,11 +5,25 @@ use assay_protocol::evidence::SnpEvidence;
 use assay_protocol::ids::ReportData;
 use assay_protocol::item::Blob;
 use assay_protocol::limits::{PROBE_GUEST_REPLY_BYTES_MAX, PROBE_GUEST_REQUEST_BYTES_MAX};
-use assay_protocol::wire::{ProbeGuestReply, ProbeGuestRequest};
-use assay_transport::frames;
+use assay_protocol::wire::{ProbeGuestReply, ProbeGuestRequest, Refusal};
+use assay_transport::frames::{self, TransportError};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{Read, Write};
 use std::time::Duration;
+
+/// What is between the agent and a report.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// There is no guest with this context id, it does not listen, or this kernel has no vsock.
+    #[error("no answer: {0}")]
+    Unreachable(std::io::Error),
+    /// It broke off, or spoke otherwise.
+    #[error(transparent)]
+    Spoken(#[from] TransportError),
+    /// It runs and has none to give.
+    #[error("it runs and has no report: {text}", text = .0.text)]
+    Refused(Refusal),
+}
 
 /// Where a probe guest listens. A connection is made for each report, so that the guest may be started again.
 #[derive(Debug)]
@@ -43,7 +57,7 @@ impl ReportSource for ProbeGuestSource {
     fn report(&mut self, report_data: &ReportData) -> Result<SnpEvidence, SourceError> {
         let asked = self
             .connect()
-            .map_err(|error| error.to_string())
+            .map_err(GuestError::Unreachable)
             .and_then(|mut socket| ask(&mut socket, *report_data));
         asked.map_err(|why| SourceError::ProbeGuest {
             cid: self.cid,
@@ -57,12 +71,10 @@ impl ReportSource for ProbeGuestSource {
 pub fn ask(
     stream: &mut (impl Read + Write),
     report_data: ReportData,
-) -> Result<SnpEvidence, String> {
+) -> Result<SnpEvidence, GuestError> {
     let request = ProbeGuestRequest::Report { report_data };
-    frames::write(stream, &request, PROBE_GUEST_REQUEST_BYTES_MAX)
-        .map_err(|error| error.to_string())?;
-    let reply = frames::read(stream, PROBE_GUEST_REPLY_BYTES_MAX);
-    match reply.map_err(|error| error.to_string())? {
+    frames::write(stream, &request, PROBE_GUEST_REQUEST_BYTES_MAX)?;
+    match frames::read(stream, PROBE_GUEST_REPLY_BYTES_MAX)? {
         ProbeGuestReply::Report {
             report,
             certificates,
@@ -70,6 +82,6 @@ pub fn ask(
             report: Blob(report),
             certificates: Blob(certificates),
         }),
-        ProbeGuestReply::Refused(refusal) => Err(refusal.to_string()),
+        ProbeGuestReply::Refused(refusal) => Err(GuestError::Refused(refusal)),
     }
 }

@@ -1,5 +1,6 @@
 //! Who gives SEV-SNP reports: one small trait, and the patience the agent has with it.
 
+use super::probe_guest::GuestError;
 use assay_protocol::evidence::SnpEvidence;
 use assay_protocol::ids::ReportData;
 use assay_protocol::limits::{SNP_CERTIFICATES_BYTES_MAX, SNP_REPORT_BYTES_MAX};
@@ -63,7 +64,7 @@ pub enum SourceError {
         /// Its port.
         port: u32,
         /// What happened.
-        why: String,
+        why: GuestError,
     },
     /// A report or table that no evidence can carry.
     #[error("{what}: expected {min} to {max} bytes, got {actual}")]

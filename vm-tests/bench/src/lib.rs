@@ -4,6 +4,7 @@
 
 pub mod machine;
 pub mod network;
+pub mod probe_guest;
 pub mod system;
 pub mod table;
 pub mod trial;

@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -253,21 +253,33 @@ fn start_tpm(state: &Path, dir: &Path) -> Result<Group> {
     Ok(tpm)
 }
 
-/// A process with all it starts.
+/// A process with all it starts; they end when this is dropped.
 #[derive(Debug)]
-struct Group(Child);
+pub struct Group(Child);
 
 impl Group {
-    fn start(command: &mut Command, log: &Path) -> Result<Self> {
+    /// Starts it with what it says in a file.
+    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        command.stdin(Stdio::null());
+        Self::listened(command, log)
+    }
+
+    /// The same with something that can be said to it.
+    pub fn talkative(command: &mut Command, log: &Path) -> Result<(Self, ChildStdin)> {
+        command.stdin(Stdio::piped());
+        let mut group = Self::listened(command, log)?;
+        let input = group.0.stdin.take().context("no input")?;
+        Ok((group, input))
+    }
+
+    fn listened(command: &mut Command, log: &Path) -> Result<Self> {
         let log = File::create(log)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.stdout(log.try_clone()?).stderr(log);
         Ok(Self(command.process_group(0).spawn()?))
     }
 
-    fn has_ended(&mut self) -> Result<bool> {
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool> {
         Ok(self.0.try_wait()?.is_some())
     }
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use assay_testbed::tool::run;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,23 +63,31 @@ impl System {
         run(self.command(program).args(arguments))
     }
 
-    /// Builds the package from the programs beside this one and installs it with what it depends on.
+    /// Builds the agent's package from the programs beside this one and installs it with what it depends on.
     pub fn install(&self, version: &str) -> Result<()> {
-        let this = std::env::current_exe()?;
-        let programs = this.parent().and_then(Path::parent).context("no folder")?;
-        run(Command::new(repository()?.join("agent/package/build.sh"))
-            .arg(self.at("/tmp"))
-            .arg(version)
-            .env("ASSAY_PROGRAMS", programs))?;
+        let out = self.at("/tmp");
+        self.build(
+            "agent/package/build.sh",
+            &[out.as_os_str(), version.as_ref()],
+        )?;
         let package = format!("/tmp/assay-agent_{version}_amd64.deb");
-        self.run(&[
-            "apt-get",
-            "install",
-            "-qq",
-            "-y",
-            "--no-install-recommends",
-            &package,
-        ])
+        let line = ["apt-get", "install", "-qq", "-y", "--no-install-recommends"];
+        self.run(&[&line[..], &[&package]].concat())
+    }
+
+    /// Builds the package of the probe guest in a folder and installs it without what it depends on: Debian 12 has that
+    /// QEMU in its backports alone.
+    pub fn install_probe(&self, guest: &Path, version: &str) -> Result<()> {
+        let out = self.at("/tmp");
+        let arguments = [out.as_os_str(), guest.as_os_str(), version.as_ref()];
+        self.build("agent/package/probe/build.sh", &arguments)?;
+        let package = format!("/tmp/assay-probe_{version}_amd64.deb");
+        self.run(&["dpkg", "--force-depends", "--install", &package])
+    }
+
+    fn build(&self, script: &str, arguments: &[&OsStr]) -> Result<()> {
+        let mut build = Command::new(repository()?.join(script));
+        run(build.args(arguments).env("ASSAY_PROGRAMS", programs()?))
     }
 
     /// Writes it to `disk` as one ext4 file system, and kernel and initial file system beside it.
@@ -114,7 +123,15 @@ impl Drop for System {
     }
 }
 
-fn repository() -> Result<PathBuf> {
+/// Where the programs of this build are: beside the test that runs.
+pub fn programs() -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let programs = this.parent().and_then(Path::parent);
+    Ok(programs.context("no folder")?.to_owned())
+}
+
+/// Where the sources are.
+pub fn repository() -> Result<PathBuf> {
     Ok(fs::canonicalize(
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
     )?)

@@ -1,9 +1,12 @@
-//! The Debian package in a clean system: installed with what it depends on, run, upgraded, removed, purged.
+//! The Debian packages in a clean system: the agent's installed with what it depends on, run, upgraded, removed, purged;
+//! the probe guest's as far as it goes on a machine without SEV-SNP.
 
 use assay_bench::system::System;
+use assay_probe::host::DEVICES;
 use assay_testbed::{Banks, MeasuredBoot, Swtpm, TestCa, Variant};
 use nix::unistd::Uid;
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -121,4 +124,49 @@ fn it_installs_runs_and_keeps_its_state_until_it_is_purged() {
         .run(&["apt-get", "purge", "-qq", "-y", "assay-agent"])
         .unwrap();
     assert!(!system.at("/var/lib/assay-agent").exists() && !system.at("/etc/assay").exists());
+}
+
+/// The guest in the package is the one that was built, and its unit gives QEMU three devices and nothing else.
+#[test]
+fn the_probe_guest_installs_says_what_the_host_lacks_and_leaves_nothing() {
+    if !Uid::effective().is_root() {
+        eprintln!("NOT RUN: only root can set up a system in a folder");
+        return;
+    }
+    let guest = assay_bench::probe_guest::built().unwrap();
+    let system = System::new("base").unwrap();
+    system.install_probe(&guest, "0.1.0").unwrap();
+    system.run(&["id", "assay-probe"]).unwrap();
+    let installed = system.at("/usr/lib/assay-probe");
+    for name in ["firmware.fd", "kernel", "initrd", "class.toml"] {
+        let (built, installed) = (guest.join(name), installed.join(name));
+        assert_eq!(
+            fs::read(built).unwrap(),
+            fs::read(installed).unwrap(),
+            "{name}"
+        );
+    }
+    let enabled = "/etc/systemd/system/multi-user.target.wants/assay-probe.service";
+    assert!(fs::symlink_metadata(system.at(enabled)).is_ok());
+    let unit = fs::read_to_string(system.at("/lib/systemd/system/assay-probe.service")).unwrap();
+    let given: Vec<&str> = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("DeviceAllow="))
+        .collect();
+    assert_eq!(given, DEVICES.map(|path| format!("{path} rw")));
+    // As the unit starts it.
+    let line = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let line = line.unwrap().replace("${CID}", "3");
+    let mut words = line.split(' ');
+    let mut command = system.command(words.next().unwrap());
+    let output = command.args(words).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if !Path::new(DEVICES[1]).exists() {
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("\nhint: "), "{stderr}");
+    }
+    system.run(&["dpkg", "--purge", "assay-probe"]).unwrap();
+    assert!(!installed.exists() && fs::symlink_metadata(system.at(enabled)).is_err());
 }

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may depend on whom (ARCHITECTURE.md). The crates of `vm-tests` may depend on anybody.
-const MAY_DEPEND_ON: [(&str, &[&str]); 16] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
     ("assay-protocol", &[]),
     ("assay-init", &["assay-protocol"]),
+    ("assay-probe", &[]),
     (
         "assay-image-values",
-        &["assay-protocol", "assay-hw-profiles"],
+        &["assay-protocol", "assay-hw-profiles", "assay-probe"],
     ),
     ("assay-transport", &["assay-protocol"]),
     ("assay-ring", &[]),

@@ -15,7 +15,10 @@ pub enum Failure {
         /// The system's reason.
         source: io::Error,
     },
-    /// The kernel's command line.
+    /// The role on the kernel's command line.
+    #[error("kernel command line: expected assay.role=probe-guest, once or not at all, got {0}")]
+    Role(String),
+    /// The root file system on the kernel's command line.
     #[error("kernel command line: expected one roothash= of 64 hexadecimal digits, got {0}")]
     RootHash(String),
     /// The partitions of the image.

@@ -1,5 +1,6 @@
 //! The first process of the flashable image: it brings the verified root file system up, closes what could be opened
-//! later, has the configuration measured and keeps the agent running.
+//! later, has the configuration measured and keeps the agent running. And the first process of a probe guest, whose
+//! initial file system is all there is.
 //!
 //! There is no shell and no login. What it cannot do it says on the console, and stops there: a machine that did not
 //! come up as published must not serve.
@@ -15,6 +16,7 @@ mod network;
 mod supervise;
 
 use assay_protocol::config::AgentConfig;
+use command_line::Role;
 use error::Failure;
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +29,7 @@ const CONFIG_ON_ESP: &str = "assay/agent.toml";
 fn main() -> ExitCode {
     if std::process::id() != 1 {
         eprintln!(
-            "error: assay-init is the first process of the flashable image and does nothing elsewhere"
+            "error: assay-init is the first process of the flashable image or of a probe guest and does nothing elsewhere"
         );
         return ExitCode::from(2);
     }
@@ -44,13 +46,28 @@ fn main() -> ExitCode {
     }
 }
 
-/// In this order: whatever can load code is closed before anything from outside is looked at.
 fn bring_up() -> Result<std::convert::Infallible, Failure> {
     mounts::early()?;
-    let hash = command_line::root_hash(&read_text("/proc/cmdline")?)?;
+    let line = read_text("/proc/cmdline")?;
+    match command_line::role(&line)? {
+        Role::Server => server(&command_line::root_hash(&line)?),
+        Role::ProbeGuest => probe_guest(),
+    }
+}
+
+/// Everything is closed before the host is listened to. There is no disk, no network and nothing to configure.
+fn probe_guest() -> Result<std::convert::Infallible, Failure> {
+    modules::load_for_probe_guest()?;
+    modules::close()?;
+    closing::close()?;
+    supervise::keep_running(&["probe-guest"])
+}
+
+/// In this order: whatever can load code is closed before anything from outside is looked at.
+fn server(hash: &str) -> Result<std::convert::Infallible, Failure> {
     modules::load()?;
     let parts = disks::wait_for_parts()?;
-    mounts::verified_root(&parts, &hash)?;
+    mounts::verified_root(&parts, hash)?;
     let text = mounts::read_from_esp(&parts.esp, CONFIG_ON_ESP)?;
     modules::close()?;
     mounts::switch_root()?;
@@ -65,7 +82,7 @@ fn bring_up() -> Result<std::convert::Infallible, Failure> {
     if let Some(device) = config.tpm.tcti.strip_prefix("device:") {
         mounts::give_to_agent(Path::new(device))?;
     }
-    supervise::keep_running(CONFIG)
+    supervise::keep_running(&["run", "--config", CONFIG])
 }
 
 /// A line on the console.

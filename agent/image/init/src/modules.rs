@@ -1,6 +1,7 @@
 //! Drivers: those of the devices that are there, and what the image itself needs. Then none any more.
 
 use crate::error::{Failure, at};
+use crate::say;
 use crate::supervise::run;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,12 +16,29 @@ const NEEDED: [&str; 6] = [
     "nls_ascii",
     "ext4",
 ];
+/// The firmware's messages in a confidential guest, and the way to its host: no device asks for the first.
+const SEV_GUEST: &str = "sev_guest";
+const VSOCK: &str = "vmw_vsock_virtio_transport";
 /// A driver shows further devices: controllers, then disks behind them.
 const ROUNDS: usize = 3;
 const DEPTH_MAX: usize = 16;
 
 /// Loads them.
 pub fn load() -> Result<(), Failure> {
+    for_devices();
+    by_name(&NEEDED)
+}
+
+/// Those of a probe guest. Without SEV-SNP its driver finds nothing; the agent then says so to whoever asks.
+pub fn load_for_probe_guest() -> Result<(), Failure> {
+    for_devices();
+    if let Err(failure) = by_name(&[SEV_GUEST]) {
+        say(&failure.to_string());
+    }
+    by_name(&[VSOCK])
+}
+
+fn for_devices() {
     for _ in 0..ROUNDS {
         let mut wanted = BTreeSet::new();
         aliases(Path::new("/sys/devices"), DEPTH_MAX, &mut wanted);
@@ -28,12 +46,11 @@ pub fn load() -> Result<(), Failure> {
         let arguments = ["-a", "-b", "-q"].map(str::to_owned);
         let _ = run(MODPROBE, arguments.into_iter().chain(wanted));
     }
-    run(
-        MODPROBE,
-        ["-a".to_owned()]
-            .into_iter()
-            .chain(NEEDED.map(str::to_owned)),
-    )
+}
+
+fn by_name(names: &[&str]) -> Result<(), Failure> {
+    let names = names.iter().map(|name| (*name).to_owned());
+    run(MODPROBE, std::iter::once("-a".to_owned()).chain(names))
 }
 
 /// From here on the kernel refuses every module, signed or not.

@@ -48,7 +48,7 @@ pub fn measure(config: &str) -> Result<(), Failure> {
 }
 
 /// Starts the agent, again whenever it ends. Returns only if nothing can be waited for.
-pub fn keep_running(config: &str) -> Result<std::convert::Infallible, Failure> {
+pub fn keep_running(arguments: &[&str]) -> Result<std::convert::Infallible, Failure> {
     let failed = |why: String| Failure::Program {
         program: AGENT.to_owned(),
         why,
@@ -59,7 +59,7 @@ pub fn keep_running(config: &str) -> Result<std::convert::Infallible, Failure> {
         .map_err(|error| failed(error.to_string()))?;
     loop {
         let agent = Command::new(AGENT)
-            .args(["run", "--config", config])
+            .args(arguments)
             .env_clear()
             .stdin(Stdio::null())
             .spawn()
