@@ -79,6 +79,9 @@ pub struct Urn {
     /// Weight before each ball.
     starts: Vec<u128>,
     total: u128,
+    /// Balls by operator, and the group of each ball.
+    groups: Vec<Vec<usize>>,
+    group_of: Vec<usize>,
 }
 
 impl Purpose {
@@ -105,10 +108,23 @@ impl Urn {
                 start
             })
             .collect();
+        let mut by_operator: BTreeMap<Operator, Vec<usize>> = BTreeMap::new();
+        for (at, ball) in balls.iter().enumerate() {
+            by_operator.entry(ball.operator).or_default().push(at);
+        }
+        let groups: Vec<_> = by_operator.into_values().collect();
+        let mut group_of = vec![0; balls.len()];
+        for (group, members) in groups.iter().enumerate() {
+            for of in members {
+                group_of.get_mut(*of).into_iter().for_each(|of| *of = group);
+            }
+        }
         Self {
             balls,
             starts,
             total,
+            groups,
+            group_of,
         }
     }
 
@@ -191,12 +207,11 @@ impl Urn {
                 break;
             };
             drawn.push(at);
-            let operator = self.balls.get(at).map(|ball| ball.operator);
-            for (index, ball) in self.balls.iter().enumerate() {
-                if Some(ball.operator) == operator {
-                    gone.push(index);
-                    gone_weight = gone_weight.saturating_add(ball.weight);
-                }
+            let group = self.group_of.get(at).and_then(|of| self.groups.get(*of));
+            for peer in group.into_iter().flatten() {
+                let weight = self.balls.get(*peer).map_or(0, |ball| ball.weight);
+                gone.push(*peer);
+                gone_weight = gone_weight.saturating_add(weight);
             }
             gone.sort_unstable();
         }
