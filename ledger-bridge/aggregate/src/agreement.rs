@@ -14,7 +14,7 @@
 //!   allowed by everybody though required by nobody. Whoever can delay messages can still make the round fail:
 //!   then the epoch is void and loses nothing.
 //!
-//! One round only; there are no lock rules across rounds yet.
+//! This is one round, and all that HyperNodes run in this version. [`rounds`] has the rules across rounds.
 //!
 //! Everything that must survive a crash is in [`Memory`]. It is handed out as [`Action::Persist`] *before* the action
 //! that depends on it: carry out actions in order, and a crash never makes this HyperNode sign two different things.
@@ -25,10 +25,13 @@ use assay_protocol::limits::ROSTER_MAX;
 use assay_protocol::report;
 use std::collections::{BTreeMap, BTreeSet};
 
+pub mod rounds;
+mod view;
+
+use view::View;
+
 /// Most different proposals of the one proposer remembered.
 const PROPOSALS_MAX: usize = 8;
-/// Most commits of one HyperNode remembered; two already prove that it equivocates.
-const COMMITS_MAX: usize = 2;
 const MEMORY_LABEL: &[u8] = b"assay/agreement/1";
 
 /// One agreed input: whose report, and the commit it was promised by.
@@ -176,30 +179,28 @@ pub fn input_set_hash(network: &NetworkId, epoch: Epoch, list: &[Entry]) -> Dige
     report::input_set(network, epoch, &pairs)
 }
 
+/// Whether a list can be one: not empty, within the cap, ascending, nobody twice.
+fn is_list(list: &[Entry]) -> bool {
+    let ascending = list.is_sorted_by(|a, b| a.hypernode < b.hypernode);
+    ascending && (1..=ROSTER_MAX).contains(&list.len())
+}
+
+fn total_of(weights: &BTreeMap<HyperNodeId, u128>) -> u128 {
+    weights
+        .values()
+        .fold(0u128, |sum, weight| sum.saturating_add(*weight))
+}
+
 /// One HyperNode in one round.
 #[derive(Debug, Clone)]
 pub struct Agreement {
     setting: Setting,
     memory: Memory,
-    commits_due: bool,
-    commits_closed: bool,
-    reveals_due: bool,
+    view: View,
     failed: bool,
     root_asked: bool,
-    seen: BTreeMap<HyperNodeId, Vec<Seen>>,
     proposals: Vec<Proposal>,
     votes: BTreeMap<HyperNodeId, Digest>,
-    equivocators: BTreeSet<HyperNodeId>,
-}
-
-/// A commit and when it and its reveal arrived.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    commit: Digest,
-    commit_in_time: bool,
-    commit_allowed: bool,
-    revealed: bool,
-    reveal_in_time: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -252,11 +253,11 @@ impl Agreement {
     pub fn handle(&mut self, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Commit(entry) => self.note_commit(entry),
-            Event::CommitsDue => self.commits_due = true,
-            Event::CommitsClosed => (self.commits_due, self.commits_closed) = (true, true),
-            Event::Reveal(entry) => self.note_reveal(entry),
-            Event::RevealsDue => self.reveals_due = true,
+            Event::Commit(entry) => self.view.commit(entry),
+            Event::CommitsDue => self.view.commits_due(),
+            Event::CommitsClosed => self.view.commits_closed(),
+            Event::Reveal(entry) => self.view.reveal(entry),
+            Event::RevealsDue => self.view.reveals_due(),
             Event::ProposalDue => self.propose(&mut actions),
             Event::Proposal { from, list } => self.note_proposal(from, list),
             Event::Vote { from, input_set } => self.note_vote(from, input_set),
@@ -282,60 +283,25 @@ impl Agreement {
 
     /// HyperNodes that were seen to commit or vote twice.
     pub fn equivocators(&self) -> &BTreeSet<HyperNodeId> {
-        &self.equivocators
+        self.view.equivocators()
     }
 
     fn with(setting: Setting, memory: Memory) -> Self {
+        let members = setting.weights.keys().copied().collect();
         Self {
             setting,
             memory,
-            commits_due: false,
-            commits_closed: false,
-            reveals_due: false,
+            view: View::of(members),
             failed: false,
             root_asked: false,
-            seen: BTreeMap::new(),
             proposals: Vec::new(),
             votes: BTreeMap::new(),
-            equivocators: BTreeSet::new(),
-        }
-    }
-
-    fn note_commit(&mut self, entry: Entry) {
-        if !self.setting.weights.contains_key(&entry.hypernode) {
-            return;
-        }
-        let commits = self.seen.entry(entry.hypernode).or_default();
-        if commits.len() >= COMMITS_MAX || commits.iter().any(|seen| seen.commit == entry.commit) {
-            return;
-        }
-        if !commits.is_empty() {
-            self.equivocators.insert(entry.hypernode);
-        }
-        commits.push(Seen {
-            commit: entry.commit,
-            commit_in_time: !self.commits_due,
-            commit_allowed: !self.commits_closed,
-            revealed: false,
-            reveal_in_time: false,
-        });
-    }
-
-    fn note_reveal(&mut self, entry: Entry) {
-        self.note_commit(entry);
-        let in_time = !self.reveals_due;
-        let commits = self.seen.get_mut(&entry.hypernode).into_iter().flatten();
-        for seen in commits.filter(|seen| seen.commit == entry.commit && !seen.revealed) {
-            seen.revealed = true;
-            seen.reveal_in_time = in_time;
         }
     }
 
     fn note_proposal(&mut self, from: HyperNodeId, list: Vec<Entry>) {
-        let ascending = list.is_sorted_by(|a, b| a.hypernode < b.hypernode);
-        let sized = !list.is_empty() && list.len() <= ROSTER_MAX;
         let turn = from == self.setting.proposer && self.proposals.len() < PROPOSALS_MAX;
-        if !ascending || !sized || !turn {
+        if !is_list(&list) || !turn {
             return;
         }
         let input_set = input_set_hash(&self.setting.network, self.setting.epoch, &list);
@@ -351,7 +317,7 @@ impl Agreement {
         // Only the first vote counts; the own one comes from memory.
         let counted = *self.votes.entry(from).or_insert(input_set);
         if counted != input_set {
-            self.equivocators.insert(from);
+            self.view.equivocated(from);
         }
     }
 
@@ -360,7 +326,7 @@ impl Agreement {
         if !mine || self.failed || self.memory.proposal.is_some() {
             return;
         }
-        let list: Vec<Entry> = self.allowed().collect();
+        let list = self.view.everything_allowed();
         if list.is_empty() {
             return;
         }
@@ -372,10 +338,10 @@ impl Agreement {
 
     fn try_vote(&mut self, actions: &mut Vec<Action>) {
         let member = self.setting.weights.contains_key(&self.setting.own);
-        if self.memory.vote.is_some() || self.failed || !self.reveals_due || !member {
+        if self.memory.vote.is_some() || self.failed || !self.view.is_complete() || !member {
             return;
         }
-        let votable = |p: &&Proposal| self.acceptable(&p.list);
+        let votable = |p: &&Proposal| self.view.acceptable(&p.list);
         let Some(input_set) = self.proposals.iter().find(votable).map(|p| p.input_set) else {
             return;
         };
@@ -436,11 +402,7 @@ impl Agreement {
             let sum = sums.entry(*input_set).or_default();
             *sum = sum.saturating_add(weight);
         }
-        let total = self
-            .setting
-            .weights
-            .values()
-            .fold(0u128, |sum, w| sum.saturating_add(*w));
+        let total = total_of(&self.setting.weights);
         sums.into_iter()
             .find(|(_, sum)| more_than_two_thirds(*sum, total))
             .map(|(set, _)| set)
@@ -449,55 +411,9 @@ impl Agreement {
     /// The list behind H(L), once it is known and every entry can be opened.
     fn opened_list(&self, input_set: &Digest) -> Option<Vec<Entry>> {
         let proposal = self.proposals.iter().find(|p| p.input_set == *input_set)?;
-        let opened = |entry: &Entry| self.find(entry).is_some_and(|seen| seen.revealed);
-        proposal
-            .list
-            .iter()
-            .all(opened)
+        self.view
+            .opens(&proposal.list)
             .then(|| proposal.list.clone())
-    }
-
-    fn acceptable(&self, list: &[Entry]) -> bool {
-        let allowed = |seen: &Seen| seen.commit_allowed && seen.revealed;
-        let opens_all = list
-            .iter()
-            .all(|entry| self.find(entry).is_some_and(allowed));
-        opens_all && self.required().all(|entry| list.contains(&entry))
-    }
-
-    /// Entries that were in time and must not be omitted. Who committed twice is required by nobody.
-    fn required(&self) -> impl Iterator<Item = Entry> {
-        self.seen
-            .iter()
-            .filter_map(|(id, commits)| match commits[..] {
-                [only] if only.commit_in_time && only.revealed && only.reveal_in_time => {
-                    Some(Entry {
-                        hypernode: *id,
-                        commit: only.commit,
-                    })
-                }
-                _ => None,
-            })
-    }
-
-    /// One entry of everybody whose report may be included.
-    fn allowed(&self) -> impl Iterator<Item = Entry> {
-        self.seen.iter().filter_map(|(id, commits)| {
-            let seen = commits
-                .iter()
-                .find(|seen| seen.commit_allowed && seen.revealed)?;
-            Some(Entry {
-                hypernode: *id,
-                commit: seen.commit,
-            })
-        })
-    }
-
-    fn find(&self, entry: &Entry) -> Option<&Seen> {
-        self.seen
-            .get(&entry.hypernode)?
-            .iter()
-            .find(|seen| seen.commit == entry.commit)
     }
 }
 

@@ -4,28 +4,38 @@
 //! stake (ARCHITECTURE section 8). A node is judged when included reports by more than 2/3 of the committee's weight hold data
 //! about it; data of a report with a malformed list, another class or a wrong number of slots does not count.
 //!
+//! A node on trial (see [`crate::persistence`]) is judged by the votes of its re-audit committee instead.
+//!
 //! - Confirmed: an earlier root confirmed the node's owner. Only then does `pass` pay and `breach` slash.
 //! - Confirmation: more than 2/3 of the weight name the same owner and that provider registered the node. The first wins.
 //! - Sums only grow; a node without verdict, and every node in a void epoch, keeps its state.
 
-use crate::availability::{Census, Seat as SlotSeat, slot_state};
-use crate::draw::{Candidate, PanelOf, Urn};
+use crate::availability::{Census, Seat as SlotSeat, SlotState, slot_state};
+use crate::draw::{Candidate, DrawOf, PanelOf, Purpose, Urn};
 use crate::more_than_two_thirds;
+use crate::persistence::{Record, Rule};
 use crate::root::{
     Committee, EpochRoot, LogHead, Member, NodeLeaf, OutcomeTree, RootError, evidence_root,
 };
-use crate::verdict::{self, AttestVote, ChaseRate, ChaseVote, Finding, Verdict, Vote, reason};
-use crate::weights::{BPS_ONE, Operator, mul_div};
+use crate::rules::{self, RuleError};
+use crate::systemic::{Excuses, Site, Systemic, site_of_provider};
+use crate::verdict::{self, ChaseRate, Finding, Verdict, reason};
+use crate::weights::Operator;
 use crate::wilson::{Bounds, PPM_ONE};
-use assay_protocol::class::{HardwareClass, Money, ValidClass, policy_digest};
+use assay_protocol::class::{HardwareClass, ValidClass, policy_digest};
 use assay_protocol::ids::{
     Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm, Slot,
 };
 use assay_protocol::params::NetworkParams;
-use assay_protocol::report::{Cell, ChaseKind, NodeReport, Report, input_set};
+use assay_protocol::report::{ChaseKind, Report, input_set};
 use std::collections::{BTreeMap, BTreeSet};
 
-const WEI_PER_GWEI: u128 = 1_000_000_000;
+mod data;
+mod settle;
+
+use data::{NodeData, Reporter, agreed_owner, attest_votes, cell, chase_votes, reporters};
+pub use settle::money;
+use settle::settle;
 
 /// A HyperNode in the committee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +70,8 @@ pub struct NodeState {
     pub cumulative_reward: u128,
     /// Slashes so far, in wei.
     pub cumulative_slash: u128,
+    /// Breaches not yet slashed.
+    pub record: Record,
 }
 
 /// States of all nodes ever seen.
@@ -93,6 +105,8 @@ pub struct EpochInput<'a> {
     pub classes: &'a BTreeMap<Digest, ValidClass>,
     /// Registrations before the epoch began, in any order.
     pub registrations: &'a [Registration],
+    /// Where nodes stand; a node that is not here stands where everything of its provider's does.
+    pub sites: &'a BTreeMap<NodeId, Site>,
     /// States after the last root.
     pub prior: &'a States,
     /// The agreed input set.
@@ -115,16 +129,9 @@ pub struct EpochOutcome {
 /// Why an epoch cannot be aggregated. Nothing in a report leads here: a bad report only does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EpochError {
-    /// The parameters ask for a rule this version does not have.
-    #[error("network parameter {name}: this version supports only {supported}, got {actual}")]
-    Unsupported {
-        /// Parameter.
-        name: &'static str,
-        /// What is there.
-        supported: &'static str,
-        /// What is asked for.
-        actual: String,
-    },
+    /// No epoch can be judged by these parameters.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     /// A report of somebody outside the committee was agreed upon.
     #[error("input set: HyperNode {0} is not in the committee")]
     Stranger(HyperNodeId),
@@ -146,21 +153,15 @@ pub struct Aggregator<'a> {
     urn: Urn,
     reporters: Vec<Reporter<'a>>,
     registrations: BTreeMap<NodeId, BTreeSet<Registration>>,
+    /// Slots excused by what others suffered; none where the network subtracts nothing.
+    excuses: Option<Excuses>,
 }
 
-/// An included report that is well-formed, and its author's weight.
-#[derive(Debug)]
-struct Reporter<'a> {
-    hypernode: HyperNodeId,
-    weight: u128,
-    nodes: &'a [NodeReport],
-}
-
-/// One node's data of one HyperNode.
-struct NodeData<'a> {
-    hypernode: HyperNodeId,
-    weight: u128,
-    data: &'a NodeReport,
+/// Whose votes judge a node, and what they come to together.
+struct Jury {
+    /// The drawn seats of a re-audit; else everybody votes with its capped stake.
+    drawn: Option<BTreeMap<HyperNodeId, u128>>,
+    total: u128,
 }
 
 /// How a node was judged.
@@ -202,9 +203,8 @@ pub fn committee_of(seats: &[Seat]) -> Result<Committee, RootError> {
 impl<'a> Aggregator<'a> {
     /// Checks the input and prepares it.
     pub fn new(input: EpochInput<'a>) -> Result<Self, EpochError> {
-        check_supported(input.params)?;
         let committee = committee_of(input.committee)?;
-        let total = committee.total();
+        rules::check(input.params, committee.members().len())?;
         let candidate = |seat: &Seat| Candidate {
             hypernode: seat.hypernode,
             operator: seat.operator,
@@ -219,31 +219,24 @@ impl<'a> Aggregator<'a> {
                 .or_default()
                 .insert(*registration);
         }
-        let reporters = reporters(&input, network)?;
-        Ok(Self {
+        let reporters = reporters(&input, network, &urn)?;
+        let mut aggregator = Self {
             input,
             network,
+            total: committee.total(),
             committee,
-            total,
             urn,
             reporters,
             registrations,
-        })
+            excuses: None,
+        };
+        aggregator.excuses = aggregator.find_excuses();
+        Ok(aggregator)
     }
 
     /// Judges one node: its leaf and its state after this root.
     pub fn node(&self, node: NodeId) -> (NodeLeaf, NodeState) {
-        let prior = self.input.prior.get(&node).copied().unwrap_or_default();
-        let claims = self.registrations.get(&node);
-        let data = self.data(node);
-        let judgement = match self.registration(&prior, claims, &data) {
-            Some((registration, class)) => self
-                .judge(&registration, class, &prior, &data)
-                .unwrap_or_default(),
-            None => Judgement::default(),
-        };
-        let state = settle(&prior, claims, &judgement);
-        (self.leaf(node, claims, &judgement, &state), state)
+        self.judged(node, &self.data(node, &mut self.cursors()))
     }
 
     /// Judges all nodes, known or registered.
@@ -252,8 +245,9 @@ impl<'a> Aggregator<'a> {
         let nodes: BTreeSet<NodeId> = known.copied().collect();
         let mut leaves = Vec::with_capacity(nodes.len());
         let mut states = States::new();
+        let mut cursors = self.cursors();
         for node in nodes {
-            let (leaf, state) = self.node(node);
+            let (leaf, state) = self.judged(node, &self.data(node, &mut cursors));
             leaves.push(leaf);
             states.insert(node, state);
         }
@@ -265,6 +259,20 @@ impl<'a> Aggregator<'a> {
             states,
             root,
         })
+    }
+
+    fn judged(&self, node: NodeId, data: &[NodeData<'a>]) -> (NodeLeaf, NodeState) {
+        let prior = self.input.prior.get(&node).copied().unwrap_or_default();
+        let claims = self.registrations.get(&node);
+        let judgement = match self.registration(&prior, claims, data) {
+            Some((registration, class)) => self
+                .judge(&registration, class, &prior, data)
+                .unwrap_or_default(),
+            None => Judgement::default(),
+        };
+        let rule = Rule::of(self.input.params);
+        let state = settle(&rule, self.input.epoch, &prior, claims, &judgement);
+        (self.leaf(node, claims, &judgement, &state), state)
     }
 
     fn root(&self, tree: &OutcomeTree, leaves: usize) -> Result<EpochRoot, EpochError> {
@@ -297,20 +305,59 @@ impl<'a> Aggregator<'a> {
         })
     }
 
-    fn data(&self, node: NodeId) -> Vec<NodeData<'a>> {
-        let find = |reporter: &Reporter<'a>| {
-            let at = reporter
-                .nodes
-                .binary_search_by_key(&node, |entry| entry.node)
-                .ok()?;
-            let data = reporter.nodes.get(at)?;
-            Some(NodeData {
-                hypernode: reporter.hypernode,
-                weight: reporter.weight,
-                data,
-            })
+    /// A place in each report, for looking nodes up in ascending order.
+    fn cursors(&self) -> Vec<usize> {
+        vec![0; self.reporters.len()]
+    }
+
+    fn data(&self, node: NodeId, cursors: &mut [usize]) -> Vec<NodeData<'a>> {
+        let each = self.reporters.iter().zip(cursors);
+        each.filter_map(|(reporter, at)| reporter.find(node, at))
+            .collect()
+    }
+
+    /// What most providers and sites suffered together, from every node that reports speak of; who owns a node is what
+    /// more than 2/3 of the weight name, so that an auditor needs nothing but the reports.
+    fn find_excuses(&self) -> Option<Excuses> {
+        let params = self.input.params;
+        if params.systemic_min_providers == 0 {
+            return None;
+        }
+        let slots = params.slots();
+        let spoken = self.reporters.iter().flat_map(|reporter| reporter.nodes);
+        let nodes: BTreeSet<NodeId> = spoken.map(|entry| entry.node).collect();
+        let mut systemic = Systemic::new(params.systemic_min_providers, slots);
+        let mut cursors = self.cursors();
+        for node in nodes {
+            let mut data = self.data(node, &mut cursors);
+            data.retain(|item| item.data.cells.0.len() == slots as usize);
+            if let Some(provider) = agreed_owner(&data, self.total) {
+                let site = self.input.sites.get(&node).copied();
+                let site = site.unwrap_or_else(|| site_of_provider(&provider));
+                systemic.add(provider, site, &self.slots(node, slots, &data));
+            }
+        }
+        Some(systemic.excuses())
+    }
+
+    /// Who judges the node in this epoch.
+    fn jury(&self, node: NodeId, prior: &NodeState) -> Jury {
+        let (epoch, seats) = (self.input.epoch, self.input.params.reaudit_seats);
+        let everybody = seats as usize >= self.urn.candidates().len();
+        if everybody || !prior.record.on_trial(epoch) {
+            let total = self.total;
+            return Jury { drawn: None, total };
+        }
+        let of = DrawOf {
+            network: self.network,
+            beacon: self.input.beacon,
+            period: epoch.0,
+            node,
         };
-        self.reporters.iter().filter_map(find).collect()
+        let drawn = self.urn.committee(Purpose::Reaudit, &of, seats);
+        let total = drawn.values().fold(0u128, |sum, v| sum.saturating_add(*v));
+        let drawn = Some(drawn);
+        Jury { drawn, total }
     }
 
     /// The registration a node is judged by: the confirmed owner's, else that of the owner most agree on,
@@ -324,7 +371,7 @@ impl<'a> Aggregator<'a> {
         let claims = claims?;
         let owner = prior
             .confirmed_owner
-            .or_else(|| agreed_owner(data.iter(), self.total));
+            .or_else(|| agreed_owner(data, self.total));
         let owned = claims.iter().find(|claim| Some(claim.provider) == owner);
         let chosen = match prior.confirmed_owner {
             Some(_) => owned?,
@@ -338,7 +385,7 @@ impl<'a> Aggregator<'a> {
             .then_some((*chosen, class))
     }
 
-    /// `None` when too little of the committee has data about the node.
+    /// `None` when too little of the node's committee has data about it.
     fn judge(
         &self,
         registration: &Registration,
@@ -350,22 +397,29 @@ impl<'a> Aggregator<'a> {
         let usable = |item: &&NodeData<'_>| {
             item.data.class == registration.class && item.data.cells.0.len() == slots as usize
         };
-        let data: Vec<_> = data.iter().filter(usable).collect();
-        let weight = data
+        let data: Vec<_> = data.iter().filter(usable).copied().collect();
+        let jury = self.jury(registration.node, prior);
+        let votes = jury.votes(&data);
+        let weight = votes
             .iter()
             .fold(0u128, |sum, item| sum.saturating_add(item.weight));
-        if !more_than_two_thirds(weight, self.total) {
+        if !more_than_two_thirds(weight, jury.total) {
             return None;
         }
-        let census = self.census(registration.node, slots, &data);
-        let (attested, tier) =
-            verdict::attestation(&attest_votes(&data), self.total, class.attestation.tier_min);
-        let (chased, chase) = verdict::chase(&chase_votes(&data), self.total, &class.sla);
-        let owner = agreed_owner(data.iter().copied(), self.total);
+        let states = self.slots(registration.node, slots, &data);
+        let (census, excused) = self.census(&registration.provider, &states);
+        let (attested, tier) = verdict::attestation(
+            &attest_votes(&votes),
+            jury.total,
+            class.attestation.tier_min,
+        );
+        let (chased, chase) = verdict::chase(&chase_votes(&votes), jury.total, &class.sla);
+        let owner = agreed_owner(&votes, jury.total);
         let finding = attested
             .worst(verdict::availability(&census, &class.sla))
             .worst(chased)
-            .worst(owner_finding(prior, owner));
+            .worst(owner_finding(prior, owner))
+            .worst(excused);
         let (reward, slash) = money(finding.verdict, &class.money);
         let (finding, provider) = (Some(finding), Some(registration.provider));
         Some(Judgement {
@@ -380,32 +434,52 @@ impl<'a> Aggregator<'a> {
         })
     }
 
-    fn census(&self, node: NodeId, slots: u32, data: &[&NodeData<'_>]) -> Census {
-        let cells: BTreeMap<HyperNodeId, &[u8]> = data
-            .iter()
-            .map(|item| (item.hypernode, item.data.cells.0.as_slice()))
-            .collect();
-        let mut census = Census::default();
-        for slot in 0..slots {
-            let of = PanelOf {
-                network: self.network,
-                beacon: self.input.beacon,
-                epoch: self.input.epoch,
-                node,
-                slot: Slot(slot),
-            };
-            let seats: Vec<_> = self
-                .urn
-                .panel(&of, self.input.params.panel_min as usize)
-                .into_iter()
-                .map(|member| SlotSeat {
-                    operator: member.operator,
-                    cell: cell(cells.get(&member.hypernode), slot),
-                })
-                .collect();
-            census.add(slot_state(&seats));
+    /// What each slot of a node was, by its panel.
+    fn slots(&self, node: NodeId, slots: u32, data: &[NodeData<'_>]) -> Vec<SlotState> {
+        let candidates = self.urn.candidates();
+        let mut cells: Vec<Option<&[u8]>> = vec![None; candidates.len()];
+        for item in data {
+            let at = item.ball.and_then(|ball| cells.get_mut(ball));
+            at.into_iter()
+                .for_each(|at| *at = Some(item.data.cells.0.as_slice()));
         }
-        census
+        let mut of = PanelOf {
+            network: self.network,
+            beacon: self.input.beacon,
+            epoch: self.input.epoch,
+            node,
+            slot: Slot(0),
+        };
+        let seat = |at: usize, slot| {
+            let operator = candidates.get(at)?.operator;
+            let cell = cell(cells.get(at).copied().flatten(), slot);
+            Some(SlotSeat { operator, cell })
+        };
+        let mut states = Vec::with_capacity(slots as usize);
+        for slot in 0..slots {
+            of.slot = Slot(slot);
+            let panel = self.urn.panel_at(&of, self.input.params.panel_min as usize);
+            let seats: Vec<_> = panel.into_iter().filter_map(|at| seat(at, slot)).collect();
+            states.push(slot_state(&seats));
+        }
+        states
+    }
+
+    /// Slots counted, without those that most others were down in; whether there were such.
+    fn census(&self, provider: &Address, states: &[SlotState]) -> (Census, Finding) {
+        let none = [];
+        let excused = self.excuses.as_ref().map_or(&none[..], |e| e.of(provider));
+        let excused = excused.iter().copied().chain(std::iter::repeat(false));
+        let (mut census, mut finding) = (Census::default(), Finding::PASS);
+        for (state, excused) in states.iter().zip(excused) {
+            if excused && *state == SlotState::Down {
+                census.add(SlotState::Inconclusive);
+                finding = Finding::of(Verdict::Pass, reason::SYSTEMIC);
+            } else {
+                census.add(*state);
+            }
+        }
+        (census, finding)
     }
 
     fn leaf(
@@ -457,108 +531,18 @@ const UNKNOWN: Bounds = Bounds {
     upper: Ppm(PPM_ONE),
 };
 
-/// Reward and slash a verdict leads to, in wei.
-pub fn money(verdict: Verdict, money: &Money) -> (u128, u128) {
-    let reward = u128::from(money.reward_gwei_per_epoch).saturating_mul(WEI_PER_GWEI);
-    let collateral = u128::from(money.collateral_gwei_min).saturating_mul(WEI_PER_GWEI);
-    let slash = mul_div(collateral, money.slash_bps.0.into(), BPS_ONE.into());
-    match verdict {
-        Verdict::Pass => (reward, 0),
-        Verdict::Breach => (0, slash),
-        Verdict::Warned | Verdict::Inconclusive => (0, 0),
-    }
-}
-
-/// A node's state after a root. Money moves only for an owner that an **earlier** root confirmed.
-fn settle(
-    prior: &NodeState,
-    claims: Option<&BTreeSet<Registration>>,
-    judgement: &Judgement,
-) -> NodeState {
-    let registered = |owner: &Address| {
-        claims
-            .into_iter()
-            .flatten()
-            .any(|claim| claim.provider == *owner)
-    };
-    let Some(_) = prior.confirmed_owner else {
-        let confirmed_owner = judgement.owner.filter(registered);
-        return NodeState {
-            confirmed_owner,
-            ..*prior
+impl Jury {
+    /// The data of those who vote, with their votes.
+    fn votes<'a>(&self, data: &[NodeData<'a>]) -> Vec<NodeData<'a>> {
+        let Some(drawn) = &self.drawn else {
+            return data.to_vec();
         };
-    };
-    NodeState {
-        confirmed_owner: prior.confirmed_owner,
-        cumulative_reward: prior.cumulative_reward.saturating_add(judgement.reward),
-        cumulative_slash: prior.cumulative_slash.saturating_add(judgement.slash),
+        let vote = |item: &NodeData<'a>| {
+            let weight = *drawn.get(&item.hypernode)?;
+            Some(NodeData { weight, ..*item })
+        };
+        data.iter().filter_map(vote).collect()
     }
-}
-
-fn check_supported(params: &NetworkParams) -> Result<(), EpochError> {
-    let unsupported = |name, supported, actual| {
-        Err(EpochError::Unsupported {
-            name,
-            supported,
-            actual,
-        })
-    };
-    if params.persistence != (1, 1) {
-        let (m, n) = params.persistence;
-        return unsupported("persistence", "1 of 1", format!("{m} of {n}"));
-    }
-    if params.systemic_min_providers != 0 {
-        let actual = params.systemic_min_providers.to_string();
-        return unsupported("systemic_min_providers", "0", actual);
-    }
-    if params.reaudit_seats != 0 {
-        return unsupported("reaudit_seats", "0", params.reaudit_seats.to_string());
-    }
-    Ok(())
-}
-
-fn reporters<'a>(
-    input: &EpochInput<'a>,
-    network: NetworkId,
-) -> Result<Vec<Reporter<'a>>, EpochError> {
-    let weights: BTreeMap<_, _> = input
-        .committee
-        .iter()
-        .map(|seat| (seat.hypernode, seat.weight))
-        .collect();
-    let mut reporters = Vec::new();
-    for (id, included) in input.reports {
-        let weight = *weights.get(id).ok_or(EpochError::Stranger(*id))?;
-        let report = &included.report;
-        let here = report.network == network && report.epoch == input.epoch;
-        let ordered = report.nodes.is_sorted_by(|a, b| a.node < b.node);
-        if here && ordered && report.hypernode == *id {
-            reporters.push(Reporter {
-                hypernode: *id,
-                weight,
-                nodes: &report.nodes,
-            });
-        }
-    }
-    Ok(reporters)
-}
-
-/// The owner named by more than two thirds of the committee's weight.
-fn agreed_owner<'a, 'b: 'a>(
-    data: impl IntoIterator<Item = &'a NodeData<'b>>,
-    total: u128,
-) -> Option<Address> {
-    let mut weights: BTreeMap<Address, u128> = BTreeMap::new();
-    for item in data {
-        if let Some(owner) = item.data.attest.owner {
-            let sum = weights.entry(owner).or_default();
-            *sum = sum.saturating_add(item.weight);
-        }
-    }
-    weights
-        .into_iter()
-        .find(|(_, sum)| more_than_two_thirds(*sum, total))
-        .map(|(owner, _)| owner)
 }
 
 fn owner_finding(prior: &NodeState, owner: Option<Address>) -> Finding {
@@ -568,34 +552,6 @@ fn owner_finding(prior: &NodeState, owner: Option<Address>) -> Finding {
         }
         _ => Finding::PASS,
     }
-}
-
-fn attest_votes(data: &[&NodeData<'_>]) -> Vec<AttestVote> {
-    data.iter()
-        .map(|item| Vote {
-            weight: item.weight,
-            value: (item.data.attest.class, item.data.attest.tier),
-        })
-        .collect()
-}
-
-fn chase_votes(data: &[&NodeData<'_>]) -> Vec<ChaseVote> {
-    data.iter()
-        .map(|item| {
-            let chase = &item.data.chase;
-            Vote {
-                weight: item.weight,
-                value: (chase.class, chase.reads_per_s, chase.kind),
-            }
-        })
-        .collect()
-}
-
-/// What a panel member says of a slot; an absent report or unknown code says nothing.
-fn cell(cells: Option<&&[u8]>, slot: u32) -> Cell {
-    let at = usize::try_from(slot).ok();
-    let code = cells.zip(at).and_then(|(cells, at)| cells.get(at).copied());
-    code.and_then(Cell::from_code).unwrap_or(Cell::None)
 }
 
 #[cfg(test)]

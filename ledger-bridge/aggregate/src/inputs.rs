@@ -11,6 +11,7 @@ use crate::epoch::{
 };
 use crate::more_than_two_thirds;
 use crate::root::{Committee, RootError, recover};
+use crate::rules::{self, RuleError};
 use crate::weights::{Staked, WeightError, capped_weights};
 use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{self, Authenticated, CoseError, Payload, PublicKey};
@@ -420,6 +421,9 @@ pub enum HistoryError {
     /// The roster is no committee.
     #[error(transparent)]
     Committee(#[from] RootError),
+    /// No epoch can be judged by these parameters.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     /// Other classes than the network's.
     #[error("hardware classes: expected {expected}, got {actual}")]
     Classes {
@@ -466,6 +470,7 @@ impl History {
         }
         let seats = seats(params)?;
         let committee = committee_of(&seats)?;
+        rules::check(params, committee.members().len())?;
         let network = params.network_id();
         let beacon = |epoch| genesis_beacon(params, &network, Epoch(epoch));
         Ok(Self {
@@ -539,6 +544,7 @@ impl History {
         reports: &BTreeMap<HyperNodeId, Included>,
     ) -> Result<EpochOutcome, EpochError> {
         let registrations = registrations(known, reports);
+        let nowhere = BTreeMap::new();
         let input = EpochInput {
             params: &self.params,
             epoch: self.next,
@@ -548,6 +554,7 @@ impl History {
             next_committee: self.committee.hash(),
             classes: &self.classes,
             registrations: &registrations,
+            sites: &nowhere,
             prior: &self.states,
             reports,
         };

@@ -30,7 +30,7 @@ pub enum Verdict {
     Breach = 3,
 }
 
-/// Bits that say why a verdict is not `pass`.
+/// Bits that say why a verdict is what it is.
 pub mod reason {
     /// The evidence was wrong.
     pub const ATTESTATION: u8 = 1;
@@ -46,6 +46,8 @@ pub mod reason {
     pub const OWNER: u8 = 32;
     /// Too little data about the node, its attestation or its chases.
     pub const DATA: u8 = 64;
+    /// Slots were excused, as most others were down in them too. The only bit a `pass` may have.
+    pub const SYSTEMIC: u8 = 128;
 
     /// Names of the bits set, in the order of the bits.
     pub fn names(bits: u8) -> Vec<&'static str> {
@@ -57,6 +59,7 @@ pub mod reason {
             (CHASE, "chase"),
             (OWNER, "owner"),
             (DATA, "data"),
+            (SYSTEMIC, "systemic"),
         ];
         all.into_iter()
             .filter(|(bit, _)| bits & bit != 0)

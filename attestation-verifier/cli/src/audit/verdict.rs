@@ -9,6 +9,7 @@ use super::roots::{CheckedRoot, Roots};
 use super::schedule::{Duty, Schedule};
 use crate::findings::{Findings, Outcome};
 use assay_aggregate::epoch::{Aggregator, EpochInput, NodeState, Registration, States};
+use assay_aggregate::persistence::{Record, Rule};
 use assay_aggregate::root::{keccak, verify_proof};
 use assay_aggregate::verdict::{Verdict, reason};
 use assay_appraisal::summary;
@@ -138,7 +139,7 @@ pub fn check(
             continue;
         };
         let recomputed = basics.inputs.get(&epoch).zip(basics.schedule.beacon(epoch));
-        let reproduced = match recomputed {
+        let (reproduced, state) = match recomputed {
             Some((agreed, beacon)) => {
                 let judged = Judged {
                     epoch,
@@ -157,13 +158,10 @@ pub fn check(
                     "agreed reports and a beacon to recompute it from",
                     "neither",
                 );
-                false
+                (false, None)
             }
         };
-        prior = Prior {
-            state: leaf.state(),
-            known: true,
-        };
+        prior = prior.after(case, &leaf, state);
         verdicts.push(leaf.verdict(epoch, reproduced, basis(epoch, found)));
     }
     verdicts
@@ -200,6 +198,19 @@ fn node_reports(findings: &mut Findings, case: &Case, basics: &Basics<'_>, found
 struct Prior {
     state: NodeState,
     known: bool,
+}
+
+impl Prior {
+    /// Owner and sums are in the leaf. Breaches that were not slashed yet are not: they follow from all epochs before,
+    /// unless every breach is slashed by itself.
+    fn after(&self, case: &Case, leaf: &Leaf, recomputed: Option<NodeState>) -> Self {
+        let record = recomputed.filter(|_| self.known).map(|state| state.record);
+        let forgets = Rule::of(&case.params).is_immediate();
+        Self {
+            state: leaf.state(record.unwrap_or_default()),
+            known: record.is_some() || forgets,
+        }
+    }
 }
 
 /// One agreed report about the node, and what it must follow from.
@@ -293,8 +304,13 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Whether the claimed leaf is the recomputed one, word for word.
-    fn compare(&self, findings: &mut Findings, case: &Case, claimed: &Leaf) -> bool {
+    /// Whether the claimed leaf is the recomputed one, word for word, and the state it leaves behind.
+    fn compare(
+        &self,
+        findings: &mut Findings,
+        case: &Case,
+        claimed: &Leaf,
+    ) -> (bool, Option<NodeState>) {
         let about = format!("epoch {}", self.epoch);
         // The registration is on the ledger; a leaf's owner and the reports' class say which one was used.
         let registrations = registration(case, self.root, self.agreed, claimed);
@@ -303,6 +319,7 @@ impl Judged<'_> {
         } else {
             claimed.assumed_prior()
         };
+        let nowhere = BTreeMap::new();
         let input = EpochInput {
             params: &case.params,
             epoch: self.epoch,
@@ -312,6 +329,7 @@ impl Judged<'_> {
             next_committee: self.root.root.next_committee,
             classes: &case.classes,
             registrations: &registrations,
+            sites: &nowhere,
             prior: &States::from([(case.node(), prior)]),
             reports: self.agreed,
         };
@@ -319,16 +337,39 @@ impl Judged<'_> {
         let expected = "an epoch this version can aggregate";
         let aggregator = findings.value(("verdict/aggregate", &about), expected, aggregator);
         let Some(aggregator) = aggregator else {
-            return false;
+            return (false, None);
         };
-        let recomputed = Leaf::parse(&aggregator.node(case.node()).0.abi());
+        let (leaf, state) = aggregator.node(case.node());
+        let recomputed = Leaf::parse(&leaf.abi());
         let recomputed = findings.value(
             ("verdict/recomputed", &about),
             "a leaf of 16 words",
             recomputed,
         );
-        recomputed.is_some_and(|leaf| words(findings, &about, &leaf, claimed, self.prior.known))
+        let unsure = self.unsure(case);
+        let same = recomputed.is_some_and(|leaf| words(findings, &about, &leaf, claimed, unsure));
+        (same, Some(state))
     }
+
+    /// What depends on epochs before the bundle begins, if anything does.
+    fn unsure(&self, case: &Case) -> Unsure {
+        let members = self.root.seats.iter().filter(|seat| seat.weight > 0);
+        let draws = (1..members.count()).contains(&(case.params.reaudit_seats as usize));
+        match (self.prior.known, draws) {
+            (true, _) => Unsure::Nothing,
+            (false, false) => Unsure::Sums,
+            (false, true) => Unsure::Everything,
+        }
+    }
+}
+
+/// Which words of a leaf cannot be compared for want of earlier epochs.
+#[derive(Debug, Clone, Copy)]
+enum Unsure {
+    Nothing,
+    Sums,
+    /// Seats are drawn for a node on trial: then other votes decide.
+    Everything,
 }
 
 fn words(
@@ -336,18 +377,25 @@ fn words(
     about: &str,
     recomputed: &Leaf,
     claimed: &Leaf,
-    prior_known: bool,
+    unsure: Unsure,
 ) -> bool {
     let mut reproduced = true;
     for name in WORDS {
         let at = format!("verdict/{name}");
         let (expected, actual) = (recomputed.show(name), claimed.show(name));
-        if SUMS.contains(&name) && !prior_known {
-            let gap = "the sums before the bundle begins are not in it";
-            findings.undecided((&at, about), gap, actual);
-            reproduced = false;
-        } else {
-            reproduced &= findings.equal((&at, about), expected, actual);
+        let gap = match unsure {
+            Unsure::Sums if SUMS.contains(&name) => {
+                Some("the sums before the bundle begins are not in it")
+            }
+            Unsure::Everything => Some("whether the node is on trial follows from earlier epochs"),
+            _ => None,
+        };
+        match gap {
+            Some(gap) => {
+                findings.undecided((&at, about), gap, actual);
+                reproduced = false;
+            }
+            None => reproduced &= findings.equal((&at, about), expected, actual),
         }
     }
     reproduced
@@ -469,12 +517,13 @@ impl Leaf {
         self.number("confirmed") == 1
     }
 
-    /// The state this leaf leaves behind.
-    fn state(&self) -> NodeState {
+    /// The state this leaf leaves behind, with the record that is not in it.
+    fn state(&self, record: Record) -> NodeState {
         NodeState {
             confirmed_owner: self.confirmed().then(|| self.owner()),
             cumulative_reward: self.number("cumulative_reward"),
             cumulative_slash: self.number("cumulative_slash"),
+            record,
         }
     }
 

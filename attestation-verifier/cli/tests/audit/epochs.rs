@@ -219,3 +219,58 @@ fn a_paid_epoch_called_void_is_named() {
         }),
     );
 }
+
+/// A node that is silent in epoch 1 of a network with this persistence and re-audit.
+fn silent(change: fn(&mut NetworkParams)) -> Cast {
+    Cast::under(Behaviour::Silent, 4, change)
+}
+
+#[test]
+fn a_breach_that_is_not_yet_a_slash_is_reproduced_and_a_slash_for_it_contradicted() {
+    let patient: [fn(&mut NetworkParams); 2] = [
+        |params| params.persistence = (2, 3),
+        |params| params.reaudit_seats = 4,
+    ];
+    for change in patient {
+        let cast = silent(change);
+        let audit = reproduced(&cast, &honest);
+        let breach = &audit.verdicts[1];
+        assert_eq!(
+            (breach.verdict, breach.cumulative_slash.as_str()),
+            ("breach", "0")
+        );
+        let slashed = |part: Part<'_>| {
+            if let Part::Leaf(1, leaf) = part {
+                leaf.cumulative_slash = 1;
+            }
+        };
+        contradicted(&cast, "verdict/cumulative_slash", &slashed);
+    }
+    assert_ne!(
+        reproduced(&silent(|_| {}), &honest).verdicts[1].cumulative_slash,
+        "0"
+    );
+}
+
+#[test]
+fn sums_rest_on_every_epoch_before_unless_each_breach_is_slashed_by_itself() {
+    let gap = payload(|files| drop(files.remove(&layout::leaf(Epoch(0)))));
+    let ending = |change| {
+        let audit = audited(&story(&silent(change), &gap));
+        let sums = |epoch: &str| {
+            let mut checks = audit.checks.iter();
+            let check = checks.find(|c| c.name == "verdict/cumulative_slash" && c.about == epoch);
+            check.unwrap().outcome
+        };
+        assert_ne!(
+            audit.result,
+            Conclusion::Contradicted,
+            "{}",
+            not_passed(&audit)
+        );
+        [sums("epoch 1"), sums("epoch 2"), sums("epoch 3")]
+    };
+    let (open, pass) = (Outcome::Undecided, Outcome::Pass);
+    assert_eq!(ending(|_| {}), [open, pass, pass]);
+    assert_eq!(ending(|params| params.persistence = (2, 3)), [open; 3]);
+}

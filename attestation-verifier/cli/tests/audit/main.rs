@@ -27,6 +27,7 @@ use assay_protocol::ids::*;
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::layout::{self, Claim, Proofs, SignedRoot};
 use assay_protocol::outcome::{Outcome as Signed, OutcomeClass, OutcomeKind, media, metric};
+use assay_protocol::params::NetworkParams;
 use assay_protocol::region::RegionId;
 use assay_protocol::report::RegionReveal;
 use assay_protocol::trust::RootKind;

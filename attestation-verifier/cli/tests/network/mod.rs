@@ -141,11 +141,17 @@ struct Memory {
 
 impl Cast {
     pub fn new(behaviour: Behaviour, epochs: u64) -> Self {
+        Self::under(behaviour, epochs, |_| {})
+    }
+
+    /// In a network with other parameters.
+    pub fn under(behaviour: Behaviour, epochs: u64, change: fn(&mut NetworkParams)) -> Self {
         let mut hypernodes: Vec<Key> = (1..=4).map(Key::new).collect();
         hypernodes.sort_by_key(Key::id);
         let reference = MeasuredBoot::new(Variant::Good, &[]).pcrs();
         let class = class(&reference);
-        let params = params(&hypernodes, &class);
+        let mut params = params(&hypernodes, &class);
+        change(&mut params);
         let network = params.network_id();
         let config = format!(
             "network = \"{network}\"\nprovider = \"{PROVIDER}\"\nroster = [\"{}\"]\nlisten = \"127.0.0.1:0\"\n\

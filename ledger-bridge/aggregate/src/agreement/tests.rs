@@ -236,7 +236,7 @@ fn malformed_lists_and_strangers_are_ignored() {
         hypernode: stranger,
         commit: Digest([0; 32]),
     }));
-    assert!(machine.votes.is_empty() && machine.seen.is_empty());
+    assert!(machine.votes.is_empty() && machine.view.is_empty());
 }
 
 #[test]
@@ -486,10 +486,7 @@ impl Cluster {
             }
         };
         // The clock and the board are still there.
-        after.commits_due = before.commits_due;
-        after.commits_closed = before.commits_closed;
-        after.reveals_due = before.reveals_due;
-        after.seen = before.seen;
+        after.view = before.view;
         self.machines[who] = after;
         self.act(who, again);
     }

@@ -1,14 +1,17 @@
 use super::*;
-use assay_protocol::class::{AttestationPolicy, Budget, Hardware, Sla};
+use assay_protocol::class::{AttestationPolicy, Budget, Hardware, Money, Sla};
 use assay_protocol::ids::{Bps, Seed, Stake, UnixMs};
 use assay_protocol::item::Blob;
 use assay_protocol::outcome::OutcomeClass;
 use assay_protocol::params::RosterEntry;
-use assay_protocol::report::{AttestSummary, ChaseSummary};
+use assay_protocol::report::{AttestSummary, Cell, ChaseSummary, NodeReport};
 use proptest::prelude::*;
+
+mod rules;
 
 const WEIGHTS: [u128; 4] = [40, 25, 20, 15];
 const SLOTS: usize = 30;
+const WEI_PER_GWEI: u128 = 1_000_000_000;
 const REWARD: u128 = 5 * WEI_PER_GWEI;
 const SLASH: u128 = 100 * WEI_PER_GWEI;
 const OWNER: Address = Address([0xaa; 20]);
@@ -95,6 +98,7 @@ struct Case {
     committee: Vec<Seat>,
     classes: BTreeMap<Digest, ValidClass>,
     registrations: Vec<Registration>,
+    sites: BTreeMap<NodeId, Site>,
     prior: States,
     reports: BTreeMap<HyperNodeId, Included>,
 }
@@ -158,6 +162,7 @@ impl Case {
                 provider: OWNER,
                 class: class().digest(),
             }],
+            sites: BTreeMap::new(),
             prior: States::from([(
                 node(1),
                 NodeState {
@@ -179,6 +184,7 @@ impl Case {
             next_committee: Keccak([6; 32]),
             classes: &self.classes,
             registrations: &self.registrations,
+            sites: &self.sites,
             prior: &self.prior,
             reports: &self.reports,
         }
@@ -497,11 +503,19 @@ fn nodes_nobody_reports_keep_their_sums_in_every_root() {
         confirmed_owner: Some(Address([0xcc; 20])),
         cumulative_reward: 77,
         cumulative_slash: 7,
+        record: Record::default(),
     };
     case.prior.insert(node(5), kept);
     let outcome = case.run();
     assert_eq!(outcome.leaves.len(), 2);
-    assert_eq!(outcome.states[&node(5)], kept);
+    let state = outcome.states[&node(5)];
+    assert_eq!(
+        NodeState {
+            record: kept.record,
+            ..state
+        },
+        kept
+    );
     let leaf = outcome.leaves[1];
     assert_eq!((leaf.cumulative_reward, leaf.cumulative_slash), (77, 7));
     assert_eq!(void_epoch(&case.prior), case.prior);
@@ -520,19 +534,25 @@ fn a_confirmed_node_without_registration_is_not_judged() {
 }
 
 #[test]
-fn unsupported_rules_are_refused_by_name() {
+fn rules_that_would_judge_by_too_little_are_refused_by_name() {
     type Change = fn(&mut NetworkParams);
-    let broken: [(&str, Change); 3] = [
-        ("persistence", |params| params.persistence = (3, 6)),
+    let broken: [(&str, Change); 6] = [
+        ("persistence", |params| params.persistence = (0, 6)),
+        ("persistence", |params| params.persistence = (7, 6)),
+        ("persistence", |params| params.persistence = (3, 65)),
         ("systemic_min_providers", |params| {
-            params.systemic_min_providers = 5
+            params.systemic_min_providers = 4
         }),
-        ("reaudit_seats", |params| params.reaudit_seats = 101),
+        ("reaudit_seats", |params| params.reaudit_seats = 3),
+        ("slots times panel_min", |params| {
+            (params.slot_ms, params.panel_min, params.reaudit_seats) = (30_000, 3, 4);
+        }),
     ];
     for (name, change) in broken {
         let mut case = Case::new();
         change(&mut case.params);
-        assert!(case.refused().to_string().contains(name));
+        let error = case.refused().to_string();
+        assert!(error.contains(name), "{name}: {error}");
     }
 }
 

@@ -1,0 +1,533 @@
+#!/usr/bin/env python3
+"""The aggregation again, from README.md beside this folder and from nothing else; standard library only.
+
+Reads one JSON case per line on stdin, {"rule": NAME, "in": {...}}, and writes one JSON result per line.
+Numbers of more than 64 bits travel as decimal strings, bytes as hexadecimal ones.
+"""
+
+import hashlib
+import json
+import math
+import sys
+
+D, Z = 1_000_000, 2_705_543
+SATURATED = 2**128 - 1
+VERDICTS = {"inconclusive": 0, "pass": 1, "warned": 2, "breach": 3}
+SEVERITY = {"pass": 0, "inconclusive": 1, "warned": 2, "breach": 3}
+ATTESTATION, TIER, AVAILABILITY, COVERAGE, CHASE, OWNER, DATA, SYSTEMIC = (1 << i for i in range(8))
+
+
+def two_thirds(part, whole):
+    return 3 * part > 2 * whole
+
+
+def half(part, whole):
+    return 2 * part > whole
+
+
+# ---------------------------------------------------------------- 1. capped weights
+
+
+def capped_weights(staked, cap_bps):
+    """staked: [(id, operator, stake)] -> {id: weight}, or None where there are no weights."""
+    total = sum(stake for _, _, stake in staked)
+    sums = {}
+    for _, operator, stake in staked:
+        if stake:
+            sums[operator] = sums.get(operator, 0) + stake
+    ids = {identity for identity, _, _ in staked}
+    bad = total == 0 or cap_bps > 10_000 or cap_bps * len(sums) < 10_000
+    if bad or len(ids) != len(staked) or any(stake >= 2**96 for _, _, stake in staked):
+        return None
+    limit = total * cap_bps // 10_000
+    weight = lambda o, s: s * min(sums[o], limit) // sums[o] if s else 0
+    return {identity: weight(operator, stake) for identity, operator, stake in staked}
+
+
+# ---------------------------------------------------------------- 2. draws
+
+
+class Words:
+    def __init__(self, label, network, beacon, period, node, slot=None):
+        self.prefix = label.encode() + network + beacon + period.to_bytes(8, "big") + node
+        if slot is not None:
+            self.prefix += slot.to_bytes(4, "big")
+        self.i = 0
+
+    def below(self, bound):
+        fair = 2**128 // bound * bound
+        while True:
+            digest = hashlib.sha256(self.prefix + self.i.to_bytes(8, "big")).digest()
+            self.i += 1
+            x = int.from_bytes(digest[:16], "big")
+            if x < fair:
+                return x % bound
+
+
+def urn_of(members):
+    """members: [(id, operator, weight)]"""
+    return sorted(member for member in members if member[2] > 0)
+
+
+def draw_one(words, urn):
+    place = words.below(sum(weight for _, _, weight in urn))
+    for member in urn:
+        if place < member[2]:
+            return member
+        place -= member[2]
+    raise AssertionError("a place outside the urn")
+
+
+def distinct(words, urn, seats):
+    drawn = []
+    while len(drawn) < seats and urn:
+        member = draw_one(words, urn)
+        drawn.append(member)
+        urn = [other for other in urn if other[1] != member[1]]
+    return sorted(drawn)
+
+
+def panel(network, beacon, epoch, node, slot, members, seats):
+    urn = urn_of(members)
+    if seats >= len(urn):
+        return urn
+    return distinct(Words("assay/draw/1", network, beacon, epoch, node, slot), urn, seats)
+
+
+def keepers(network, beacon, generation, node, members, count):
+    return distinct(Words("assay/draw/keepers/1", network, beacon, generation, node), urn_of(members), count)
+
+
+def committee(purpose, network, beacon, epoch, node, members, seats):
+    urn = urn_of(members)
+    if seats >= len(urn):
+        return {identity: weight for identity, _, weight in urn}
+    words = Words(f"assay/draw/{purpose}/1", network, beacon, epoch, node)
+    votes = {}
+    for _ in range(seats):
+        identity = draw_one(words, urn)[0]
+        votes[identity] = votes.get(identity, 0) + 1
+    return votes
+
+
+def proposer(beacon, ids, round_number):
+    members = sorted(set(ids))
+    return members[(int.from_bytes(beacon[:8], "big") + round_number) % len(members)] if members else None
+
+
+# ---------------------------------------------------------------- 3. slots
+
+
+def slot_state(seats):
+    """seats: [(operator, cell)]; cell 1 answered, 2 unanswered -> 'up', 'down' or None"""
+    if len({operator for operator, cell in seats if cell == 1}) >= 2:
+        return "up"
+    silent = sum(cell == 2 for _, cell in seats)
+    return "down" if silent > 0 and 3 * silent >= 2 * len(seats) else None
+
+
+def coverage(decided, slots):
+    return D * decided // slots if slots else 0
+
+
+# ---------------------------------------------------------------- 4. systemic subtraction
+
+
+def excused(nodes, provider, slot, least):
+    """nodes: [(provider, site, states)]; least: systemic_min_providers"""
+
+    def units(which):
+        sums = {}
+        for node in nodes:
+            if node[0] != provider and node[2][slot]:
+                unit = sums.setdefault(node[which], [0, 0])
+                unit[node[2][slot] == "down"] += 1
+        return len(sums), sum(down > up for up, down in sums.values())
+
+    (providers, providers_down), (sites, sites_down) = units(0), units(1)
+    return providers >= least and half(providers_down, providers) and half(sites_down, sites)
+
+
+# ---------------------------------------------------------------- 5. Wilson bounds
+
+
+def ceil_div(a, b):
+    return -(-a // b)
+
+
+def ceil_sqrt(n):
+    root = math.isqrt(n)
+    return root if root * root == n else root + 1
+
+
+def wilson(s, n):
+    if n == 0 or s > n:
+        return None
+    root = ceil_sqrt(ceil_div(4 * D**3 * Z * s * (n - s), n) + D * D * Z * Z)
+    middle, whole = D * (2 * D * s + Z), 2 * (D * n + Z)
+    return s * D // n, (middle - root) // whole, min(D, ceil_div(middle + root, whole))
+
+
+# ---------------------------------------------------------------- 6. quantiles
+
+
+def quantile(values, quarters):
+    """values: [(value, weight)]"""
+    values = sorted(pair for pair in values if pair[1] > 0)
+    needed = ceil_div(sum(weight for _, weight in values) * quarters, 4)
+    reached = 0
+    for value, weight in values:
+        reached += weight
+        if reached >= needed:
+            return value
+    return None
+
+
+# ---------------------------------------------------------------- 7. verdict
+
+
+def worst(findings):
+    verdict = max((finding[0] for finding in findings), key=SEVERITY.get)
+    reasons = 0
+    for _, bits in findings:
+        reasons |= bits
+    return verdict, reasons
+
+
+def weight_of(votes, *classes):
+    return sum(vote["weight"] for vote in votes if vote["class"] in classes)
+
+
+def attestation(votes, whole, tier_min):
+    if half(weight_of(votes, "fail"), whole):
+        return ("breach", ATTESTATION), 0
+    if not two_thirds(weight_of(votes, "pass", "fail"), whole):
+        return ("inconclusive", DATA), 0
+    tiers = [(v["tier"] if v["class"] == "pass" else 0, v["weight"]) for v in votes if v["class"] in ("pass", "fail")]
+    tier = quantile(tiers, 2) or 0
+    return (("warned", TIER) if tier < tier_min else ("pass", 0)), tier
+
+
+def availability(up, down, slots, target, coverage_min):
+    bounds = wilson(up, up + down)
+    if bounds is None:
+        return "inconclusive", COVERAGE
+    point, _, upper = bounds
+    if upper < target:
+        return "breach", AVAILABILITY
+    reasons = (point < target) * AVAILABILITY | (coverage(up + down, slots) < coverage_min) * COVERAGE
+    return ("warned" if reasons else "pass"), reasons
+
+
+def chase(votes, whole, floors):
+    """floors: (liveness, iops) -> finding, (rate, kind) or None"""
+    passed = [vote for vote in votes if vote["class"] == "pass"]
+    rates = [(vote["rate"], vote["weight"]) for vote in passed]
+    median = quantile(rates, 2)
+    kind = quantile([(vote["kind"], vote["weight"]) for vote in passed], 2) or 0
+    rate = None if median is None else (median, kind)
+    if half(weight_of(votes, "fail"), whole):
+        return ("breach", CHASE), rate
+    if rate is None or not two_thirds(weight_of(votes, "pass", "fail"), whole):
+        return ("inconclusive", DATA), rate
+    if median >= floors[kind]:
+        return ("pass", 0), rate
+    return (("breach" if quantile(rates, 3) < floors[kind] else "warned"), CHASE), rate
+
+
+def agreed_owner(votes, whole):
+    named = {}
+    for vote in votes:
+        if vote["owner"]:
+            named[vote["owner"]] = named.get(vote["owner"], 0) + vote["weight"]
+    return next((owner for owner, weight in named.items() if two_thirds(weight, whole)), None)
+
+
+# ---------------------------------------------------------------- 8. persistence
+
+
+class Record:
+    def __init__(self):
+        self.last, self.breaches, self.trial = None, [], None
+
+    def on_trial(self, epoch):
+        return self.trial is not None and epoch >= self.trial[0]
+
+    def observe(self, m, n, reaudit, epoch, verdict):
+        """Whether a slash is due."""
+        if self.last is not None and epoch <= self.last:
+            return False
+        self.last = epoch
+        self.breaches = [e for e in self.breaches if epoch - e < n] + [epoch] * (verdict == "breach")
+        if self.trial:
+            return self.try_again(n, epoch, verdict)
+        if len(self.breaches) < m:
+            return False
+        if reaudit:
+            self.trial = (min(epoch + 2, 2**64 - 1), 0)
+            return False
+        self.breaches = []
+        return True
+
+    def try_again(self, n, epoch, verdict):
+        start, clean = self.trial
+        if epoch < start or verdict == "inconclusive":
+            return False
+        if verdict != "breach" and clean + 1 < n:
+            self.trial = (start, clean + 1)
+            return False
+        self.breaches, self.trial = [], None
+        return verdict == "breach"
+
+
+# ---------------------------------------------------------------- 9. and 10. a whole epoch
+
+
+UNJUDGED = {"finding": ("inconclusive", DATA), "tier": 0, "up": 0, "down": 0, "rate": None, "owner": None, "none": True}
+
+
+class Epoch:
+    """One epoch of a network; see `run`."""
+
+    def __init__(self, case):
+        self.case = case
+        self.network, self.beacon = bytes.fromhex(case["network"]), bytes.fromhex(case["beacon"])
+        self.members = as_list(case["members"])
+        self.total = sum(weight for _, _, weight in self.members)
+        self.reports = {bytes.fromhex(i): nodes for i, nodes in case["reports"].items()}
+        self.seen = self.states_of_all() if case["systemic"] else []
+
+    def states(self, node, cells):
+        """cells: {id: [cell]}"""
+        members, seats = self.members, self.case["panel"]
+        states = []
+        for slot in range(self.case["slots"]):
+            drawn = panel(self.network, self.beacon, self.case["epoch"], bytes.fromhex(node), slot, members, seats)
+            states.append(slot_state([(o, cells[i][slot] if i in cells else 0) for i, o, _ in drawn]))
+        return states
+
+    def data(self, node, votes, use):
+        found = []
+        for identity, nodes in self.reports.items():
+            if node in nodes and use(nodes[node]):
+                found.append({**nodes[node], "id": identity, "weight": votes.get(identity, 0)})
+        return found
+
+    def states_of_all(self):
+        stake = {identity: weight for identity, _, weight in self.members}
+        fits = lambda entry: len(entry["cells"]) == self.case["slots"]
+        seen = []
+        for node in {node for nodes in self.reports.values() for node in nodes}:
+            data = self.data(node, stake, fits)
+            provider = agreed_owner(data, self.total)
+            if provider:
+                site = self.case["sites"].get(node, "of " + provider)
+                seen.append((provider, site, self.states(node, {d["id"]: d["cells"] for d in data})))
+        return seen
+
+    def judge(self, node, claim, prior, record):
+        """A judgement, or None without quorum."""
+        case, rules = self.case, self.case["class"]
+        votes, whole = {i: w for i, _, w in self.members}, self.total
+        if record.on_trial(case["epoch"]):
+            seats = case["reaudit"]
+            votes = committee("reaudit", self.network, self.beacon, case["epoch"], bytes.fromhex(node), self.members, seats)
+            whole = sum(votes.values())
+        fits = lambda e: e["class_ok"] and len(e["cells"]) == case["slots"]
+        data = self.data(node, votes, fits)
+        jury = [item for item in data if item["id"] in votes]
+        if not two_thirds(sum(item["weight"] for item in jury), whole):
+            return None
+        states = self.states(node, {item["id"]: item["cells"] for item in data})
+        hidden = 0
+        for slot, state in enumerate(states):
+            if state == "down" and self.seen and excused(self.seen, claim, slot, case["systemic"]):
+                states[slot], hidden = None, SYSTEMIC
+        up, down = states.count("up"), states.count("down")
+        attested, tier = attestation([{**v, "class": v["attest"]} for v in jury], whole, rules["tier"])
+        chased, rate = chase([{**v, "class": v["chase"]} for v in jury], whole, rules["floors"])
+        named = agreed_owner(jury, whole)
+        other = prior["owner"] and named and named != prior["owner"]
+        finding = worst([
+            attested,
+            availability(up, down, case["slots"], rules["target"], rules["coverage"]),
+            chased,
+            ("warned", OWNER) if other else ("pass", 0),
+            ("pass", hidden),
+        ])
+        return {"finding": finding, "tier": tier, "up": up, "down": down, "rate": rate, "owner": named}
+
+    def node(self, node):
+        """The leaf's words after the type, and whether a slash fell."""
+        case = self.case
+        prior = case["prior"].get(node, {"owner": None, "reward": 0, "slash": 0, "history": []})
+        record = Record()
+        for epoch, verdict in prior["history"]:
+            record.observe(*case["persistence"], case["reaudit"] > 0, epoch, verdict)
+        claims = sorted(case["claims"].get(node, []))
+        stake = {identity: weight for identity, _, weight in self.members}
+        first = agreed_owner(self.data(node, stake, lambda _: True), self.total)
+        wanted = prior["owner"] or first
+        claim = wanted if wanted in claims else (claims[0] if claims and not prior["owner"] else None)
+        judged = claim and self.judge(node, claim, prior, record)
+        judged = judged or {**UNJUDGED}
+        owner, reward, slash = prior["owner"], int(prior["reward"]), int(prior["slash"])
+        verdict, reasons = judged["finding"]
+        if owner:
+            due = record.observe(*case["persistence"], case["reaudit"] > 0, case["epoch"], verdict)
+            money = case["class"]["money"]
+            reward += (verdict == "pass") * money["reward_gwei"] * 10**9
+            slash += due * (money["collateral_gwei"] * 10**9 * money["slash_bps"] // 10_000)
+        elif judged["owner"] in claims:
+            owner = judged["owner"]
+        bounds = wilson(judged["up"], judged["up"] + judged["down"]) or (0, 0, D)
+        shown = owner or (None if "none" in judged else claim) or (claims[0] if claims else "00" * 20)
+        decided = 0 if "none" in judged else coverage(judged["up"] + judged["down"], case["slots"])
+        rate, kind = judged["rate"] or (0, 0)
+        words = [case["epoch"], int(node, 16), int(shown, 16), int(owner is not None), VERDICTS[verdict], reasons]
+        words += [judged["tier"], *bounds, decided, rate, kind, min(reward, SATURATED), min(slash, SATURATED)]
+        return words
+
+    def run(self):
+        nodes = sorted(set(self.case["prior"]) | set(self.case["claims"]))
+        leaves = [self.node(node) for node in nodes]
+        root = tree_root([leaf_hash(words) for words in leaves])
+        return {"leaves": [[str(word) for word in words] for words in leaves], "root": root.hex()}
+
+
+def leaf_hash(words):
+    return keccak256(keccak256(b"".join(word.to_bytes(32, "big") for word in [1, *words])))
+
+
+def tree_root(row):
+    row = sorted(row)
+    while len(row) > 1:
+        pairs = [row[i : i + 2] for i in range(0, len(row), 2)]
+        row = [keccak256(b"".join(sorted(pair))) if len(pair) == 2 else pair[0] for pair in pairs]
+    return row[0] if row else bytes(32)
+
+
+# ---------------------------------------------------------------- Keccak-256 (the padding before FIPS 202)
+
+
+def round_constants():
+    register, constants = 1, []
+    for _ in range(24):
+        constant = 0
+        for j in range(7):
+            if register & 1:
+                constant |= 1 << (2**j - 1)
+            register <<= 1
+            if register & 0x100:
+                register ^= 0x171
+        constants.append(constant)
+    return constants
+
+
+ROUND_CONSTANTS = round_constants()
+MASK = 2**64 - 1
+
+
+def rotate(lane, by):
+    return (lane << by | lane >> (64 - by)) & MASK if by else lane
+
+
+def keccak_f(a):
+    for constant in ROUND_CONSTANTS:
+        c = [a[x][0] ^ a[x][1] ^ a[x][2] ^ a[x][3] ^ a[x][4] for x in range(5)]
+        d = [c[(x - 1) % 5] ^ rotate(c[(x + 1) % 5], 1) for x in range(5)]
+        a = [[a[x][y] ^ d[x] for y in range(5)] for x in range(5)]
+        b = [row[:] for row in a]
+        x, y = 1, 0
+        for t in range(24):
+            source = a[x][y]
+            x, y = y, (2 * x + 3 * y) % 5
+            b[x][y] = rotate(source, (t + 1) * (t + 2) // 2 % 64)
+        # b now holds rho and pi: lane (1,0) moved along the path of pi.
+        a = [[b[x][y] ^ (~b[(x + 1) % 5][y] & MASK & b[(x + 2) % 5][y]) for y in range(5)] for x in range(5)]
+        a[0][0] ^= constant
+    return a
+
+
+def keccak256(data):
+    rate = 136
+    padded = bytearray(data) + b"\x01" + bytes(-(len(data) + 1) % rate)
+    padded[-1] |= 0x80
+    a = [[0] * 5 for _ in range(5)]
+    for start in range(0, len(padded), rate):
+        for i in range(rate // 8):
+            a[i % 5][i // 5] ^= int.from_bytes(padded[start + 8 * i : start + 8 * i + 8], "little")
+        a = keccak_f(a)
+    return b"".join(a[i % 5][i // 5].to_bytes(8, "little") for i in range(4))
+
+
+# ---------------------------------------------------------------- cases
+
+
+def as_list(members):
+    return [(bytes.fromhex(i), o, int(w)) for i, o, w in members]
+
+
+def run_draws(c):
+    place = [bytes.fromhex(c["network"]), bytes.fromhex(c["beacon"]), c["period"], bytes.fromhex(c["node"])]
+    members = as_list(c["members"])
+    named = lambda drawn: [identity.hex() for identity, _, _ in drawn]
+    votes = lambda purpose: {
+        identity.hex(): str(seats) for identity, seats in committee(purpose, *place, members, c["seats"]).items()
+    }
+    turn = proposer(place[1], [identity for identity, _, _ in members], c["slot"])
+    return {
+        "panel": named(panel(*place, c["slot"], members, c["seats"])),
+        "keepers": named(keepers(*place, members, c["seats"])),
+        "committee": votes("committee"),
+        "reaudit": votes("reaudit"),
+        "proposer": turn.hex() if turn else None,
+    }
+
+
+def run_weights(c):
+    staked = [(identity, operator, int(stake)) for identity, operator, stake in c["staked"]]
+    weights = capped_weights(staked, c["cap_bps"])
+    return weights if weights is None else {identity: str(weight) for identity, weight in weights.items()}
+
+
+def run_persistence(c):
+    record = Record()
+    steps = [(epoch, verdict) for epoch, verdict in c["verdicts"]]
+    return [record.observe(c["m"], c["n"], c["reaudit"], int(epoch), verdict) for epoch, verdict in steps]
+
+
+def run_systemic(c):
+    names = {"u": "up", "d": "down", "i": None}
+    nodes = [(p, s, [names[state] for state in states]) for p, s, states in c["nodes"]]
+    return [excused(nodes, c["provider"], slot, c["least"]) for slot in range(c["slots"])]
+
+
+def run_quantiles(c):
+    values = [(int(value), int(weight)) for value, weight in c["values"]]
+    found = [quantile(values, quarters) for quarters in (1, 2, 3)]
+    return [None if value is None else str(value) for value in found]
+
+
+RULES = {
+    "weights": run_weights,
+    "draws": run_draws,
+    "slot": lambda c: slot_state([tuple(seat) for seat in c["seats"]]),
+    "systemic": run_systemic,
+    "wilson": lambda c: wilson(c["s"], c["n"]),
+    "quantiles": run_quantiles,
+    "persistence": run_persistence,
+    "tree": lambda c: tree_root([bytes.fromhex(leaf) for leaf in c["leaves"]]).hex(),
+    "keccak": lambda c: keccak256(bytes.fromhex(c["data"])).hex(),
+    "epoch": lambda c: Epoch(c).run(),
+}
+
+
+def main():
+    for line in sys.stdin:
+        case = json.loads(line)
+        print(json.dumps(RULES[case["rule"]](case["in"])), flush=False)
+
+
+if __name__ == "__main__":
+    main()

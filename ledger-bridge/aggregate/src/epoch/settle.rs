@@ -1,0 +1,57 @@
+//! From a node's verdict to its sums.
+
+use super::{Judgement, NodeState, Registration};
+use crate::persistence::Rule;
+use crate::verdict::Verdict;
+use crate::weights::{BPS_ONE, mul_div};
+use assay_protocol::class::Money;
+use assay_protocol::ids::{Address, Epoch};
+use std::collections::BTreeSet;
+
+const WEI_PER_GWEI: u128 = 1_000_000_000;
+
+/// Reward and slash a verdict leads to, in wei.
+pub fn money(verdict: Verdict, money: &Money) -> (u128, u128) {
+    let reward = u128::from(money.reward_gwei_per_epoch).saturating_mul(WEI_PER_GWEI);
+    let collateral = u128::from(money.collateral_gwei_min).saturating_mul(WEI_PER_GWEI);
+    let slash = mul_div(collateral, money.slash_bps.0.into(), BPS_ONE.into());
+    match verdict {
+        Verdict::Pass => (reward, 0),
+        Verdict::Breach => (0, slash),
+        Verdict::Warned | Verdict::Inconclusive => (0, 0),
+    }
+}
+
+/// A node's state after a root. Money moves only for an owner that an **earlier** root confirmed, and breaches are
+/// remembered from then on; a breach costs only when [`crate::persistence`] says so.
+pub(super) fn settle(
+    rule: &Rule,
+    epoch: Epoch,
+    prior: &NodeState,
+    claims: Option<&BTreeSet<Registration>>,
+    judgement: &Judgement,
+) -> NodeState {
+    let registered = |owner: &Address| {
+        claims
+            .into_iter()
+            .flatten()
+            .any(|claim| claim.provider == *owner)
+    };
+    if prior.confirmed_owner.is_none() {
+        let confirmed_owner = judgement.owner.filter(registered);
+        return NodeState {
+            confirmed_owner,
+            ..*prior
+        };
+    }
+    let verdict = judgement.finding.map(|finding| finding.verdict);
+    let verdict = verdict.unwrap_or(Verdict::Inconclusive);
+    let (record, is_due) = prior.record.observe(rule, epoch, verdict);
+    let slash = if is_due { judgement.slash } else { 0 };
+    NodeState {
+        confirmed_owner: prior.confirmed_owner,
+        cumulative_reward: prior.cumulative_reward.saturating_add(judgement.reward),
+        cumulative_slash: prior.cumulative_slash.saturating_add(slash),
+        record,
+    }
+}

@@ -1,0 +1,428 @@
+//! Whole epochs: reports, registrations and earlier states to leaves and root.
+
+use crate::Case;
+use crate::random::Random;
+use crate::rules::{history, history_json, members, members_json};
+use assay_aggregate::draw::Candidate;
+use assay_aggregate::epoch::{
+    Aggregator, EpochInput, Included, NodeState, Registration, Seat, States,
+};
+use assay_aggregate::persistence::{Record, Rule};
+use assay_aggregate::root::NodeLeaf;
+use assay_protocol::class::{
+    AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla, ValidClass,
+};
+use assay_protocol::ids::*;
+use assay_protocol::item::Blob;
+use assay_protocol::outcome::OutcomeClass;
+use assay_protocol::params::{NetworkParams, RosterEntry};
+use assay_protocol::report::{AttestSummary, ChaseKind, ChaseSummary, NodeReport, Report};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// What the cases of one test have in common.
+struct Shape {
+    members: u64,
+    slots: u64,
+    panel: u32,
+    reaudit: u32,
+}
+
+/// Everything an epoch is made of.
+struct World {
+    params: NetworkParams,
+    class: ValidClass,
+    members: Vec<Candidate>,
+    epoch: u64,
+    beacon: Beacon,
+    registrations: Vec<Registration>,
+    sites: BTreeMap<NodeId, Digest>,
+    prior: States,
+    histories: BTreeMap<NodeId, Value>,
+    reports: BTreeMap<HyperNodeId, Included>,
+}
+
+pub fn small(random: &mut Random) -> Case {
+    let members = random.within(1, 8);
+    let shape = Shape {
+        members,
+        slots: random.within(4, 8),
+        panel: random.within(2, 4) as u32,
+        reaudit: random.pick(&[0, 0, 101]),
+    };
+    case(random, &shape)
+}
+
+/// More members than seats of a re-audit.
+const CROWD: Shape = Shape {
+    members: 110,
+    slots: 26,
+    panel: 4,
+    reaudit: 101,
+};
+
+pub fn with_drawn_seats(random: &mut Random) -> Case {
+    case(random, &CROWD)
+}
+
+/// Whether the same case has a node that drawn seats judge.
+pub fn puts_on_trial(random: &mut Random) -> bool {
+    let world = World::new(random, &CROWD);
+    let mut states = world.prior.values();
+    states.any(|state| state.record.on_trial(Epoch(world.epoch)))
+}
+
+fn case(random: &mut Random, shape: &Shape) -> Case {
+    let world = World::new(random, shape);
+    Case {
+        rule: "epoch",
+        input: world.json(),
+        expected: world.aggregated(),
+    }
+}
+
+fn address(n: u64) -> Address {
+    Address([n as u8 + 1; 20])
+}
+
+fn node_id(n: u64) -> NodeId {
+    NodeId([n as u8 + 1; 32])
+}
+
+impl World {
+    fn new(random: &mut Random, shape: &Shape) -> Self {
+        let class = class(random);
+        let mut members = members(random, shape.members);
+        // Somebody has weight, and most have alike: else one HyperNode decides everything.
+        for member in &mut members {
+            if !random.chance(8) {
+                member.weight = u128::from(random.within(900, 1_000));
+            }
+        }
+        members[0].weight = members[0].weight.max(1);
+        let params = params(random, shape, &class, &members);
+        let epoch = random.pick(&[0, 3, 40]);
+        let nodes = random.pick(&[1, 2, 4, 9]);
+        let mut world = Self {
+            class,
+            members,
+            epoch,
+            beacon: Beacon(random.bytes()),
+            registrations: Vec::new(),
+            sites: BTreeMap::new(),
+            prior: States::new(),
+            histories: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            params,
+        };
+        (0..nodes).for_each(|n| world.add_node(random, n));
+        world.add_reports(random, shape, nodes);
+        world
+    }
+
+    fn add_node(&mut self, random: &mut Random, n: u64) {
+        let (node, class) = (node_id(n), self.class.digest());
+        for _ in 0..random.below(3) {
+            let provider = address(random.pick(&[n, n, n % 3, 9]));
+            self.registrations.push(Registration {
+                node,
+                provider,
+                class,
+            });
+        }
+        if random.chance(3) {
+            let site = Digest([random.below(4) as u8; 32]);
+            self.sites.insert(node, site);
+        }
+        if random.chance(4) {
+            return;
+        }
+        let from = self.epoch.saturating_sub(8);
+        let count = random.below(10);
+        let mut past = history(random, from, count);
+        past.retain(|(epoch, _)| *epoch < self.epoch);
+        let rule = Rule::of(&self.params);
+        let observe =
+            |record: Record, step: &(u64, _)| record.observe(&rule, Epoch(step.0), step.1).0;
+        let large = random.chance(9);
+        let state = NodeState {
+            confirmed_owner: (!random.chance(6)).then(|| address(n)),
+            cumulative_reward: if large { u128::MAX - 1 } else { random.stake() },
+            cumulative_slash: if large { u128::MAX } else { random.stake() },
+            record: past.iter().fold(Record::default(), observe),
+        };
+        self.histories.insert(node, history_json(&past));
+        self.prior.insert(node, state);
+    }
+
+    fn add_reports(&mut self, random: &mut Random, shape: &Shape, nodes: u64) {
+        // What is true of each node, so that reports mostly agree.
+        let outage = random.chance(2);
+        let mut down: Vec<u64> = (0..nodes).map(|_| random.pick(&[0, 0, 1, 3, 9])).collect();
+        if outage {
+            down.iter_mut().skip(1).for_each(|down| *down = 3);
+        }
+        let failing: Vec<bool> = (0..nodes).map(|_| random.chance(5)).collect();
+        let slow: Vec<bool> = (0..nodes).map(|_| random.chance(5)).collect();
+        let network = self.params.network_id();
+        for member in self.members.clone() {
+            if random.chance(10) {
+                continue;
+            }
+            let lies = random.chance(5);
+            let mut reports = Vec::new();
+            for n in 0..nodes {
+                if random.chance(12) {
+                    continue;
+                }
+                let at = n as usize;
+                let lied = |random: &mut Random, truth: bool| truth ^ (lies && random.chance(2));
+                let truth = [failing[at], slow[at]].map(|truth| lied(random, truth));
+                reports.push(self.node_report(random, shape, n, down[at], truth));
+            }
+            let report = Report {
+                network,
+                epoch: Epoch(self.epoch),
+                hypernode: member.hypernode,
+                seed: Seed([0; 32]),
+                log_size: 0,
+                log_root: Digest([0; 32]),
+                nodes: reports,
+                at: UnixMs(0),
+            };
+            let commit = Digest([0; 32]);
+            self.reports
+                .insert(member.hypernode, Included { commit, report });
+        }
+    }
+
+    fn node_report(
+        &self,
+        random: &mut Random,
+        shape: &Shape,
+        n: u64,
+        down: u64,
+        [fails, slow]: [bool; 2],
+    ) -> NodeReport {
+        let slots = if random.chance(40) {
+            shape.slots + 1
+        } else {
+            shape.slots
+        };
+        let cell = |slot: u64, random: &mut Random| match random.below(12) {
+            0 => random.below(7) as u8,
+            _ => {
+                if slot < down {
+                    2
+                } else {
+                    1
+                }
+            }
+        };
+        let cells = (0..slots).map(|slot| cell(slot, random)).collect();
+        let floor = self.class.sla.chase_liveness_reads_per_s_min;
+        let rates = if slow {
+            [0, 1, floor.saturating_sub(1), floor]
+        } else {
+            [floor, floor + 1, u64::MAX, floor * 9]
+        };
+        let outcome = |random: &mut Random, fails: bool| match random.below(8) {
+            0 => random.pick(&OutcomeClass::ALL),
+            _ if fails => OutcomeClass::Fail,
+            _ => OutcomeClass::Pass,
+        };
+        NodeReport {
+            node: node_id(n),
+            class: if random.chance(40) {
+                Digest([1; 32])
+            } else {
+                self.class.digest()
+            },
+            cells: Blob(cells),
+            attest: AttestSummary {
+                class: outcome(random, fails),
+                tier: random.pick(&[0, 1, 1, 1, 2, 3, 255]),
+                owner: (!random.chance(8)).then(|| address(random.pick(&[n, n, n, n, n, 9]))),
+            },
+            chase: ChaseSummary {
+                class: outcome(random, fails && slow),
+                reads_per_s: random.pick(&rates),
+                kind: random.pick(&[ChaseKind::Liveness, ChaseKind::Liveness, ChaseKind::Iops]),
+            },
+            outcome_root: Digest([0; 32]),
+            outcomes: 0,
+            reveals: vec![],
+        }
+    }
+
+    fn aggregated(&self) -> Value {
+        let seat = |(n, member): (usize, &Candidate)| Seat {
+            hypernode: member.hypernode,
+            operator: member.operator,
+            ledger: Address([n as u8; 20]),
+            weight: member.weight,
+        };
+        let committee: Vec<Seat> = self.members.iter().enumerate().map(seat).collect();
+        let classes = BTreeMap::from([(self.class.digest(), self.class.clone())]);
+        let input = EpochInput {
+            params: &self.params,
+            epoch: Epoch(self.epoch),
+            beacon: self.beacon,
+            round: 0,
+            committee: &committee,
+            next_committee: Keccak([0; 32]),
+            classes: &classes,
+            registrations: &self.registrations,
+            sites: &self.sites,
+            prior: &self.prior,
+            reports: &self.reports,
+        };
+        let outcome = Aggregator::new(input).unwrap().epoch().unwrap();
+        let leaves: Vec<Value> = outcome.leaves.iter().map(words).collect();
+        json!({ "leaves": leaves, "root": outcome.root.root.to_string() })
+    }
+
+    fn json(&self) -> Value {
+        let (params, class) = (&self.params, &self.class);
+        let named = |id: &NodeId| id.to_string();
+        let prior: Map<_, _> = self
+            .prior
+            .iter()
+            .map(|(id, state)| (named(id), self.state_json(id, state)))
+            .collect();
+        let mut claims: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for claim in &self.registrations {
+            claims
+                .entry(named(&claim.node))
+                .or_default()
+                .push(claim.provider.to_string());
+        }
+        let sites: Map<_, _> = self
+            .sites
+            .iter()
+            .map(|(id, site)| (named(id), site.to_string().into()))
+            .collect();
+        let reports: Map<_, _> = self
+            .reports
+            .iter()
+            .map(|(id, included)| (id.to_string(), self.report_json(&included.report)))
+            .collect();
+        json!({
+            "network": params.network_id().to_string(), "beacon": self.beacon.to_string(), "epoch": self.epoch,
+            "members": members_json(&self.members), "panel": params.panel_min, "slots": params.slots(),
+            "systemic": params.systemic_min_providers, "persistence": params.persistence,
+            "reaudit": params.reaudit_seats, "prior": prior, "claims": claims, "sites": sites, "reports": reports,
+            "class": {
+                "tier": class.attestation.tier_min, "target": class.sla.availability_ppm,
+                "coverage": class.sla.coverage_ppm_min,
+                "floors": [class.sla.chase_liveness_reads_per_s_min, class.sla.chase_reads_per_s_min],
+                "money": {
+                    "reward_gwei": class.money.reward_gwei_per_epoch,
+                    "collateral_gwei": class.money.collateral_gwei_min, "slash_bps": class.money.slash_bps,
+                },
+            },
+        })
+    }
+
+    fn state_json(&self, id: &NodeId, state: &NodeState) -> Value {
+        json!({
+            "owner": state.confirmed_owner.map(|owner| owner.to_string()),
+            "reward": state.cumulative_reward.to_string(), "slash": state.cumulative_slash.to_string(),
+            "history": self.histories[id],
+        })
+    }
+
+    fn report_json(&self, report: &Report) -> Value {
+        let entry = |node: &NodeReport| {
+            let value = json!({
+                "class_ok": node.class == self.class.digest(), "cells": node.cells.0,
+                "attest": node.attest.class.name(), "tier": node.attest.tier,
+                "owner": node.attest.owner.map(|owner| owner.to_string()),
+                "chase": node.chase.class.name(), "rate": node.chase.reads_per_s, "kind": node.chase.kind as u8,
+            });
+            (node.node.to_string(), value)
+        };
+        report.nodes.iter().map(entry).collect::<Map<_, _>>().into()
+    }
+}
+
+/// The leaf's words after its type, as decimal numbers.
+fn words(leaf: &NodeLeaf) -> Value {
+    let abi = leaf.abi();
+    let words = abi.as_chunks::<32>().0.iter().skip(1);
+    words
+        .map(|word| alloy_primitives::U256::from_be_bytes(*word).to_string())
+        .collect()
+}
+
+fn class(random: &mut Random) -> ValidClass {
+    let class = HardwareClass {
+        schema: 2,
+        name: "test".into(),
+        summary: "for tests".into(),
+        hardware: Hardware {
+            cpu: "any".into(),
+            cores: 1,
+            memory_mib: 1,
+            disk_gib: 1,
+            nic_mbps: 1,
+        },
+        sla: Sla {
+            availability_ppm: Ppm(random.pick(&[1, 500_000, 600_000, 900_000, 1_000_000])),
+            coverage_ppm_min: Ppm(random.pick(&[1, 500_000, 800_000, 1_000_000])),
+            chase_reads_per_s_min: 10_000,
+            chase_liveness_reads_per_s_min: random.pick(&[1, 100]),
+        },
+        budget: Budget {
+            region_blocks: 4_096,
+            chase_lanes: 4,
+            chase_steps: 64,
+            chase_checkpoint_every: 16,
+            probe_attempts: 2,
+        },
+        money: Money {
+            collateral_gwei_min: random.value(),
+            reward_gwei_per_epoch: random.value(),
+            slash_bps: Bps(random.pick(&[0, 1, 3_333, 10_000])),
+        },
+        attestation: AttestationPolicy::of_pcrs(1, vec![]),
+    };
+    ValidClass::new(class).unwrap()
+}
+
+fn params(
+    random: &mut Random,
+    shape: &Shape,
+    class: &ValidClass,
+    members: &[Candidate],
+) -> NetworkParams {
+    let entry = |member: &Candidate| RosterEntry {
+        id: member.hypernode,
+        operator: member.operator,
+        ledger: Address([0; 20]),
+        stake: Stake(member.weight),
+        seed_end: Seed([0; 32]),
+    };
+    NetworkParams {
+        chain_id: 31_337,
+        contract: Address([1; 20]),
+        genesis_unix_ms: UnixMs(0),
+        epoch_ms: shape.slots * 1_000,
+        slot_ms: 1_000,
+        clock_skew_ms_max: 500,
+        panel_min: shape.panel,
+        operator_cap_bps: Bps(10_000),
+        systemic_min_providers: random.pick(&[0, 5, 5, 6]),
+        control_probes: 2,
+        persistence: random.pick(&[(1, 1), (1, 1), (2, 3), (3, 6)]),
+        reaudit_seats: shape.reaudit,
+        region_epochs: 2,
+        seed_chain_links: 64,
+        commit_ms: 1,
+        reveal_ms: 2,
+        vote_ms: 3,
+        void_after_ms: 4,
+        classes: vec![class.digest()],
+        roster: members.iter().map(entry).collect(),
+    }
+}

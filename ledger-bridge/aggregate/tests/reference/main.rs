@@ -1,0 +1,132 @@
+//! The aggregation against its reference in another language, `reference/aggregate.py`: thousands of random cases, with
+//! hostile and boundary values among them, go to both, and every number must be the same.
+
+mod epochs;
+mod random;
+mod rules;
+
+use random::Random;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A case and what this crate makes of it.
+struct Case {
+    rule: &'static str,
+    input: Value,
+    expected: Value,
+}
+
+/// Runs `count` cases of one kind through the reference. Each case has a seed of its own, which a failure names.
+fn agree(count: u64, make: fn(&mut Random) -> Case) {
+    let cases: Vec<Case> = (0..count).map(|seed| make(&mut Random(seed))).collect();
+    let lines: String = cases
+        .iter()
+        .map(|case| format!("{}\n", json!({ "rule": case.rule, "in": case.input })))
+        .collect();
+    let answers = reference(lines);
+    assert_eq!(answers.len(), cases.len());
+    for ((seed, case), answer) in cases.iter().enumerate().zip(answers) {
+        assert_eq!(
+            answer, case.expected,
+            "{} of seed {seed}: {}",
+            case.rule, case.input
+        );
+    }
+}
+
+fn reference(lines: String) -> Vec<Value> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/aggregate.py");
+    let mut child = Command::new("python3")
+        .arg("-B")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3, which tools/setup.sh installs");
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "the reference failed");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn weights_agree() {
+    agree(1_500, rules::weights);
+}
+
+#[test]
+fn draws_agree() {
+    agree(1_500, rules::draws);
+}
+
+#[test]
+fn slots_agree() {
+    agree(3_000, rules::slot);
+}
+
+#[test]
+fn systemic_subtraction_agrees() {
+    agree(1_000, rules::systemic);
+}
+
+#[test]
+fn wilson_bounds_agree() {
+    agree(5_000, rules::wilson_bounds);
+}
+
+#[test]
+fn quantiles_agree() {
+    agree(3_000, rules::quantiles);
+}
+
+#[test]
+fn persistence_agrees() {
+    agree(3_000, rules::persistence);
+}
+
+#[test]
+fn trees_and_keccak_agree() {
+    agree(60, rules::tree);
+    agree(150, rules::keccak);
+}
+
+#[test]
+fn whole_epochs_agree() {
+    agree(350, epochs::small);
+}
+
+/// Else agreement would say little.
+#[test]
+fn the_epochs_lead_to_every_verdict_for_every_reason_and_to_money() {
+    let mut verdicts = [0; 4];
+    let mut reasons = [0; 8];
+    let (mut confirmed, mut paid) = (0, 0);
+    for seed in 0..350 {
+        let case = epochs::small(&mut Random(seed));
+        for leaf in case.expected["leaves"].as_array().unwrap() {
+            let word = |at: usize| leaf[at].as_str().unwrap().to_owned();
+            verdicts[word(4).parse::<usize>().unwrap()] += 1;
+            let bits: u8 = word(5).parse().unwrap();
+            (0..8).for_each(|bit| reasons[bit] += usize::from(bits >> bit & 1));
+            confirmed += usize::from(word(3) == "1");
+            paid += usize::from(word(14) != "0");
+        }
+    }
+    assert!(verdicts.iter().all(|seen| *seen > 20), "{verdicts:?}");
+    assert!(reasons.iter().all(|seen| *seen > 5), "{reasons:?}");
+    assert!(confirmed > 100 && paid > 100, "{confirmed} {paid}");
+}
+
+#[test]
+fn whole_epochs_with_drawn_reaudits_agree() {
+    let tried = (0..8).filter(|seed| epochs::puts_on_trial(&mut Random(*seed)));
+    assert!(tried.count() >= 2);
+    agree(8, epochs::with_drawn_seats);
+}
