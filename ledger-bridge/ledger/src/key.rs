@@ -5,10 +5,13 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use alloy_consensus::SignableTransaction;
 use alloy_primitives::B256;
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use assay_protocol::ids;
+
+use crate::tx::{SignedTx, TxRequest, TxSigner};
 
 /// Longest key file that is read: 64 digits, `0x` and a line end leave room.
 const MAX_FILE_BYTES: u64 = 128;
@@ -110,7 +113,7 @@ impl LedgerKey {
         Ok(self.sign(&B256::from(digest.0))?.as_bytes())
     }
 
-    pub(crate) fn sign(&self, hash: &B256) -> Result<alloy_primitives::Signature, KeyError> {
+    fn sign(&self, hash: &B256) -> Result<alloy_primitives::Signature, KeyError> {
         self.0.sign_hash_sync(hash).map_err(|_| KeyError::Signing)
     }
 
@@ -120,6 +123,16 @@ impl LedgerKey {
         hex::decode_to_slice(digits, &mut secret)
             .map_err(|_| KeyError::Malformed { path: None })?;
         Self::from_bytes(&secret)
+    }
+}
+
+impl TxSigner for LedgerKey {
+    fn address(&self) -> ids::Address {
+        LedgerKey::address(self)
+    }
+
+    fn sign_tx(&self, tx: &TxRequest) -> Result<SignedTx, KeyError> {
+        Ok(tx.signed(self.sign(&tx.body.signature_hash())?))
     }
 }
 

@@ -11,7 +11,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use assay_bridge::setup;
 use assay_bridge::store::{Store, TxEnd};
 use assay_bridge::system_now;
-use assay_ledger::{Block, Chain, ChainError, LedgerKey, Receipt, rpc};
+use assay_ledger::{Block, Chain, ChainError, Finality, LedgerKey, Market, Receipt, Trial, rpc};
 use assay_protocol::ids::{Digest, Epoch, Keccak};
 use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest};
@@ -54,17 +54,23 @@ impl Chain for Cut {
     fn chain_id(&self) -> Result<u64, ChainError> {
         self.inner.chain_id()
     }
-    fn latest(&self) -> Result<Block, ChainError> {
-        self.inner.latest()
+    fn block(&self, at: Finality) -> Result<Block, ChainError> {
+        self.inner.block(at)
     }
-    fn call(&self, to: Address, data: &[u8]) -> Result<Bytes, ChainError> {
-        self.inner.call(to, data)
+    fn call_at(&self, to: Address, data: &[u8], at: Finality) -> Result<Bytes, ChainError> {
+        self.inner.call_at(to, data, at)
+    }
+    fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError> {
+        self.inner.estimate_gas(trial)
+    }
+    fn market(&self) -> Result<Market, ChainError> {
+        self.inner.market()
     }
     fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
         self.inner.receipt(hash)
     }
-    fn nonce(&self, address: Address) -> Result<u64, ChainError> {
-        self.inner.nonce(address)
+    fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError> {
+        self.inner.nonce_at(address, at)
     }
     fn balance(&self, address: Address) -> Result<U256, ChainError> {
         self.inner.balance(address)

@@ -48,13 +48,21 @@ pub(super) fn parse_address(value: &Value) -> Option<Address> {
     Address::try_from(parse_data(value)?.as_ref()).ok()
 }
 
-pub(super) fn block_json(block: &Block) -> Value {
+pub(super) fn price(wei: u128) -> Value {
+    Value::String(format!("{wei:#x}"))
+}
+
+pub(super) fn parse_price(value: &Value) -> Option<u128> {
+    parse_quantity(value)?.try_into().ok()
+}
+
+pub(super) fn block_json(block: &Block, base_fee: u128) -> Value {
     json!({
         "number": quantity(block.number),
         "hash": block.hash.to_string(),
         "parentHash": block.parent.to_string(),
         "timestamp": quantity(block.timestamp_s),
-        "baseFeePerGas": "0x0",
+        "baseFeePerGas": price(base_fee),
     })
 }
 
