@@ -212,6 +212,13 @@ impl AssayLedger {
         send::prepare(self.chain.as_ref(), key, &call, self.fee_cap)
     }
 
+    /// Tries an action of anybody's out on the state that this client reads; nothing is sent.
+    pub fn trial(&self, action: &Action) -> Result<(), LedgerError> {
+        let call = action.to(Some(self.contract));
+        let tried = self.chain.call_at(self.contract, call.data, self.reads);
+        tried.map(drop).map_err(failed(action.name))
+    }
+
     /// Sends prepared bytes and waits for the receipt; a revert is an error with the contract's reason.
     /// Sending the same bytes again returns the same receipt.
     pub fn send(&self, tx: &SignedTx) -> Result<Receipt, LedgerError> {

@@ -18,8 +18,10 @@ pub mod embedded;
 mod fee;
 pub mod http;
 mod key;
+mod keystore;
 pub mod rpc;
 mod send;
+mod signer;
 mod tx;
 mod types;
 
@@ -29,6 +31,8 @@ pub use claims::{claims_at, is_covered};
 pub use client::{AssayLedger, LedgerError};
 pub use fee::Fee;
 pub use key::{KeyError, LedgerKey};
+pub use keystore::read_password;
+pub use signer::RemoteSigner;
 pub use tx::{SignedTx, TxRequest, TxSigner};
 pub use types::{
     EpochRecord, GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NodeRecord, NodeStatus,

@@ -1,10 +1,11 @@
 //! Minimal Ethereum JSON-RPC: the process that owns a chain serves it on loopback ([`serve`]),
 //! any other reads and submits through [`RpcChain`].
 
+pub(crate) mod call;
 mod client;
 mod endpoint;
 mod server;
-mod wire;
+pub(crate) mod wire;
 
 pub use client::{RpcChain, RpcOptions};
 pub use server::serve;

@@ -10,3 +10,4 @@ mod life;
 mod network;
 #[path = "../ledger/refusals.rs"]
 mod refusals;
+mod signer;
