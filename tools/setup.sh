@@ -8,6 +8,8 @@ packages=(g++ pkg-config libtss2-dev libtss2-tcti-swtpm0 swtpm swtpm-tools gnutl
 # What the flashable image is made with, and what the machines of the tests are made of.
 packages+=(binutils mmdebstrap cpio cryptsetup-bin dosfstools fdisk kmod mtools sbsigntool squashfs-tools zstd)
 packages+=(ovmf qemu-system-x86)
+# A private database server for the bridge's tests.
+packages+=(postgresql-15)
 
 installed() {
   [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]

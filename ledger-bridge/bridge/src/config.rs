@@ -1,6 +1,7 @@
 //! The bridge's configuration and the network plan: strict TOML, paths relative to the file's folder.
 
 use assay_ledger::embedded::ChainConfig;
+use assay_ledger::rpc::RpcOptions;
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, Bps, Stake};
 use assay_protocol::params::{NetworkParams, ParamsError};
@@ -9,6 +10,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::WEI_PER_GWEI;
+use crate::outbox::Settings;
+use crate::outbox::machine::Policy;
 
 /// Longest configuration, plan or network file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -70,12 +73,113 @@ pub struct Config {
     pub classes: Vec<PathBuf>,
     /// Where the board and the outbox are kept.
     pub state_dir: PathBuf,
-    /// The secp256k1 key that posts.
-    pub ledger_key: PathBuf,
+    /// The secp256k1 key that posts, or who holds it.
+    pub ledger_key: KeySource,
     /// The board.
     pub board: BoardSection,
     /// The ledger.
     pub ledger: LedgerSection,
+    /// How transactions are sent.
+    #[serde(default)]
+    pub posting: PostingSection,
+    /// Another state than a file in `state_dir`.
+    pub state: Option<StateSection>,
+    /// Where Prometheus reads.
+    pub metrics: Option<MetricsSection>,
+}
+
+/// Who signs transactions. A key file of hexadecimal digits is for tests and demonstrations.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum KeySource {
+    /// A file of 64 hexadecimal digits, mode 0600.
+    File(PathBuf),
+    /// An encrypted file (Web3 Secret Storage), and the file of its password.
+    Keystore(KeystoreSource),
+    /// A signer behind a URL.
+    Signer(SignerSource),
+}
+
+/// See [`KeySource::Keystore`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeystoreSource {
+    /// The encrypted file, mode 0600.
+    pub keystore: PathBuf,
+    /// Its password's file, mode 0600; a systemd credential is one.
+    pub password_file: PathBuf,
+}
+
+/// See [`KeySource::Signer`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignerSource {
+    /// `https://…`, or `http://…` on this machine; it serves `eth_signTransaction`.
+    pub signer: String,
+    /// The account.
+    pub address: Address,
+    /// Roots that its certificate must lead to (PEM).
+    pub ca: Option<PathBuf>,
+}
+
+/// The `[posting]` section.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostingSection {
+    /// Most that is paid for a unit of gas.
+    pub max_fee_gwei: u64,
+    /// Time in no block after which more is offered.
+    pub replace_after_ms: u64,
+    /// Time in no block after which the same bytes are sent again.
+    pub resend_after_ms: u64,
+    /// Transactions in blocks that are not final, at most.
+    pub unfinal_max: usize,
+    /// Pause between two looks at the ledger.
+    pub poll_ms: u64,
+}
+
+impl Default for PostingSection {
+    fn default() -> Self {
+        Self {
+            max_fee_gwei: 1_000,
+            replace_after_ms: 60_000,
+            resend_after_ms: 10_000,
+            unfinal_max: 64,
+            poll_ms: 200,
+        }
+    }
+}
+
+impl PostingSection {
+    /// For the outbox.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            policy: Policy {
+                fee_cap: u128::from(self.max_fee_gwei).saturating_mul(WEI_PER_GWEI),
+                replace_after_ms: self.replace_after_ms,
+                resend_after_ms: self.resend_after_ms,
+            },
+            unfinal_max: self.unfinal_max.max(1),
+        }
+    }
+}
+
+/// The `[state]` section.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateSection {
+    /// `postgres://user@host/database`, without a password.
+    pub url: String,
+    /// The password's file, mode 0600.
+    pub password_file: Option<PathBuf>,
+}
+
+/// The `[metrics]` section.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSection {
+    /// Address and port; loopback only.
+    pub listen: SocketAddr,
 }
 
 /// The `[board]` section.
@@ -105,8 +209,12 @@ pub enum LedgerSection {
     },
     /// Any EVM node by URL.
     Rpc {
-        /// `http://…`.
+        /// `http://…` or `https://…`.
         url: String,
+        /// Roots that its certificate must lead to (PEM); without, Mozilla's.
+        ca: Option<PathBuf>,
+        /// Blocks on top of a final one, for chains without the tag `finalized`.
+        confirmations: Option<u64>,
     },
 }
 
@@ -154,12 +262,22 @@ impl Config {
         let rebase = |p: &mut PathBuf| *p = base.join(&*p);
         rebase(&mut config.network);
         rebase(&mut config.state_dir);
-        rebase(&mut config.ledger_key);
+        match &mut config.ledger_key {
+            KeySource::File(path) => rebase(path),
+            KeySource::Keystore(source) => {
+                rebase(&mut source.keystore);
+                rebase(&mut source.password_file);
+            }
+            KeySource::Signer(source) => source.ca.iter_mut().for_each(rebase),
+        }
         rebase(&mut config.board.key);
         config.classes.iter_mut().for_each(rebase);
-        if let LedgerSection::Embedded { path, .. } = &mut config.ledger {
-            rebase(path);
+        match &mut config.ledger {
+            LedgerSection::Embedded { path, .. } => rebase(path),
+            LedgerSection::Rpc { ca, .. } => ca.iter_mut().for_each(rebase),
         }
+        let password = config.state.as_mut().and_then(|s| s.password_file.as_mut());
+        password.into_iter().for_each(rebase);
         Ok(config)
     }
 
@@ -179,7 +297,21 @@ impl LedgerSection {
     pub fn url(&self) -> String {
         match self {
             Self::Embedded { listen, .. } => format!("http://{listen}"),
-            Self::Rpc { url } => url.clone(),
+            Self::Rpc { url, .. } => url.clone(),
+        }
+    }
+
+    /// How the ledger is reached by URL.
+    pub fn rpc_options(&self) -> RpcOptions {
+        match self {
+            Self::Embedded { .. } => RpcOptions::default(),
+            Self::Rpc {
+                ca, confirmations, ..
+            } => RpcOptions {
+                ca: ca.clone(),
+                confirmations: *confirmations,
+                ..RpcOptions::default()
+            },
         }
     }
 }
@@ -298,6 +430,33 @@ accounts = [{ address = "1111111111111111111111111111111111111111", balance_gwei
             chain_config(1, accounts).balances[0].1,
             Stake(5_000_000_000)
         );
+    }
+
+    #[test]
+    fn each_kind_of_key_and_every_section_is_read_and_their_paths_rebased() {
+        let key = |value: &str| TEXT.replace("\"poster.key\"", value);
+        let keystore = key("{ keystore = \"k.json\", password_file = \"p\" }");
+        let KeySource::Keystore(source) = load(&keystore).unwrap().ledger_key else {
+            panic!("a keystore expected")
+        };
+        assert!(source.keystore.is_absolute() && source.password_file.is_absolute());
+        let address = "11".repeat(20);
+        let signer = format!("{{ signer = \"https://s\", address = \"{address}\", ca = \"ca\" }}");
+        let KeySource::Signer(source) = load(&key(&signer)).unwrap().ledger_key else {
+            panic!("a signer expected")
+        };
+        assert!(source.ca.unwrap().is_absolute());
+        let error = load(&key("{ keystore = \"k.json\" }")).unwrap_err();
+        assert!(error.to_string().contains("ledger_key"), "{error}");
+
+        let more = "[posting]\nmax_fee_gwei = 7\n[state]\nurl = \"postgres:///x\"\npassword_file = \"p\"\n\
+                    [metrics]\nlisten = \"127.0.0.1:9464\"\n";
+        let config = load(&format!("{TEXT}{more}")).unwrap();
+        assert_eq!(config.posting.settings().policy.fee_cap, 7_000_000_000);
+        assert!(config.state.unwrap().password_file.unwrap().is_absolute());
+        assert!(config.metrics.is_some());
+        let zero = load(&format!("{TEXT}[posting]\nunfinal_max = 0\n")).unwrap();
+        assert_eq!(zero.posting.settings().unfinal_max, 1);
     }
 
     #[test]

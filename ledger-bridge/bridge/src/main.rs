@@ -391,7 +391,7 @@ fn write_trust(arg: &Trust) -> Result<()> {
 fn read_network(arg: &ConfigArg) -> Result<(Store, AssayLedger, History)> {
     let config = Config::load(&arg.config)?;
     let params: NetworkParams = config.params()?;
-    let store = Store::open_for_reading(&config.state_dir, params.network_id())?;
+    let store = run::open_store_for_reading(&config, params.network_id())?;
     let ledger = run::ledger_for_reading(&config, &params)?;
     let history = History::new(&params, config.load_classes()?)?;
     Ok((store, ledger, history))

@@ -9,13 +9,14 @@
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{Gathered, History, signatures_for};
 use assay_aggregate::more_than_two_thirds;
-use assay_ledger::{Action, AssayLedger, LedgerError, LedgerKey};
+use assay_aggregate::root::NodeLeaf;
+use assay_ledger::{Action, AssayLedger, Finality, LedgerError, TxSigner};
 use assay_protocol::ids::{Epoch, Keccak, NodeId, UnixMs};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::outbox::{Outbox, OutboxError};
+use crate::outbox::{Outbox, OutboxError, Progress, Settings};
 use crate::replay::{self, Gathering, Posted, ReplayError};
 use crate::store::{Store, StoreError};
 
@@ -161,8 +162,11 @@ impl fmt::Display for Step {
 /// The poster of one network.
 pub struct Poster {
     store: Arc<Store>,
+    /// The newest state: what not to start again.
     ledger: AssayLedger,
-    key: LedgerKey,
+    /// The final state: what to act on.
+    settled: AssayLedger,
+    outbox: Outbox,
     history: History,
     board: Gathering,
     chain_id: u64,
@@ -173,21 +177,45 @@ impl Poster {
     pub fn new(
         store: Arc<Store>,
         ledger: AssayLedger,
-        key: LedgerKey,
+        signer: impl TxSigner + 'static,
         history: History,
+    ) -> Result<Self, PosterError> {
+        Self::with(
+            store,
+            ledger,
+            Arc::new(signer),
+            history,
+            Settings::default(),
+        )
+    }
+
+    /// Like [`Poster::new`], with its own outbox settings.
+    pub fn with(
+        store: Arc<Store>,
+        ledger: AssayLedger,
+        signer: Arc<dyn TxSigner>,
+        history: History,
+        settings: Settings,
     ) -> Result<Self, PosterError> {
         let chain_id = ledger.chain_id()?;
         let board = Gathering::of(history.next());
+        let newest = || ledger.reading(Finality::Latest);
         let poster = Self {
+            outbox: Outbox::new(Arc::clone(&store), newest(), signer, settings),
+            settled: ledger.reading(Finality::Finalized),
             store,
             ledger,
-            key,
             history,
             board,
             chain_id,
         };
         poster.check_ledger()?;
         Ok(poster)
+    }
+
+    /// Lines for the operator since the last time.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        self.outbox.take_notes()
     }
 
     /// Where the poster stands.
@@ -197,10 +225,19 @@ impl Poster {
 
     /// Does the next thing there is to do.
     pub fn step(&mut self, now: UnixMs) -> Result<Step, PosterError> {
-        self.outbox().resume()?;
         let epoch = self.history.next();
+        if !self.store.lead()? {
+            return Ok(waiting(
+                epoch,
+                "another bridge on this state posts; standing by",
+            ));
+        }
+        self.outbox.advance(now)?;
+        if epoch < self.settled.next_epoch()? {
+            return self.follow(epoch, now);
+        }
         if epoch < self.ledger.next_epoch()? {
-            return self.follow(epoch);
+            return Ok(waiting(epoch, "resolved on the ledger, not finally yet"));
         }
         let end = self.history.params().epoch_end(epoch);
         if now < end {
@@ -210,7 +247,7 @@ impl Poster {
             self.board = Gathering::of(epoch);
         }
         self.board.update(&self.store, &self.history)?;
-        let attempt = self.try_post(epoch, self.board.gathered());
+        let attempt = self.try_post(epoch, now);
         let is_over = match &attempt {
             Ok(Step::Posted { .. }) => false,
             Ok(_) => true,
@@ -218,9 +255,14 @@ impl Poster {
             Err(PosterError::Replay(error)) => error.is_hopeless(),
             Err(_) => false,
         };
-        if is_over && self.is_void_time(end, now) {
-            self.outbox().perform(&Action::post_void(epoch))?;
-            return Ok(Step::Voided { epoch });
+        let is_sent = self.outbox.is_under_way(&root_name(epoch))?;
+        if is_over && !is_sent && self.is_void_time(end, now) {
+            let name = format!("postVoid/{epoch}");
+            let progress = self.outbox.perform(&name, &Action::post_void(epoch), now)?;
+            return Ok(match progress {
+                Progress::Done { .. } => Step::Voided { epoch },
+                other => unfinished(epoch, "void", &other),
+            });
         }
         attempt
     }
@@ -231,7 +273,8 @@ impl Poster {
         whole >= end.0.saturating_add(self.history.params().void_after_ms)
     }
 
-    fn try_post(&self, epoch: Epoch, gathered: &Gathered) -> Result<Step, PosterError> {
+    fn try_post(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
+        let gathered = self.board.gathered();
         let weights = self.history.weights();
         let Some(input_set) = gathered.agreed(&weights) else {
             return Ok(waiting(
@@ -247,12 +290,12 @@ impl Poster {
         if !more_than_two_thirds(signed.values().sum(), total) {
             return Ok(waiting(epoch, "agreed, waiting for root signatures"));
         }
-        let known = replay::claims(&self.ledger, &self.history)?;
+        let known = replay::claims(&self.settled, &self.history)?;
         let (_, outcome) = replay::aggregate(&self.history, gathered, &input_set, &known)?;
         let computed = outcome.root.digest(self.chain_id, &self.ledger.contract());
         let weight = signed.get(&computed).copied().unwrap_or(0);
         if more_than_two_thirds(weight, total) {
-            return self.post(&outcome, gathered, &computed, weight);
+            return self.post(&outcome, &computed, weight, now);
         }
         match signed.keys().any(|digest| *digest != computed) {
             true => Ok(Step::Disagrees {
@@ -265,36 +308,56 @@ impl Poster {
     }
 
     fn post(
-        &self,
+        &mut self,
         outcome: &EpochOutcome,
-        gathered: &Gathered,
         digest: &Keccak,
         signed: u128,
+        now: UnixMs,
     ) -> Result<Step, PosterError> {
         let (epoch, committee) = (outcome.root.epoch, self.history.committee());
         let signatures = signatures_for(
             committee,
             digest,
             self.history.seats(),
-            gathered.signatures(),
+            self.board.gathered().signatures(),
         );
-        let action = Action::post_root(&outcome.root, committee, &signatures);
-        let receipt = self.outbox().perform(&action)?;
-        Ok(Step::Posted {
-            epoch,
-            signed,
-            total: committee.total(),
-            gas: receipt.gas_used,
+        let (action, total) = (
+            Action::post_root(&outcome.root, committee, &signatures),
+            committee.total(),
+        );
+        let progress = match self.outbox.perform(&root_name(epoch), &action, now) {
+            // Somebody else's is on its way, or the contract sees what this bridge does not: nothing was sent.
+            Err(error) if error.revert_name().is_some() => {
+                return Ok(waiting(epoch, &format!("root not sent: {error}")));
+            }
+            other => other?,
+        };
+        Ok(match progress {
+            Progress::Done { gas } => Step::Posted {
+                epoch,
+                signed,
+                total,
+                gas,
+            },
+            other => unfinished(epoch, "root", &other),
         })
     }
 
     /// The ledger is ahead: recompute, settle what is left, move on.
-    fn follow(&mut self, epoch: Epoch) -> Result<Step, PosterError> {
-        let Some(posted) = replay::recompute(&self.store, &self.ledger, &self.history)? else {
+    fn follow(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
+        let Some(posted) = replay::recompute(&self.store, &self.settled, &self.history)? else {
             self.history.void();
             return Ok(Step::WasVoid { epoch });
         };
-        let (settled, skipped) = self.settle(&posted)?;
+        let Settling {
+            settled,
+            skipped,
+            waiting: left,
+        } = self.settle(&posted, now)?;
+        if let Some((count, why)) = left {
+            let why = format!("root is final, {count} nodes are not settled yet: {why}");
+            return Ok(waiting(epoch, &why));
+        }
         self.history.posted(&posted.outcome, &posted.reports);
         Ok(Step::Settled {
             epoch,
@@ -303,7 +366,7 @@ impl Poster {
         })
     }
 
-    fn settle(&self, posted: &Posted) -> Result<(u32, u32), PosterError> {
+    fn settle(&mut self, posted: &Posted, now: UnixMs) -> Result<Settling, PosterError> {
         let outcome = &posted.outcome;
         let epoch = outcome.root.epoch;
         let mut open = Vec::new();
@@ -317,44 +380,82 @@ impl Poster {
         } else {
             self.settled_epochs()?
         };
-        let mut settled = 0u32;
+        let mut done = Settling::default();
         for leaf in &open {
             let is_ahead = before.get(&leaf.node).is_some_and(|last| *last >= epoch);
-            let note = if is_ahead {
-                "on the ledger".to_owned()
+            let progress = if is_ahead {
+                Leaf::Over("on the ledger".to_owned())
             } else {
-                let proof = outcome
-                    .tree
-                    .proof(&leaf.hash())
-                    .map_err(LeafMissing::of(epoch))?;
-                match self.outbox().perform(&Action::settle(epoch, *leaf, &proof)) {
-                    Ok(_) => {
-                        settled = settled.saturating_add(1);
-                        "settled".to_owned()
-                    }
-                    Err(error) => final_refusal(epoch, &leaf.node, error)?,
-                }
+                self.settle_leaf(outcome, leaf, now)?
             };
-            self.store.put_settled(epoch, &leaf.node, &note)?;
+            match progress {
+                Leaf::Settled => {
+                    done.settled = done.settled.saturating_add(1);
+                    self.store.put_settled(epoch, &leaf.node, "settled")?;
+                }
+                Leaf::Over(note) => self.store.put_settled(epoch, &leaf.node, &note)?,
+                Leaf::Waits(why) => {
+                    let (count, first) = done.waiting.take().unwrap_or((0, why));
+                    done.waiting = Some((count.saturating_add(1), first));
+                }
+            }
         }
         let all = u32::try_from(outcome.leaves.len()).unwrap_or(u32::MAX);
-        Ok((settled, all.saturating_sub(settled)))
+        done.skipped = all.saturating_sub(done.settled);
+        Ok(done)
+    }
+
+    fn settle_leaf(
+        &mut self,
+        outcome: &EpochOutcome,
+        leaf: &NodeLeaf,
+        now: UnixMs,
+    ) -> Result<Leaf, PosterError> {
+        let epoch = outcome.root.epoch;
+        let proof = outcome
+            .tree
+            .proof(&leaf.hash())
+            .map_err(LeafMissing::of(epoch))?;
+        let action = Action::settle(epoch, leaf, &proof);
+        let name = format!("settle/{epoch}/{}", leaf.node);
+        match self.outbox.perform(&name, &action, now) {
+            Ok(Progress::Done { .. }) => Ok(Leaf::Settled),
+            Ok(other) => Ok(Leaf::Waits(why(&other))),
+            Err(error) if error.revert_name().is_some() => {
+                self.refused(epoch, &leaf.node, &action, error)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A refusal that stays true closes the leaf once the final state refuses too; any other ends the step.
+    fn refused(
+        &self,
+        epoch: Epoch,
+        node: &NodeId,
+        action: &Action,
+        error: OutboxError,
+    ) -> Result<Leaf, PosterError> {
+        let finally = self.settled.trial(action).err();
+        let name = finally.as_ref().and_then(|error| error.revert_name());
+        match (error.revert_name(), name) {
+            (_, Some(name)) if FINAL.contains(&name) => {
+                eprintln!("epoch {epoch}: node {node}: the ledger says {name}: nothing to settle");
+                Ok(Leaf::Over(name.to_owned()))
+            }
+            (Some(newest), _) if FINAL.contains(&newest) => Ok(Leaf::Waits(format!(
+                "the ledger says {newest}, not finally yet"
+            ))),
+            _ => Err(error.into()),
+        }
     }
 
     fn settled_epochs(&self) -> Result<BTreeMap<NodeId, Epoch>, PosterError> {
-        let nodes = self.ledger.nodes()?;
+        let nodes = self.settled.nodes()?;
         Ok(nodes
             .into_iter()
             .filter_map(|n| Some((n.node, n.settled_epoch?)))
             .collect())
-    }
-
-    fn outbox(&self) -> Outbox<'_> {
-        Outbox {
-            store: &self.store,
-            ledger: &self.ledger,
-            key: &self.key,
-        }
     }
 
     fn check_ledger(&self) -> Result<(), PosterError> {
@@ -422,19 +523,36 @@ impl LeafMissing {
     }
 }
 
-/// A refusal that stays true closes the leaf; any other ends the step and is tried again.
-fn final_refusal(epoch: Epoch, node: &NodeId, error: OutboxError) -> Result<String, PosterError> {
-    let name = error
-        .revert_name()
-        .filter(|name| FINAL.contains(name))
-        .map(str::to_owned);
-    match name {
-        Some(name) => {
-            eprintln!("epoch {epoch}: node {node}: the ledger says {name}: nothing to settle");
-            Ok(name)
-        }
-        None => Err(error.into()),
+fn root_name(epoch: Epoch) -> String {
+    format!("postRoot/{epoch}")
+}
+
+/// What became of an epoch's leaves in one step.
+#[derive(Debug, Default)]
+struct Settling {
+    settled: u32,
+    skipped: u32,
+    /// How many are not done, and why the first is not.
+    waiting: Option<(u32, String)>,
+}
+
+/// What became of a leaf.
+enum Leaf {
+    Settled,
+    /// Nothing is left to do, and why.
+    Over(String),
+    Waits(String),
+}
+
+fn why(progress: &Progress) -> String {
+    match progress {
+        Progress::Pending(why) => why.clone(),
+        Progress::Failed(_) | Progress::Done { .. } => "the ledger is read again".into(),
     }
+}
+
+fn unfinished(epoch: Epoch, what: &str, progress: &Progress) -> Step {
+    waiting(epoch, &format!("{what} sent: {}", why(progress)))
 }
 
 fn signed_weights(

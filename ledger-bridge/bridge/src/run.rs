@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 use assay_aggregate::inputs::History;
 use assay_ledger::embedded::{EmbeddedChain, SystemClock};
 use assay_ledger::rpc::{self, RpcChain};
-use assay_ledger::{AssayLedger, Chain, LedgerKey};
+use assay_ledger::{AssayLedger, Chain, LedgerKey, RemoteSigner, TxSigner};
 use assay_protocol::cose::Signer;
+use assay_protocol::ids::NetworkId;
 use assay_protocol::params::NetworkParams;
 use assay_transport::identity::Identity;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::board::{Board, server};
-use crate::config::{Config, LedgerSection, chain_config};
+use crate::config::{Config, KeySource, LedgerSection, StateSection, chain_config};
 use crate::poster::{Poster, Step};
 use crate::store::Store;
 use crate::system_now;
@@ -63,8 +64,9 @@ async fn open_ledger(section: &LedgerSection) -> Result<(Arc<dyn Chain>, Rpc)> {
             );
             Ok((chain.clone(), Box::pin(rpc::serve(chain, listener))))
         }
-        LedgerSection::Rpc { url } => {
-            let connect = move || RpcChain::connect(&url);
+        LedgerSection::Rpc { url, .. } => {
+            let options = section.rpc_options();
+            let connect = move || RpcChain::connect_with(&url, &options);
             let chain = tokio::task::spawn_blocking(connect)
                 .await
                 .context("ledger")??;
@@ -77,7 +79,11 @@ async fn open_ledger(section: &LedgerSection) -> Result<(Arc<dyn Chain>, Rpc)> {
 async fn network(config: Config, chain: Arc<dyn Chain>) -> Result<()> {
     let params = wait_for_network(&config).await?;
     let identity = Identity::load(&config.board.key)?;
-    let store = Arc::new(Store::open(&config.state_dir, params.network_id())?);
+    let store = {
+        let (config, network) = (config.clone(), params.network_id());
+        let open = move || open_store(&config, network);
+        Arc::new(tokio::task::spawn_blocking(open).await.context("state")??)
+    };
     let poster = {
         let (config, params, store) = (config.clone(), params.clone(), Arc::clone(&store));
         let open = move || open_poster(&config, &params, store, chain);
@@ -89,6 +95,7 @@ async fn network(config: Config, chain: Arc<dyn Chain>) -> Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("board on {listen}"))?;
+    let pause = Duration::from_millis(config.posting.poll_ms.max(10));
     let key = assay_protocol::ids::HyperNodeId(identity.public_key());
     eprintln!(
         "board: {listen}, key {key}, network {}",
@@ -96,7 +103,7 @@ async fn network(config: Config, chain: Arc<dyn Chain>) -> Result<()> {
     );
     std::thread::Builder::new()
         .name("poster".into())
-        .spawn(move || post_for_ever(poster))
+        .spawn(move || post_for_ever(poster, pause))
         .context("poster thread")?;
     server::serve(
         Arc::new(Board::new(params, store)),
@@ -124,19 +131,67 @@ fn open_poster(
     chain: Arc<dyn Chain>,
 ) -> Result<Poster> {
     let history = History::new(params, config.load_classes()?)?;
-    let key = LedgerKey::from_file(&config.ledger_key)?;
+    let signer = signer(&config.ledger_key)?;
     let ledger = AssayLedger::at(chain, params.contract)?;
-    Ok(Poster::new(store, ledger, key, history)?)
+    let settings = config.posting.settings();
+    Ok(Poster::with(store, ledger, signer, history, settings)?)
+}
+
+/// Whoever signs transactions.
+pub fn signer(source: &KeySource) -> Result<Arc<dyn TxSigner>> {
+    Ok(match source {
+        KeySource::File(path) => Arc::new(LedgerKey::from_file(path)?),
+        KeySource::Keystore(source) => Arc::new(LedgerKey::from_keystore(
+            &source.keystore,
+            &source.password_file,
+        )?),
+        KeySource::Signer(source) => Arc::new(RemoteSigner::new(
+            &source.signer,
+            source.ca.as_deref(),
+            source.address,
+        )?),
+    })
+}
+
+/// The state, in a file or a database.
+pub fn open_store(config: &Config, network: NetworkId) -> Result<Store> {
+    let Some(state) = &config.state else {
+        return Ok(Store::open(&config.state_dir, network)?);
+    };
+    let password = state_password(state)?;
+    Ok(Store::connect(&state.url, password.as_deref(), network)?)
+}
+
+/// The state of a bridge that may be running, for reading.
+pub fn open_store_for_reading(config: &Config, network: NetworkId) -> Result<Store> {
+    let Some(state) = &config.state else {
+        return Ok(Store::open_for_reading(&config.state_dir, network)?);
+    };
+    let password = state_password(state)?;
+    Ok(Store::connect_for_reading(
+        &state.url,
+        password.as_deref(),
+        network,
+    )?)
+}
+
+fn state_password(state: &StateSection) -> Result<Option<String>> {
+    let file = state.password_file.as_deref();
+    Ok(file.map(assay_ledger::read_password).transpose()?)
 }
 
 /// A new line only when something new is to be said; errors are retried with growing pauses.
-fn post_for_ever(mut poster: Poster) {
+fn post_for_ever(mut poster: Poster, step_pause: Duration) {
     let mut said = String::new();
-    let mut pause = STEP_PAUSE;
+    let mut pause = step_pause;
     loop {
-        let line = match poster.step(system_now()) {
+        let stepped = poster.step(system_now());
+        for note in poster.take_notes() {
+            eprintln!("{note}");
+        }
+        let line = match stepped {
             Ok(step) => {
-                pause = STEP_PAUSE;
+                pause = step_pause;
                 let moved = !matches!(step, Step::Waiting { .. } | Step::Disagrees { .. });
                 let line = step.to_string();
                 if moved {
@@ -161,7 +216,7 @@ fn post_for_ever(mut poster: Poster) {
 
 /// A ledger for reading commands: the running bridge's, else the chain's file itself.
 pub fn ledger_for_reading(config: &Config, params: &NetworkParams) -> Result<AssayLedger> {
-    let remote = RpcChain::connect(&config.ledger.url());
+    let remote = RpcChain::connect_with(&config.ledger.url(), &config.ledger.rpc_options());
     let chain: Arc<dyn Chain> = match (remote, &config.ledger) {
         (Ok(chain), _) => Arc::new(chain),
         (Err(_), LedgerSection::Embedded { path, chain_id, .. }) => {

@@ -1,19 +1,15 @@
-//! What can be done to the contract, apart from when and by whom: an [`Action`] becomes a [`SignedTx`].
+//! What can be done to the contract, apart from when and by whom: an [`Action`] becomes a
+//! [`crate::SignedTx`].
 //! A bridge stores the signed bytes before it sends them; the same bytes sent twice do one thing.
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolValue};
 use assay_aggregate::root::Committee;
 use assay_protocol::ids::{Epoch, Keccak, NetworkId, NodeId, Stake};
 
 use crate::abi::{IAssayLedger as Abi, creation_code};
-use crate::key::{KeyError, LedgerKey};
+use crate::tx::Call;
 use crate::types::{GenesisParameters, NewHyperNode, NewNode};
-
-/// Gas limit of every transaction: below the cap of one transaction (EIP-7825), above every action's need.
-const GAS_LIMIT: u64 = 16_000_000;
 
 /// One state change of the contract, not yet signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,34 +127,13 @@ impl Action {
         })
     }
 
-    /// Signs this action as one EIP-1559 transaction. Gas is free on the embedded chain, so the fee is zero.
-    pub(crate) fn sign(
-        &self,
-        key: &LedgerKey,
-        chain_id: u64,
-        nonce: u64,
-        to: Option<Address>,
-    ) -> Result<SignedTx, KeyError> {
-        let tx = TxEip1559 {
-            chain_id,
-            nonce,
-            gas_limit: GAS_LIMIT,
-            max_fee_per_gas: 0,
-            max_priority_fee_per_gas: 0,
-            to: to.map_or(TxKind::Create, TxKind::Call),
+    pub(crate) fn to(&self, to: Option<Address>) -> Call<'_> {
+        Call {
+            action: self.name,
+            to,
             value: self.value,
-            access_list: Default::default(),
-            input: self.data.clone(),
-        };
-        let signature = key.sign(&tx.signature_hash())?;
-        let envelope = TxEnvelope::from(tx.into_signed(signature));
-        let hash = Keccak(envelope.tx_hash().0);
-        Ok(SignedTx {
-            action: self.name.to_owned(),
-            hash,
-            nonce,
-            raw: envelope.encoded_2718(),
-        })
+            data: &self.data,
+        }
     }
 
     fn of(name: &'static str, call: &impl SolCall) -> Self {
@@ -175,17 +150,4 @@ impl Action {
             ..Self::of(name, call)
         }
     }
-}
-
-/// A transaction ready to be stored and sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedTx {
-    /// Name of the action, for messages.
-    pub action: String,
-    /// Transaction hash.
-    pub hash: Keccak,
-    /// The sender's nonce it uses.
-    pub nonce: u64,
-    /// EIP-2718 bytes.
-    pub raw: Vec<u8>,
 }

@@ -40,17 +40,56 @@ pub struct Receipt {
     pub revert_data: Option<Bytes>,
 }
 
+/// How settled the state is that an answer comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Finality {
+    /// The newest block; it may still be replaced.
+    Latest,
+    /// Unlikely to be replaced.
+    Safe,
+    /// Never replaced under the chain's own rules. What moves money acts on this.
+    Finalized,
+}
+
+/// What the chain asks for gas just now, in its smallest unit for each unit of gas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Market {
+    /// Base fee of the newest block; it changes by at most an eighth from one block to the next.
+    pub base: u128,
+    /// What the node suggests on top of it.
+    pub tip: u128,
+}
+
+/// A transaction that is tried out and not sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial<'a> {
+    /// Who would send it.
+    pub from: Address,
+    /// The callee; `None` for a contract creation.
+    pub to: Option<Address>,
+    /// What it pays.
+    pub value: U256,
+    /// Its input.
+    pub data: &'a [u8],
+}
+
 /// An EVM chain, low level. Implementations block; they are safe to share between threads.
 pub trait Chain: Send + Sync {
     /// The chain id that transactions must be signed for.
     fn chain_id(&self) -> Result<u64, ChainError>;
 
-    /// The newest block.
-    fn latest(&self) -> Result<Block, ChainError>;
+    /// The newest block of a finality.
+    fn block(&self, at: Finality) -> Result<Block, ChainError>;
 
-    /// Runs a read-only call on the newest state and returns its output.
+    /// Runs a read-only call on the newest state of a finality and returns its output.
     /// A revert is [`ChainError::Reverted`].
-    fn call(&self, to: Address, data: &[u8]) -> Result<Bytes, ChainError>;
+    fn call_at(&self, to: Address, data: &[u8], at: Finality) -> Result<Bytes, ChainError>;
+
+    /// Gas that a transaction would need in the next block; a revert is [`ChainError::Reverted`].
+    fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError>;
+
+    /// What gas costs.
+    fn market(&self) -> Result<Market, ChainError>;
 
     /// Submits a signed EIP-1559 transaction (EIP-2718 bytes) and returns its hash.
     /// Bytes that were included before give their hash again, so a re-broadcast is harmless.
@@ -59,14 +98,29 @@ pub trait Chain: Send + Sync {
     /// The receipt of a transaction, or `None` while (or if) it is not included.
     fn receipt(&self, tx_hash: B256) -> Result<Option<Receipt>, ChainError>;
 
-    /// Number of transactions an address has had included: its next nonce.
-    fn nonce(&self, address: Address) -> Result<u64, ChainError>;
+    /// Number of transactions an address has had included: its next nonce, as far as a finality sees.
+    fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError>;
 
     /// Balance in the smallest unit.
     fn balance(&self, address: Address) -> Result<U256, ChainError>;
 
     /// Deployed code; empty where there is none.
     fn code(&self, address: Address) -> Result<Bytes, ChainError>;
+
+    /// The newest block.
+    fn latest(&self) -> Result<Block, ChainError> {
+        self.block(Finality::Latest)
+    }
+
+    /// [`Chain::call_at`] the newest block.
+    fn call(&self, to: Address, data: &[u8]) -> Result<Bytes, ChainError> {
+        self.call_at(to, data, Finality::Latest)
+    }
+
+    /// [`Chain::nonce_at`] the newest block.
+    fn nonce(&self, address: Address) -> Result<u64, ChainError> {
+        self.nonce_at(address, Finality::Latest)
+    }
 
     /// Height of the newest block.
     fn height(&self) -> Result<u64, ChainError> {
@@ -175,10 +229,18 @@ pub enum ChainError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What a node's URL, its CA file or its finality rule says cannot be used.
+    #[error("ledger node {url}: {why}")]
+    BadNode {
+        /// The node, without credentials and path.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A node could not be reached, or not in time.
     #[error("ledger node {url}: {why}\nhint: is the process that owns the ledger running?")]
     Unreachable {
-        /// The node's URL.
+        /// The node, without credentials and path.
         url: String,
         /// What went wrong.
         why: String,

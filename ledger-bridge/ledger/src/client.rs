@@ -1,9 +1,8 @@
 //! The typed client of one AssayLedger contract on any [`Chain`].
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall;
 use assay_aggregate::root::{Committee, Member};
 use assay_protocol::ids::{
@@ -11,17 +10,16 @@ use assay_protocol::ids::{
 };
 
 use crate::abi::{IAssayLedger as Abi, decode_revert};
-use crate::action::{Action, SignedTx};
-use crate::chain::{Chain, ChainError, Receipt};
-use crate::key::{KeyError, LedgerKey};
+use crate::action::Action;
+use crate::chain::{Chain, ChainError, Finality, Receipt};
+use crate::key::KeyError;
+use crate::send::{self, FEE_CAP_DEFAULT};
+use crate::tx::{SignedTx, TxSigner};
 use crate::types::{
     EpochRecord, GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NodeRecord, NodeStatus,
     Resolution, Rewards,
 };
 
-/// How long a receipt is waited for.
-const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30);
-const RECEIPT_POLL: Duration = Duration::from_millis(50);
 /// Most registrations read; a larger answer is a fault, not a fleet.
 const MAX_RECORDS: u64 = 1_000_000;
 
@@ -57,6 +55,18 @@ pub enum LedgerError {
         hash: Keccak,
         /// Seconds waited.
         seconds: u64,
+    },
+    /// Gas costs more than may be paid for it; nothing was sent.
+    #[error(
+        "{action}: base fee {base} is over the cap of {cap} for a unit of gas\nhint: wait, or raise the cap"
+    )]
+    FeeCap {
+        /// The contract's function.
+        action: String,
+        /// Base fee of the newest block.
+        base: u128,
+        /// The cap.
+        cap: u128,
     },
     /// An answer is not what the ABI says.
     #[error(
@@ -109,6 +119,8 @@ pub struct AssayLedger {
     chain: Arc<dyn Chain>,
     contract: Address,
     submitting: Mutex<()>,
+    reads: Finality,
+    fee_cap: u128,
 }
 
 impl AssayLedger {
@@ -118,6 +130,8 @@ impl AssayLedger {
             chain,
             contract: Address::from(contract.0),
             submitting: Mutex::new(()),
+            reads: Finality::Latest,
+            fee_cap: FEE_CAP_DEFAULT,
         };
         let code = ledger.chain.code(ledger.contract).map_err(failed("code"))?;
         if code.is_empty() {
@@ -132,18 +146,40 @@ impl AssayLedger {
     /// Deploys a new contract; `key` becomes its deployer, who opens genesis.
     pub fn deploy(
         chain: Arc<dyn Chain>,
-        key: &LedgerKey,
+        key: &dyn TxSigner,
         parameters: &GenesisParameters,
     ) -> Result<Self, LedgerError> {
         let action = Action::deploy(parameters).ok_or(LedgerError::BadArtifact)?;
-        let tx = prepare(chain.as_ref(), key, &action, None)?;
-        let receipt = send(chain.as_ref(), &tx)?;
+        let tx = send::prepare(chain.as_ref(), key, &action.to(None), FEE_CAP_DEFAULT)?;
+        let receipt = send::send(chain.as_ref(), &tx)?;
         let missing = || LedgerError::BadAnswer {
             action: tx.action.clone(),
             why: "no contract address".into(),
         };
         let contract = receipt.contract_address.ok_or_else(missing)?;
         Self::at(chain, ids::Address(contract.into_array()))
+    }
+
+    /// A client of the same contract whose reads see the state of this finality.
+    pub fn reading(&self, reads: Finality) -> Self {
+        Self {
+            chain: Arc::clone(&self.chain),
+            contract: self.contract,
+            submitting: Mutex::new(()),
+            reads,
+            fee_cap: self.fee_cap,
+        }
+    }
+
+    /// Pays at most this for a unit of gas, in the chain's smallest unit.
+    pub fn with_fee_cap(mut self, cap: u128) -> Self {
+        self.fee_cap = cap;
+        self
+    }
+
+    /// Most that is paid for a unit of gas.
+    pub fn fee_cap(&self) -> u128 {
+        self.fee_cap
     }
 
     /// The contract's address.
@@ -170,19 +206,27 @@ impl AssayLedger {
         Ok(Stake(balance.saturating_to()))
     }
 
-    /// Signs an action with the sender's next nonce, without sending it.
-    pub fn prepare(&self, key: &LedgerKey, action: &Action) -> Result<SignedTx, LedgerError> {
-        prepare(self.chain.as_ref(), key, action, Some(self.contract))
+    /// Signs an action with the sender's next nonce, without sending it. What the contract would refuse is refused here.
+    pub fn prepare(&self, key: &dyn TxSigner, action: &Action) -> Result<SignedTx, LedgerError> {
+        let call = action.to(Some(self.contract));
+        send::prepare(self.chain.as_ref(), key, &call, self.fee_cap)
+    }
+
+    /// Tries an action of anybody's out on the state that this client reads; nothing is sent.
+    pub fn trial(&self, action: &Action) -> Result<(), LedgerError> {
+        let call = action.to(Some(self.contract));
+        let tried = self.chain.call_at(self.contract, call.data, self.reads);
+        tried.map(drop).map_err(failed(action.name))
     }
 
     /// Sends prepared bytes and waits for the receipt; a revert is an error with the contract's reason.
     /// Sending the same bytes again returns the same receipt.
     pub fn send(&self, tx: &SignedTx) -> Result<Receipt, LedgerError> {
-        send(self.chain.as_ref(), tx)
+        send::send(self.chain.as_ref(), tx)
     }
 
     /// Prepares and sends an action.
-    pub fn submit(&self, key: &LedgerKey, action: &Action) -> Result<Receipt, LedgerError> {
+    pub fn submit(&self, key: &dyn TxSigner, action: &Action) -> Result<Receipt, LedgerError> {
         let _one_at_a_time = self
             .submitting
             .lock()
@@ -193,7 +237,7 @@ impl AssayLedger {
     /// [`Action::register_hypernode`], submitted.
     pub fn register_hypernode(
         &self,
-        key: &LedgerKey,
+        key: &dyn TxSigner,
         new: &NewHyperNode,
     ) -> Result<Receipt, LedgerError> {
         self.submit(key, &Action::register_hypernode(new))
@@ -202,26 +246,26 @@ impl AssayLedger {
     /// [`Action::open_genesis`], submitted.
     pub fn open_genesis(
         &self,
-        key: &LedgerKey,
+        key: &dyn TxSigner,
         network: NetworkId,
     ) -> Result<Receipt, LedgerError> {
         self.submit(key, &Action::open_genesis(network))
     }
 
     /// [`Action::register_node`], submitted.
-    pub fn register_node(&self, key: &LedgerKey, new: &NewNode) -> Result<Receipt, LedgerError> {
+    pub fn register_node(&self, key: &dyn TxSigner, new: &NewNode) -> Result<Receipt, LedgerError> {
         self.submit(key, &Action::register_node(new))
     }
 
     /// [`Action::fund_rewards`], submitted.
-    pub fn fund_rewards(&self, key: &LedgerKey, amount: Stake) -> Result<Receipt, LedgerError> {
+    pub fn fund_rewards(&self, key: &dyn TxSigner, amount: Stake) -> Result<Receipt, LedgerError> {
         self.submit(key, &Action::fund_rewards(amount))
     }
 
     /// [`Action::post_root`], submitted.
     pub fn post_root(
         &self,
-        key: &LedgerKey,
+        key: &dyn TxSigner,
         root: impl Into<Abi::EpochRoot>,
         committee: &Committee,
         signatures: &[Option<[u8; 65]>],
@@ -230,14 +274,14 @@ impl AssayLedger {
     }
 
     /// [`Action::post_void`], submitted.
-    pub fn post_void(&self, key: &LedgerKey, epoch: Epoch) -> Result<Receipt, LedgerError> {
+    pub fn post_void(&self, key: &dyn TxSigner, epoch: Epoch) -> Result<Receipt, LedgerError> {
         self.submit(key, &Action::post_void(epoch))
     }
 
     /// [`Action::settle`], submitted.
     pub fn settle(
         &self,
-        key: &LedgerKey,
+        key: &dyn TxSigner,
         epoch: Epoch,
         leaf: impl Into<Abi::NodeLeaf>,
         proof: &[Keccak],
@@ -246,7 +290,7 @@ impl AssayLedger {
     }
 
     /// [`Action::claim`], submitted.
-    pub fn claim(&self, key: &LedgerKey) -> Result<Receipt, LedgerError> {
+    pub fn claim(&self, key: &dyn TxSigner) -> Result<Receipt, LedgerError> {
         self.submit(key, &Action::claim())
     }
 
@@ -373,7 +417,7 @@ impl AssayLedger {
         let name = C::SIGNATURE.split('(').next().unwrap_or_default();
         let output = self
             .chain
-            .call(self.contract, &call.abi_encode())
+            .call_at(self.contract, &call.abi_encode(), self.reads)
             .map_err(failed(name))?;
         C::abi_decode_returns_validate(&output).map_err(|e| bad_answer(name, e.to_string()))
     }
@@ -387,7 +431,7 @@ fn bad_answer(action: &str, why: String) -> LedgerError {
 }
 
 /// A revert gets the contract's reason; anything else stays the chain's error.
-fn failed(action: &str) -> impl Fn(ChainError) -> LedgerError {
+pub(crate) fn failed(action: &str) -> impl Fn(ChainError) -> LedgerError {
     let action = action.to_owned();
     move |source| match source {
         ChainError::Reverted(data) => {
@@ -402,49 +446,6 @@ fn failed(action: &str) -> impl Fn(ChainError) -> LedgerError {
             action: action.clone(),
             source,
         },
-    }
-}
-
-/// The nonce is read from the chain every time: it is the only counter that never runs ahead.
-fn prepare(
-    chain: &dyn Chain,
-    key: &LedgerKey,
-    action: &Action,
-    to: Option<Address>,
-) -> Result<SignedTx, LedgerError> {
-    let chain_id = chain.chain_id().map_err(failed(action.name))?;
-    let nonce = chain
-        .nonce(Address::from(key.address().0))
-        .map_err(failed(action.name))?;
-    Ok(action.sign(key, chain_id, nonce, to)?)
-}
-
-fn send(chain: &dyn Chain, tx: &SignedTx) -> Result<Receipt, LedgerError> {
-    let hash = chain.send_raw(&tx.raw).map_err(failed(&tx.action))?;
-    let receipt = await_receipt(chain, tx, hash)?;
-    if receipt.success {
-        return Ok(receipt);
-    }
-    Err(failed(&tx.action)(ChainError::Reverted(
-        receipt.revert_data.unwrap_or_default(),
-    )))
-}
-
-fn await_receipt(chain: &dyn Chain, tx: &SignedTx, hash: B256) -> Result<Receipt, LedgerError> {
-    let started = Instant::now();
-    loop {
-        if let Some(receipt) = chain.receipt(hash).map_err(failed(&tx.action))? {
-            return Ok(receipt);
-        }
-        if started.elapsed() > RECEIPT_TIMEOUT {
-            let (action, seconds) = (tx.action.clone(), RECEIPT_TIMEOUT.as_secs());
-            return Err(LedgerError::NoReceipt {
-                action,
-                hash: Keccak(hash.0),
-                seconds,
-            });
-        }
-        std::thread::sleep(RECEIPT_POLL);
     }
 }
 

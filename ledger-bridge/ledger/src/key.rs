@@ -5,10 +5,13 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use alloy_consensus::SignableTransaction;
 use alloy_primitives::B256;
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use assay_protocol::ids;
+
+use crate::tx::{SignedTx, TxRequest, TxSigner};
 
 /// Longest key file that is read: 64 digits, `0x` and a line end leave room.
 const MAX_FILE_BYTES: u64 = 128;
@@ -18,7 +21,7 @@ const MAX_FILE_BYTES: u64 = 128;
 pub enum KeyError {
     /// The file could not be opened or read.
     #[error(
-        "ledger key {path}\nhint: the file holds 64 hexadecimal digits and belongs to the service's user"
+        "ledger key {path}\nhint: the file holds 64 hexadecimal digits, a keystore or a password, and belongs to the service's user"
     )]
     Io {
         /// The file.
@@ -42,9 +45,57 @@ pub enum KeyError {
         /// The file, where there is one.
         path: Option<String>,
     },
+    /// A keystore file cannot be used.
+    #[error("keystore {path}: {why}")]
+    Keystore {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A remote signer did not sign what it was asked to.
+    #[error("signer {url}: {why}")]
+    Signer {
+        /// Where it is, without credentials and path.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The signer failed.
     #[error("signing failed")]
     Signing,
+}
+
+/// The text of a file that only its owner may read; at most `bytes_max` of it.
+pub(crate) fn private_text(path: &Path, bytes_max: u64) -> Result<String, KeyError> {
+    let name = path.display().to_string();
+    let io = |source| KeyError::Io {
+        path: name.clone(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(io)?;
+    let mode = file.metadata().map_err(io)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::TooOpen { path: name, mode });
+    }
+    let mut text = String::new();
+    file.take(bytes_max).read_to_string(&mut text).map_err(io)?;
+    Ok(text)
+}
+
+/// A new file of mode 0600 with one line; an existing one is refused.
+pub(crate) fn create_private(path: &Path, line: &str) -> Result<(), KeyError> {
+    use std::io::Write;
+    let io = |source| KeyError::Io {
+        path: path.display().to_string(),
+        source,
+    };
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(path).map_err(io)?;
+    writeln!(file, "{line}")
+        .and_then(|()| file.sync_all())
+        .map_err(io)
 }
 
 /// A secp256k1 key that signs transactions and EIP-712 digests.
@@ -55,19 +106,7 @@ impl LedgerKey {
     /// Reads a key of 64 hexadecimal digits from a file that only its owner may read.
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
         let name = path.display().to_string();
-        let io = |source| KeyError::Io {
-            path: name.clone(),
-            source,
-        };
-        let file = std::fs::File::open(path).map_err(io)?;
-        let mode = file.metadata().map_err(io)?.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::TooOpen { path: name, mode });
-        }
-        let mut text = String::new();
-        file.take(MAX_FILE_BYTES)
-            .read_to_string(&mut text)
-            .map_err(io)?;
+        let text = private_text(path, MAX_FILE_BYTES)?;
         Self::from_hex(text.trim()).map_err(|_| KeyError::Malformed { path: Some(name) })
     }
 
@@ -81,22 +120,8 @@ impl LedgerKey {
 
     /// Writes 32 secret bytes as a new key file of mode 0600; an existing file is refused.
     pub fn create_file(path: &Path, secret: &[u8; 32]) -> Result<Self, KeyError> {
-        use std::io::Write;
         let key = Self::from_bytes(secret)?;
-        let io = |source| KeyError::Io {
-            path: path.display().to_string(),
-            source,
-        };
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(io)?;
-        writeln!(file, "{}", hex::encode(secret))
-            .and_then(|()| file.sync_all())
-            .map_err(io)?;
+        create_private(path, &hex::encode(secret))?;
         Ok(key)
     }
 
@@ -110,7 +135,7 @@ impl LedgerKey {
         Ok(self.sign(&B256::from(digest.0))?.as_bytes())
     }
 
-    pub(crate) fn sign(&self, hash: &B256) -> Result<alloy_primitives::Signature, KeyError> {
+    fn sign(&self, hash: &B256) -> Result<alloy_primitives::Signature, KeyError> {
         self.0.sign_hash_sync(hash).map_err(|_| KeyError::Signing)
     }
 
@@ -120,6 +145,16 @@ impl LedgerKey {
         hex::decode_to_slice(digits, &mut secret)
             .map_err(|_| KeyError::Malformed { path: None })?;
         Self::from_bytes(&secret)
+    }
+}
+
+impl TxSigner for LedgerKey {
+    fn address(&self) -> ids::Address {
+        LedgerKey::address(self)
+    }
+
+    fn sign_tx(&self, tx: &TxRequest) -> Result<SignedTx, KeyError> {
+        Ok(tx.signed(self.sign(&tx.body.signature_hash())?))
     }
 }
 

@@ -15,15 +15,25 @@ mod claims;
 mod client;
 mod convert;
 pub mod embedded;
+mod fee;
+pub mod http;
 mod key;
+mod keystore;
 pub mod rpc;
+mod send;
+mod signer;
+mod tx;
 mod types;
 
-pub use action::{Action, SignedTx};
-pub use chain::{Block, Chain, ChainError, Receipt, TxRefused};
+pub use action::Action;
+pub use chain::{Block, Chain, ChainError, Finality, Market, Receipt, Trial, TxRefused};
 pub use claims::{claims_at, is_covered};
 pub use client::{AssayLedger, LedgerError};
+pub use fee::Fee;
 pub use key::{KeyError, LedgerKey};
+pub use keystore::read_password;
+pub use signer::RemoteSigner;
+pub use tx::{SignedTx, TxRequest, TxSigner};
 pub use types::{
     EpochRecord, GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NodeRecord, NodeStatus,
     Resolution, Rewards,

@@ -2,6 +2,11 @@
 
 mod board;
 mod cli;
+mod faults;
+mod full_disk;
 mod kill;
+mod kill_states;
 mod network;
 mod poster;
+mod proxy;
+mod store;

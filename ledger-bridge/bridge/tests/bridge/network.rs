@@ -9,11 +9,13 @@ use assay_aggregate::epoch::{EpochOutcome, Included};
 use assay_aggregate::inputs::History;
 use assay_bridge::board::Board;
 use assay_bridge::config::Plan;
+use assay_bridge::outbox::Settings;
 use assay_bridge::poster::Poster;
 use assay_bridge::replay;
 use assay_bridge::setup;
 use assay_bridge::store::Store;
 use assay_ledger::embedded::{ChainConfig, EmbeddedChain};
+use assay_ledger::rpc::RpcChain;
 use assay_ledger::{
     Action, AssayLedger, Chain, GenesisParameters, LedgerKey, NewHyperNode, NewNode,
 };
@@ -31,6 +33,7 @@ use assay_protocol::report::{
 };
 use assay_protocol::schedule::{seed_end, seed_of_epoch};
 use assay_protocol::wire::{BoardObject, Refusal};
+use assay_testbed::Anvil;
 use assay_transport::Identity;
 
 pub const CHAIN_ID: u64 = 31_337;
@@ -249,7 +252,9 @@ impl HyperNode {
 pub struct Network {
     pub dir: tempfile::TempDir,
     pub clock: Arc<AtomicU64>,
-    pub chain: Arc<EmbeddedChain>,
+    pub chain: Arc<dyn Chain>,
+    /// The node, when the ledger is a real one.
+    pub node: Option<Anvil>,
     pub params: NetworkParams,
     pub network: NetworkId,
     pub class: ValidClass,
@@ -273,11 +278,45 @@ impl Network {
         Self::open_with(1_800_000_000_000, PLAN, collateral)
     }
 
+    /// Like [`Network::open`], on a real node.
+    pub fn on_node() -> Self {
+        Self::on_node_at(1_800_000_000_000, PLAN)
+    }
+
+    pub fn on_node_at(genesis: u64, plan: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let start = ((genesis - 2 * SETUP_MS) / 1_000).to_string();
+        let state = dir.path().join("node.json").display().to_string();
+        let node = Anvil::start(&["--timestamp", &start, "--state", &state]).unwrap();
+        for n in (1..15).chain([50]) {
+            let account = key(n).address().to_string();
+            node.set_balance(&account, 1_000_000_000_000_000_000_000)
+                .unwrap();
+        }
+        node.set_time((genesis - SETUP_MS) / 1_000).unwrap();
+        let chain = Arc::new(RpcChain::connect(&node.url()).unwrap());
+        let clock = Arc::new(AtomicU64::new(genesis - SETUP_MS));
+        let collateral = Stake(20_000_000_000_000_000_000);
+        Self::open_on(dir, clock, chain, Some(node), genesis, plan, collateral)
+    }
+
     fn open_with(genesis: u64, plan: &str, collateral: Stake) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // What counts in epoch 0 is registered before it.
         let clock = Arc::new(AtomicU64::new(genesis - SETUP_MS));
         let chain = Arc::new(chain(&dir.path().join("chain.db"), &clock));
+        Self::open_on(dir, clock, chain, None, genesis, plan, collateral)
+    }
+
+    fn open_on(
+        dir: tempfile::TempDir,
+        clock: Arc<AtomicU64>,
+        chain: Arc<dyn Chain>,
+        node: Option<Anvil>,
+        genesis: u64,
+        plan: &str,
+        collateral: Stake,
+    ) -> Self {
         let plan = plan_file(dir.path(), plan);
         let class = plan.load_classes().unwrap().remove(0);
         let parameters = GenesisParameters {
@@ -308,6 +347,9 @@ impl Network {
             .fund_rewards(&deployer(), Stake(1_000_000_000_000_000_000))
             .unwrap();
         clock.store(genesis, Ordering::SeqCst);
+        if let Some(node) = &node {
+            node.set_time(genesis / 1_000).unwrap();
+        }
         let network = params.network_id();
         let store = Arc::new(Store::open(&dir.path().join("state"), network).unwrap());
         let board = Board::new(params.clone(), store.clone());
@@ -315,6 +357,7 @@ impl Network {
             dir,
             clock,
             chain,
+            node,
             params,
             network,
             class,
@@ -362,11 +405,43 @@ impl Network {
         Poster::new(self.store.clone(), ledger, poster_key(), self.history()).unwrap()
     }
 
+    /// A poster with a key and a state of its own, or those of the network.
+    pub fn poster_with(&self, store: Arc<Store>, key: LedgerKey, chain: Arc<dyn Chain>) -> Poster {
+        let ledger = AssayLedger::at(chain, self.params.contract).unwrap();
+        let settings = Settings {
+            unfinal_max: 4,
+            ..Settings::default()
+        };
+        Poster::with(store, ledger, Arc::new(key), self.history(), settings).unwrap()
+    }
+
+    /// A copy of the board in another state.
+    pub fn copy_of_store(&self, dir: &Path, epoch: Epoch) -> Arc<Store> {
+        let store = Store::open(dir, self.network).unwrap();
+        for stored in self.store.objects(epoch, 0, 1_000, usize::MAX).unwrap() {
+            let from = HyperNodeId([stored.number as u8; 32]);
+            store.insert(epoch, &from, &stored.object).unwrap();
+        }
+        Arc::new(store)
+    }
+
     /// Moves the clock to `ms` after the end of an epoch.
     pub fn at(&self, epoch: Epoch, ms: u64) -> UnixMs {
         let now = UnixMs(self.params.epoch_end(epoch).0 + ms);
         self.clock.store(now.0, Ordering::SeqCst);
+        if let Some(node) = &self.node {
+            node.set_time(now.0 / 1_000).unwrap();
+        }
         now
+    }
+
+    pub fn node(&self) -> &Anvil {
+        self.node.as_ref().unwrap()
+    }
+
+    /// Time passes for the bridge, and no block is made.
+    pub fn pass(&self, ms: u64) -> UnixMs {
+        UnixMs(self.clock.fetch_add(ms, Ordering::SeqCst) + ms)
     }
 
     pub fn now(&self) -> UnixMs {

@@ -239,7 +239,9 @@ fn a_pending_transaction_whose_nonce_was_taken_is_replaced() {
             &Action::fund_rewards(assay_protocol::ids::Stake(1)),
         )
         .unwrap();
-    net.store.enqueue("fundRewards", &lost).unwrap();
+    net.store
+        .enqueue("fundRewards/1", &poster_key().address(), &lost)
+        .unwrap();
     let taken = ledger
         .prepare(
             &poster_key(),
@@ -253,7 +255,7 @@ fn a_pending_transaction_whose_nonce_was_taken_is_replaced() {
         net.store.ended("fundRewards", TxEnd::Superseded).unwrap(),
         1
     );
-    assert!(net.store.pending().unwrap().is_none());
+    assert!(net.store.live().unwrap().is_empty());
 }
 
 #[test]
@@ -468,4 +470,42 @@ fn less_collateral_than_the_class_asks_for_earns_nothing() {
         let node = &net.ledger().nodes().unwrap()[0];
         assert_eq!(node.cumulative_reward.0, expected.unwrap_or(0));
     }
+}
+
+#[test]
+fn a_hypernode_that_never_reveals_is_left_out_and_the_epoch_is_posted() {
+    let net = Network::open();
+    let mut poster = net.poster();
+    let epoch = Epoch(0);
+    net.at(epoch, 100);
+    for hypernode in &net.hypernodes {
+        net.post(hypernode, epoch, &hypernode.commit(&net, epoch))
+            .unwrap();
+    }
+    let (silent, others) = net.hypernodes.split_last().unwrap();
+    net.at(epoch, 1_100);
+    for hypernode in others {
+        net.post(hypernode, epoch, &hypernode.reveal(&net, epoch))
+            .unwrap();
+    }
+    let mut list = net.list(epoch);
+    list.retain(|entry| entry.hypernode != silent.id());
+    net.at(epoch, 2_100);
+    let first = &others[0];
+    net.post(first, epoch, &first.proposal(&net, epoch, &list))
+        .unwrap();
+    let input_set = input_set_hash(&net.network, epoch, &list);
+    for hypernode in others {
+        net.post(hypernode, epoch, &hypernode.vote(&net, epoch, input_set))
+            .unwrap();
+    }
+    let mut reports = net.reports(epoch);
+    reports.remove(&silent.id());
+    let known = replay::claims(&net.ledger(), poster.history()).unwrap();
+    let outcome = poster.history().aggregate(known, &reports).unwrap();
+    net.sign(epoch, net.digest(&outcome), &[0, 1, 2]);
+    let posted = poster.step(net.now()).unwrap();
+    assert!(matches!(posted, Step::Posted { .. }), "{posted}");
+    let record = net.ledger().epoch_record(epoch).unwrap();
+    assert_eq!(record.input_set, input_set);
 }

@@ -10,7 +10,7 @@ use revm::{ExecuteEvm, MainBuilder, MainContext};
 
 use super::store::{Head, StateReader, Store, StoreError};
 use super::tx::RecoveredTx;
-use crate::chain::{ChainError, TxRefused};
+use crate::chain::{ChainError, Trial, TxRefused};
 
 const SPEC: SpecId = SpecId::OSAKA;
 pub(super) const SPEC_NAME: &str = name::OSAKA;
@@ -104,6 +104,30 @@ pub(super) fn call(
     };
     match run(store, chain_id, block, env, true)?.result {
         ExecutionResult::Success { output, .. } => Ok(output.into_data()),
+        ExecutionResult::Revert { output, .. } => Err(ChainError::Reverted(output)),
+        ExecutionResult::Halt { reason, .. } => Err(ChainError::Halted(format!("{reason:?}"))),
+    }
+}
+
+/// Gas that a transaction would spend, refunds not deducted; nothing is written.
+pub(super) fn estimate(
+    store: &Store,
+    chain_id: u64,
+    block: &NextBlock,
+    trial: &Trial<'_>,
+) -> Result<u64, ChainError> {
+    let env = TxEnv {
+        caller: trial.from,
+        kind: trial.to.map_or(TxKind::Create, TxKind::Call),
+        value: trial.value,
+        data: Bytes::copy_from_slice(trial.data),
+        gas_limit: CALL_GAS,
+        gas_price: 0,
+        chain_id: Some(chain_id),
+        ..TxEnv::default()
+    };
+    match run(store, chain_id, block, env, true)?.result {
+        ExecutionResult::Success { gas, .. } => Ok(gas.total_gas_spent().max(gas.tx_gas_used())),
         ExecutionResult::Revert { output, .. } => Err(ChainError::Reverted(output)),
         ExecutionResult::Halt { reason, .. } => Err(ChainError::Halted(format!("{reason:?}"))),
     }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use assay_protocol::ids::{self, Stake};
 
-use crate::chain::{Block, Chain, ChainError, Receipt, TxRefused};
+use crate::chain::{Block, Chain, ChainError, Finality, Market, Receipt, Trial, TxRefused};
 use store::Store;
 
 /// The rules of this chain. Changing them is a hard fork: a chain made under others is refused.
@@ -172,14 +172,26 @@ impl Chain for EmbeddedChain {
         Ok(self.chain_id)
     }
 
-    fn latest(&self) -> Result<Block, ChainError> {
+    /// A block here is final at once: it is never replaced.
+    fn block(&self, _at: Finality) -> Result<Block, ChainError> {
         Ok(self.store().head()?.block())
     }
 
-    fn call(&self, to: Address, data: &[u8]) -> Result<Bytes, ChainError> {
+    fn call_at(&self, to: Address, data: &[u8], _at: Finality) -> Result<Bytes, ChainError> {
         let store = self.store();
         let block = exec::NextBlock::after(&store.head()?, self.clock.now_ms());
         exec::call(&store, self.chain_id, &block, to, data)
+    }
+
+    fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError> {
+        let store = self.store();
+        let block = exec::NextBlock::after(&store.head()?, self.clock.now_ms());
+        exec::estimate(&store, self.chain_id, &block, trial)
+    }
+
+    /// Gas is measured and costs nothing.
+    fn market(&self) -> Result<Market, ChainError> {
+        Ok(Market { base: 0, tip: 0 })
     }
 
     fn send_raw(&self, raw: &[u8]) -> Result<B256, ChainError> {
@@ -192,7 +204,7 @@ impl Chain for EmbeddedChain {
         self.store().receipt(tx_hash)
     }
 
-    fn nonce(&self, address: Address) -> Result<u64, ChainError> {
+    fn nonce_at(&self, address: Address, _at: Finality) -> Result<u64, ChainError> {
         Ok(self.store().account(address)?.nonce)
     }
 

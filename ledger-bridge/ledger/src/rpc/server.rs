@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_primitives::U256;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header::CONTENT_LENGTH};
 use axum::routing::post;
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::MAX_BODY_BYTES;
 use super::wire::{self, code};
-use crate::chain::{Chain, ChainError};
+use crate::chain::{Chain, ChainError, Trial};
 
 /// Requests executed at the same time; more wait their turn.
 const MAX_CONCURRENT: usize = 16;
@@ -111,9 +112,11 @@ fn dispatch(chain: &dyn Chain, method: &str, params: &[Value]) -> Result<Value, 
         "eth_blockNumber" => Ok(wire::quantity(chain.height()?)),
         "eth_getBlockByNumber" => {
             latest(params, 0)?;
-            Ok(wire::block_json(&chain.latest()?))
+            Ok(wire::block_json(&chain.latest()?, chain.market()?.base))
         }
         "eth_call" => call(chain, params),
+        "eth_estimateGas" => estimate(chain, params),
+        "eth_maxPriorityFeePerGas" => Ok(wire::price(chain.market()?.tip)),
         "eth_sendRawTransaction" => {
             let raw = param(params, 0, wire::parse_data, "transaction bytes")?;
             Ok(Value::String(chain.send_raw(&raw)?.to_string()))
@@ -136,15 +139,43 @@ fn dispatch(chain: &dyn Chain, method: &str, params: &[Value]) -> Result<Value, 
     }
 }
 
+fn estimate(chain: &dyn Chain, params: &[Value]) -> Result<Value, RpcError> {
+    latest(params, 1)?;
+    let request = params.first().unwrap_or(&Value::Null);
+    let given = |key: &str| request.get(key).filter(|value| !value.is_null());
+    let to = given("to").map(|value| wire::parse_address(value).ok_or(()));
+    let value = given("value").map_or(Some(U256::ZERO), wire::parse_quantity);
+    let from = given("from").and_then(wire::parse_address);
+    let (Some(from), Ok(to), Some(value), Some(input)) = (
+        from,
+        to.transpose(),
+        value,
+        wire::parse_data(input(request)),
+    ) else {
+        return Err(error(
+            code::INVALID_PARAMS,
+            "eth_estimateGas needs `from` and `input`, and `to` and `value` in their forms",
+        ));
+    };
+    let trial = Trial {
+        from,
+        to,
+        value,
+        data: &input,
+    };
+    Ok(wire::quantity(chain.estimate_gas(&trial)?))
+}
+
+fn input(request: &Value) -> &Value {
+    let given = request.get("input").or_else(|| request.get("data"));
+    given.unwrap_or(&Value::Null)
+}
+
 fn call(chain: &dyn Chain, params: &[Value]) -> Result<Value, RpcError> {
     latest(params, 1)?;
     let request = params.first().unwrap_or(&Value::Null);
-    let input = request
-        .get("input")
-        .or_else(|| request.get("data"))
-        .unwrap_or(&Value::Null);
     let to = request.get("to").and_then(wire::parse_address);
-    let (Some(to), Some(input)) = (to, wire::parse_data(input)) else {
+    let (Some(to), Some(input)) = (to, wire::parse_data(input(request))) else {
         return Err(error(
             code::INVALID_PARAMS,
             "eth_call needs `to` and `input`",

@@ -16,11 +16,11 @@ pub(super) mod code {
     pub(in super::super) const REVERTED: i64 = 3;
 }
 
-pub(super) fn quantity(number: u64) -> Value {
+pub(crate) fn quantity(number: u64) -> Value {
     Value::String(format!("{number:#x}"))
 }
 
-pub(super) fn data(bytes: &[u8]) -> Value {
+pub(crate) fn data(bytes: &[u8]) -> Value {
     Value::String(hex::encode_prefixed(bytes))
 }
 
@@ -35,7 +35,7 @@ pub(super) fn parse_u64(value: &Value) -> Option<u64> {
     parse_quantity(value)?.try_into().ok()
 }
 
-pub(super) fn parse_data(value: &Value) -> Option<Bytes> {
+pub(crate) fn parse_data(value: &Value) -> Option<Bytes> {
     let digits = value.as_str()?.strip_prefix("0x")?;
     hex::decode(digits).ok().map(Bytes::from)
 }
@@ -48,13 +48,21 @@ pub(super) fn parse_address(value: &Value) -> Option<Address> {
     Address::try_from(parse_data(value)?.as_ref()).ok()
 }
 
-pub(super) fn block_json(block: &Block) -> Value {
+pub(crate) fn price(wei: u128) -> Value {
+    Value::String(format!("{wei:#x}"))
+}
+
+pub(super) fn parse_price(value: &Value) -> Option<u128> {
+    parse_quantity(value)?.try_into().ok()
+}
+
+pub(super) fn block_json(block: &Block, base_fee: u128) -> Value {
     json!({
         "number": quantity(block.number),
         "hash": block.hash.to_string(),
         "parentHash": block.parent.to_string(),
         "timestamp": quantity(block.timestamp_s),
-        "baseFeePerGas": "0x0",
+        "baseFeePerGas": price(base_fee),
     })
 }
 

@@ -11,6 +11,7 @@ use assay_ledger::embedded::{ChainConfig, EmbeddedChain, SystemClock};
 use assay_ledger::{AssayLedger, Chain, ChainError, LedgerKey, TxRefused};
 use assay_protocol::ids::{Epoch, Keccak, Stake};
 
+use super::bed::HandClock;
 use super::network::*;
 
 pub fn transfer(nonce: u64) -> TxEip1559 {
@@ -212,15 +213,16 @@ fn time_never_runs_backwards() {
 fn everything_survives_a_reopen() {
     let net = Network::ready();
     net.conclude(&leaf(0)).unwrap();
-    let (path, contract) = (net.dir.path().join("ledger.db"), net.ledger.contract());
+    let (path, contract) = (net.bed.dir.path().join("ledger.db"), net.ledger.contract());
     let (head, nodes) = (net.chain.latest().unwrap(), net.ledger.nodes().unwrap());
     let Network {
-        dir: _dir,
+        bed,
         clock,
         chain,
         ledger,
     } = net;
-    drop((chain, ledger));
+    let (_dir, kept) = (bed.dir, bed.chain);
+    drop((chain, kept, ledger));
     let chain = Arc::new(clock.chain(&path));
     assert_eq!(chain.latest().unwrap(), head);
     let ledger = AssayLedger::at(chain, contract).unwrap();

@@ -1,11 +1,10 @@
 //! What a good life looks like: registration, genesis, roots, settlement, claim.
 
-use std::sync::Arc;
-
-use assay_ledger::embedded::{ChainConfig, EmbeddedChain};
+use assay_ledger::embedded::ChainConfig;
 use assay_ledger::{Action, AssayLedger, LedgerKey, NodeRecord, NodeStatus, Resolution, Rewards};
 use assay_protocol::ids::{Epoch, Keccak, Stake, UnixMs};
 
+use super::bed::Bed;
 use super::network::*;
 
 fn only_node(net: &Network) -> NodeRecord {
@@ -286,8 +285,7 @@ fn a_full_roster_fits_one_transaction() {
     const FULL: u16 = 128;
     let mut keys: Vec<LedgerKey> = (0..FULL).map(numbered_key).collect();
     keys.sort_by_key(|k| std::cmp::Reverse(k.address()));
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = ledger_with_accounts(&dir, &keys);
+    let (_bed, ledger) = ledger_with_accounts(&keys);
     for (n, key) in keys.iter().enumerate() {
         let mut new = new_hypernode(0, 1_000 + n as u128);
         new.ed25519.0[..8].copy_from_slice(&(n as u64).to_be_bytes());
@@ -327,17 +325,17 @@ fn numbered_key(n: u16) -> LedgerKey {
     LedgerKey::from_bytes(&secret).unwrap()
 }
 
-fn ledger_with_accounts(dir: &tempfile::TempDir, keys: &[LedgerKey]) -> AssayLedger {
+fn ledger_with_accounts(keys: &[LedgerKey]) -> (Bed, AssayLedger) {
     let accounts = keys
         .iter()
         .chain([&deployer()])
         .map(|k| (k.address(), Stake(RICH)))
         .collect();
-    let config = ChainConfig {
+    let bed = Bed::start(&ChainConfig {
         chain_id: CHAIN_ID,
         balances: accounts,
-    };
-    let now = || GENESIS_MS + EPOCH_MS;
-    let chain = EmbeddedChain::open(&dir.path().join("ledger.db"), &config, now).unwrap();
-    AssayLedger::deploy(Arc::new(chain), &deployer(), &parameters()).unwrap()
+    });
+    bed.clock.set(GENESIS_MS + EPOCH_MS);
+    let ledger = AssayLedger::deploy(bed.chain.clone(), &deployer(), &parameters()).unwrap();
+    (bed, ledger)
 }

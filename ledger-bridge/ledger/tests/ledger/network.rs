@@ -1,17 +1,17 @@
-//! A small network on a fresh embedded chain with a hand-moved clock.
+//! A small network on a fresh chain with a hand-moved clock.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use assay_aggregate::root::{Committee, EpochRoot, NodeLeaf, OutcomeTree};
-use assay_ledger::embedded::{ChainConfig, EmbeddedChain};
+use assay_ledger::embedded::ChainConfig;
 use assay_ledger::{
     AssayLedger, GenesisParameters, LedgerError, LedgerKey, NewHyperNode, NewNode, Receipt,
 };
 use assay_protocol::ids::{
     Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm, Seed, Stake, UnixMs,
 };
+
+use super::bed::{Bed, HandClock, TestChain};
 
 pub const CHAIN_ID: u64 = 31_337;
 pub const EPOCH_MS: u64 = 30_000;
@@ -60,29 +60,11 @@ pub fn parameters() -> GenesisParameters {
     }
 }
 
-#[derive(Clone)]
-pub struct HandClock(Arc<AtomicU64>);
-
-impl HandClock {
-    pub fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(START_MS)))
-    }
-
-    pub fn set(&self, unix_ms: u64) {
-        self.0.store(unix_ms, Ordering::SeqCst);
-    }
-
-    pub fn chain(&self, path: &Path) -> EmbeddedChain {
-        let now = self.0.clone();
-        EmbeddedChain::open(path, &config(), move || now.load(Ordering::SeqCst)).unwrap()
-    }
-}
-
 pub struct Network {
-    pub dir: tempfile::TempDir,
     pub clock: HandClock,
-    pub chain: Arc<EmbeddedChain>,
+    pub chain: Arc<TestChain>,
     pub ledger: AssayLedger,
+    pub bed: Bed,
 }
 
 pub fn new_hypernode(index: usize, stake: u128) -> NewHyperNode {
@@ -149,15 +131,18 @@ pub fn epoch_root(epoch: u64, root: Keccak, committee: Keccak) -> EpochRoot {
 impl Network {
     /// Deployed, nothing registered.
     pub fn deployed() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let clock = HandClock::new();
-        let chain = Arc::new(clock.chain(&dir.path().join("ledger.db")));
+        Self::deployed_on(Bed::start(&config()))
+    }
+
+    /// Deployed on this chain.
+    pub fn deployed_on(bed: Bed) -> Self {
+        let (clock, chain) = (bed.clock.clone(), bed.chain.clone());
         let ledger = AssayLedger::deploy(chain.clone(), &deployer(), &parameters()).unwrap();
         Self {
-            dir,
             clock,
             chain,
             ledger,
+            bed,
         }
     }
 

@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
-use assay_ledger::rpc::{MAX_BODY_BYTES, RpcChain, serve};
+use assay_ledger::rpc::{MAX_ANSWER_BYTES, MAX_BODY_BYTES, RpcChain, RpcOptions, serve};
 use assay_ledger::{AssayLedger, Chain, ChainError, TxRefused};
 use assay_protocol::ids::{Epoch, Keccak};
+use assay_testbed::web::{Reply, Web, http_reply, pem, self_signed};
 
 use super::embedded::{sign, transfer};
 use super::network::*;
@@ -190,7 +191,7 @@ fn only_loopback_is_served() {
 }
 
 #[test]
-fn an_unreachable_or_tls_node_is_named() {
+fn an_unreachable_node_and_a_strange_url_are_named() {
     let gone = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -203,30 +204,14 @@ fn an_unreachable_or_tls_node_is_named() {
         error.contains(&gone.to_string()) && error.contains("hint:"),
         "{error}"
     );
-    let error = RpcChain::connect("https://example.org")
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(error.contains("http://"), "{error}");
+    let error = RpcChain::connect("ftp://example.org").err().unwrap();
+    assert!(error.to_string().contains("https://"), "{error}");
 }
 
 /// A node that answers every request with these bytes.
 fn hostile(answer: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                answer.len()
-            );
-            let _ = stream.write_all(head.as_bytes());
-            let _ = stream.write_all(answer.as_bytes());
-        }
-    });
-    url
+    let node = Web::plain(move |_| Reply::Body(answer.clone().into_bytes())).unwrap();
+    format!("http://{}", node.address())
 }
 
 #[test]
@@ -234,7 +219,7 @@ fn a_hostile_node_is_bounded_and_checked() {
     let chain_id = r#"{"jsonrpc":"2.0","id":1,"result":"0x7a69"}"#;
     assert!(RpcChain::connect(&hostile(chain_id.into())).is_ok());
     for answer in [
-        " ".repeat(MAX_BODY_BYTES) + chain_id,
+        " ".repeat(MAX_ANSWER_BYTES) + chain_id,
         chain_id.replace("\"id\":1", "\"id\":2"),
         chain_id.replace("0x7a69", "7a69"),
         chain_id.replace("0x7a69", "0x1ffffffffffffffff"),
@@ -243,5 +228,138 @@ fn a_hostile_node_is_bounded_and_checked() {
     ] {
         let shown: String = answer.trim_start().chars().take(60).collect();
         assert!(RpcChain::connect(&hostile(answer)).is_err(), "{shown}");
+    }
+}
+
+const CHAIN_ID_ANSWER: &[u8] = br#"{"jsonrpc":"2.0","id":1,"result":"0x7a69"}"#;
+
+fn with_ca(path: &std::path::Path, certificate: &[u8]) -> RpcOptions {
+    std::fs::write(path, pem("CERTIFICATE", certificate)).unwrap();
+    RpcOptions {
+        ca: Some(path.to_owned()),
+        ..RpcOptions::default()
+    }
+}
+
+#[test]
+fn https_is_spoken_with_a_server_that_the_own_root_vouches_for_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (certificate, key) = self_signed([127, 0, 0, 1]).unwrap();
+    let (another, _) = self_signed([127, 0, 0, 1]).unwrap();
+    let answer = |_: &_| Reply::Body(CHAIN_ID_ANSWER.to_vec());
+    let node = Web::tls(&certificate, &key, answer).unwrap();
+    let url = format!("https://{}", node.address());
+    let own = with_ca(&dir.path().join("own.pem"), &certificate);
+    let chain = RpcChain::connect_with(&url, &own).unwrap();
+    assert_eq!(chain.chain_id().unwrap(), CHAIN_ID);
+    assert_eq!(node.requests(), 1);
+
+    let strange = with_ca(&dir.path().join("strange.pem"), &another);
+    for options in [strange, RpcOptions::default()] {
+        let error = RpcChain::connect_with(&url, &options).err().unwrap();
+        assert!(matches!(error, ChainError::Unreachable { .. }), "{error}");
+    }
+    let (elsewhere, key) = self_signed([127, 0, 0, 2]).unwrap();
+    let node = Web::tls(&elsewhere, &key, answer).unwrap();
+    let url = format!("https://{}", node.address());
+    let named = with_ca(&dir.path().join("elsewhere.pem"), &elsewhere);
+    assert!(
+        RpcChain::connect_with(&url, &named).is_err(),
+        "another host"
+    );
+    assert_eq!(node.requests(), 0);
+}
+
+#[test]
+fn a_file_that_holds_no_roots_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ca.pem");
+    for text in [
+        None,
+        Some(String::new()),
+        Some(pem("PRIVATE KEY", b"x")),
+        Some("-----BEGIN".into()),
+    ] {
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
+        let options = RpcOptions {
+            ca: Some(path.clone()),
+            ..RpcOptions::default()
+        };
+        let error = RpcChain::connect_with("https://127.0.0.1:1", &options)
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("ca.pem"), "{error}");
+    }
+}
+
+#[test]
+fn redirects_are_refused_and_failures_named() {
+    let elsewhere = Web::plain(|_| Reply::Body(CHAIN_ID_ANSWER.to_vec())).unwrap();
+    let location = format!("location: http://{}/\r\n", elsewhere.address());
+    for status in [301, 302, 307, 308] {
+        let answer = http_reply(status, &location, CHAIN_ID_ANSWER);
+        let node = Web::plain(move |_| Reply::Raw(answer.clone())).unwrap();
+        let error = RpcChain::connect(&format!("http://{}", node.address()))
+            .err()
+            .unwrap();
+        assert!(
+            error.to_string().contains("redirects are not followed"),
+            "{error}"
+        );
+    }
+    assert_eq!(elsewhere.requests(), 0);
+    let node = Web::plain(|_| Reply::Raw(http_reply(429, "", b"slow down"))).unwrap();
+    let error = RpcChain::connect(&format!("http://{}", node.address()))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("HTTP status 429"), "{error}");
+}
+
+#[test]
+fn a_silent_node_is_given_up_in_time() {
+    let node = Web::plain(|_| Reply::Silence(std::time::Duration::from_secs(60))).unwrap();
+    let options = RpcOptions {
+        timeout: std::time::Duration::from_millis(300),
+        ..RpcOptions::default()
+    };
+    let error = RpcChain::connect_with(&format!("http://{}", node.address()), &options)
+        .err()
+        .unwrap();
+    assert!(matches!(error, ChainError::Unreachable { .. }), "{error}");
+}
+
+#[test]
+fn credentials_are_sent_and_never_shown() {
+    let node = Web::plain(|request| {
+        let known = request
+            .head
+            .to_lowercase()
+            .contains("authorization: basic dxnlcjpzzwnyzxq=");
+        Reply::Raw(http_reply(
+            if known { 200 } else { 401 },
+            "",
+            CHAIN_ID_ANSWER,
+        ))
+    })
+    .unwrap();
+    let address = node.address();
+    let chain = RpcChain::connect(&format!("http://user:secret@{address}/v3/token")).unwrap();
+    let error = chain.latest().unwrap_err();
+    assert!(!error.to_string().contains("secret"), "{error}");
+    for url in [
+        format!("http://user:secrets@{address}/v3/token"),
+        "http://user:secret@127.0.0.1:1/v3/token".to_owned(),
+        "https://user:secret@127.0.0.1:1/v3/token".to_owned(),
+        "http://user:secret@192.0.2.1/v3/token".to_owned(),
+    ] {
+        let error = RpcChain::connect(&url).err().unwrap();
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert!(
+                !text.contains("secret") && !text.contains("token"),
+                "{text}"
+            );
+        }
     }
 }

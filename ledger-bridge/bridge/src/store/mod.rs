@@ -1,0 +1,380 @@
+//! The bridge's durable state: what is answered or broadcast is here first. SQLite by default, PostgreSQL by URL; the
+//! statements are the same.
+
+mod actions;
+pub mod db;
+mod postgres;
+mod sqlite;
+
+use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId, NodeId};
+use assay_protocol::wire::BoardObject;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use db::{Db, DbError, Row, Statement, Value};
+
+pub use actions::{LiveAction, TxEnd};
+
+/// Form of the tables; another one is another version's.
+const SCHEMA_VERSION: &str = "2";
+/// `INT` and `BLOB` are replaced by each database's own names.
+const SCHEMA: [&str; 7] = [
+    "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS objects (
+       epoch INT NOT NULL, number INT NOT NULL, kind TEXT NOT NULL, hypernode BLOB NOT NULL, bytes BLOB NOT NULL,
+       PRIMARY KEY (epoch, number), UNIQUE (epoch, kind, hypernode))",
+    "CREATE TABLE IF NOT EXISTS actions (
+       action TEXT NOT NULL, attempt INT NOT NULL, sender BLOB NOT NULL, nonce INT NOT NULL, state TEXT NOT NULL,
+       PRIMARY KEY (action, attempt))",
+    "CREATE UNIQUE INDEX IF NOT EXISTS live_action ON actions (action) WHERE state = 'live'",
+    "CREATE UNIQUE INDEX IF NOT EXISTS live_nonce ON actions (sender, nonce) WHERE state = 'live'",
+    "CREATE TABLE IF NOT EXISTS sent (
+       action TEXT NOT NULL, attempt INT NOT NULL, number INT NOT NULL, hash BLOB NOT NULL UNIQUE, raw BLOB NOT NULL,
+       PRIMARY KEY (action, attempt, number))",
+    "CREATE TABLE IF NOT EXISTS settled (epoch INT NOT NULL, node BLOB NOT NULL, note TEXT NOT NULL,
+       PRIMARY KEY (epoch, node))",
+];
+/// How often the next number of an epoch is tried for, when other processes number objects too.
+const NUMBERING_ATTEMPTS: usize = 32;
+
+/// The store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database's error: a full disk, a damaged file, a server that is away.
+    #[error(
+        "bridge state {place}: {source}\nhint: check free space, the file's owner or the database server; nothing was acknowledged"
+    )]
+    Db {
+        /// The file or database.
+        place: String,
+        /// What the database said.
+        source: DbError,
+    },
+    /// The folder could not be made.
+    #[error("bridge state {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The state is another network's, or another version's.
+    #[error(
+        "bridge state {place}: {what}: expected {expected}, got {actual}\nhint: give this network a state of its own"
+    )]
+    Other {
+        /// The file or database.
+        place: String,
+        /// What differs.
+        what: &'static str,
+        /// What this program needs.
+        expected: String,
+        /// What is there.
+        actual: String,
+    },
+    /// It holds what this program cannot have written.
+    #[error(
+        "bridge state {place} is damaged: {what}\nhint: restore it from a copy; do not start with an empty one"
+    )]
+    Damaged {
+        /// The file or database.
+        place: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl StoreError {
+    /// Whether another process did the same first.
+    pub fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Self::Db {
+                source: DbError::Conflict(_),
+                ..
+            }
+        )
+    }
+}
+
+/// An object of the board as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Its number in its epoch, from 1.
+    pub number: u64,
+    /// The object.
+    pub object: BoardObject,
+}
+
+/// The open store; calls are serialised.
+pub struct Store {
+    place: String,
+    db: Mutex<Box<dyn Db>>,
+}
+
+impl Store {
+    /// Opens or creates `board.db` of a network in `dir`.
+    pub fn open(dir: &Path, network: NetworkId) -> Result<Self, StoreError> {
+        let folder = |source| StoreError::Folder {
+            path: dir.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(dir).map_err(folder)?;
+        let place = dir.join(sqlite::FILE).display().to_string();
+        let db = sqlite::Sqlite::open(dir);
+        let names = [("INT ", "INTEGER "), ("BLOB", "BLOB")];
+        Self::made(place, db, network, names)
+    }
+
+    /// Opens the `board.db` of a bridge that may be running, for reading.
+    pub fn open_for_reading(dir: &Path, network: NetworkId) -> Result<Self, StoreError> {
+        let place = dir.join(sqlite::FILE).display().to_string();
+        Self::existing(place, sqlite::Sqlite::open_for_reading(dir), network)
+    }
+
+    /// Opens or fills a database of PostgreSQL (`postgres://…`).
+    pub fn connect(
+        url: &str,
+        password: Option<&str>,
+        network: NetworkId,
+    ) -> Result<Self, StoreError> {
+        let db = postgres::Postgres::new(url, password, lock_of(network), false);
+        let names = [("INT ", "BIGINT "), ("BLOB", "BYTEA")];
+        Self::made("postgres".into(), db, network, names)
+    }
+
+    /// Opens a database of PostgreSQL that a bridge uses, for reading.
+    pub fn connect_for_reading(
+        url: &str,
+        password: Option<&str>,
+        network: NetworkId,
+    ) -> Result<Self, StoreError> {
+        let db = postgres::Postgres::new(url, password, lock_of(network), true);
+        Self::existing("postgres".into(), db, network)
+    }
+
+    fn made(
+        place: String,
+        db: Result<impl Db + 'static, DbError>,
+        network: NetworkId,
+        names: [(&str, &str); 2],
+    ) -> Result<Self, StoreError> {
+        let store = Self::new(place, db)?;
+        let known = |sql: &str| {
+            names
+                .iter()
+                .fold(sql.to_owned(), |sql, (a, b)| sql.replace(a, b))
+        };
+        let schema: Vec<String> = SCHEMA.iter().map(|sql| known(sql)).collect();
+        let tables = schema.iter().map(|sql| (sql.as_str(), Vec::new()));
+        let meta = "INSERT INTO meta VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let facts = [
+            ("schema", SCHEMA_VERSION.to_owned()),
+            ("network", network.to_string()),
+        ];
+        let facts = facts.map(|(key, value)| (meta, vec![key.into(), value.into()]));
+        let statements: Vec<Statement<'_>> = tables.chain(facts).collect();
+        // Two that start at once on an empty database can meet; the second one then finds everything.
+        match store.all_or_none(statements.clone()) {
+            Err(error) if error.is_conflict() => store.all_or_none(statements)?,
+            other => other?,
+        }
+        store.expect(network)
+    }
+
+    fn existing(
+        place: String,
+        db: Result<impl Db + 'static, DbError>,
+        network: NetworkId,
+    ) -> Result<Self, StoreError> {
+        Self::new(place, db)?.expect(network)
+    }
+
+    fn new(place: String, db: Result<impl Db + 'static, DbError>) -> Result<Self, StoreError> {
+        match db {
+            Ok(db) => Ok(Self {
+                place,
+                db: Mutex::new(Box::new(db)),
+            }),
+            Err(source) => Err(StoreError::Db { place, source }),
+        }
+    }
+
+    fn expect(self, network: NetworkId) -> Result<Self, StoreError> {
+        let expected = [
+            ("schema", SCHEMA_VERSION.to_owned()),
+            ("network", network.to_string()),
+        ];
+        for (what, expected) in expected {
+            let sql = "SELECT value FROM meta WHERE key = $1";
+            let row = self.one(sql, vec![what.into()])?;
+            let actual = row.as_deref().and_then(|row| row.first()?.text());
+            if actual != Some(&expected) {
+                return Err(StoreError::Other {
+                    actual: actual.unwrap_or("none").to_owned(),
+                    place: self.place,
+                    what,
+                    expected,
+                });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether this process is the one that sends transactions; see [`Db::lead`].
+    pub fn lead(&self) -> Result<bool, StoreError> {
+        self.with(|db| db.lead())
+    }
+
+    /// The object of this kind by this HyperNode.
+    pub fn object(
+        &self,
+        epoch: Epoch,
+        kind: &str,
+        from: &HyperNodeId,
+    ) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let sql =
+            "SELECT number, bytes FROM objects WHERE epoch = $1 AND kind = $2 AND hypernode = $3";
+        let row = self.one(sql, vec![epoch.0.into(), kind.into(), from.0.into()])?;
+        row.map(|row| {
+            self.read(&row, |row| {
+                Some((row.first()?.int()?, row.get(1)?.bytes()?.to_vec()))
+            })
+        })
+        .transpose()
+    }
+
+    /// Stores an object durably under the next number of its epoch. A number is visible only after all before it.
+    pub fn insert(
+        &self,
+        epoch: Epoch,
+        from: &HyperNodeId,
+        object: &BoardObject,
+    ) -> Result<u64, StoreError> {
+        let sql = "INSERT INTO objects SELECT CAST($1 AS BIGINT), COALESCE(MAX(number), 0) + 1, $2, $3, $4 \
+                   FROM objects WHERE epoch = $1 RETURNING number";
+        let values = || {
+            let (kind, bytes) = (object.kind().into(), object.bytes().into());
+            vec![epoch.0.into(), kind, from.0.into(), bytes]
+        };
+        let mut attempts = 0usize;
+        loop {
+            match self.one(sql, values()) {
+                Ok(Some(row)) => return self.read(&row, |row| row.first()?.int()),
+                Ok(None) => return Err(self.damaged("no number for an object".into())),
+                Err(error) if error.is_conflict() && attempts < NUMBERING_ATTEMPTS => {
+                    attempts = attempts.saturating_add(1);
+                    // Another process took the number, or stored an object in this place.
+                    if let Some((number, bytes)) = self.object(epoch, object.kind(), from)? {
+                        return match bytes == object.bytes() {
+                            true => Ok(number),
+                            false => Err(error),
+                        };
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Objects of an epoch after a number: at most `count_max`, of `bytes_max` bytes together, but at least one.
+    pub fn objects(
+        &self,
+        epoch: Epoch,
+        after: u64,
+        count_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredObject>, StoreError> {
+        let sql = "SELECT number, kind, bytes FROM objects WHERE epoch = $1 AND number > $2 \
+                   ORDER BY number LIMIT $3";
+        let values = vec![epoch.0.into(), after.into(), (count_max as u64).into()];
+        let mut bytes = 0usize;
+        let mut taken = Vec::new();
+        for row in self.rows(sql, values)? {
+            let object = self.read(&row, stored_object)?;
+            bytes = bytes.saturating_add(object.object.bytes().len());
+            if bytes > bytes_max && !taken.is_empty() {
+                break;
+            }
+            taken.push(object);
+        }
+        Ok(taken)
+    }
+
+    /// Whether nothing is left to do for this leaf.
+    pub fn is_settled(&self, epoch: Epoch, node: &NodeId) -> Result<bool, StoreError> {
+        let sql = "SELECT note FROM settled WHERE epoch = $1 AND node = $2";
+        let row = self.one(sql, vec![epoch.0.into(), node.0.into()])?;
+        Ok(row.is_some())
+    }
+
+    /// Nothing is left to do for this leaf; `note` says why.
+    pub fn put_settled(&self, epoch: Epoch, node: &NodeId, note: &str) -> Result<(), StoreError> {
+        let sql = "INSERT INTO settled VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let values = vec![epoch.0.into(), node.0.into(), note.into()];
+        self.rows(sql, values).map(drop)
+    }
+
+    fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(sql, values)?.into_iter().next())
+    }
+
+    fn rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        self.with(|db| db.query((sql, values)))
+    }
+
+    fn all_or_none(&self, statements: Vec<Statement<'_>>) -> Result<(), StoreError> {
+        self.with(|db| db.all_or_none(statements))
+    }
+
+    /// Every change is one transaction, so a panicked holder leaves nothing half done.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut dyn Db) -> Result<T, DbError>,
+    ) -> Result<T, StoreError> {
+        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        work(db.as_mut()).map_err(|source| StoreError::Db {
+            place: self.place.clone(),
+            source,
+        })
+    }
+
+    fn read<T>(&self, row: &Row, parse: impl FnOnce(&Row) -> Option<T>) -> Result<T, StoreError> {
+        parse(row).ok_or_else(|| self.damaged(format!("a row {:.120}", format!("{row:?}"))))
+    }
+
+    fn damaged(&self, what: String) -> StoreError {
+        StoreError::Damaged {
+            place: self.place.clone(),
+            what,
+        }
+    }
+}
+
+/// Bridges of one network on one database share a lock.
+fn lock_of(network: NetworkId) -> i32 {
+    let [a, b, c, d, ..] = network.0;
+    i32::from_be_bytes([a, b, c, d])
+}
+
+fn stored_object(row: &Row) -> Option<StoredObject> {
+    let (number, kind, bytes) = (
+        row.first()?.int()?,
+        row.get(1)?.text()?,
+        row.get(2)?.bytes()?,
+    );
+    let makers = [
+        BoardObject::Commit as fn(Vec<u8>) -> BoardObject,
+        BoardObject::Reveal,
+        BoardObject::Proposal,
+        BoardObject::Vote,
+        BoardObject::RootSignature,
+    ];
+    let maker = makers
+        .into_iter()
+        .find(|make| make(Vec::new()).kind() == kind)?;
+    Some(StoredObject {
+        number,
+        object: maker(bytes.to_vec()),
+    })
+}

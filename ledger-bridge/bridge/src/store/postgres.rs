@@ -1,0 +1,161 @@
+//! PostgreSQL by URL, for several bridges on one state. Every statement is a transaction of its own, synchronously
+//! committed.
+
+use ::postgres::config::Host;
+use ::postgres::error::SqlState;
+use ::postgres::types::{ToSql, Type};
+use ::postgres::{Client, Config, NoTls};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::db::{Db, DbError, Row, Statement, Value};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time of one statement, and of one wait for a lock.
+const SESSION: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; SET synchronous_commit = on; \
+                       SET client_min_messages = warning";
+/// Where the lock of whoever sends transactions lives among advisory locks; the other half is of the network.
+const LOCK_CLASS: i32 = 0x4153_5359;
+
+/// A database that is connected when it is needed.
+pub struct Postgres {
+    config: Config,
+    client: Option<Client>,
+    read_only: bool,
+    lock: i32,
+    leading: bool,
+}
+
+impl Postgres {
+    /// Takes `postgres://user@host/database`; `password` apart from it, so that a URL can be shown. Without TLS only
+    /// this machine is spoken to.
+    pub fn new(
+        url: &str,
+        password: Option<&str>,
+        lock: i32,
+        read_only: bool,
+    ) -> Result<Self, DbError> {
+        // What does not parse is not repeated: it may hold a password.
+        let mut config: Config = url
+            .parse()
+            .map_err(|_| DbError::Failed("expected postgres://user@host/database".into()))?;
+        if config.get_password().is_some() {
+            let why = "a password in the URL\nhint: put it into a file of mode 0600 and name it in password_file";
+            return Err(DbError::Failed(why.into()));
+        }
+        if !config.get_hosts().iter().all(is_local) || config.get_hosts().is_empty() {
+            let why = "only sockets and loopback addresses, since TLS to the database is not built in\n\
+                       hint: put a tunnel or a local proxy in between";
+            return Err(DbError::Failed(why.into()));
+        }
+        if let Some(password) = password {
+            config.password(password);
+        }
+        config.connect_timeout(CONNECT_TIMEOUT);
+        config.application_name("assay-bridge");
+        Ok(Self {
+            config,
+            client: None,
+            read_only,
+            lock,
+            leading: false,
+        })
+    }
+
+    /// Runs `work` on a connection; one that is broken is forgotten, with what it held.
+    fn with<T>(
+        &mut self,
+        work: impl FnOnce(&mut Client) -> Result<T, ::postgres::Error>,
+    ) -> Result<T, DbError> {
+        let client = match &mut self.client {
+            Some(client) => client,
+            none => {
+                let mut client = self.config.connect(NoTls).map_err(failed)?;
+                client.batch_execute(SESSION).map_err(failed)?;
+                if self.read_only {
+                    let sql = "SET default_transaction_read_only = on";
+                    client.batch_execute(sql).map_err(failed)?;
+                }
+                none.insert(client)
+            }
+        };
+        let result = work(client);
+        if client.is_closed() {
+            self.client = None;
+            self.leading = false;
+        }
+        result.map_err(failed)
+    }
+}
+
+impl Db for Postgres {
+    fn query(&mut self, (sql, values): Statement<'_>) -> Result<Vec<Row>, DbError> {
+        let rows = self.with(|client| client.query(sql, &parameters(&values)))?;
+        rows.iter().map(row).collect()
+    }
+
+    fn all_or_none(&mut self, statements: Vec<Statement<'_>>) -> Result<(), DbError> {
+        self.with(|client| {
+            let mut transaction = client.transaction()?;
+            for (sql, values) in &statements {
+                transaction.execute(*sql, &parameters(values))?;
+            }
+            transaction.commit()
+        })
+    }
+
+    /// The lock is of the session: it ends with the connection, wherever that breaks.
+    fn lead(&mut self) -> Result<bool, DbError> {
+        if self.leading {
+            self.with(|client| client.simple_query("SELECT 1"))?;
+            return Ok(true);
+        }
+        let lock = self.lock;
+        let sql = "SELECT pg_try_advisory_lock($1, $2)";
+        let row = self.with(|client| client.query_one(sql, &[&LOCK_CLASS, &lock]))?;
+        self.leading = row.try_get(0).map_err(failed)?;
+        Ok(self.leading)
+    }
+}
+
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        }
+    }
+}
+
+fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    values.iter().map(parameter).collect()
+}
+
+fn parameter(value: &Value) -> &(dyn ToSql + Sync) {
+    match value {
+        Value::Int(number) => number,
+        Value::Text(text) => text,
+        Value::Bytes(bytes) => bytes,
+    }
+}
+
+fn row(row: &::postgres::Row) -> Result<Row, DbError> {
+    let one = |(index, column): (usize, &::postgres::Column)| match *column.type_() {
+        Type::INT8 => row.try_get(index).map(Value::Int),
+        Type::BYTEA => row.try_get(index).map(Value::Bytes),
+        _ => row.try_get(index).map(Value::Text),
+    };
+    let values = row.columns().iter().enumerate().map(one);
+    values.collect::<Result<_, _>>().map_err(failed)
+}
+
+fn failed(error: ::postgres::Error) -> DbError {
+    let text = match error.as_db_error() {
+        Some(told) => format!("{}: {}", told.code().code(), told.message()),
+        None => crate::chain_of(&error),
+    };
+    match error.code() {
+        Some(code) if *code == SqlState::UNIQUE_VIOLATION => DbError::Conflict(text),
+        _ => DbError::Failed(text),
+    }
+}

@@ -1,0 +1,386 @@
+//! What goes wrong between a bridge and a real node. Each epoch is settled exactly once, nothing is lost, and the operator
+//! reads why.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, B256};
+use assay_bridge::poster::{Poster, Step};
+use assay_bridge::store::TxEnd;
+use assay_ledger::rpc::{MAX_ANSWER_BYTES, RpcChain, RpcOptions};
+use assay_ledger::{Action, LedgerKey, Resolution};
+use assay_protocol::ids::{Epoch, Stake};
+use assay_testbed::web::http_reply;
+use serde_json::{Value, json};
+
+use crate::network::{Network, key, poster_key};
+use crate::proxy::{Fault, Proxy};
+
+const E: Epoch = Epoch(0);
+const GWEI: u128 = 1_000_000_000;
+
+/// A network on a real node whose epoch 0 is agreed and signed.
+fn signed() -> Network {
+    let net = Network::on_node();
+    net.agree(E);
+    let digest = net.digest(&net.outcome(&net.history()));
+    net.sign(E, digest, &[0, 1, 2, 3]);
+    net
+}
+
+fn poster(net: &Network) -> Poster {
+    net.poster_with(net.store.clone(), poster_key(), net.chain.clone())
+}
+
+/// Steps until the poster waits for this: a node needs a moment for what it was sent.
+fn waits(poster: &mut Poster, net: &Network, text: &str) {
+    let started = Instant::now();
+    loop {
+        let step = poster.step(net.now()).unwrap();
+        let line = step.to_string();
+        assert!(matches!(step, Step::Waiting { .. }), "{line}");
+        if line.contains(text) {
+            return;
+        }
+        let late = started.elapsed() > Duration::from_secs(30);
+        assert!(!late, "expected {text:?}: {line}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Steps and blocks until the epoch's leaves are settled; everything that was said.
+fn finish(poster: &mut Poster, net: &Network) -> Vec<String> {
+    let mut said = Vec::new();
+    for _ in 0..40 {
+        let step = poster.step(net.now());
+        said.extend(poster.take_notes());
+        match step {
+            Ok(Step::Settled { epoch, .. }) if epoch == E => return said,
+            Ok(step) => said.push(step.to_string()),
+            Err(error) => said.push(assay_bridge::chain_of(&error)),
+        }
+        net.node().mine(1).unwrap();
+    }
+    panic!("not settled: {said:#?}");
+}
+
+fn nonce(net: &Network, key: &LedgerKey) -> u64 {
+    net.chain.nonce(Address::from(key.address().0)).unwrap()
+}
+
+/// The epoch has one root, its node one settlement, and the outbox is empty.
+fn settled_once(net: &Network) {
+    let ledger = net.ledger();
+    assert_eq!(ledger.next_epoch().unwrap(), Epoch(1));
+    let record = ledger.epoch_record(E).unwrap();
+    assert_eq!(record.resolution, Resolution::Posted);
+    assert_eq!(ledger.nodes().unwrap()[0].settled_epoch, Some(E));
+    assert!(net.store.live().unwrap().is_empty());
+}
+
+#[test]
+fn a_root_is_posted_when_final_and_settled_after_it() {
+    let net = signed();
+    let mut poster = poster(&net);
+    waits(&mut poster, &net, "final");
+    waits(&mut poster, &net, "not finally yet");
+    net.node().mine(2).unwrap();
+    waits(&mut poster, &net, "nodes are not settled yet");
+    net.node().mine(2).unwrap();
+    finish(&mut poster, &net);
+    settled_once(&net);
+    assert_eq!(nonce(&net, &poster_key()), 2, "one root, one settlement");
+}
+
+#[test]
+fn a_node_that_is_down_is_named_and_used_again_when_it_is_back() {
+    let mut net = signed();
+    let mut poster = poster(&net);
+    waits(&mut poster, &net, "final");
+    net.node.as_mut().unwrap().stop().unwrap();
+    for _ in 0..2 {
+        let error = assay_bridge::chain_of(&poster.step(net.now()).unwrap_err());
+        assert!(
+            error.contains(&net.node().address().to_string()) && error.contains("hint:"),
+            "{error}"
+        );
+    }
+    net.node.as_mut().unwrap().restart().unwrap();
+    finish(&mut poster, &net);
+    settled_once(&net);
+}
+
+#[test]
+fn a_reorganisation_that_drops_the_root_sends_the_same_bytes_again() {
+    let net = signed();
+    let mut poster = poster(&net);
+    waits(&mut poster, &net, "final");
+    let sent = net.store.live().unwrap()[0].sent.clone();
+    net.node().reorg(1).unwrap();
+    assert_eq!(net.ledger().next_epoch().unwrap(), E, "it is gone");
+    waits(&mut poster, &net, "final");
+    let notes = poster.take_notes();
+    assert!(
+        notes.iter().any(|note| note.contains("reorganisation")),
+        "{notes:?}"
+    );
+    assert_eq!(net.store.live().unwrap()[0].sent, sent);
+    finish(&mut poster, &net);
+    settled_once(&net);
+    let receipt = net.chain.receipt(B256::from(sent[0].hash.0)).unwrap();
+    assert!(receipt.unwrap().success);
+}
+
+#[test]
+fn a_fee_spike_is_followed_by_replacements_of_which_one_is_included() {
+    let net = signed();
+    let mut poster = poster(&net);
+    net.node().automine(false).unwrap();
+    waits(&mut poster, &net, "in no block yet");
+    net.node().set_base_fee(90 * GWEI).unwrap();
+    net.node().mine(1).unwrap();
+    waits(&mut poster, &net, "in no block yet");
+    net.pass(10_000);
+    waits(&mut poster, &net, "in no block yet");
+    let sent = net.store.live().unwrap()[0].sent.clone();
+    assert_eq!(sent.len(), 2, "replaced, and the first bytes are kept");
+    let [old, new] = [0, 1].map(|index| sent[index].fee().unwrap());
+    assert!(new.max >= 90 * GWEI && new.max * 8 >= old.max * 9 && sent[0].nonce == sent[1].nonce);
+    let notes = poster.take_notes();
+    assert!(notes[0].contains("replaced by"), "{notes:?}");
+    finish(&mut poster, &net);
+    settled_once(&net);
+    assert_eq!(nonce(&net, &poster_key()), 2);
+    assert_eq!(net.store.ended("postRoot", TxEnd::Included).unwrap(), 1);
+}
+
+#[test]
+fn above_the_fee_cap_nothing_is_sent_until_gas_is_cheap_again() {
+    let net = signed();
+    let mut poster = poster(&net);
+    net.node().set_base_fee(2_000 * GWEI).unwrap();
+    net.node().mine(1).unwrap();
+    let error = assay_bridge::chain_of(&poster.step(net.now()).unwrap_err());
+    assert!(error.contains("over the cap"), "{error}");
+    assert!(net.store.live().unwrap().is_empty());
+    net.node().set_base_fee(GWEI).unwrap();
+    net.node().mine(1).unwrap();
+    finish(&mut poster, &net);
+    settled_once(&net);
+}
+
+#[test]
+fn a_nonce_that_the_key_used_elsewhere_is_superseded_and_the_root_posted_anew() {
+    let net = signed();
+    let mut poster = poster(&net);
+    net.node().automine(false).unwrap();
+    waits(&mut poster, &net, "in no block yet");
+    let other = net
+        .ledger()
+        .prepare(&poster_key(), &Action::fund_rewards(Stake(1)))
+        .unwrap();
+    let fee = other.fee().unwrap();
+    let fee = assay_ledger::Fee {
+        max: fee.max * 2,
+        tip: fee.tip * 2,
+    };
+    let other = assay_ledger::TxSigner::sign_tx(&poster_key(), &other.with_fee(fee).unwrap());
+    net.chain.send_raw(&other.unwrap().raw).unwrap();
+    net.node().mine(1).unwrap();
+    waits(&mut poster, &net, "another transaction, not finally");
+    let said = finish(&mut poster, &net);
+    assert!(
+        said.iter()
+            .any(|line| line.contains("nonce was used by another")),
+        "{said:?}"
+    );
+    settled_once(&net);
+    assert_eq!(net.store.ended("postRoot", TxEnd::Superseded).unwrap(), 1);
+    assert_eq!(net.store.ended("postRoot", TxEnd::Included).unwrap(), 1);
+}
+
+#[test]
+fn two_bridges_that_race_settle_once_and_both_go_on() {
+    let net = signed();
+    let dir = tempfile::tempdir().unwrap();
+    let store = net.copy_of_store(dir.path(), E);
+    let mut one = poster(&net);
+    let proxy = Proxy::before(net.node().address());
+    let chain = Arc::new(RpcChain::connect(&proxy.url()).unwrap());
+    let mut two = net.poster_with(store.clone(), key(3), chain);
+    net.node().automine(false).unwrap();
+    waits(&mut one, &net, "in no block yet");
+    waits(
+        &mut two,
+        &net,
+        "root not sent: postRoot was refused by the contract",
+    );
+    // The same at once: the second one's trial knows nothing of the first one's transaction.
+    proxy.fault("eth_estimateGas", Fault::Say(json!("0x80000")));
+    waits(&mut two, &net, "in no block yet");
+    proxy.repair();
+    net.node().mine(3).unwrap();
+    let mut done = [false; 2];
+    for _ in 0..20 {
+        for (poster, done) in [&mut one, &mut two].into_iter().zip(&mut done) {
+            *done |= matches!(poster.step(net.now()), Ok(Step::Settled { .. }));
+        }
+        net.node().mine(1).unwrap();
+    }
+    assert_eq!(done, [true; 2]);
+    settled_once(&net);
+    assert!(store.live().unwrap().is_empty());
+    let ends = |end| {
+        let count = |s: &assay_bridge::store::Store| s.ended("postRoot", end).unwrap();
+        count(&net.store) + count(&store)
+    };
+    assert_eq!((ends(TxEnd::Included), ends(TxEnd::Reverted)), (1, 1));
+}
+
+#[test]
+fn a_clock_that_jumps_neither_voids_nor_doubles() {
+    let net = signed();
+    let mut poster = poster(&net);
+    let real = net.now();
+    // A day ahead the epoch looks void; the contract's time decides, and nothing is sent.
+    let ahead = poster
+        .step(assay_protocol::ids::UnixMs(real.0 + 86_400_000))
+        .unwrap();
+    assert!(matches!(ahead, Step::Waiting { .. }), "{ahead}");
+    let behind = poster.step(assay_protocol::ids::UnixMs(real.0 - 86_400_000));
+    assert!(matches!(behind, Ok(Step::Waiting { .. })), "{behind:?}");
+    finish(&mut poster, &net);
+    settled_once(&net);
+    assert_eq!(nonce(&net, &poster_key()), 2);
+}
+
+#[test]
+fn a_clock_ahead_does_not_void_what_nobody_signed_yet() {
+    let net = Network::on_node();
+    net.at(E, 100);
+    let mut poster = poster(&net);
+    let ahead = assay_protocol::ids::UnixMs(net.now().0 + 86_400_000);
+    let error = assay_bridge::chain_of(&poster.step(ahead).unwrap_err());
+    assert!(error.contains("refused by the contract"), "{error}");
+    assert_eq!(nonce(&net, &poster_key()), 0, "nothing was sent");
+    assert_eq!(net.ledger().next_epoch().unwrap(), E);
+}
+
+/// A poster behind a proxy that gives up quickly.
+fn behind(net: &Network) -> (Proxy, Poster) {
+    let proxy = Proxy::before(net.node().address());
+    let options = RpcOptions {
+        timeout: Duration::from_millis(1_500),
+        ..RpcOptions::default()
+    };
+    let chain = Arc::new(RpcChain::connect_with(&proxy.url(), &options).unwrap());
+    let poster = net.poster_with(net.store.clone(), poster_key(), chain);
+    (proxy, poster)
+}
+
+fn receipt_of(net: &Network, status: &str) -> Value {
+    let live = &net.store.live().unwrap()[0];
+    let hash = format!("0x{}", live.sent[0].hash);
+    json!({
+        "transactionHash": hash, "blockNumber": "0x1", "blockHash": hash, "from": format!("0x{}", poster_key().address()),
+        "to": null, "contractAddress": null, "status": status, "gasUsed": "0x5208", "logs": [],
+    })
+}
+
+#[test]
+fn a_receipt_of_a_root_that_never_arrived_is_not_believed() {
+    let net = signed();
+    let (proxy, mut poster) = behind(&net);
+    let swallowed = json!(format!("0x{}", "11".repeat(32)));
+    proxy.fault("eth_sendRawTransaction", Fault::Say(swallowed));
+    waits(&mut poster, &net, "in no block yet");
+    proxy.fault(
+        "eth_getTransactionReceipt",
+        Fault::Instead(receipt_of(&net, "0x1")),
+    );
+    for _ in 0..3 {
+        net.node().mine(3).unwrap();
+        waits(&mut poster, &net, "in no block yet");
+    }
+    assert_eq!(net.store.ended("postRoot", TxEnd::Included).unwrap(), 0);
+    proxy.repair();
+    net.pass(10_000);
+    finish(&mut poster, &net);
+    settled_once(&net);
+}
+
+#[test]
+fn receipts_that_are_hidden_or_called_reverted_double_nothing() {
+    for lie in [None, Some("0x0")] {
+        let net = signed();
+        let (proxy, mut poster) = behind(&net);
+        waits(&mut poster, &net, "final");
+        let answer = lie.map_or(Value::Null, |status| receipt_of(&net, status));
+        proxy.fault("eth_getTransactionReceipt", Fault::Instead(answer));
+        for _ in 0..3 {
+            net.node().mine(1).unwrap();
+            let _ = poster.step(net.now());
+        }
+        proxy.repair();
+        finish(&mut poster, &net);
+        settled_once(&net);
+        let included = |action: &str| net.store.ended(action, TxEnd::Included).unwrap();
+        assert_eq!(nonce(&net, &poster_key()), 2, "{lie:?}");
+        assert_eq!(included("settle"), 1);
+    }
+}
+
+#[test]
+fn garbage_too_much_and_silence_are_named_and_change_nothing() {
+    let net = signed();
+    let (proxy, mut poster) = behind(&net);
+    let flood = http_reply(200, "", &vec![b' '; MAX_ANSWER_BYTES + 1]);
+    for fault in [
+        Fault::Bytes(http_reply(200, "", b"<html>")),
+        Fault::Bytes(http_reply(502, "", b"bad gateway")),
+        Fault::Bytes(b"nonsense\r\n\r\n".to_vec()),
+        Fault::Bytes(flood),
+        Fault::Say(json!({"number": "many"})),
+        Fault::Late(Duration::from_secs(4)),
+    ] {
+        for method in [
+            "eth_getBlockByNumber",
+            "eth_getTransactionCount",
+            "eth_call",
+        ] {
+            proxy.repair();
+            proxy.fault(method, fault.clone());
+            let error = poster.step(net.now()).unwrap_err();
+            assert!(!assay_bridge::chain_of(&error).is_empty());
+        }
+    }
+    assert_eq!(proxy.calls_of("eth_sendRawTransaction"), 0);
+    proxy.repair();
+    finish(&mut poster, &net);
+    settled_once(&net);
+}
+
+#[test]
+fn an_answer_that_is_lost_or_late_after_the_root_arrived_doubles_nothing() {
+    for fault in [
+        Fault::CutAfter,
+        Fault::CutBefore,
+        Fault::Late(Duration::from_secs(4)),
+        Fault::Bytes(http_reply(200, "", b"garbage")),
+    ] {
+        let net = signed();
+        let (proxy, mut poster) = behind(&net);
+        proxy.fault("eth_sendRawTransaction", fault.clone());
+        let step = poster.step(net.now()).unwrap();
+        assert!(matches!(step, Step::Waiting { .. }), "{fault:?}: {step}");
+        let sent = net.store.live().unwrap()[0].sent.clone();
+        assert_eq!(sent.len(), 1);
+        proxy.repair();
+        net.pass(10_000);
+        finish(&mut poster, &net);
+        settled_once(&net);
+        assert_eq!(nonce(&net, &poster_key()), 2, "{fault:?}");
+        let receipt = net.chain.receipt(B256::from(sent[0].hash.0)).unwrap();
+        assert!(receipt.unwrap().success, "the first bytes did it");
+    }
+}
