@@ -23,7 +23,7 @@ contract AssayNodes is NodesSettlement {
     address public immutable IDENTITY;
 
     /// @notice Fixes everything about the network's nodes but the terms of classes.
-    /// @dev Deployed after `epochs`, whose parameters, token and treasury it copies. Reverts: BadParameter.
+    /// @dev Deployed after `epochs`, whose parameters, token and treasury it copies. Reverts: BadParameter, ZeroId.
     constructor(IAssayEpochs epochs, address governor_, Parameters memory p) NodesBase(epochs, governor_, p) {
         IDENTITY = address(new NodesIdentity(epochs, governor_, p));
     }
@@ -234,7 +234,9 @@ contract AssayNodes is NodesSettlement {
         if (a.chips != 0) delete _nodeOfChips[a.chips];
         if (a.successor != 0) delete _predecessors[a.successor][a.owner];
         a.owner = address(0);
+        a.previousId = a.registrationId;
         a.registrationId = 0;
+        a.handOverEpochs = type(uint64).max;
         a.transferTo = address(0);
         a.changeAnnouncedAtMs = 0;
         a.chipsAnnouncedAtMs = 0;

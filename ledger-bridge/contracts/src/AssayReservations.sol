@@ -51,6 +51,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         if (p.maxAheadEpochs == 0) revert BadParameter("maxAheadEpochs", 1, 0);
         uint256 refundMs = uint256(p.refundEpochs) * network.epochMs;
         if (refundMs < untilFinalMs) revert BadParameter("refundEpochs", untilFinalMs, refundMs);
+        if (governor_ == address(0)) revert BadParameter("governor", 1, 0);
         EPOCHS = epochs;
         NODES = nodes;
         TOKEN = IERC20(epochs.token());

@@ -26,7 +26,8 @@ interface INodesTypes {
     /// @param slashCapPerEpoch most that one epoch can take
     /// @param removeBelow a node whose collateral falls below is suspended until it is topped up
     /// @param slashCapBps most that can be taken of a registration's pledge in all
-    /// @param builderShareBps of a slash, to the Builders who had reserved the node; the rest to the treasury
+    /// @param builderShareBps of a slash, to the Builders who had reserved the node; the rest to the treasury. A provider
+    /// can be its own Builder: this share is what a slash may not cost it
     /// @param reaudit whether a slash needs a re-audit leaf
     struct ClassTerms {
         uint128 collateral;
@@ -38,6 +39,7 @@ interface INodesTypes {
     }
 
     /// @notice One provider's registration of one node. Never erased: who reads it later finds what was true then.
+    /// @param statusBefore the status before the last settled epoch: what a correction of that epoch starts from
     /// @param exitEpochs 0, or 1 + the last epoch for which service is owed
     /// @param exitLeafEpochs 0, or 1 + epoch of the first settled leaf at or after the end of the exit delay
     /// @param confirmingAtMs when a posted root first named it; 0 before
@@ -53,6 +55,7 @@ interface INodesTypes {
         bytes32 node;
         address provider;
         NodeStatus status;
+        NodeStatus statusBefore;
         uint64 exitEpochs;
         uint64 registeredAtMs;
         uint64 confirmingAtMs;
@@ -79,7 +82,7 @@ interface INodesTypes {
     /// @param reauditEpochs 0, or 1 + the epoch of the last settled re-audit
     /// @param registrationId registration of the owner
     /// @param previousId registration of the owner before; 0 without
-    /// @param handOverEpochs 0, or 1 + the last epoch that the owner before answers for
+    /// @param handOverEpochs 0, or 1 + the last epoch that the owner before answers for; all ones while nobody followed
     /// @param confirmedEpochs 0, or 1 + the epoch whose leaf first confirmed an owner
     /// @param chipsAnnouncedAtMs when other processors were announced; 0 without
     /// @param changeAnnouncedAtMs when a transfer was accepted or a successor announced

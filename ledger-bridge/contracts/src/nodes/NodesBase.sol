@@ -52,6 +52,7 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         _checkYears("removeAfterMs", p.removeAfterMs);
         _checkYears("silenceMs", p.silenceMs);
         if (p.persistenceEpochs == 0) revert BadParameter("persistenceEpochs", 1, 0);
+        if (governor_ == address(0)) revert ZeroId();
         EPOCHS = epochs;
         TOKEN = IERC20(epochs.token());
         TREASURY = epochs.treasury();

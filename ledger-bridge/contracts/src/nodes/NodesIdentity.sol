@@ -45,9 +45,11 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
             a.auditedEpochs = a.settledEpochs;
         } else {
             r.counted = leaf.cumulativeSlash;
+            a.handOverEpochs = leaf.epoch + 1;
         }
         _account(a, r, leaf, corrections);
         emit NodeConfirmed(leaf.node, leaf.owner, leaf.epoch, leaf.chips);
+        r.statusBefore = NodeStatus.Active;
         _setStatus(r, NodeStatus.Active);
     }
 
@@ -65,7 +67,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         }
         _account(a, old, leaf, corrections);
         (NodeStatus status, uint64 suspendedAtMs) = (old.status, old.suspendedAtMs);
-        if (old.exitEpochs == 0) _startExit(old, leaf.epoch);
+        if (old.exitEpochs < leaf.epoch + 1) _startExit(old, leaf.epoch);
         _setStatus(old, NodeStatus.Removed);
         a.owner = leaf.owner;
         a.previousId = a.registrationId;
@@ -75,6 +77,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         a.chipsAnnouncedAtMs = 0;
         r.counted = leaf.cumulativeSlash;
         emit HandedOver(leaf.node, old.provider, leaf.owner, leaf.epoch);
+        r.statusBefore = status;
         _setStatus(r, status);
         // a suspension does not begin anew with another owner
         if (r.status == NodeStatus.Suspended && suspendedAtMs != 0) r.suspendedAtMs = suspendedAtMs;
@@ -145,6 +148,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
 
     function _copy(Registration storage from, Registration storage to) private {
         to.status = from.status;
+        to.statusBefore = from.statusBefore;
         to.exitEpochs = from.exitEpochs;
         to.exitLeafEpochs = from.exitLeafEpochs;
         to.suspendedAtMs = from.suspendedAtMs;

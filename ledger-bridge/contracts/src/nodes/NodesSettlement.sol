@@ -40,7 +40,10 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         Registration storage r = _byId(a.registrationId);
         bool grown = leaf.cumulativeSlash > a.cumulativeSlash;
         NodeStatus status = r.status;
-        if (status == NodeStatus.Suspended && _nowMs() >= _removableAtMs(r)) status = NodeStatus.Removed;
+        // the same epoch again, corrected: its verdict takes the place of the one before
+        if (leaf.epoch + 1 == a.settledEpochs && NodeStates.isLive(status)) status = r.statusBefore;
+        r.statusBefore = status;
+        if (r.status == NodeStatus.Suspended && _nowMs() >= _removableAtMs(r)) status = NodeStatus.Removed;
         status = NodeStates.next(status, grown ? NodeStates.BREACH : leaf.verdict);
         _account(a, r, leaf, record.corrections);
         if (!_chipsAllowed(a, leaf) && NodeStates.isLive(status)) status = NodeStatus.Suspended;

@@ -52,12 +52,15 @@ contract ExitTest is Money {
         assertStatus(NodeStatus.Removed, "removed");
         vm.assertEq(nodes.account(NODE).owner, address(0), "no owner");
         vm.assertEq(nodes.nodeOfChips(CHIPS), 0, "chips are free");
+        vm.assertEq(nodes.providerAt(NODE, 40), alice, "who had it is still known");
         exit(abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.Removed));
         register(bob, NODE, CLASS);
         NodeLeaf memory leaf = leafOf(NODE, bob, epochs.currentEpoch() + 1);
         leaf.cumulativeSlash = 11;
         confirm(leaf);
         assertMoney(bob, PLEDGE, 0, 0);
+        vm.assertEq(nodes.providerAt(NODE, leaf.epoch), alice, "until then");
+        vm.assertEq(nodes.providerAt(NODE, leaf.epoch + 1), bob, "from then");
     }
 
     function test_exit_refusedWithoutARequest() public {

@@ -75,6 +75,14 @@ contract IdentityTest is Money {
         vm.assertEq(nodes.providerAt(NODE, 90), alice, "and who had it before is still known");
     }
 
+    function test_transfer_afterAnEarlierExitRequestTheDelayCountsFromTheHandOver() public {
+        accepted();
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+        confirm(leafOf(NODE, bob, 90));
+        vm.assertEq(registrationOf(alice).exitEpochs, 91, "answers through the hand-over");
+    }
+
     function test_transfer_reauditOfBeforeReachesTheOldPledge() public {
         active(STRICT);
         vm.prank(alice);

@@ -38,6 +38,11 @@ contract RegisterTest is Money {
         refuseParameters(p, "persistenceEpochs", 1, 0);
     }
 
+    function test_constructor_refusesNoGovernor() public {
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.ZeroId.selector));
+        deployer.nodes(address(epochs), address(0), nodeParameters());
+    }
+
     function refuseParameters(INodesTypes.Parameters memory p, string memory name, uint256 limit, uint256 actual)
         private
     {

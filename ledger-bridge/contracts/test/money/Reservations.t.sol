@@ -102,6 +102,11 @@ contract ReservationsTest is Money {
         refuseParameters(p, "refundEpochs", 600_000 + 49 * 3_600_000, 49 * 3_600_000);
     }
 
+    function test_constructor_refusesNoGovernor() public {
+        vm.expectRevert(abi.encodeWithSelector(IAssayReservations.BadParameter.selector, "governor", 1, 0));
+        deployer.reservations(address(epochs), nodes, address(0), reservationParameters());
+    }
+
     function refuseParameters(IAssayReservations.Parameters memory p, string memory name, uint256 limit, uint256 actual)
         private
     {

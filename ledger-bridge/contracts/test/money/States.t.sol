@@ -77,6 +77,32 @@ contract StatesTest is Money {
         assertStatus(NodeStatus.Active, "not grown");
     }
 
+    function resettle(uint64 epoch, uint8 verdict) private {
+        NodeLeaf memory leaf = leafOf(NODE, alice, epoch);
+        leaf.verdict = verdict;
+        bytes32[] memory proof = correct(epoch, hashOf(leaf));
+        nodes.settle(leaf, proof);
+    }
+
+    function test_verdicts_aCorrectedOneReplacesTheOneBefore() public {
+        active();
+        settle(40, 3, 0);
+        resettle(40, 3);
+        assertStatus(NodeStatus.Warned, "one epoch is one step");
+        resettle(40, 1);
+        assertStatus(NodeStatus.Active, "as if it had passed from the start");
+        settle(41, 3, 0);
+        settle(42, 3, 0);
+        assertStatus(NodeStatus.Suspended, "second breach");
+        resettle(42, 0);
+        assertStatus(NodeStatus.Warned, "there was none");
+        settle(43, 3, 0);
+        settle(44, 1, 0);
+        assertStatus(NodeStatus.Warned, "way back");
+        resettle(44, 3);
+        assertStatus(NodeStatus.Suspended, "there was none, and it is not long ago");
+    }
+
     function test_collateral_belowTheLeastSuspends_untilToppedUpAndPassed() public {
         active();
         settle(39, 1, 0);
