@@ -3,15 +3,32 @@ pragma solidity 0.8.37;
 
 import {NodeLeaf, NodeStatus, ReauditLeaf} from "./Types.sol";
 
-/// @title Providers, nodes, collateral.
-/// @notice Holds collateral and what was slashed of it. Moves collateral by proven leaves only.
-interface IAssayNodes {
+/// @title What AssayNodes keeps, tells and refuses.
+interface INodesTypes {
+    /// @notice Network parameters, fixed for ever by the constructor.
+    /// @param provisionalMs how long a registration waits for its confirmation, and is held once a posted root named it
+    /// @param changeDelayMs from an announced change of owner, TPM or processors until a leaf can bring it
+    /// @param removeAfterMs a suspension of this length ends in removal
+    /// @param silenceMs after the exit delay: without any leaf for so long, collateral is free
+    /// @param persistenceEpochs epochs over which a breach must persist before a leaf asks for it
+    /// @param reauditEpochs epochs a re-audit may take
+    struct Parameters {
+        uint64 provisionalMs;
+        uint64 changeDelayMs;
+        uint64 removeAfterMs;
+        uint64 silenceMs;
+        uint32 persistenceEpochs;
+        uint32 reauditEpochs;
+    }
+
     /// @notice What a hardware class asks of a provider; by digest of the class, set once and never changed.
     /// @param collateral at registration, at least
     /// @param slashCapPerEpoch most that one epoch can take
-    /// @param slashCapBps most that can be taken of a registration's pledge in all
-    /// @param builderShareBps of a slash, to the Builders who had reserved the node; the rest to the treasury
     /// @param removeBelow a node whose collateral falls below is suspended until it is topped up
+    /// @param slashCapBps most that can be taken of a registration's pledge in all
+    /// @param builderShareBps of a slash, to the Builders who had reserved the node; the rest to the treasury. A provider
+    /// can be its own Builder: this share is what a slash may not cost it
+    /// @param reaudit whether a slash needs a re-audit leaf
     struct ClassTerms {
         uint128 collateral;
         uint128 slashCapPerEpoch;
@@ -21,87 +38,315 @@ interface IAssayNodes {
         bool reaudit;
     }
 
-    /// @notice One provider's registration of one node. Never erased: what was true in an epoch stays readable.
+    /// @notice One provider's registration of one node. Never erased: who reads it later finds what was true then.
+    /// @param statusBefore the status before the last settled epoch: what a correction of that epoch starts from
+    /// @param exitEpochs 0, or 1 + the last epoch for which service is owed
+    /// @param exitLeafEpochs 0, or 1 + epoch of the first settled leaf at or after the end of the exit delay
+    /// @param confirmingAtMs when a posted root first named it; 0 before
+    /// @param endedAtMs when it was cancelled, expired, left or was replaced; 0 before
+    /// @param suspendedAtMs since when it is suspended; 0 when it is not
+    /// @param pledged all that was ever pledged
+    /// @param collateral what a slash can still take
+    /// @param escrow slashed, and not final
+    /// @param slashed gone for good
+    /// @param counted the node's cumulative slash up to which this registration was asked
+    /// @param spareEpochs epochs of asks that were voided: their caps count for the next ask
     struct Registration {
+        bytes32 node;
+        address provider;
         NodeStatus status;
+        NodeStatus statusBefore;
+        uint64 exitEpochs;
         uint64 registeredAtMs;
+        uint64 confirmingAtMs;
         uint64 endedAtMs;
+        uint64 suspendedAtMs;
         uint128 pledged;
         uint128 collateral;
         uint128 escrow;
+        uint128 slashed;
+        uint128 counted;
+        uint32 spareEpochs;
+        uint64 exitLeafEpochs;
         bytes32 classDigest;
         bytes32 region;
         string endpoint;
     }
 
     /// @notice What roots have settled about a node.
-    /// @param owner confirmed provider; zero before
-    /// @param successor the node that took over its history when TPM or CPU were replaced
+    /// @param owner confirmed provider; zero before, and after it left
+    /// @param settledCorrections how often the last settled epoch had been corrected by then
     /// @param settledEpochs 0, or 1 + the last settled epoch
+    /// @param reauditCorrections how often the last settled re-audit's epoch had been corrected by then
+    /// @param auditedEpochs 0, or 1 + the last audited epoch of a settled re-audit
+    /// @param reauditEpochs 0, or 1 + the epoch of the last settled re-audit
+    /// @param registrationId registration of the owner
+    /// @param previousId registration of the owner before; 0 without
+    /// @param handOverEpochs 0, or 1 + the last epoch that the owner before answers for; all ones while nobody followed
+    /// @param confirmedEpochs 0, or 1 + the epoch whose leaf first confirmed an owner
+    /// @param chipsAnnouncedAtMs when other processors were announced; 0 without
+    /// @param changeAnnouncedAtMs when a transfer was accepted or a successor announced
+    /// @param cumulativeSlash of the last settled leaf
+    /// @param confirmedSlash of the last settled re-audit
+    /// @param transferTo to whom the owner offered the node
+    /// @param chips digest of the confirmed processors
+    /// @param successor announced or confirmed next node id of the same machine
+    /// @param predecessor the node id whose history this one took over
     struct Account {
         address owner;
+        uint8 settledCorrections;
+        uint8 reauditCorrections;
+        uint64 settledEpochs;
+        uint64 auditedEpochs;
+        uint64 reauditEpochs;
+        uint64 registrationId;
+        uint64 previousId;
+        uint64 handOverEpochs;
+        uint64 confirmedEpochs;
+        uint64 chipsAnnouncedAtMs;
+        uint64 changeAnnouncedAtMs;
+        uint128 cumulativeSlash;
+        uint128 confirmedSlash;
+        address transferTo;
         bytes32 chips;
         bytes32 successor;
         bytes32 predecessor;
-        uint64 settledEpochs;
-        uint64 confirmedEpoch;
-        uint64 suspendedAtMs;
-        uint128 cumulativeSlash;
-        uint128 slashed;
     }
 
-    struct NodeView {
-        bytes32 node;
-        address provider;
-        Registration registration;
-        Account account;
-    }
+    /// @notice A pledge was taken for a node; `transfer` when it was the acceptance of an offered node.
+    event NodeRegistered(
+        bytes32 indexed node,
+        address indexed provider,
+        bytes32 indexed classDigest,
+        bytes32 region,
+        string endpoint,
+        uint128 pledged,
+        bool transfer
+    );
+    /// @notice A registration ended without having been confirmed; its pledge was paid back.
+    event RegistrationEnded(bytes32 indexed node, address indexed provider, uint128 paid, bool expired);
+    event ToppedUp(bytes32 indexed node, address indexed provider, uint128 amount, uint128 collateral);
+    event EndpointChanged(bytes32 indexed node, address indexed provider, string endpoint);
+    /// @notice A posted root names this provider; a final one will make it the owner.
+    event NodeConfirming(bytes32 indexed node, address indexed provider, uint64 epoch);
+    event NodeConfirmed(bytes32 indexed node, address indexed provider, uint64 epoch, bytes32 chips);
+    event TransferOffered(bytes32 indexed node, address indexed from, address indexed to);
+    event HandedOver(bytes32 indexed node, address indexed from, address indexed to, uint64 epoch);
+    event ReplacementAnnounced(bytes32 indexed node, bytes32 indexed successor);
+    event Replaced(bytes32 indexed node, bytes32 indexed successor, address indexed provider, uint128 collateral);
+    event ChipsAnnounced(bytes32 indexed node);
+    event ChipsChanged(bytes32 indexed node, bytes32 from, bytes32 to);
+    /// @notice A leaf proves processors that nobody announced, or that are another node's: the node is suspended.
+    event ForeignChips(bytes32 indexed node, bytes32 confirmed, bytes32 actual);
+    event NodeSettled(bytes32 indexed node, uint64 indexed epoch, address indexed owner, uint8 verdict, uint8 tier);
+    event ReauditSettled(bytes32 indexed node, uint64 indexed epoch, uint64 auditedEpoch, uint128 cumulativeSlash);
+    /// @notice `asked` was asked for, `taken` of it moved from collateral into escrow.
+    event Slashed(
+        bytes32 indexed node,
+        address indexed provider,
+        uint64 indexed epoch,
+        uint128 asked,
+        uint128 taken,
+        uint128 collateral
+    );
+    /// @notice Escrow that went back to collateral, because a correction lowered or replaced what asked for it.
+    event GivenBack(bytes32 indexed node, address indexed provider, uint64 epoch, uint128 amount, uint128 collateral);
+    /// @notice Escrow that left for good.
+    event Released(
+        bytes32 indexed node, address indexed provider, uint64 indexed epoch, uint128 toTreasury, uint128 toBuilder
+    );
+    event StatusChanged(bytes32 indexed node, address indexed provider, NodeStatus from, NodeStatus to);
+    event ExitRequested(bytes32 indexed node, address indexed provider, uint64 lastEpoch, uint64 liableThrough);
+    event Exited(bytes32 indexed node, address indexed provider, uint128 paid);
+    event ClassSet(bytes32 indexed classDigest, ClassTerms terms);
 
-    // Provider
-    /// @notice Pledges `amount` for a node; provisional. Several providers may: the first that a root confirms wins, the
-    /// others can take their pledge back. Unconfirmed for `provisionalMs`, it expires.
-    function register(bytes32 node, bytes32 classDigest, bytes32 region, string calldata endpoint, uint128 amount)
-        external;
-    /// @notice Ends a registration that was not confirmed, or was beaten, and pays its pledge back.
-    function cancel(bytes32 node) external;
-    /// @notice Ends an expired provisional registration; anyone may, the provider gets its pledge.
-    function expire(bytes32 node, address provider) external;
-    function topUp(bytes32 node, uint128 amount) external;
-    /// @notice Asks to leave: no new reservation from now; collateral is free after the exit delay and the last settlement.
-    function requestExit(bytes32 node) external;
-    function exit(bytes32 node) external;
-    function setEndpoint(bytes32 node, string calldata endpoint) external;
+    /// @notice The constructor's `name` is outside of what it can be.
+    error BadParameter(string name, uint256 limit, uint256 actual);
+    error OnlyGovernor(address expected, address actual);
+    error Paused();
+    error ZeroId();
+    error EndpointTooLong(uint256 max, uint256 actual);
+    error ClassAlreadySet(bytes32 classDigest);
+    error UnknownClass(bytes32 classDigest);
+    error BadTerms(string name, uint256 limit, uint256 actual);
+    error PledgeTooSmall(uint128 expected, uint128 actual);
+    error AlreadyRegistered(bytes32 node, address provider);
+    error NodeTaken(bytes32 node, address owner);
+    /// @notice This node id gave its history to another.
+    error NodeReplaced(bytes32 node, bytes32 successor);
+    error WrongStatus(bytes32 node, address provider, NodeStatus actual);
+    /// @notice A posted root named this registration: it waits until that root is final or the time is over.
+    error Confirming(bytes32 node, address provider, uint256 untilMs, uint256 nowMs);
+    error NotExpired(bytes32 node, address provider, uint256 expiresAtMs, uint256 nowMs);
+    error OnlyOwner(bytes32 node, address expected, address actual);
+    error Leaving(bytes32 node, address provider, uint64 exitEpoch);
+    error NotLeaving(bytes32 node, address provider);
+    error ExitTooEarly(bytes32 node, address provider, uint256 freeAtMs, uint256 nowMs);
+    /// @notice No leaf at or after the end of the exit delay was settled, or its epoch is not final.
+    error LastLeafMissing(bytes32 node, uint64 expectedEpoch, uint64 settledEpochs);
+    error EscrowPending(bytes32 node, address provider, uint64 epoch, uint128 escrow);
+    /// @notice A transfer or a replacement is under way: one change at a time.
+    error ChangePending(bytes32 node, address transferTo, bytes32 successor);
+    error NotOffered(bytes32 node, address expected, address actual);
+    /// @notice The owner before the current one can still be slashed.
+    error PredecessorLiable(bytes32 node, address provider);
+    error WrongLeafType(uint8 expected, uint8 actual);
+    error EpochNotFinal(uint64 epoch);
+    error NotConfirmed(bytes32 node, uint64 epoch);
+    error NotRegistered(bytes32 node, address provider);
+    /// @notice The leaf's epoch began before the registration or before the end of an announced change's delay.
+    error LeafTooEarly(bytes32 node, uint256 expectedMs, uint256 epochStartMs);
+    error StaleLeaf(bytes32 node, uint64 settledEpochs, uint64 epoch);
+    error AlreadySettled(bytes32 node, uint64 epoch, uint8 corrections);
+    error ChipsTaken(bytes32 chips, bytes32 expectedNode, bytes32 actualNode);
+    error ChipsNotAnnounced(bytes32 node, bytes32 expected, bytes32 actual);
+    /// @notice The leaf changes nothing of owner, processors or successor.
+    error NothingToConfirm(bytes32 node, uint64 epoch);
+    error NoReaudit(bytes32 classDigest);
+    error AuditedEpochNotEarlier(uint64 epoch, uint64 auditedEpoch);
+    error AuditedEpochNotSettled(bytes32 node, uint64 settledEpochs, uint64 auditedEpoch);
+    error NothingToRelease(bytes32 node, address provider);
+    error NotSuspendedLongEnough(bytes32 node, uint256 removableAtMs, uint256 nowMs);
+}
 
-    // Change of owner
+/// @title Who a node is: owner, processors, the id that continues it.
+interface INodesIdentity is INodesTypes {
+    /// @notice Takes a node leaf of a final epoch for what cannot be undone: who owns the node, which processors it has,
+    /// which node id it continues.
+    /// @dev Reverts: WrongLeafType, EpochNotFinal, NotConfirmed, NotRegistered, LeafTooEarly, ChipsTaken,
+    /// ChipsNotAnnounced, EscrowPending, StaleLeaf, NothingToConfirm, and what `IAssayEpochs.proven` reverts with.
+    function confirm(NodeLeaf calldata leaf, bytes32[] calldata proof) external;
+
+    /// @notice Offers the node to `to`; zero takes an offer back, unless a posted root already named the new owner.
+    /// @dev Reverts: OnlyOwner, Leaving, ChangePending, Confirming, PredecessorLiable.
     function offerTransfer(bytes32 node, address to) external;
-    /// @notice The new owner pledges anew; it becomes owner when a root names it, and the old pledge is then freed as by exit.
+
+    /// @notice Pledges for an offered node, in its class. The caller becomes owner by `confirm` of a leaf that names it,
+    /// of an epoch that began `changeDelayMs` later. The old pledge answers for all epochs up to that one, and is then
+    /// freed as by exit.
+    /// @dev Reverts: Paused, NotOffered, Leaving, EndpointTooLong, PledgeTooSmall, AlreadyRegistered,
+    /// WrongAmountReceived.
     function acceptTransfer(bytes32 node, string calldata endpoint, uint128 amount) external;
 
-    // Change of TPM or CPU
-    /// @notice Same machine, other TPM: another node id takes over owner, pledge, status and sums once a root confirms it.
+    /// @notice Same machine, other TPM: another node id takes over owner, pledge, status and sums by `confirm` of one of
+    /// its leaves, after `changeDelayMs`. Zero takes the announcement back.
+    /// @dev Reverts: OnlyOwner, Leaving, ChangePending, NodeTaken, NodeReplaced.
     function announceReplacement(bytes32 node, bytes32 successor) external;
-    /// @notice Same TPM, other processors: the next confirmed `chips` may differ.
+
+    /// @notice Same TPM, other processors: after `changeDelayMs`, `confirm` takes other `chips`.
+    /// @dev Reverts: OnlyOwner.
     function announceChips(bytes32 node) external;
+}
 
-    // Anyone
-    /// @notice Settles a node leaf: confirmation, status, slash into escrow.
+/// @title Pledges, settlement, exit.
+interface INodesCollateral is INodesTypes {
+    // ------------------------------------------------------------------------------------------------------ provider
+
+    /// @notice Pledges `amount` for a node; provisional. Several providers may: the first that a root confirms wins, the
+    /// others can take their pledge back. One account may register a node again after its registration ended: only a
+    /// leaf of an epoch that began after the new registration confirms it, so no root about the old one can.
+    /// @dev Reverts: Paused, ZeroId, EndpointTooLong, UnknownClass, PledgeTooSmall, NodeTaken, NodeReplaced,
+    /// AlreadyRegistered, WrongAmountReceived.
+    function register(bytes32 node, bytes32 classDigest, bytes32 region, string calldata endpoint, uint128 amount)
+        external;
+
+    /// @notice Ends the caller's registration that was not confirmed, or was beaten, and pays its pledge back.
+    /// @dev Reverts: WrongStatus, Confirming (a posted root named it less than `provisionalMs` ago).
+    function cancel(bytes32 node) external;
+
+    /// @notice Ends an expired provisional registration; anyone may, the provider gets its pledge.
+    /// @dev Reverts: WrongStatus, NotExpired.
+    function expire(bytes32 node, address provider) external;
+
+    /// @notice Adds to the caller's pledge. A node suspended for want of collateral comes back by its next pass.
+    /// @dev Reverts: WrongStatus, PledgeTooSmall (0), WrongAmountReceived.
+    function topUp(bytes32 node, uint128 amount) external;
+
+    /// @notice Asks to leave: no new reservation from now. Service is owed through the current epoch and every epoch
+    /// already reserved. Collateral is free when the exit delay after that is over, a leaf at or after its end was
+    /// settled and final, and nothing is in escrow.
+    /// @dev Reverts: OnlyOwner, WrongStatus, Leaving.
+    function requestExit(bytes32 node) external;
+
+    /// @notice Pays what is left of the collateral and ends the registration; anyone may, the provider gets it. Without
+    /// any leaf the node is not held for ever: `silenceMs` after the delay it needs none.
+    /// @dev Reverts: WrongStatus, NotLeaving, ExitTooEarly, LastLeafMissing, EscrowPending.
+    function exit(bytes32 node, address provider) external;
+
+    /// @notice Where the node answers from now.
+    /// @dev Reverts: EndpointTooLong, WrongStatus.
+    function setEndpoint(bytes32 node, string calldata endpoint) external;
+
+    // -------------------------------------------------------------------------------------------------------- anyone
+
+    /// @notice Settles a node leaf of a posted epoch: status, and what it asks for into escrow. About a node without
+    /// confirmed owner it only holds the named registration until the epoch is final. The same epoch again only after
+    /// its root was corrected. Nothing the provider can do makes it revert.
+    /// @dev Reverts: WrongLeafType, UnknownVerdict, StaleLeaf, AlreadySettled, NotConfirmed, NotRegistered,
+    /// LeafTooEarly, and what `IAssayEpochs.proven` reverts with.
+    /// @param proof siblings from the leaf up
     function settle(NodeLeaf calldata leaf, bytes32[] calldata proof) external;
-    /// @notice Settles a re-audit leaf: what it confirms of an asked slash goes into escrow.
-    function settleReaudit(ReauditLeaf calldata leaf, bytes32[] calldata proof) external;
-    /// @notice Pays escrow whose epoch is final to treasury and Builders, or back when it was corrected.
-    function release(bytes32 node) external;
 
-    // Governor
+    /// @notice Settles a re-audit leaf: what it confirms of an asked slash goes into escrow, of the registration that
+    /// answered for the audited epoch.
+    /// @dev Reverts: WrongLeafType, AuditedEpochNotEarlier, NotConfirmed, NoReaudit, AuditedEpochNotSettled, StaleLeaf,
+    /// and what `IAssayEpochs.proven` reverts with.
+    function settleReaudit(ReauditLeaf calldata leaf, bytes32[] calldata proof) external;
+
+    /// @notice Pays escrow whose epochs are final to treasury and Builders, or back to collateral when an epoch was
+    /// corrected since or its record is gone; at most 32 entries.
+    /// @dev Reverts: NothingToRelease.
+    function release(bytes32 node, address provider) external;
+
+    /// @notice Removes a node that was suspended for `removeAfterMs`, without a leaf.
+    /// @dev Reverts: WrongStatus, NotSuspendedLongEnough.
+    function remove(bytes32 node) external;
+
+    // ------------------------------------------------------------------------------------------------------ governor
+
     /// @notice Terms of a class; once, for ever.
+    /// @dev Reverts: OnlyGovernor, ZeroId, ClassAlreadySet, BadTerms.
     function setClass(bytes32 classDigest, ClassTerms calldata terms) external;
 
-    // Views
+    // --------------------------------------------------------------------------------------------------------- views
+
+    function parameters() external view returns (Parameters memory);
+    /// @notice Epochs after the last one of service in which a pledge can be slashed: persistence + re-audit + the time
+    /// until a root is final at the latest.
+    function exitDelayEpochs() external view returns (uint64);
+    function governor() external view returns (address);
     function classTerms(bytes32 classDigest) external view returns (ClassTerms memory);
-    function nodeCount() external view returns (uint256);
-    function nodeAt(uint256 index) external view returns (NodeView memory);
+    /// @notice Number of registrations ever made.
+    function registrationCount() external view returns (uint256);
+    /// @notice Registration of an id, from 1 to `registrationCount`.
+    function registrationAt(uint256 id) external view returns (Registration memory);
+    /// @notice A provider's latest registration of a node.
     function registration(bytes32 node, address provider) external view returns (Registration memory);
     function account(bytes32 node) external view returns (Account memory);
     /// @notice Whether a Builder can reserve it now.
     function isReservable(bytes32 node) external view returns (bool);
+    /// @notice Class of a node with a confirmed owner; zero otherwise.
+    function classOf(bytes32 node) external view returns (bytes32);
+    /// @notice Who answers for a node in an epoch, as far as known: the owner, or the one before up to the hand-over.
+    function providerAt(bytes32 node, uint64 epoch) external view returns (address);
+    /// @notice The node that was confirmed with these processors.
+    function nodeOfChips(bytes32 chips) external view returns (bytes32);
+    /// @notice How many entries of escrow wait for `release`.
+    function pendingReleases(bytes32 node, address provider) external view returns (uint256);
+    /// @notice Sum of all collateral and escrow: what this contract owes.
     function totalHeld() external view returns (uint256);
 }
+
+/// @title Providers, nodes, collateral.
+/// @notice Holds collateral and what was slashed of it. Collateral moves by proven leaves only.
+///
+/// Two kinds of proof. `settle` takes a leaf of any posted epoch and does what can be taken back: escrow and status.
+/// `confirm` takes a leaf of a final epoch and does what cannot: owner, processors, successor.
+///
+/// A slash goes: a node leaf's `cumulativeSlash` grows -> (a re-audit of a later epoch confirms it, where the class
+/// wants one) -> escrow, within caps -> the epoch is final and was not corrected -> treasury and Builder. If it was
+/// corrected, back to collateral; what the corrected sums still ask for is then asked for again.
+/// Example, cap 40 an epoch and 50 % of a pledge of 200: a leaf asks for 30: collateral 170, escrow 30. The next asks for
+/// 60 more: 40 taken, escrow 70; the 20 above the cap are never asked for again. The third asks for 90: 30 taken, as
+/// 100 of 200 is the most. All final: 100 leave, 100 of collateral remain.
+interface IAssayNodes is INodesCollateral, INodesIdentity {}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IAssayEpochs} from "../interfaces/IAssayEpochs.sol";
+import {INodesIdentity} from "../interfaces/IAssayNodes.sol";
+import {NodeLeaf, NodeStatus} from "../interfaces/Types.sol";
+import {NodeStates} from "../lib/NodeStates.sol";
+import {SlashQueue} from "../lib/SlashQueue.sol";
+import {NodesBase} from "./NodesBase.sol";
+import {NodesSlash} from "./NodesSlash.sol";
+
+/// @title Who a node is: owner, processors, the id that continues it. Only leaves of final epochs change any of it.
+/// @dev AssayNodes deploys it and runs its code on its own storage, because the code of both is more than one contract can
+/// hold. Its own storage is empty: called directly, every function reverts.
+contract NodesIdentity is NodesSlash, INodesIdentity {
+    using SlashQueue for SlashQueue.Queue;
+
+    /// @dev Reverts: BadParameter.
+    constructor(IAssayEpochs epochs, address governor, Parameters memory p) NodesBase(epochs, governor, p) {}
+
+    function confirm(NodeLeaf calldata leaf, bytes32[] calldata proof) external override nonReentrant {
+        IAssayEpochs.EpochRecord memory record = _proven(leaf, proof);
+        if (!EPOCHS.isFinal(leaf.epoch)) revert EpochNotFinal(leaf.epoch);
+        if (!leaf.confirmed) revert NotConfirmed(leaf.node, leaf.epoch);
+        Account storage a = _accounts[leaf.node];
+        if (a.owner == leaf.owner && leaf.owner != address(0)) return _changeChips(a, leaf);
+        if (a.owner != address(0)) return _handOver(a, leaf, record.corrections);
+        bytes32 predecessor = _predecessors[leaf.node][leaf.owner];
+        if (predecessor != 0 && _continues(predecessor, leaf)) return _takeOver(a, predecessor, leaf);
+        _confirmFirst(a, leaf, record.corrections);
+    }
+
+    // --------------------------------------------------------------------------------------------------------- owner
+
+    /// @dev A node's first owner answers for all it was ever asked; a later one for what comes after this leaf.
+    function _confirmFirst(Account storage a, NodeLeaf calldata leaf, uint8 corrections) private {
+        (uint64 id, Registration storage r) = _provisional(leaf);
+        _requireBegan(leaf, r.registeredAtMs);
+        _bindChips(a, leaf);
+        a.owner = leaf.owner;
+        a.registrationId = id;
+        if (a.confirmedEpochs == 0) {
+            a.confirmedEpochs = leaf.epoch + 1;
+            a.settledEpochs = _epochsBefore(r.registeredAtMs);
+            a.auditedEpochs = a.settledEpochs;
+        } else {
+            r.counted = leaf.cumulativeSlash;
+            a.handOverEpochs = leaf.epoch + 1;
+        }
+        _account(a, r, leaf, corrections);
+        emit NodeConfirmed(leaf.node, leaf.owner, leaf.epoch, leaf.chips);
+        r.statusBefore = NodeStatus.Active;
+        _setStatus(r, NodeStatus.Active);
+    }
+
+    /// @dev The old pledge answers up to this leaf, and for the exit delay to what re-audits confirm of that.
+    function _handOver(Account storage a, NodeLeaf calldata leaf, uint8 corrections) private {
+        if (leaf.owner != a.transferTo) revert NotOffered(leaf.node, a.transferTo, leaf.owner);
+        (uint64 id, Registration storage r) = _provisional(leaf);
+        _requireBegan(leaf, _changeFromMs(a));
+        if (leaf.epoch + 1 < a.settledEpochs) revert StaleLeaf(leaf.node, a.settledEpochs, leaf.epoch);
+        Registration storage old = _byId(a.registrationId);
+        if (!NodeStates.isLive(old.status)) revert WrongStatus(leaf.node, old.provider, old.status);
+        if (leaf.chips != 0 && leaf.chips != a.chips) {
+            if (a.chips != 0) revert ChipsNotAnnounced(leaf.node, a.chips, leaf.chips);
+            _bindChips(a, leaf);
+        }
+        _account(a, old, leaf, corrections);
+        (NodeStatus status, uint64 suspendedAtMs) = (old.status, old.suspendedAtMs);
+        if (old.exitEpochs < leaf.epoch + 1) _startExit(old, leaf.epoch);
+        _setStatus(old, NodeStatus.Removed);
+        a.owner = leaf.owner;
+        a.previousId = a.registrationId;
+        a.registrationId = id;
+        a.handOverEpochs = leaf.epoch + 1;
+        a.transferTo = address(0);
+        a.chipsAnnouncedAtMs = 0;
+        r.counted = leaf.cumulativeSlash;
+        emit HandedOver(leaf.node, old.provider, leaf.owner, leaf.epoch);
+        r.statusBefore = status;
+        _setStatus(r, status);
+        // a suspension does not begin anew with another owner
+        if (r.status == NodeStatus.Suspended && suspendedAtMs != 0) r.suspendedAtMs = suspendedAtMs;
+    }
+
+    function _provisional(NodeLeaf calldata leaf) private view returns (uint64 id, Registration storage r) {
+        (id, r) = _of(leaf.node, leaf.owner);
+        if (r.status != NodeStatus.Provisional) revert NotRegistered(leaf.node, leaf.owner);
+    }
+
+    function _epochsBefore(uint64 atMs) private view returns (uint64) {
+        return atMs < GENESIS_MS ? 0 : (atMs - GENESIS_MS) / EPOCH_MS;
+    }
+
+    // --------------------------------------------------------------------------------------------------------- chips
+
+    function _changeChips(Account storage a, NodeLeaf calldata leaf) private {
+        if (leaf.chips == 0 || leaf.chips == a.chips) revert NothingToConfirm(leaf.node, leaf.epoch);
+        if (a.chips != 0 && !_chipsAnnounced(a, leaf.epoch)) {
+            revert ChipsNotAnnounced(leaf.node, a.chips, leaf.chips);
+        }
+        emit ChipsChanged(leaf.node, a.chips, leaf.chips);
+        _bindChips(a, leaf);
+        a.chipsAnnouncedAtMs = 0;
+    }
+
+    /// @dev Binds a leaf's processors to its node, and frees those it had. Reverts: ChipsTaken.
+    function _bindChips(Account storage a, NodeLeaf calldata leaf) private {
+        if (leaf.chips == 0) return;
+        bytes32 other = _nodeOfChips[leaf.chips];
+        if (other != 0 && other != leaf.node) revert ChipsTaken(leaf.chips, leaf.node, other);
+        if (a.chips != 0) delete _nodeOfChips[a.chips];
+        _nodeOfChips[leaf.chips] = leaf.node;
+        a.chips = leaf.chips;
+    }
+
+    // ----------------------------------------------------------------------------------------------------- successor
+
+    function _continues(bytes32 predecessor, NodeLeaf calldata leaf) private view returns (bool) {
+        Account storage old = _accounts[predecessor];
+        return old.owner == leaf.owner && old.successor == leaf.node;
+    }
+
+    /// @dev Moves the registration to the new id. What is in escrow must have been released before.
+    function _takeOver(Account storage a, bytes32 predecessor, NodeLeaf calldata leaf) private {
+        Account storage was = _accounts[predecessor];
+        uint64 oldId = was.registrationId;
+        Registration storage old = _byId(oldId);
+        _requireBegan(leaf, _changeFromMs(was));
+        if (!_queues[oldId].isEmpty()) {
+            revert EscrowPending(predecessor, old.provider, _queues[oldId].first().epoch, old.escrow);
+        }
+        if (was.chips != 0 && leaf.chips != was.chips) revert ChipsNotAnnounced(leaf.node, was.chips, leaf.chips);
+        if (was.chips != 0) delete _nodeOfChips[was.chips];
+        _bindChips(a, leaf);
+        Registration storage r = _open(leaf.node, leaf.owner);
+        _copy(old, r);
+        _copy(was, a);
+        a.predecessor = predecessor;
+        delete _predecessors[leaf.node][leaf.owner];
+        _totalHeld += r.collateral;
+        _close(old);
+        old.status = NodeStatus.Removed;
+        was.owner = address(0);
+        was.chips = 0;
+        emit Replaced(predecessor, leaf.node, leaf.owner, r.collateral);
+    }
+
+    function _copy(Registration storage from, Registration storage to) private {
+        to.status = from.status;
+        to.statusBefore = from.statusBefore;
+        to.exitEpochs = from.exitEpochs;
+        to.exitLeafEpochs = from.exitLeafEpochs;
+        to.suspendedAtMs = from.suspendedAtMs;
+        to.pledged = from.pledged;
+        to.collateral = from.collateral;
+        to.slashed = from.slashed;
+        to.counted = from.counted;
+        to.spareEpochs = from.spareEpochs;
+        to.classDigest = from.classDigest;
+        to.region = from.region;
+        to.endpoint = from.endpoint;
+    }
+
+    function _copy(Account storage from, Account storage to) private {
+        to.owner = from.owner;
+        to.registrationId = uint64(_registrations.length);
+        to.settledCorrections = from.settledCorrections;
+        to.settledEpochs = from.settledEpochs;
+        to.auditedEpochs = from.auditedEpochs;
+        to.reauditEpochs = from.reauditEpochs;
+        to.reauditCorrections = from.reauditCorrections;
+        to.confirmedEpochs = from.confirmedEpochs;
+        to.cumulativeSlash = from.cumulativeSlash;
+        to.confirmedSlash = from.confirmedSlash;
+    }
+
+    // ------------------------------------------------------------------------------------------------- announcements
+
+    function offerTransfer(bytes32 node, address to) external override {
+        (Account storage a, Registration storage r) = _owned(node);
+        _requireStaying(r);
+        if (a.successor != 0) revert ChangePending(node, a.transferTo, a.successor);
+        if (a.previousId != 0 && _byId(a.previousId).endedAtMs == 0) {
+            revert PredecessorLiable(node, _byId(a.previousId).provider);
+        }
+        uint64 id = _latest[node][a.transferTo];
+        if (id != 0) _requireNotConfirming(_byId(id));
+        a.transferTo = to;
+        a.changeAnnouncedAtMs = 0;
+        emit TransferOffered(node, msg.sender, to);
+    }
+
+    function acceptTransfer(bytes32 node, string calldata endpoint, uint128 amount) external override nonReentrant {
+        Account storage a = _accounts[node];
+        if (a.transferTo != msg.sender) revert NotOffered(node, a.transferTo, msg.sender);
+        Registration storage old = _byId(a.registrationId);
+        _requireStaying(old);
+        a.changeAnnouncedAtMs = _nowMs();
+        _register(node, old.classDigest, old.region, endpoint, amount);
+    }
+
+    function announceReplacement(bytes32 node, bytes32 successor) external override {
+        (Account storage a, Registration storage r) = _owned(node);
+        _requireStaying(r);
+        if (a.transferTo != address(0)) revert ChangePending(node, a.transferTo, a.successor);
+        Account storage next = _accounts[successor];
+        if (next.owner != address(0)) revert NodeTaken(successor, next.owner);
+        if (next.successor != 0) revert NodeReplaced(successor, next.successor);
+        if (a.successor != 0) delete _predecessors[a.successor][msg.sender];
+        a.successor = successor;
+        a.changeAnnouncedAtMs = _nowMs();
+        if (successor != 0) _predecessors[successor][msg.sender] = node;
+        emit ReplacementAnnounced(node, successor);
+    }
+
+    function announceChips(bytes32 node) external override {
+        (Account storage a,) = _owned(node);
+        a.chipsAnnouncedAtMs = _nowMs();
+        emit ChipsAnnounced(node);
+    }
+}

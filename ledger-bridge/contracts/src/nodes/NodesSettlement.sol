@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {IAssayEpochs} from "../interfaces/IAssayEpochs.sol";
+import {INodesCollateral} from "../interfaces/IAssayNodes.sol";
+import {IAssayReservations} from "../interfaces/IAssayReservations.sol";
+import {NodeLeaf, NodeStatus, ReauditLeaf, Resolution} from "../interfaces/Types.sol";
+import {NodeStates} from "../lib/NodeStates.sol";
+import {SlashQueue} from "../lib/SlashQueue.sol";
+import {NodesSlash} from "./NodesSlash.sol";
+
+/// @title What leaves do to status and escrow, and where escrow goes.
+abstract contract NodesSettlement is NodesSlash, INodesCollateral {
+    using SlashQueue for SlashQueue.Queue;
+
+    /// @dev What the release of an entry of escrow does.
+    enum Fate {
+        Wait,
+        Pay,
+        GiveBack
+    }
+
+    /// @dev What one call of `release` moves. Parts are by entry, so that each goes to its epoch's Builder.
+    struct Payout {
+        uint128 treasury;
+        uint128 builders;
+        uint256 count;
+        uint64[] epochs;
+        uint128[] parts;
+    }
+
+    // -------------------------------------------------------------------------------------------------------- settle
+
+    function settle(NodeLeaf calldata leaf, bytes32[] calldata proof) external override nonReentrant {
+        IAssayEpochs.EpochRecord memory record = _proven(leaf, proof);
+        if (_holds(leaf)) return;
+        Account storage a = _accounts[leaf.node];
+        _checkOrder(leaf.node, leaf.epoch, record.corrections, a.settledEpochs, a.settledCorrections);
+        Registration storage r = _byId(a.registrationId);
+        bool grown = leaf.cumulativeSlash > a.cumulativeSlash;
+        NodeStatus status = r.status;
+        // the same epoch again, corrected: its verdict takes the place of the one before
+        if (leaf.epoch + 1 == a.settledEpochs && NodeStates.isLive(status)) status = r.statusBefore;
+        r.statusBefore = status;
+        if (r.status == NodeStatus.Suspended && _nowMs() >= _removableAtMs(r)) status = NodeStatus.Removed;
+        status = NodeStates.next(status, grown ? NodeStates.BREACH : leaf.verdict);
+        _account(a, r, leaf, record.corrections);
+        if (!_chipsAllowed(a, leaf) && NodeStates.isLive(status)) status = NodeStatus.Suspended;
+        _setStatus(r, status);
+        bool last = r.exitEpochs != 0 && leaf.epoch + 1 >= uint256(r.exitEpochs) + EXIT_DELAY_EPOCHS;
+        if (last && r.exitLeafEpochs == 0) r.exitLeafEpochs = leaf.epoch + 1;
+        emit NodeSettled(leaf.node, leaf.epoch, a.owner, leaf.verdict, leaf.tier);
+    }
+
+    function settleReaudit(ReauditLeaf calldata leaf, bytes32[] calldata proof) external override nonReentrant {
+        if (leaf.leafType != REAUDIT_LEAF) revert WrongLeafType(REAUDIT_LEAF, leaf.leafType);
+        bytes32 hash = keccak256(bytes.concat(keccak256(abi.encode(leaf))));
+        uint8 corrections = EPOCHS.proven(leaf.epoch, hash, proof).corrections;
+        if (leaf.auditedEpoch >= leaf.epoch) revert AuditedEpochNotEarlier(leaf.epoch, leaf.auditedEpoch);
+        Account storage a = _accounts[leaf.node];
+        if (a.owner == address(0)) revert NotConfirmed(leaf.node, leaf.epoch);
+        if (leaf.auditedEpoch >= a.settledEpochs) {
+            revert AuditedEpochNotSettled(leaf.node, a.settledEpochs, leaf.auditedEpoch);
+        }
+        _checkOrder(leaf.node, leaf.epoch, corrections, a.reauditEpochs, a.reauditCorrections);
+        // an epoch is audited once, so that its cap counts once; only a corrected re-audit repeats one
+        uint64 audited = leaf.auditedEpoch + (leaf.epoch + 1 == a.reauditEpochs ? 1 : 0);
+        if (audited < a.auditedEpochs) revert StaleLeaf(leaf.node, a.auditedEpochs, leaf.auditedEpoch);
+        uint64 id = leaf.auditedEpoch < a.handOverEpochs ? a.previousId : a.registrationId;
+        _confirmAsked(a, id, leaf, corrections);
+    }
+
+    function release(bytes32 node, address provider) external override nonReentrant {
+        (uint64 id, Registration storage r) = _of(node, provider);
+        SlashQueue.Queue storage q = _queues[id];
+        Payout memory p;
+        p.epochs = new uint64[](SlashQueue.MAX_STEPS);
+        p.parts = new uint128[](SlashQueue.MAX_STEPS);
+        uint256 step;
+        for (; step < SlashQueue.MAX_STEPS && !q.isEmpty(); ++step) {
+            SlashQueue.Entry memory e = q.first();
+            Fate fate = _fate(e);
+            if (fate == Fate.Wait) break;
+            q.dropFirst();
+            if (fate == Fate.Pay) _take(r, e, p);
+            else _giveBack(r, e);
+        }
+        if (step == 0) revert NothingToRelease(node, provider);
+        _setStatus(r, r.status);
+        _payOut(node, p);
+    }
+
+    function pendingReleases(bytes32 node, address provider) external view override returns (uint256) {
+        SlashQueue.Queue storage q = _queues[_latest[node][provider]];
+        return q.entries.length - q.head;
+    }
+
+    // ------------------------------------------------------------------------------------------------------- leaves
+
+    /// @dev Whether the leaf names a provider that only `confirm` can make the owner. Its registration then stays
+    /// where it is until the root is final, and nothing else is settled: sums are cumulative, so nothing is lost.
+    function _holds(NodeLeaf calldata leaf) private returns (bool) {
+        Account storage a = _accounts[leaf.node];
+        uint64 id = _latest[leaf.node][leaf.owner];
+        if (a.owner != address(0)) {
+            if (!leaf.confirmed || leaf.owner == a.owner || leaf.owner != a.transferTo || id == 0) return false;
+            if (_byId(id).status != NodeStatus.Provisional) return false;
+            if (_epochStartMs(leaf.epoch) < _changeFromMs(a)) return false;
+        } else {
+            if (!leaf.confirmed) revert NotConfirmed(leaf.node, leaf.epoch);
+            if (id == 0 || _byId(id).status != NodeStatus.Provisional) revert NotRegistered(leaf.node, leaf.owner);
+            _requireBegan(leaf, _byId(id).registeredAtMs);
+        }
+        // only the first one holds it: no sequence of leaves can hold a pledge for ever
+        if (_byId(id).confirmingAtMs == 0) {
+            _byId(id).confirmingAtMs = _nowMs();
+            emit NodeConfirming(leaf.node, leaf.owner, leaf.epoch);
+        }
+        return true;
+    }
+
+    /// @dev Only later epochs, or the last one anew when it was corrected. Reverts: StaleLeaf, AlreadySettled.
+    function _checkOrder(bytes32 node, uint64 epoch, uint8 corrections, uint64 lastEpochs, uint8 lastCorrections)
+        internal
+        pure
+    {
+        if (epoch + 1 < lastEpochs) revert StaleLeaf(node, lastEpochs, epoch);
+        if (epoch + 1 == lastEpochs && corrections <= lastCorrections) {
+            revert AlreadySettled(node, epoch, corrections);
+        }
+    }
+
+    function _confirmAsked(Account storage a, uint64 id, ReauditLeaf calldata leaf, uint8 corrections) private {
+        Registration storage r = _byId(id);
+        if (!_terms[r.classDigest].reaudit) revert NoReaudit(r.classDigest);
+        uint32 epochs = _covered(leaf.auditedEpoch, a.auditedEpochs);
+        a.auditedEpochs = leaf.auditedEpoch + 1;
+        a.reauditEpochs = leaf.epoch + 1;
+        a.reauditCorrections = corrections;
+        a.confirmedSlash = leaf.cumulativeSlash;
+        uint128 target = leaf.cumulativeSlash < a.cumulativeSlash ? leaf.cumulativeSlash : a.cumulativeSlash;
+        _voidReplaced(id, r, leaf.epoch, corrections);
+        uint8 askCorrections = EPOCHS.epochRecord(leaf.auditedEpoch).corrections;
+        _moveTo(
+            id, r, target, SlashQueue.Entry(leaf.epoch, leaf.auditedEpoch, corrections, askCorrections, epochs, 0, 0)
+        );
+        emit ReauditSettled(leaf.node, leaf.epoch, leaf.auditedEpoch, leaf.cumulativeSlash);
+        _setStatus(r, r.status);
+    }
+
+    /// @dev Whether a leaf's processors are the confirmed ones, or others that were announced long enough before.
+    function _chipsAllowed(Account storage a, NodeLeaf calldata leaf) private returns (bool) {
+        if (leaf.chips == 0 || leaf.chips == a.chips) return true;
+        bytes32 other = _nodeOfChips[leaf.chips];
+        if (other == 0 && (a.chips == 0 || _chipsAnnounced(a, leaf.epoch))) return true;
+        emit ForeignChips(leaf.node, a.chips, leaf.chips);
+        return false;
+    }
+
+    // ------------------------------------------------------------------------------------------------------- escrow
+
+    /// @dev Only while the record of its epoch is kept can be told that it was not corrected. Without, escrow goes back
+    /// to collateral: the next leaf asks for it again.
+    function _fate(SlashQueue.Entry memory e) private view returns (Fate) {
+        Fate taking = _fate(e.epoch, e.corrections);
+        Fate asking = e.askEpoch == e.epoch ? taking : _fate(e.askEpoch, e.askCorrections);
+        if (taking == Fate.GiveBack || asking == Fate.GiveBack) return Fate.GiveBack;
+        return taking == Fate.Pay && asking == Fate.Pay ? Fate.Pay : Fate.Wait;
+    }
+
+    function _fate(uint64 epoch, uint8 corrections) private view returns (Fate) {
+        (bool kept, uint8 actual) = _corrections(epoch);
+        if (!kept || actual != corrections) return Fate.GiveBack;
+        return EPOCHS.isFinal(epoch) ? Fate.Pay : Fate.Wait;
+    }
+
+    function _corrections(uint64 epoch) internal view returns (bool kept, uint8 corrections) {
+        IAssayEpochs.EpochRecord memory record = EPOCHS.epochRecord(epoch);
+        return (record.epoch == epoch && record.resolution == Resolution.Posted, record.corrections);
+    }
+
+    function _take(Registration storage r, SlashQueue.Entry memory e, Payout memory p) private {
+        if (e.taken == 0) return;
+        r.escrow -= e.taken;
+        r.slashed += e.taken;
+        _totalHeld -= e.taken;
+        uint128 part = uint128(uint256(e.taken) * _terms[r.classDigest].builderShareBps / BPS);
+        if (part != 0) {
+            p.epochs[p.count] = e.askEpoch;
+            p.parts[p.count++] = part;
+        }
+        p.builders += part;
+        p.treasury += e.taken - part;
+        emit Released(r.node, r.provider, e.epoch, e.taken - part, part);
+    }
+
+    function _payOut(bytes32 node, Payout memory p) private {
+        if (p.builders != 0) {
+            IAssayReservations reservations = _reservations();
+            SafeERC20.forceApprove(TOKEN, address(reservations), p.builders);
+            for (uint256 i; i < p.count; ++i) {
+                reservations.depositSlash(node, p.epochs[i], p.parts[i]);
+            }
+        }
+        _pay(TREASURY, p.treasury);
+    }
+}

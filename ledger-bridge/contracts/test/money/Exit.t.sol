@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
+import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
+import {Money} from "./Money.sol";
+
+/// @title Exit.tree: the way out, and that there always is one.
+contract ExitTest is Money {
+    uint64 private constant DELAY = 60;
+
+    function requestExit() private returns (uint64 last) {
+        last = epochs.currentEpoch();
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+    }
+
+    function exit(bytes memory expected) private {
+        if (expected.length != 0) vm.expectRevert(expected);
+        nodes.exit(NODE, alice);
+    }
+
+    function test_requestExit_endsReservability() public {
+        active();
+        uint64 last = requestExit();
+        vm.assertFalse(nodes.isReservable(NODE), "not reservable");
+        vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "service through the current epoch");
+    }
+
+    function test_requestExit_refusals() public {
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.OnlyOwner.selector, NODE, address(0), address(this)));
+        nodes.requestExit(NODE);
+        active();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.OnlyOwner.selector, NODE, alice, bob));
+        vm.prank(bob);
+        nodes.requestExit(NODE);
+        uint64 last = requestExit();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+    }
+
+    function test_exit_afterDelayAndLastLeaf_paysAndFreesNodeAndChips() public {
+        active();
+        uint64 last = requestExit();
+        settle(last + DELAY, 0, 0);
+        toFinal(last + DELAY);
+        exit("");
+        vm.snapshotGasLastCall("AssayNodes", "exit");
+        vm.assertEq(token.balanceOf(alice), 1_000_000, "all of it");
+        assertMoney(alice, 0, 0, 0);
+        assertStatus(NodeStatus.Removed, "removed");
+        vm.assertEq(nodes.account(NODE).owner, address(0), "no owner");
+        vm.assertEq(nodes.nodeOfChips(CHIPS), 0, "chips are free");
+        vm.assertEq(nodes.providerAt(NODE, 40), alice, "who had it is still known");
+        exit(abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.Removed));
+        register(bob, NODE, CLASS);
+        NodeLeaf memory leaf = leafOf(NODE, bob, epochs.currentEpoch() + 1);
+        leaf.cumulativeSlash = 11;
+        confirm(leaf);
+        assertMoney(bob, PLEDGE, 0, 0);
+        vm.assertEq(nodes.providerAt(NODE, leaf.epoch), alice, "until then");
+        vm.assertEq(nodes.providerAt(NODE, leaf.epoch + 1), bob, "from then");
+    }
+
+    function test_exit_refusedWithoutARequest() public {
+        active();
+        exit(abi.encodeWithSelector(INodesTypes.NotLeaving.selector, NODE, alice));
+    }
+
+    function test_exit_refusedBeforeTheDelayIsOver() public {
+        active();
+        uint64 last = requestExit();
+        uint256 freeAtMs = epochs.GENESIS_MS() + uint256(last + 1 + DELAY) * 3_600_000;
+        vm.warp(freeAtMs / 1000 - 1);
+        exit(abi.encodeWithSelector(INodesTypes.ExitTooEarly.selector, NODE, alice, freeAtMs, freeAtMs - 1000));
+        vm.warp(freeAtMs / 1000);
+        exit(abi.encodeWithSelector(INodesTypes.LastLeafMissing.selector, NODE, last + DELAY, 13));
+        epochs.extend(1_000);
+        exit(abi.encodeWithSelector(INodesTypes.ExitTooEarly.selector, NODE, alice, freeAtMs + 1000, freeAtMs));
+    }
+
+    function test_exit_refusedUntilTheLastLeafIsSettledAndFinal() public {
+        active();
+        uint64 last = requestExit();
+        settle(last + DELAY - 1, 0, 0);
+        skip(25 * HOUR);
+        exit(abi.encodeWithSelector(INodesTypes.LastLeafMissing.selector, NODE, last + DELAY, last + DELAY));
+        settle(last + DELAY, 0, 0);
+        exit(abi.encodeWithSelector(INodesTypes.LastLeafMissing.selector, NODE, last + DELAY, last + DELAY + 1));
+        toFinal(last + DELAY);
+        settle(last + DELAY + 1, 0, 0);
+        exit("");
+    }
+
+    function test_exit_withSilenceNeedsNoLeaf() public {
+        active();
+        uint64 last = requestExit();
+        uint256 freeAtMs = epochs.GENESIS_MS() + uint256(last + 1 + DELAY) * 3_600_000 + nodeParameters().silenceMs;
+        vm.warp(freeAtMs / 1000 - 1);
+        exit(abi.encodeWithSelector(INodesTypes.LastLeafMissing.selector, NODE, last + DELAY, 13));
+        vm.warp(freeAtMs / 1000);
+        exit("");
+        vm.assertEq(token.balanceOf(alice), 1_000_000, "no hostage");
+    }
+
+    function test_exit_withALastLeafWhoseRecordIsGone() public {
+        active();
+        uint64 last = requestExit();
+        settle(last + DELAY, 0, 0);
+        uint64 later = last + DELAY + epochs.RING();
+        vm.warp(epochs.GENESIS_MS() / 1000 + uint256(last + DELAY + 2) * HOUR);
+        epochs.post(later, "a tree of the same slot");
+        exit("");
+    }
+
+    function test_exit_slashReachesThePledgeUntilItIsPaid() public {
+        active();
+        uint64 last = requestExit();
+        settle(last + DELAY, 3, 30);
+        toFinal(last + DELAY);
+        exit(abi.encodeWithSelector(INodesTypes.EscrowPending.selector, NODE, alice, last + DELAY, 30));
+        nodes.release(NODE, alice);
+        exit("");
+        vm.assertEq(token.balanceOf(alice), 1_000_000 - 30, "less the slash");
+        assertMoney(alice, 0, 0, 30);
+    }
+
+    function test_exit_ofTheRemovedNeedsNoRequest() public {
+        active();
+        settle(40, 3, 0);
+        settle(41, 3, 0);
+        skip(168 * HOUR);
+        nodes.remove(NODE);
+        uint64 last = epochs.currentEpoch();
+        settle(last + DELAY, 0, 0);
+        toFinal(last + DELAY);
+        exit("");
+        vm.assertEq(token.balanceOf(alice), 1_000_000, "paid");
+    }
+
+    function test_exit_waitsForReservations() public {
+        active();
+        vm.prank(alice);
+        reservations.offer(NODE, 10, 1, 100, true);
+        vm.prank(builder);
+        reservations.reserve(NODE, 45, 20, 10);
+        requestExit();
+        vm.assertEq(registrationOf(alice).exitEpochs, 65, "service through the last reserved epoch");
+    }
+
+    function test_exit_ofSomebodyUnknown() public {
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
+        nodes.exit(NODE, bob);
+    }
+}

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
+import {NodeLeaf, NodeStatus, ReauditLeaf} from "../../src/interfaces/Types.sol";
+import {Money} from "./Money.sol";
+
+/// @title Identity.tree: change of owner, of processors, of the TPM.
+contract IdentityTest is Money {
+    bytes32 private constant NEXT = "next node";
+
+    // -------------------------------------------------------------------------------------------------- change of owner
+
+    function offered() private {
+        active();
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, bob);
+    }
+
+    function accepted() private {
+        offered();
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "bob:1", PLEDGE);
+    }
+
+    /// @dev Bob's by epoch 90.
+    function handedOver() private {
+        accepted();
+        confirm(leafOf(NODE, bob, 90));
+    }
+
+    function test_transfer_makesTheNewOwner() public {
+        handedOver();
+        vm.snapshotGasLastCall("AssayNodes", "confirm: hand over");
+        INodesTypes.Registration memory r = nodes.registration(NODE, bob);
+        vm.assertEq(nodes.account(NODE).owner, bob, "owner");
+        vm.assertEq(uint256(r.status), uint256(NodeStatus.Active), "status");
+        vm.assertEq(r.region, "region", "same region");
+        vm.assertEq(r.classDigest, CLASS, "same class");
+        vm.assertEq(nodes.providerAt(NODE, 90), alice, "until then");
+        vm.assertEq(nodes.providerAt(NODE, 91), bob, "from then");
+        assertStatus(NodeStatus.Removed, "the old registration leaves");
+        vm.assertTrue(nodes.isReservable(NODE), "reservable again");
+    }
+
+    function test_transfer_slashesFollowTheirEpoch() public {
+        accepted();
+        settle(88, 3, 10);
+        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
+        leaf.cumulativeSlash = 25;
+        settle(leaf);
+        assertMoney(alice, 190, 10, 0);
+        confirm(leaf);
+        assertMoney(alice, 175, 25, 0);
+        leaf.epoch = 120;
+        leaf.cumulativeSlash = 26;
+        settle(leaf);
+        assertMoney(alice, 175, 25, 0);
+        assertMoney(bob, 199, 1, 0);
+    }
+
+    function test_transfer_oldPledgeIsFreeAfterTheDelay() public {
+        handedOver();
+        uint256 freeAtMs = epochs.GENESIS_MS() + uint256(91 + 60) * 3_600_000;
+        vm.warp(freeAtMs / 1000 - 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(INodesTypes.ExitTooEarly.selector, NODE, alice, freeAtMs, freeAtMs - 1000)
+        );
+        nodes.exit(NODE, alice);
+        vm.warp(freeAtMs / 1000);
+        nodes.exit(NODE, alice);
+        vm.assertEq(token.balanceOf(alice), 1_000_000, "paid");
+        vm.assertEq(nodes.account(NODE).owner, bob, "bob stays");
+        vm.assertEq(nodes.nodeOfChips(CHIPS), NODE, "with his chips");
+        vm.assertEq(nodes.providerAt(NODE, 90), alice, "and who had it before is still known");
+    }
+
+    function test_transfer_afterAnEarlierExitRequestTheDelayCountsFromTheHandOver() public {
+        accepted();
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+        confirm(leafOf(NODE, bob, 90));
+        vm.assertEq(registrationOf(alice).exitEpochs, 91, "answers through the hand-over");
+    }
+
+    function test_transfer_reauditOfBeforeReachesTheOldPledge() public {
+        active(STRICT);
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, bob);
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "", PLEDGE);
+        settle(88, 3, 30);
+        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
+        leaf.cumulativeSlash = 30;
+        confirm(leaf);
+        settleReaudit(115, 90, 30);
+        assertMoney(alice, 170, 30, 0);
+        assertMoney(bob, 200, 0, 0);
+        leaf.epoch = 116;
+        leaf.cumulativeSlash = 37;
+        settle(leaf);
+        settleReaudit(118, 116, 37);
+        assertMoney(alice, 170, 30, 0);
+        assertMoney(bob, 193, 7, 0);
+    }
+
+    function test_transfer_holdsWhileARootNamesTheNewOwner() public {
+        accepted();
+        settle(leafOf(NODE, bob, 90));
+        vm.assertEq(nodes.account(NODE).settledEpochs, 13, "nothing else is settled");
+        uint256 untilMs = block.timestamp * 1000 + nodeParameters().provisionalMs;
+        vm.expectRevert(
+            abi.encodeWithSelector(INodesTypes.Confirming.selector, NODE, bob, untilMs, block.timestamp * 1000)
+        );
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, address(0));
+        vm.expectRevert(
+            abi.encodeWithSelector(INodesTypes.Confirming.selector, NODE, bob, untilMs, block.timestamp * 1000)
+        );
+        vm.prank(bob);
+        nodes.cancel(NODE);
+        vm.warp(untilMs / 1000);
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, address(0));
+        NodeLeaf memory leaf = leafOf(NODE, bob, 170);
+        leaf.cumulativeSlash = 3;
+        settle(leaf);
+        assertMoney(alice, 197, 3, 0);
+    }
+
+    function test_transfer_doesNotEndASuspension() public {
+        accepted();
+        settle(87, 3, 0);
+        settle(88, 3, 0);
+        uint64 since = registrationOf(alice).suspendedAtMs;
+        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
+        confirm(leaf);
+        INodesTypes.Registration memory r = nodes.registration(NODE, bob);
+        vm.assertEq(uint256(r.status), uint256(NodeStatus.Suspended), "still");
+        vm.assertEq(r.suspendedAtMs, since, "since then");
+    }
+
+    function test_transfer_notBeforeItsDelay() public {
+        accepted();
+        uint256 fromMs = nodes.account(NODE).changeAnnouncedAtMs + nodeParameters().changeDelayMs;
+        uint64 epoch = uint64((fromMs - epochs.GENESIS_MS()) / 3_600_000) - 1;
+        uint256 startMs = epochs.GENESIS_MS() + uint256(epoch) * 3_600_000;
+        NodeLeaf memory leaf = leafOf(NODE, bob, epoch);
+        settle(leaf);
+        vm.assertEq(nodes.account(NODE).settledEpochs, epoch + 1, "settled for the owner");
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.LeafTooEarly.selector, NODE, fromMs, startMs));
+        leaf.epoch = epoch + 1;
+        confirm(leaf);
+        vm.assertEq(nodes.account(NODE).owner, bob, "at its end");
+    }
+
+    function test_transfer_refusals() public {
+        offered();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.OnlyOwner.selector, NODE, alice, bob));
+        vm.prank(bob);
+        nodes.offerTransfer(NODE, bob);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotOffered.selector, NODE, bob, alice));
+        vm.prank(alice);
+        nodes.acceptTransfer(NODE, "", PLEDGE);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.PledgeTooSmall.selector, 200, 199));
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "", PLEDGE - 1);
+        epochs.pause(true);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Paused.selector));
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "", PLEDGE);
+        epochs.pause(false);
+        refuse(leafOf(NODE, builder, 90), abi.encodeWithSelector(INodesTypes.NotOffered.selector, NODE, bob, builder));
+        refuse(leafOf(NODE, bob, 90), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
+        vm.startPrank(alice);
+        nodes.requestExit(NODE);
+        uint64 last = epochs.currentEpoch();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
+        nodes.offerTransfer(NODE, address(0));
+        vm.stopPrank();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "", PLEDGE);
+    }
+
+    /// @dev A registration from before, that was beaten, is no acceptance.
+    function test_transfer_anOldRegistrationIsNoAcceptance() public {
+        register(bob, NODE, CLASS);
+        offered();
+        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
+        settle(leaf);
+        vm.assertEq(nodes.account(NODE).settledEpochs, 91, "settled for the owner");
+        refuse(
+            leaf,
+            abi.encodeWithSelector(
+                INodesTypes.LeafTooEarly.selector, NODE, type(uint64).max, epochs.GENESIS_MS() + uint256(90) * 3_600_000
+            )
+        );
+    }
+
+    function test_transfer_byAnOlderLeafThanTheLastSettled() public {
+        accepted();
+        settle(95, 1, 0);
+        refuse(leafOf(NODE, bob, 90), abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 96, 90));
+    }
+
+    function test_transfer_ofARemovedNode() public {
+        accepted();
+        settle(70, 3, 0);
+        settle(71, 3, 0);
+        skip(168 * HOUR);
+        nodes.remove(NODE);
+        refuse(
+            leafOf(NODE, bob, epochs.currentEpoch()),
+            abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.Removed)
+        );
+    }
+
+    function test_transfer_notTwiceBeforeTheFirstPledgeIsFree() public {
+        handedOver();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.PredecessorLiable.selector, NODE, alice));
+        vm.prank(bob);
+        nodes.offerTransfer(NODE, builder);
+        toEpoch(151);
+        nodes.exit(NODE, alice);
+        vm.prank(bob);
+        nodes.offerTransfer(NODE, builder);
+    }
+
+    function test_transfer_withOtherChips() public {
+        accepted();
+        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
+        leaf.chips = "other chips";
+        refuse(
+            leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NODE, CHIPS, bytes32("other chips"))
+        );
+    }
+
+    // --------------------------------------------------------------------------------------------- change of processors
+
+    function test_chips_announcedOnesAreBound() public {
+        active();
+        vm.prank(alice);
+        nodes.announceChips(NODE);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 90);
+        leaf.chips = "other chips";
+        settle(leaf);
+        assertStatus(NodeStatus.Active, "announced");
+        confirm(leaf);
+        vm.assertEq(nodes.nodeOfChips(CHIPS), 0, "freed");
+        vm.assertEq(nodes.nodeOfChips("other chips"), NODE, "bound");
+        vm.assertEq(nodes.account(NODE).chipsAnnouncedAtMs, 0, "once");
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.NothingToConfirm.selector, NODE, 90));
+        leaf.chips = 0;
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.NothingToConfirm.selector, NODE, 90));
+    }
+
+    function test_chips_notBeforeTheDelay() public {
+        active();
+        vm.prank(alice);
+        nodes.announceChips(NODE);
+        NodeLeaf memory leaf = leafOf(NODE, alice, epochs.currentEpoch() + 46);
+        leaf.chips = "other chips";
+        refuse(
+            leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NODE, CHIPS, bytes32("other chips"))
+        );
+    }
+
+    function test_chips_firstOnesNeedNoAnnouncement() public {
+        register(alice, NODE, CLASS);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
+        leaf.chips = 0;
+        confirm(leaf);
+        leaf = leafOf(NODE, alice, 40);
+        confirm(leaf);
+        vm.assertEq(nodes.nodeOfChips(CHIPS), NODE, "bound");
+    }
+
+    function test_chips_onlyTheOwnerAnnounces() public {
+        active();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.OnlyOwner.selector, NODE, alice, bob));
+        vm.prank(bob);
+        nodes.announceChips(NODE);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- other TPM
+
+    function announced() private {
+        active();
+        vm.prank(alice);
+        nodes.announceReplacement(NODE, NEXT);
+    }
+
+    function test_replacement_takesOverOwnerPledgeStatusAndSums() public {
+        announced();
+        settle(80, 3, 20);
+        toFinal(80);
+        nodes.release(NODE, alice);
+        NodeLeaf memory leaf = leafOf(NEXT, alice, 110);
+        leaf.cumulativeSlash = 20;
+        confirm(leaf);
+        vm.snapshotGasLastCall("AssayNodes", "confirm: take over");
+        INodesTypes.Registration memory r = nodes.registration(NEXT, alice);
+        vm.assertEq(r.collateral, 180, "collateral");
+        vm.assertEq(r.slashed, 20, "slashed");
+        vm.assertEq(r.pledged, 200, "pledged");
+        vm.assertEq(uint256(r.status), uint256(NodeStatus.Warned), "status");
+        vm.assertEq(r.endpoint, "host:1", "endpoint");
+        vm.assertEq(nodes.account(NEXT).predecessor, NODE, "predecessor");
+        vm.assertEq(nodes.nodeOfChips(CHIPS), NEXT, "chips");
+        assertMoney(alice, 0, 0, 20);
+        assertStatus(NodeStatus.Removed, "the old id is over");
+        leaf.epoch = 140;
+        leaf.cumulativeSlash = 25;
+        settle(leaf);
+        vm.assertEq(nodes.registration(NEXT, alice).escrow, 5, "sums go on");
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NodeReplaced.selector, NODE, NEXT));
+        vm.prank(bob);
+        nodes.register(NODE, CLASS, "", "", PLEDGE);
+    }
+
+    function test_replacement_refusals() public {
+        announced();
+        NodeLeaf memory leaf = leafOf(NEXT, alice, 45);
+        uint256 fromMs = nodes.account(NODE).changeAnnouncedAtMs + nodeParameters().changeDelayMs;
+        refuse(
+            leaf,
+            abi.encodeWithSelector(
+                INodesTypes.LeafTooEarly.selector, NEXT, fromMs, epochs.GENESIS_MS() + uint256(45) * 3_600_000
+            )
+        );
+        settle(95, 3, 20);
+        leaf = leafOf(NEXT, alice, 96);
+        bytes32[] memory proof = post(leaf);
+        skip(23 * HOUR);
+        settle(120, 3, 30);
+        toFinal(96);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.EscrowPending.selector, NODE, alice, 95, 30));
+        nodes.confirm(leaf, proof);
+        toFinal(120);
+        nodes.release(NODE, alice);
+        leaf.chips = "other chips";
+        refuse(
+            leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NEXT, CHIPS, bytes32("other chips"))
+        );
+        refuse(leafOf(NEXT, bob, 97), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NEXT, bob));
+    }
+
+    function test_replacement_announcementsAreChecked() public {
+        announced();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.OnlyOwner.selector, NODE, alice, bob));
+        vm.prank(bob);
+        nodes.announceReplacement(NODE, NEXT);
+        vm.startPrank(alice);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NodeTaken.selector, NODE, alice));
+        nodes.announceReplacement(NODE, NODE);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.ChangePending.selector, NODE, address(0), NEXT));
+        nodes.offerTransfer(NODE, bob);
+        nodes.announceReplacement(NODE, 0);
+        nodes.offerTransfer(NODE, bob);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.ChangePending.selector, NODE, bob, bytes32(0)));
+        nodes.announceReplacement(NODE, NEXT);
+        nodes.offerTransfer(NODE, address(0));
+        nodes.requestExit(NODE);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, epochs.currentEpoch()));
+        nodes.announceReplacement(NODE, NEXT);
+        vm.stopPrank();
+    }
+
+    function test_replacement_takenBackLeadsNowhere() public {
+        announced();
+        vm.prank(alice);
+        nodes.announceReplacement(NODE, 0);
+        refuse(leafOf(NEXT, alice, 110), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NEXT, alice));
+    }
+
+    function test_replacement_announcedByAnotherDoesNotDisturb() public {
+        announced();
+        vm.prank(bob);
+        nodes.register("bobs", CLASS, "", "", PLEDGE);
+        NodeLeaf memory leaf = leafOf("bobs", bob, 40);
+        leaf.chips = 0;
+        confirm(leaf);
+        vm.prank(bob);
+        nodes.announceReplacement("bobs", NEXT);
+        confirm(leafOf(NEXT, alice, 110));
+        vm.assertEq(nodes.account(NEXT).owner, alice, "alice's");
+        vm.assertEq(nodes.account("bobs").owner, bob, "bob keeps his");
+    }
+
+    function test_replacement_ofAReplacedNode() public {
+        announced();
+        confirm(leafOf(NEXT, alice, 110));
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NodeReplaced.selector, NODE, NEXT));
+        vm.prank(alice);
+        nodes.announceReplacement(NEXT, NODE);
+    }
+
+    function test_replacement_whereTheOwnerRegisteredTheNewIdItself() public {
+        announced();
+        register(alice, NEXT, CLASS);
+        refuse(leafOf(NEXT, alice, 110), abi.encodeWithSelector(INodesTypes.AlreadyRegistered.selector, NEXT, alice));
+        vm.prank(alice);
+        nodes.cancel(NEXT);
+        confirm(leafOf(NEXT, alice, 140));
+    }
+
+    function refuse(NodeLeaf memory leaf, bytes memory expected) private {
+        bytes32[] memory proof = post(leaf);
+        toFinal(leaf.epoch);
+        vm.expectRevert(expected);
+        nodes.confirm(leaf, proof);
+    }
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
+import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
+import {Funds} from "../../src/Funds.sol";
+import {EpochsDouble} from "./EpochsDouble.sol";
+import {Money} from "./Money.sol";
+import {CallingToken, FeeToken} from "./Tokens.sol";
+
+/// @title Register.tree: classes, registration, confirmation, the ways out before it.
+contract RegisterTest is Money {
+    // ------------------------------------------------------------------------------------------------------ constructor
+
+    function test_constructor_refusesTimesThatAreTooShortOrTooLong() public {
+        uint64 least = 600_000 + 49 * 3_600_000;
+        INodesTypes.Parameters memory p = nodeParameters();
+        p.provisionalMs = least - 1;
+        refuseParameters(p, "provisionalMs", least, least - 1);
+        p = nodeParameters();
+        p.silenceMs = least - 1;
+        refuseParameters(p, "silenceMs", least, least - 1);
+        uint64 decade = 315_360_000_000;
+        p = nodeParameters();
+        p.provisionalMs = decade + 1;
+        refuseParameters(p, "provisionalMs", decade, decade + 1);
+        p = nodeParameters();
+        p.changeDelayMs = decade + 1;
+        refuseParameters(p, "changeDelayMs", decade, decade + 1);
+        p = nodeParameters();
+        p.removeAfterMs = decade + 1;
+        refuseParameters(p, "removeAfterMs", decade, decade + 1);
+        p = nodeParameters();
+        p.silenceMs = decade + 1;
+        refuseParameters(p, "silenceMs", decade, decade + 1);
+        p = nodeParameters();
+        p.persistenceEpochs = 0;
+        refuseParameters(p, "persistenceEpochs", 1, 0);
+    }
+
+    function test_constructor_refusesNoGovernor() public {
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.ZeroId.selector));
+        deployer.nodes(address(epochs), address(0), nodeParameters());
+    }
+
+    function refuseParameters(INodesTypes.Parameters memory p, string memory name, uint256 limit, uint256 actual)
+        private
+    {
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.BadParameter.selector, name, limit, actual));
+        deployer.nodes(address(epochs), governor, p);
+    }
+
+    function test_constructor_exitDelayCoversPersistenceReauditAndFinality() public view {
+        vm.assertEq(nodes.exitDelayEpochs(), 6 + 4 + 50, "6 + 4 + 49:10 h");
+        vm.assertEq(nodes.governor(), governor, "governor");
+        vm.assertEq(nodes.parameters().silenceMs, nodeParameters().silenceMs, "parameters");
+    }
+
+    function test_fallback_refusesUnknownFunctions() public {
+        (bool ok,) = address(nodes).call(abi.encodeWithSignature("nothing()"));
+        vm.assertFalse(ok, "unknown function");
+    }
+
+    // ----------------------------------------------------------------------------------------------------------- classes
+
+    function test_setClass_onlyGovernor() public {
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.OnlyGovernor.selector, governor, address(this)));
+        nodes.setClass("new", terms(false));
+    }
+
+    function test_setClass_onceAndForEver() public {
+        refuseClass(CLASS, terms(true), abi.encodeWithSelector(INodesTypes.ClassAlreadySet.selector, CLASS));
+    }
+
+    function test_setClass_refusesBadTerms() public {
+        refuseClass(0, terms(true), abi.encodeWithSelector(INodesTypes.ZeroId.selector));
+        INodesTypes.ClassTerms memory t = terms(false);
+        t.collateral = 0;
+        refuseClass("new", t, abi.encodeWithSelector(INodesTypes.BadTerms.selector, "collateral", 1, 0));
+        t = terms(false);
+        t.removeBelow = PLEDGE + 1;
+        refuseClass("new", t, abi.encodeWithSelector(INodesTypes.BadTerms.selector, "removeBelow", 200, 201));
+        t = terms(false);
+        t.slashCapBps = 10_001;
+        refuseClass("new", t, abi.encodeWithSelector(INodesTypes.BadTerms.selector, "slashCapBps", 10_000, 10_001));
+        t = terms(false);
+        t.builderShareBps = 10_001;
+        refuseClass("new", t, abi.encodeWithSelector(INodesTypes.BadTerms.selector, "builderShareBps", 10_000, 10_001));
+    }
+
+    function test_setClass_limitsAreAllowed() public {
+        INodesTypes.ClassTerms memory t = INodesTypes.ClassTerms(1, 0, 1, 10_000, 10_000, false);
+        vm.prank(governor);
+        nodes.setClass("new", t);
+        vm.assertEq(nodes.classTerms("new").slashCapBps, 10_000, "set");
+    }
+
+    function refuseClass(bytes32 class_, INodesTypes.ClassTerms memory t, bytes memory expected) private {
+        vm.expectRevert(expected);
+        vm.prank(governor);
+        nodes.setClass(class_, t);
+    }
+
+    // ---------------------------------------------------------------------------------------------------------- register
+
+    function test_register_isProvisionalAndReservesNothing() public {
+        register(alice, NODE, CLASS);
+        vm.snapshotGasLastCall("AssayNodes", "register");
+        assertStatus(NodeStatus.Provisional, "status");
+        assertMoney(alice, PLEDGE, 0, 0);
+        vm.assertFalse(nodes.isReservable(NODE), "reserves nothing");
+        register(bob, NODE, CLASS);
+        vm.assertEq(nodes.registrationCount(), 2, "both may");
+        vm.assertEq(nodes.registrationAt(2).provider, bob, "second");
+        vm.assertEq(nodes.registrationAt(0).provider, address(0), "ids start at 1");
+    }
+
+    function test_register_refusals() public {
+        refuseRegister("", CLASS, "", PLEDGE, abi.encodeWithSelector(INodesTypes.ZeroId.selector));
+        refuseRegister(
+            NODE, "none", "", PLEDGE, abi.encodeWithSelector(INodesTypes.UnknownClass.selector, bytes32("none"))
+        );
+        refuseRegister(
+            NODE, CLASS, "", PLEDGE - 1, abi.encodeWithSelector(INodesTypes.PledgeTooSmall.selector, 200, 199)
+        );
+        refuseRegister(
+            NODE,
+            CLASS,
+            string(new bytes(257)),
+            PLEDGE,
+            abi.encodeWithSelector(INodesTypes.EndpointTooLong.selector, 256, 257)
+        );
+        epochs.pause(true);
+        refuseRegister(NODE, CLASS, "", PLEDGE, abi.encodeWithSelector(INodesTypes.Paused.selector));
+        epochs.pause(false);
+        register(alice, NODE, CLASS);
+        refuseRegister(
+            NODE, CLASS, "", PLEDGE, abi.encodeWithSelector(INodesTypes.AlreadyRegistered.selector, NODE, alice)
+        );
+    }
+
+    function test_register_ofAnOwnedNode() public {
+        active();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NodeTaken.selector, NODE, alice));
+        vm.prank(bob);
+        nodes.register(NODE, CLASS, "", "", PLEDGE);
+    }
+
+    function refuseRegister(bytes32 node, bytes32 class_, string memory endpoint, uint128 amount, bytes memory expected)
+        private
+    {
+        vm.expectRevert(expected);
+        vm.prank(alice);
+        nodes.register(node, class_, "", endpoint, amount);
+    }
+
+    function test_register_refusesATokenWithAFee() public {
+        deploy(new FeeToken());
+        vm.expectRevert(abi.encodeWithSelector(Funds.WrongAmountReceived.selector, 200, 199));
+        vm.prank(alice);
+        nodes.register(NODE, CLASS, "", "", PLEDGE);
+    }
+
+    function test_register_aTokenThatCallsBackGetsNoPayout() public {
+        CallingToken calling = new CallingToken();
+        deploy(calling);
+        register(alice, NODE, CLASS);
+        calling.arm(address(nodes), abi.encodeCall(nodes.expire, (NODE, alice)));
+        skip(73 * HOUR);
+        nodes.expire(NODE, alice);
+        vm.assertEq(bytes32(calling.answer()), bytes32(bytes4(keccak256("ReentrancyGuardReentrantCall()"))), "guarded");
+        assertMoney(alice, 0, 0, 0);
+    }
+
+    function test_register_identityFunctionsAreGuardedToo() public {
+        CallingToken calling = new CallingToken();
+        deploy(calling);
+        active();
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, address(calling));
+        calling.arm(address(nodes), abi.encodeCall(nodes.acceptTransfer, (NODE, "", PLEDGE)));
+        vm.prank(alice);
+        nodes.topUp(NODE, 1);
+        vm.assertEq(bytes32(calling.answer()), bytes32(bytes4(keccak256("ReentrancyGuardReentrantCall()"))), "guarded");
+    }
+
+    // ----------------------------------------------------------------------------------------------- cancel and expire
+
+    function test_cancel_paysBack() public {
+        register(alice, NODE, CLASS);
+        vm.prank(alice);
+        nodes.cancel(NODE);
+        assertMoney(alice, 0, 0, 0);
+        vm.assertEq(token.balanceOf(alice), 1_000_000, "paid back");
+        vm.assertGt(registrationOf(alice).endedAtMs, 0, "kept, with its end");
+        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.None));
+        refuseCancel(bob, abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
+    }
+
+    function test_cancel_ofTheBeaten() public {
+        register(bob, NODE, CLASS);
+        active();
+        vm.prank(bob);
+        nodes.cancel(NODE);
+        vm.assertEq(token.balanceOf(bob), 1_000_000, "paid back");
+        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.Active));
+    }
+
+    function test_cancel_notWhileARootNamesIt() public {
+        register(alice, NODE, CLASS);
+        settle(leafOf(NODE, alice, 12));
+        uint256 nowMs = block.timestamp * 1000;
+        uint256 untilMs = nowMs + nodeParameters().provisionalMs;
+        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.Confirming.selector, NODE, alice, untilMs, nowMs));
+        settle(leafOf(NODE, alice, 14));
+        vm.assertEq(registrationOf(alice).confirmingAtMs, nowMs, "held once, not for ever");
+        vm.warp(untilMs / 1000 - 1);
+        refuseCancel(
+            alice, abi.encodeWithSelector(INodesTypes.Confirming.selector, NODE, alice, untilMs, untilMs - 1000)
+        );
+        vm.warp(untilMs / 1000);
+        vm.prank(alice);
+        nodes.cancel(NODE);
+        assertMoney(alice, 0, 0, 0);
+    }
+
+    function refuseCancel(address provider, bytes memory expected) private {
+        vm.expectRevert(expected);
+        vm.prank(provider);
+        nodes.cancel(NODE);
+    }
+
+    function test_expire_byAnyoneAfterItsTime() public {
+        register(alice, NODE, CLASS);
+        uint256 atMs = block.timestamp * 1000 + nodeParameters().provisionalMs;
+        vm.warp(atMs / 1000 - 1);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotExpired.selector, NODE, alice, atMs, atMs - 1000));
+        nodes.expire(NODE, alice);
+        vm.warp(atMs / 1000);
+        nodes.expire(NODE, alice);
+        vm.assertEq(token.balanceOf(alice), 1_000_000, "the provider gets it");
+    }
+
+    function test_expire_laterWhenHeldOrExtended() public {
+        register(alice, NODE, CLASS);
+        settle(leafOf(NODE, alice, 12));
+        epochs.extend(5_000);
+        uint256 atMs = block.timestamp * 1000 + nodeParameters().provisionalMs + 5_000;
+        vm.warp(atMs / 1000 - 1);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotExpired.selector, NODE, alice, atMs, atMs - 1000));
+        nodes.expire(NODE, alice);
+        vm.warp(atMs / 1000);
+        nodes.expire(NODE, alice);
+    }
+
+    function test_expire_onlyProvisional() public {
+        active();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.Active));
+        nodes.expire(NODE, alice);
+    }
+
+    // --------------------------------------------------------------------------------------------- top up and endpoint
+
+    function test_topUp_addsToPledgeAndCollateral() public {
+        active();
+        vm.prank(alice);
+        nodes.topUp(NODE, 50);
+        assertMoney(alice, 250, 0, 0);
+        vm.assertEq(registrationOf(alice).pledged, 250, "pledged");
+    }
+
+    function test_topUp_refusals() public {
+        register(alice, NODE, CLASS);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.PledgeTooSmall.selector, 1, 0));
+        vm.prank(alice);
+        nodes.topUp(NODE, 0);
+        vm.startPrank(alice);
+        nodes.cancel(NODE);
+        vm.stopPrank();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.None));
+        vm.prank(alice);
+        nodes.topUp(NODE, 1);
+    }
+
+    function test_setEndpoint() public {
+        register(alice, NODE, CLASS);
+        vm.prank(alice);
+        nodes.setEndpoint(NODE, "host:2");
+        vm.assertEq(registrationOf(alice).endpoint, "host:2", "changed");
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.EndpointTooLong.selector, 256, 257));
+        vm.prank(alice);
+        nodes.setEndpoint(NODE, string(new bytes(257)));
+        vm.startPrank(alice);
+        nodes.setEndpoint(NODE, string(new bytes(256)));
+        nodes.cancel(NODE);
+        vm.stopPrank();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.None));
+        vm.prank(alice);
+        nodes.setEndpoint(NODE, "");
+    }
+
+    // ---------------------------------------------------------------------------------------------------------- confirm
+
+    function test_confirm_makesTheOwner() public {
+        active();
+        vm.snapshotGasLastCall("AssayNodes", "confirm");
+        assertStatus(NodeStatus.Active, "status");
+        vm.assertEq(nodes.account(NODE).owner, alice, "owner");
+        vm.assertEq(nodes.nodeOfChips(CHIPS), NODE, "chips");
+        vm.assertEq(nodes.classOf(NODE), CLASS, "class");
+        vm.assertEq(nodes.providerAt(NODE, 0), alice, "provider");
+        vm.assertTrue(nodes.isReservable(NODE), "reservable");
+    }
+
+    function test_confirm_onlyWhenFinal() public {
+        register(alice, NODE, CLASS);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
+        bytes32[] memory proof = post(leaf);
+        nodes.settle(leaf, proof);
+        assertStatus(NodeStatus.Provisional, "a root that can be corrected makes no owner");
+        refuseConfirm(leaf, proof, abi.encodeWithSelector(INodesTypes.EpochNotFinal.selector, 12));
+    }
+
+    function test_confirm_refusals() public {
+        register(alice, NODE, CLASS);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
+        leaf.leafType = 2;
+        refuseFinal(leaf, abi.encodeWithSelector(INodesTypes.WrongLeafType.selector, 1, 2));
+        leaf = leafOf(NODE, alice, 12);
+        leaf.confirmed = false;
+        refuseFinal(leaf, abi.encodeWithSelector(INodesTypes.NotConfirmed.selector, NODE, 12));
+        refuseFinal(leafOf(NODE, bob, 12), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
+        vm.prank(alice);
+        nodes.cancel(NODE);
+        refuseFinal(leafOf(NODE, alice, 12), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, alice));
+    }
+
+    /// @dev A root about the registration before says nothing about the one after.
+    function test_confirm_notByARootOfAnEpochThatBeganBefore() public {
+        register(alice, NODE, CLASS);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
+        bytes32[] memory proof = post(leaf);
+        vm.startPrank(alice);
+        nodes.cancel(NODE);
+        nodes.register(NODE, CLASS, "", "", PLEDGE);
+        vm.stopPrank();
+        uint256 registeredMs = block.timestamp * 1000;
+        bytes memory expected =
+            abi.encodeWithSelector(INodesTypes.LeafTooEarly.selector, NODE, registeredMs, registeredMs - 3_600_000);
+        vm.expectRevert(expected);
+        nodes.settle(leaf, proof);
+        toFinal(12);
+        refuseConfirm(leaf, proof, expected);
+        confirm(leafOf(NODE, alice, 40));
+        vm.assertEq(nodes.registrationAt(1).pledged, PLEDGE, "the first is kept");
+    }
+
+    function test_confirm_chipsOfAnotherNode() public {
+        active();
+        vm.prank(bob);
+        nodes.register("other", CLASS, "", "", PLEDGE);
+        NodeLeaf memory leaf = leafOf("other", bob, 40);
+        refuseFinal(leaf, abi.encodeWithSelector(INodesTypes.ChipsTaken.selector, CHIPS, bytes32("other"), NODE));
+        leaf.chips = 0;
+        leaf.epoch = 41;
+        confirm(leaf);
+        vm.assertEq(nodes.account("other").chips, 0, "zero is nobody's");
+    }
+
+    function test_settle_refusals() public {
+        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
+        refuseSettle(leaf, abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, alice));
+        leaf.confirmed = false;
+        refuseSettle(leaf, abi.encodeWithSelector(INodesTypes.NotConfirmed.selector, NODE, 12));
+        leaf.leafType = 3;
+        refuseSettle(leaf, abi.encodeWithSelector(INodesTypes.WrongLeafType.selector, 1, 3));
+        toEpoch(10);
+        active();
+        settle(40, 1, 0);
+        refuseSettle(leafOf(NODE, alice, 40), abi.encodeWithSelector(INodesTypes.AlreadySettled.selector, NODE, 40, 0));
+        refuseSettle(leafOf(NODE, alice, 39), abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 41, 39));
+        leaf = leafOf(NODE, alice, 41);
+        bytes32[] memory proof = post(leaf);
+        leaf.cumulativeSlash = 1;
+        vm.expectPartialRevert(EpochsDouble.NotProven.selector);
+        nodes.settle(leaf, proof);
+    }
+
+    /// @dev What a provider quotes as its owner cannot keep its slash from being taken.
+    function test_settle_aLeafThatNamesAnotherOwnerStillSlashes() public {
+        active();
+        NodeLeaf memory leaf = leafOf(NODE, bob, 40);
+        leaf.cumulativeSlash = 9;
+        settle(leaf);
+        assertMoney(alice, 191, 9, 0);
+    }
+
+    function refuseFinal(NodeLeaf memory leaf, bytes memory expected) private {
+        bytes32[] memory proof = post(leaf);
+        toFinal(leaf.epoch);
+        refuseConfirm(leaf, proof, expected);
+        toEpoch(leaf.epoch + 1);
+    }
+
+    function refuseConfirm(NodeLeaf memory leaf, bytes32[] memory proof, bytes memory expected) private {
+        vm.expectRevert(expected);
+        nodes.confirm(leaf, proof);
+    }
+
+    function refuseSettle(NodeLeaf memory leaf, bytes memory expected) private {
+        bytes32[] memory proof = post(leaf);
+        vm.expectRevert(expected);
+        nodes.settle(leaf, proof);
+    }
+}

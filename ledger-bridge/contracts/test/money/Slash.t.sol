@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
+import {NodeLeaf, NodeStatus, ReauditLeaf} from "../../src/interfaces/Types.sol";
+import {SlashQueue} from "../../src/lib/SlashQueue.sol";
+import {Money} from "./Money.sol";
+
+/// @title Slash.tree: what leaves ask for, what is taken, released and given back.
+contract SlashTest is Money {
+    // ----------------------------------------------------------------------------------------------------------- asked
+
+    function test_asked_goesIntoEscrow() public {
+        active();
+        settle(40, 3, 30);
+        assertMoney(alice, 170, 30, 0);
+        vm.snapshotGasLastCall("AssayNodes", "settle: slash");
+        vm.assertEq(nodes.pendingReleases(NODE, alice), 1, "pending");
+    }
+
+    function test_asked_isTheGrowthOnly() public {
+        active();
+        settle(40, 3, 30);
+        settle(41, 0, 30);
+        settle(42, 3, 45);
+        assertMoney(alice, 155, 45, 0);
+    }
+
+    function test_asked_aboveTheCapOfAnEpochIsNeverAskedAgain() public {
+        active();
+        settle(40, 1, 0);
+        settle(41, 3, 60);
+        assertMoney(alice, 160, 40, 0);
+        settle(42, 3, 61);
+        assertMoney(alice, 159, 41, 0);
+    }
+
+    function test_asked_ofEpochsSettledAtOnceHasTheCapOfEach() public {
+        active();
+        settle(40, 1, 0);
+        settle(42, 3, 90);
+        assertMoney(alice, 120, 80, 0);
+    }
+
+    function test_asked_endsAtTheShareOfThePledge() public {
+        active();
+        for (uint64 i; i < 6; ++i) {
+            settle(40 + i, 3, 40 * (i + 1));
+        }
+        assertMoney(alice, 20, 180, 0);
+    }
+
+    function test_asked_moreThanThereIsTakesWhatThereIs() public {
+        INodesTypes.ClassTerms memory t = terms(false);
+        t.slashCapBps = 10_000;
+        vm.prank(governor);
+        nodes.setClass("all", t);
+        active("all");
+        settle(40, 1, 0);
+        settle(60, 3, 10_000);
+        assertMoney(alice, 0, 200, 0);
+        settle(61, 3, 20_000);
+        assertMoney(alice, 0, 200, 0);
+    }
+
+    function test_asked_countsFromTheFirstLeafOfTheFirstOwner() public {
+        register(alice, NODE, CLASS);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
+        leaf.cumulativeSlash = 7;
+        confirm(leaf);
+        assertMoney(alice, 193, 7, 0);
+    }
+
+    function testFuzz_asked_neverTakesMoreThanCapsAndPledge(uint128[8] memory asks, uint8[8] memory gaps) public {
+        active();
+        uint64 epoch = 40;
+        uint128 sum;
+        for (uint256 i; i < asks.length; ++i) {
+            INodesTypes.Registration memory before = registrationOf(alice);
+            uint64 gap = 1 + gaps[i] % 4;
+            uint64 settled = nodes.account(NODE).settledEpochs;
+            epoch += gap;
+            sum += uint128(bound(asks[i], 0, 500));
+            settle(epoch, 3, sum);
+            INodesTypes.Registration memory r = registrationOf(alice);
+            vm.assertLe(before.collateral - r.collateral, uint256(40) * (epoch + 1 - settled), "cap of each epoch");
+            vm.assertLe(r.escrow, 180, "share of the pledge");
+            vm.assertEq(r.collateral + r.escrow, PLEDGE, "nothing lost");
+        }
+        assertConserved();
+    }
+
+    // -------------------------------------------------------------------------------------------------------- released
+
+    function test_released_whenFinal_toTheTreasuryWithoutABuilder() public {
+        active();
+        settle(40, 3, 30);
+        toFinal(40);
+        nodes.release(NODE, alice);
+        vm.snapshotGasLastCall("AssayNodes", "release: one entry");
+        assertMoney(alice, 170, 0, 30);
+        vm.assertEq(token.balanceOf(treasury), 23, "treasury");
+        reservations.withdraw(treasury);
+        vm.assertEq(token.balanceOf(treasury), 30, "Builder's share without a Builder");
+        assertConserved();
+    }
+
+    function test_released_notBeforeTheEpochIsFinal() public {
+        active();
+        settle(40, 3, 30);
+        vm.warp(epochs.epochRecord(40).finalAtMs / 1000 - 1);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NothingToRelease.selector, NODE, alice));
+        nodes.release(NODE, alice);
+        vm.warp(block.timestamp + 1);
+        nodes.release(NODE, alice);
+    }
+
+    function test_released_notBeforeAnExtendedWindowEnds() public {
+        active();
+        settle(40, 3, 30);
+        epochs.extend(1_000);
+        toFinal(40);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NothingToRelease.selector, NODE, alice));
+        nodes.release(NODE, alice);
+    }
+
+    function test_released_nothingTwice() public {
+        active();
+        settle(40, 3, 30);
+        toFinal(40);
+        nodes.release(NODE, alice);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NothingToRelease.selector, NODE, alice));
+        nodes.release(NODE, alice);
+    }
+
+    function test_released_ofAnUnknownRegistration() public {
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
+        nodes.release(NODE, bob);
+    }
+
+    function test_released_inOrderAsFarAsFinal() public {
+        active();
+        settle(40, 3, 10);
+        settle(41, 3, 20);
+        toFinal(40);
+        nodes.release(NODE, alice);
+        assertMoney(alice, 180, 10, 10);
+    }
+
+    function test_released_boundedStepsByCall() public {
+        active();
+        for (uint64 i; i < 40; ++i) {
+            settle(40 + i, 3, i + 1);
+        }
+        toFinal(79);
+        nodes.release(NODE, alice);
+        vm.snapshotGasLastCall("AssayNodes", "release: 32 entries");
+        vm.assertEq(nodes.pendingReleases(NODE, alice), 40 - SlashQueue.MAX_STEPS, "left");
+        nodes.release(NODE, alice);
+        assertMoney(alice, 160, 0, 40);
+    }
+
+    function test_released_whenEverythingIsGoneTheNodeIsRemoved() public {
+        INodesTypes.ClassTerms memory t = terms(false);
+        t.slashCapBps = 10_000;
+        vm.prank(governor);
+        nodes.setClass("all", t);
+        active("all");
+        settle(60, 3, 400);
+        assertStatus(NodeStatus.Suspended, "what is in escrow can come back");
+        toFinal(60);
+        nodes.release(NODE, alice);
+        assertMoney(alice, 0, 0, 200);
+        assertStatus(NodeStatus.Removed, "nothing left");
+    }
+
+    // ------------------------------------------------------------------------------------------------------- given back
+
+    function test_givenBack_whatACorrectedLeafNoLongerAsksFor() public {
+        active();
+        settle(40, 3, 30);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 40);
+        leaf.cumulativeSlash = 10;
+        bytes32[] memory proof = correct(40, hashOf(leaf));
+        nodes.settle(leaf, proof);
+        assertMoney(alice, 190, 10, 0);
+        toFinal(40);
+        nodes.release(NODE, alice);
+        assertMoney(alice, 190, 0, 10);
+    }
+
+    function test_givenBack_aCorrectedLeafThatAsksForMoreIsTakenWithinTheSameCap() public {
+        active();
+        settle(40, 1, 0);
+        settle(41, 3, 30);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 41);
+        leaf.cumulativeSlash = 90;
+        bytes32[] memory proof = correct(41, hashOf(leaf));
+        nodes.settle(leaf, proof);
+        assertMoney(alice, 160, 40, 0);
+    }
+
+    function test_givenBack_aCorrectedLeafThatFirstAsksIsTaken() public {
+        active();
+        settle(40, 1, 0);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 40);
+        leaf.cumulativeSlash = 50;
+        bytes32[] memory proof = correct(40, hashOf(leaf));
+        nodes.settle(leaf, proof);
+        assertMoney(alice, 160, 40, 0);
+    }
+
+    function test_givenBack_byReleaseWhenTheRootWasReplacedAndNothingSettledAnew() public {
+        active();
+        settle(40, 3, 30);
+        correct(40, "another tree");
+        nodes.release(NODE, alice);
+        assertMoney(alice, 200, 0, 0);
+        settle(41, 0, 30);
+        assertMoney(alice, 170, 30, 0);
+    }
+
+    function test_givenBack_byALaterLeafThatAsksForLess() public {
+        active();
+        settle(40, 3, 30);
+        settle(41, 3, 50);
+        settle(42, 0, 20);
+        assertMoney(alice, 180, 20, 0);
+        vm.assertEq(nodes.pendingReleases(NODE, alice), 1, "the later entry is gone");
+    }
+
+    function test_givenBack_notWhatIsStillAskedAboveACap() public {
+        active();
+        settle(40, 1, 0);
+        settle(41, 3, 60);
+        settle(42, 0, 50);
+        assertMoney(alice, 160, 40, 0);
+        settle(43, 0, 30);
+        assertMoney(alice, 170, 30, 0);
+    }
+
+    function test_givenBack_neverWhatWasReleased() public {
+        active();
+        settle(40, 3, 30);
+        toFinal(40);
+        nodes.release(NODE, alice);
+        settle(70, 0, 0);
+        assertMoney(alice, 170, 0, 30);
+        settle(71, 3, 30);
+        assertMoney(alice, 170, 0, 30);
+        settle(72, 3, 31);
+        assertMoney(alice, 169, 1, 30);
+    }
+
+    function test_givenBack_whenTheRecordIsGone_andAskedAgain() public {
+        active();
+        settle(40, 3, 30);
+        uint64 later = 40 + epochs.RING();
+        post(later, "a tree of the same slot");
+        nodes.release(NODE, alice);
+        assertMoney(alice, 200, 0, 0);
+        settle(later + 1, 0, 30);
+        assertMoney(alice, 170, 30, 0);
+    }
+
+    // --------------------------------------------------------------------------------------------------------- re-audit
+
+    function test_reaudit_withoutItNothingIsTaken() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        assertMoney(alice, 200, 0, 0);
+        assertStatus(NodeStatus.Warned, "the state follows the verdict");
+    }
+
+    function test_reaudit_takesWhatItConfirms() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        settleReaudit(43, 40, 20);
+        assertMoney(alice, 180, 20, 0);
+        refuseReaudit(
+            ReauditLeaf(2, 44, NODE, 40, 30), abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 41, 40)
+        );
+    }
+
+    function test_reaudit_takesNoMoreThanWasAsked() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        settleReaudit(43, 40, 35);
+        assertMoney(alice, 170, 30, 0);
+    }
+
+    function test_reaudit_capIsByAuditedEpoch() public {
+        active(STRICT);
+        settleReauditAfter(40, 0, 42, 40, 0);
+        settleReauditAfter(43, 500, 46, 42, 500);
+        assertMoney(alice, 120, 80, 0);
+    }
+
+    function settleReauditAfter(uint64 e, uint128 slash, uint64 epoch, uint64 audited, uint128 confirmed) private {
+        settle(e, 3, slash);
+        settleReaudit(epoch, audited, confirmed);
+    }
+
+    function test_reaudit_releasedWhenBothEpochsAreFinal() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        settleReaudit(43, 40, 30);
+        toFinal(40);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NothingToRelease.selector, NODE, alice));
+        nodes.release(NODE, alice);
+        toFinal(43);
+        nodes.release(NODE, alice);
+        assertMoney(alice, 170, 0, 30);
+    }
+
+    function test_reaudit_givenBackWhenTheAuditedEpochWasCorrected() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        settleReaudit(43, 40, 30);
+        correct(40, "another tree");
+        nodes.release(NODE, alice);
+        assertMoney(alice, 200, 0, 0);
+    }
+
+    function test_reaudit_givenBackWhenTheAskIsLowered() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        settleReaudit(43, 40, 30);
+        settle(44, 0, 5);
+        assertMoney(alice, 195, 5, 0);
+    }
+
+    function test_reaudit_correctedIsSettledAnew() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        settleReaudit(43, 40, 30);
+        ReauditLeaf memory leaf = ReauditLeaf(2, 43, NODE, 40, 12);
+        bytes32[] memory proof = correct(43, hashOf(leaf));
+        nodes.settleReaudit(leaf, proof);
+        assertMoney(alice, 188, 12, 0);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.AlreadySettled.selector, NODE, 43, 1));
+        nodes.settleReaudit(leaf, proof);
+    }
+
+    function test_reaudit_refusals() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        refuseReaudit(
+            ReauditLeaf(1, 43, NODE, 40, 30), abi.encodeWithSelector(INodesTypes.WrongLeafType.selector, 2, 1)
+        );
+        refuseReaudit(
+            ReauditLeaf(2, 43, NODE, 43, 30),
+            abi.encodeWithSelector(INodesTypes.AuditedEpochNotEarlier.selector, 43, 43)
+        );
+        refuseReaudit(
+            ReauditLeaf(2, 43, NODE, 41, 30),
+            abi.encodeWithSelector(INodesTypes.AuditedEpochNotSettled.selector, NODE, 41, 41)
+        );
+        refuseReaudit(
+            ReauditLeaf(2, 43, "unknown", 40, 30),
+            abi.encodeWithSelector(INodesTypes.NotConfirmed.selector, bytes32("unknown"), 43)
+        );
+        settleReaudit(44, 40, 30);
+        refuseReaudit(
+            ReauditLeaf(2, 45, NODE, 39, 30), abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 41, 39)
+        );
+        refuseReaudit(
+            ReauditLeaf(2, 43, NODE, 40, 30), abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 45, 43)
+        );
+    }
+
+    function test_reaudit_ofAClassWithout() public {
+        active();
+        settle(40, 3, 30);
+        refuseReaudit(ReauditLeaf(2, 43, NODE, 40, 30), abi.encodeWithSelector(INodesTypes.NoReaudit.selector, CLASS));
+    }
+
+    function refuseReaudit(ReauditLeaf memory leaf, bytes memory expected) private {
+        bytes32[] memory proof = post(leaf.epoch, hashOf(leaf));
+        vm.expectRevert(expected);
+        nodes.settleReaudit(leaf, proof);
+    }
+}
