@@ -8,6 +8,8 @@
 pub mod board;
 pub mod config;
 pub mod export;
+pub mod log;
+pub mod metrics;
 pub mod outbox;
 pub mod poster;
 pub mod replay;

@@ -1,18 +1,20 @@
 //! `assay-bridge`: see `assay-bridge help`. Exit codes: 0 done, 1 failed, 2 usage or configuration.
 #![forbid(unsafe_code)]
 
+mod args;
+
 use anyhow::{Context, Result};
+use args::{Key, Ledger, Output, Signed, say, say_json, say_one};
 use assay_aggregate::inputs::History;
 use assay_bridge::config::{Config, ConfigError, Plan};
 use assay_bridge::setup::{self, gwei};
 use assay_bridge::store::Store;
-use assay_bridge::{export, run, status, system_now, verdicts};
-use assay_ledger::{Action, AssayLedger, LedgerKey, NewHyperNode, NewNode};
+use assay_bridge::{export, log, run, status, system_now, verdicts};
+use assay_ledger::{Action, AssayLedger, ChainError, KeyError, NewHyperNode, NewNode};
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Seed, UnixMs};
 use assay_protocol::params::NetworkParams;
 use assay_protocol::trust::{CommitteePin, TrustBundle, TrustFile};
 use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,7 +33,7 @@ enum Command {
     #[command(subcommand)]
     Keygen(Keygen),
     /// Run ledger, board and poster; waits for the network file while a network is being set up.
-    Run(ConfigArg),
+    Run(Run),
     /// Deploy a contract for a network plan and print its address.
     Deploy(Deploy),
     /// Put a HyperNode on the genesis roster, by its ledger key.
@@ -57,7 +59,7 @@ enum Command {
 #[derive(Subcommand)]
 enum Keygen {
     /// A secp256k1 key; prints its account.
-    Ledger(OutArg),
+    Ledger(NewLedgerKey),
     /// An Ed25519 key for the board's TLS server; prints the key HyperNodes pin.
     Board(OutArg),
 }
@@ -67,6 +69,26 @@ struct OutArg {
     /// The file to create; an existing one is never overwritten.
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args)]
+struct NewLedgerKey {
+    #[command(flatten)]
+    new: OutArg,
+    /// File with a password: the key is encrypted (Web3 Secret Storage). Without it the file is for tests and demonstrations.
+    #[arg(long)]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Log lines as JSON objects.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -78,12 +100,12 @@ struct ConfigArg {
 
 #[derive(Args)]
 struct Deploy {
-    /// JSON-RPC of the ledger.
-    #[arg(long)]
-    rpc: String,
-    /// Ledger key file.
-    #[arg(long)]
-    key: PathBuf,
+    #[command(flatten)]
+    ledger: Ledger,
+    #[command(flatten)]
+    key: Key,
+    #[command(flatten)]
+    output: Output,
     /// plan.toml
     #[arg(long)]
     plan: PathBuf,
@@ -100,20 +122,6 @@ struct GenesisTime {
     /// Start of epoch 0, milliseconds from now.
     #[arg(long)]
     genesis_in_ms: Option<u64>,
-}
-
-/// Who signs, for which contract.
-#[derive(Args)]
-struct Signed {
-    /// JSON-RPC of the ledger.
-    #[arg(long)]
-    rpc: String,
-    /// Ledger key file.
-    #[arg(long)]
-    key: PathBuf,
-    /// The network's contract.
-    #[arg(long)]
-    contract: Address,
 }
 
 #[derive(Args)]
@@ -191,15 +199,13 @@ struct Fund {
 
 #[derive(Args)]
 struct Status {
-    /// JSON-RPC of the ledger.
-    #[arg(long)]
-    rpc: String,
+    #[command(flatten)]
+    ledger: Ledger,
     /// The network's contract.
     #[arg(long)]
     contract: Address,
-    /// For programs.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Args)]
@@ -212,6 +218,8 @@ struct Trust {
     /// File to write or replace.
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Args)]
@@ -224,9 +232,8 @@ struct Verdicts {
     /// Last epoch; the newest posted one when left out.
     #[arg(long)]
     last: Option<u64>,
-    /// For programs.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Args)]
@@ -245,30 +252,76 @@ struct Export {
     /// A new folder.
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    output: Output,
 }
 
-fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match execute(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let messages = error.chain().map(ToString::to_string);
-            eprintln!("error: {}", assay_bridge::explain(messages));
-            ExitCode::from(if error.chain().any(|e| e.is::<ConfigError>()) {
-                2
-            } else {
-                1
-            })
+impl Command {
+    /// Whether a program reads the output.
+    fn is_for_programs(&self) -> bool {
+        match self {
+            Self::Keygen(Keygen::Ledger(arg)) => arg.new.output.json,
+            Self::Keygen(Keygen::Board(arg)) => arg.output.json,
+            Self::Run(arg) => arg.json,
+            Self::Deploy(arg) => arg.output.json,
+            Self::RegisterHypernode(arg) => arg.signed.output.json,
+            Self::OpenGenesis(arg) => arg.signed.output.json,
+            Self::RegisterNode(arg) => arg.signed.output.json,
+            Self::Fund(arg) => arg.signed.output.json,
+            Self::Claim(arg) => arg.output.json,
+            Self::Status(arg) => arg.output.json,
+            Self::Verdicts(arg) => arg.output.json,
+            Self::Export(arg) => arg.output.json,
+            Self::Trust(arg) => arg.output.json,
         }
     }
 }
 
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let is_json = command.is_for_programs();
+    let Err(error) = execute(command) else {
+        return ExitCode::SUCCESS;
+    };
+    let code = if is_configuration(&error) { 2 } else { 1 };
+    let text = assay_bridge::explain(error.chain().map(ToString::to_string));
+    if is_json {
+        eprintln!("{}", json!({ "error": text, "exit": code }));
+    } else {
+        eprintln!("error: {text}");
+    }
+    ExitCode::from(code)
+}
+
+/// What the one who typed it can repair without asking anybody.
+fn is_configuration(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let is_key = cause.downcast_ref::<KeyError>().is_some_and(|key| {
+            matches!(
+                key,
+                KeyError::TooOpen { .. } | KeyError::Malformed { .. } | KeyError::Keystore { .. }
+            )
+        });
+        let is_node = matches!(cause.downcast_ref(), Some(ChainError::BadNode { .. }));
+        is_key || is_node || cause.is::<ConfigError>()
+    })
+}
+
 fn execute(command: Command) -> Result<()> {
     match command {
-        Command::Keygen(Keygen::Ledger(arg)) => say(setup::new_ledger_key(&arg.out)?),
-        Command::Keygen(Keygen::Board(arg)) => say(setup::new_board_key(&arg.out)?),
+        Command::Keygen(Keygen::Ledger(arg)) => {
+            let password = arg.password_file.as_deref();
+            let account = setup::new_ledger_key(&arg.new.out, password)?;
+            say_one(arg.new.output, "account", account)
+        }
+        Command::Keygen(Keygen::Board(arg)) => {
+            say_one(arg.output, "key", setup::new_board_key(&arg.out)?)
+        }
         Command::Run(arg) => {
-            let config = Config::load(&arg.config)?;
+            if arg.json {
+                log::as_json();
+            }
+            let config = Config::load(&arg.config.config)?;
             tokio::runtime::Runtime::new()
                 .context("async runtime")?
                 .block_on(run::run(config))
@@ -277,14 +330,13 @@ fn execute(command: Command) -> Result<()> {
         Command::RegisterHypernode(arg) => register_hypernode(arg),
         Command::OpenGenesis(arg) => open_genesis(&arg),
         Command::RegisterNode(arg) => register_node(arg),
-        Command::Fund(arg) => submit(&arg.signed, &Action::fund_rewards(gwei(arg.gwei))),
-        Command::Claim(arg) => submit(&arg, &Action::claim()),
+        Command::Fund(arg) => arg.signed.submit(&Action::fund_rewards(gwei(arg.gwei))),
+        Command::Claim(arg) => arg.submit(&Action::claim()),
         Command::Status(arg) => {
-            let status = status::read(&setup::connect(&arg.rpc, arg.contract)?)?;
-            if arg.json {
-                say_json(&status)
-            } else {
-                say(status)
+            let status = status::read(&arg.ledger.contract(arg.contract)?)?;
+            match arg.output.json {
+                true => say_json(&status),
+                false => say(status),
             }
         }
         Command::Verdicts(arg) => show_verdicts(&arg),
@@ -298,12 +350,11 @@ fn deploy(arg: &Deploy) -> Result<()> {
     let after = |ms: u64| UnixMs(system_now().0.saturating_add(ms));
     let genesis = arg.genesis.genesis_unix_ms.map(UnixMs);
     let genesis = genesis.unwrap_or_else(|| after(arg.genesis.genesis_in_ms.unwrap_or(0)));
-    say(setup::deploy(
-        &arg.rpc,
-        &LedgerKey::from_file(&arg.key)?,
-        &plan,
-        genesis,
-    )?)
+    let signer = arg.key.open()?;
+    let chain = arg.ledger.chain()?;
+    let fee_cap = arg.ledger.fee_cap();
+    let contract = setup::deploy(chain, signer.as_ref(), &plan, genesis, fee_cap)?;
+    say_one(arg.output, "contract", contract)
 }
 
 fn register_hypernode(arg: RegisterHyperNode) -> Result<()> {
@@ -314,20 +365,30 @@ fn register_hypernode(arg: RegisterHyperNode) -> Result<()> {
         endpoint: arg.endpoint,
         stake: gwei(arg.stake_gwei),
     };
-    submit(&arg.signed, &Action::register_hypernode(&new))
+    arg.signed.submit(&Action::register_hypernode(&new))
 }
 
 fn open_genesis(arg: &OpenGenesis) -> Result<()> {
     let plan = Plan::load(&arg.plan)?;
-    let (ledger, key) = signed(&arg.signed)?;
-    say_json(&setup::open_genesis(&ledger, &key, &plan, &arg.out)?)
+    let (ledger, signer) = arg.signed.open()?;
+    say_json(&setup::open_genesis(
+        &ledger,
+        signer.as_ref(),
+        &plan,
+        &arg.out,
+    )?)
 }
 
 fn register_node(arg: RegisterNode) -> Result<()> {
     let class_digest = match (arg.class.class, arg.class.class_file) {
         (Some(digest), _) => digest,
         (None, path) => {
-            assay_hw_profiles::load(&path.context("--class or --class-file")?)?.digest()
+            let path = path.context("--class or --class-file")?;
+            let refused = |source| ConfigError::Class {
+                path: path.clone(),
+                source,
+            };
+            assay_hw_profiles::load(&path).map_err(refused)?.digest()
         }
     };
     let new = NewNode {
@@ -337,7 +398,7 @@ fn register_node(arg: RegisterNode) -> Result<()> {
         endpoint: arg.endpoint,
         collateral: gwei(arg.collateral_gwei),
     };
-    submit(&arg.signed, &Action::register_node(&new))
+    arg.signed.submit(&Action::register_node(&new))
 }
 
 fn show_verdicts(arg: &Verdicts) -> Result<()> {
@@ -349,7 +410,7 @@ fn show_verdicts(arg: &Verdicts) -> Result<()> {
         Epoch(arg.first),
         arg.last.map(Epoch),
     )?;
-    if arg.json {
+    if arg.output.json {
         return say_json(&rows);
     }
     rows.iter().try_for_each(say)
@@ -395,28 +456,4 @@ fn read_network(arg: &ConfigArg) -> Result<(Store, AssayLedger, History)> {
     let ledger = run::ledger_for_reading(&config, &params)?;
     let history = History::new(&params, config.load_classes()?)?;
     Ok((store, ledger, history))
-}
-
-fn signed(arg: &Signed) -> Result<(AssayLedger, LedgerKey)> {
-    Ok((
-        setup::connect(&arg.rpc, arg.contract)?,
-        LedgerKey::from_file(&arg.key)?,
-    ))
-}
-
-fn submit(arg: &Signed, action: &Action) -> Result<()> {
-    let (ledger, key) = signed(arg)?;
-    let receipt = ledger.submit(&key, action)?;
-    say_json(
-        &json!({ "action": action.name, "tx": receipt.tx_hash.to_string(), "gas": receipt.gas_used }),
-    )
-}
-
-fn say(text: impl std::fmt::Display) -> Result<()> {
-    use std::io::Write;
-    writeln!(std::io::stdout(), "{text}").context("standard output")
-}
-
-fn say_json(value: &impl Serialize) -> Result<()> {
-    say(serde_json::to_string(value).context("output")?)
 }

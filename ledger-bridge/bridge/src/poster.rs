@@ -11,11 +11,12 @@ use assay_aggregate::inputs::{Gathered, History, signatures_for};
 use assay_aggregate::more_than_two_thirds;
 use assay_aggregate::root::NodeLeaf;
 use assay_ledger::{Action, AssayLedger, Finality, LedgerError, TxSigner};
-use assay_protocol::ids::{Epoch, Keccak, NodeId, UnixMs};
+use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, NodeId, UnixMs};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::metrics::Sample;
 use crate::outbox::{Outbox, OutboxError, Progress, Settings};
 use crate::replay::{self, Gathering, Posted, ReplayError};
 use crate::store::{Store, StoreError};
@@ -28,6 +29,9 @@ const FINAL: [&str; 5] = [
     "NodeNotRegistered",
     "WrongOwner",
 ];
+
+/// Gas of a root with the signatures of 67 of 100 HyperNodes, until one was posted.
+const ROOT_GAS: u64 = 430_000;
 
 /// A step failed; the next one starts from what is durable.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +174,9 @@ pub struct Poster {
     history: History,
     board: Gathering,
     chain_id: u64,
+    leads: bool,
+    /// Gas of the latest root.
+    root_gas: u64,
 }
 
 impl Poster {
@@ -208,9 +215,50 @@ impl Poster {
             history,
             board,
             chain_id,
+            leads: false,
+            root_gas: ROOT_GAS,
         };
         poster.check_ledger()?;
         Ok(poster)
+    }
+
+    /// What there is to watch. What cannot be read now is left out.
+    pub fn sample(&self, now: UnixMs) -> Result<Sample, PosterError> {
+        let epoch = self.history.next();
+        let epoch_end = self.history.params().epoch_end(epoch);
+        let chain = self.ledger.chain();
+        let time = |at| chain.block(at).ok().map(|block| block.timestamp_s);
+        let head_s = time(Finality::Latest);
+        // A ledger that does not answer is not asked four times.
+        let is_up = head_s.is_some();
+        let balance = || self.ledger.balance(self.outbox.account()).ok();
+        let price = || chain.market().ok();
+        let cost = |market: assay_ledger::Market| {
+            let price = market.base.saturating_add(market.tip);
+            price.saturating_mul(u128::from(self.root_gas))
+        };
+        let (live, unincluded) = self.outbox.counts()?;
+        Ok(Sample {
+            epoch,
+            epoch_end,
+            leads: self.leads,
+            head_s,
+            final_s: is_up.then(|| time(Finality::Finalized)).flatten(),
+            balance: is_up.then(balance).flatten().map(|stake| stake.0),
+            epoch_cost: is_up.then(price).flatten().map(cost),
+            missing: self.missing(now > epoch_end),
+            live,
+            unincluded,
+            ended: self.store.ends()?,
+        })
+    }
+
+    fn missing(&self, is_over: bool) -> Vec<(HyperNodeId, bool)> {
+        let is_same = self.board.epoch() == self.history.next();
+        let signed = self.board.gathered().signatures();
+        let has_signed = |id: &HyperNodeId| is_same && signed.contains_key(id);
+        let roster = self.history.params().roster.iter().map(|entry| entry.id);
+        roster.map(|id| (id, is_over && !has_signed(&id))).collect()
     }
 
     /// Lines for the operator since the last time.
@@ -226,7 +274,8 @@ impl Poster {
     /// Does the next thing there is to do.
     pub fn step(&mut self, now: UnixMs) -> Result<Step, PosterError> {
         let epoch = self.history.next();
-        if !self.store.lead()? {
+        self.leads = self.store.lead()?;
+        if !self.leads {
             return Ok(waiting(
                 epoch,
                 "another bridge on this state posts; standing by",
@@ -333,12 +382,15 @@ impl Poster {
             other => other?,
         };
         Ok(match progress {
-            Progress::Done { gas } => Step::Posted {
-                epoch,
-                signed,
-                total,
-                gas,
-            },
+            Progress::Done { gas } => {
+                self.root_gas = gas.max(1);
+                Step::Posted {
+                    epoch,
+                    signed,
+                    total,
+                    gas,
+                }
+            }
             other => unfinished(epoch, "root", &other),
         })
     }
@@ -440,7 +492,10 @@ impl Poster {
         let name = finally.as_ref().and_then(|error| error.revert_name());
         match (error.revert_name(), name) {
             (_, Some(name)) if FINAL.contains(&name) => {
-                eprintln!("epoch {epoch}: node {node}: the ledger says {name}: nothing to settle");
+                let line = format!(
+                    "epoch {epoch}: node {node}: the ledger says {name}: nothing to settle"
+                );
+                crate::log::say(line);
                 Ok(Leaf::Over(name.to_owned()))
             }
             (Some(newest), _) if FINAL.contains(&newest) => Ok(Leaf::Waits(format!(

@@ -10,17 +10,21 @@ use assay_protocol::ids::NetworkId;
 use assay_protocol::params::NetworkParams;
 use assay_transport::identity::Identity;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::board::{Board, server};
 use crate::config::{Config, KeySource, LedgerSection, StateSection, chain_config};
+use crate::log;
+use crate::metrics::{self, Metrics};
 use crate::poster::{Poster, Step};
 use crate::store::Store;
 use crate::system_now;
 
 const STEP_PAUSE: Duration = Duration::from_millis(200);
+/// A look for the metrics asks the ledger four things.
+const SAMPLE_PAUSE: Duration = Duration::from_secs(1);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Runs until SIGINT or SIGTERM. Everything acknowledged is durable, so stopping needs no ceremony.
@@ -42,10 +46,10 @@ async fn serve(config: Config) -> Result<()> {
     }
 }
 
-type Rpc = std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
+type Task = std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
 
 /// The ledger, and the task that serves it to the others if it is ours.
-async fn open_ledger(section: &LedgerSection) -> Result<(Arc<dyn Chain>, Rpc)> {
+async fn open_ledger(section: &LedgerSection) -> Result<(Arc<dyn Chain>, Task)> {
     match section.clone() {
         LedgerSection::Embedded {
             path,
@@ -58,10 +62,10 @@ async fn open_ledger(section: &LedgerSection) -> Result<(Arc<dyn Chain>, Rpc)> {
             let listener = TcpListener::bind(listen)
                 .await
                 .with_context(|| format!("ledger on {listen}"))?;
-            eprintln!(
-                "ledger: chain {chain_id}, block {}, http://{listen}",
-                chain.height()?
-            );
+            let height = chain.height()?;
+            log::say(format!(
+                "ledger: chain {chain_id}, block {height}, http://{listen}"
+            ));
             Ok((chain.clone(), Box::pin(rpc::serve(chain, listener))))
         }
         LedgerSection::Rpc { url, .. } => {
@@ -97,26 +101,40 @@ async fn network(config: Config, chain: Arc<dyn Chain>) -> Result<()> {
         .with_context(|| format!("board on {listen}"))?;
     let pause = Duration::from_millis(config.posting.poll_ms.max(10));
     let key = assay_protocol::ids::HyperNodeId(identity.public_key());
-    eprintln!(
-        "board: {listen}, key {key}, network {}",
-        params.network_id()
-    );
+    let network = params.network_id();
+    log::say(format!("board: {listen}, key {key}, network {network}"));
+    let metrics = Arc::new(Metrics::default());
+    let watch = watch(&config, Arc::clone(&metrics)).await?;
     std::thread::Builder::new()
         .name("poster".into())
-        .spawn(move || post_for_ever(poster, pause))
+        .spawn(move || post_for_ever(poster, pause, &metrics))
         .context("poster thread")?;
-    server::serve(
-        Arc::new(Board::new(params, store)),
-        &identity,
-        listener,
-        system_now,
-    )
-    .await
+    let board = Arc::new(Board::new(params, store));
+    tokio::select! {
+        result = server::serve(board, &identity, listener, system_now) => result,
+        result = watch => result.context("metrics"),
+    }
+}
+
+/// The task that answers Prometheus, if it is wanted.
+async fn watch(config: &Config, metrics: Arc<Metrics>) -> Result<Task> {
+    let Some(section) = config.metrics else {
+        return Ok(Box::pin(std::future::pending()));
+    };
+    let listen = section.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("metrics on {listen}"))?;
+    log::say(format!(
+        "metrics: http://{}/metrics",
+        listener.local_addr()?
+    ));
+    Ok(Box::pin(metrics::serve(metrics, listener)))
 }
 
 async fn wait_for_network(config: &Config) -> Result<NetworkParams> {
     if !config.network.exists() {
-        eprintln!("setup: waiting for {}", config.network.display());
+        log::say(format!("setup: waiting for {}", config.network.display()));
     }
     while !config.network.exists() {
         tokio::time::sleep(STEP_PAUSE).await;
@@ -181,13 +199,19 @@ fn state_password(state: &StateSection) -> Result<Option<String>> {
 }
 
 /// A new line only when something new is to be said; errors are retried with growing pauses.
-fn post_for_ever(mut poster: Poster, step_pause: Duration) {
+fn post_for_ever(mut poster: Poster, step_pause: Duration, metrics: &Metrics) {
     let mut said = String::new();
     let mut pause = step_pause;
+    let mut sampled: Option<Instant> = None;
     loop {
         let stepped = poster.step(system_now());
+        if sampled.is_none_or(|at| at.elapsed() >= SAMPLE_PAUSE) {
+            sampled = Some(Instant::now());
+            let sample = poster.sample(system_now());
+            sample.into_iter().for_each(|sample| metrics.put(sample));
+        }
         for note in poster.take_notes() {
-            eprintln!("{note}");
+            log::say(note);
         }
         let line = match stepped {
             Ok(step) => {
@@ -195,19 +219,20 @@ fn post_for_ever(mut poster: Poster, step_pause: Duration) {
                 let moved = !matches!(step, Step::Waiting { .. } | Step::Disagrees { .. });
                 let line = step.to_string();
                 if moved {
-                    eprintln!("{line}");
+                    log::say(&line);
                     said.clear();
                     continue;
                 }
                 line
             }
             Err(error) => {
+                metrics.step_failed();
                 pause = (pause * 2).min(RETRY_PAUSE_MAX);
                 format!("poster: {}", crate::chain_of(&error))
             }
         };
         if line != said {
-            eprintln!("{line}");
+            log::say(&line);
             said = line;
         }
         std::thread::sleep(pause);

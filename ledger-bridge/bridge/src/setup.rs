@@ -4,8 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use assay_aggregate::epoch::committee_of;
 use assay_aggregate::inputs::{History, seats};
-use assay_ledger::rpc::RpcChain;
-use assay_ledger::{AssayLedger, GenesisParameters, HyperNodeRecord, LedgerKey};
+use assay_ledger::{AssayLedger, Chain, GenesisParameters, HyperNodeRecord, LedgerKey, TxSigner};
 use assay_protocol::cose::Signer;
 use assay_protocol::ids::{Address, Digest, HyperNodeId, Stake, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry};
@@ -36,11 +35,15 @@ pub fn gwei(amount: u64) -> Stake {
     Stake(u128::from(amount) * WEI_PER_GWEI)
 }
 
-/// A new secp256k1 key file; returns its account.
-pub fn new_ledger_key(path: &Path) -> Result<Address> {
+/// A new secp256k1 key file, encrypted when there is a password; returns its account.
+pub fn new_ledger_key(path: &Path, password_file: Option<&Path>) -> Result<Address> {
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).context("no randomness from the system")?;
-    Ok(LedgerKey::create_file(path, &secret)?.address())
+    let key = match password_file {
+        None => LedgerKey::create_file(path, &secret)?,
+        Some(password) => LedgerKey::create_keystore(path, &secret, password)?,
+    };
+    Ok(key.address())
 }
 
 /// A new Ed25519 key file for the board's TLS server; returns the key HyperNodes pin.
@@ -48,17 +51,14 @@ pub fn new_board_key(path: &Path) -> Result<HyperNodeId> {
     Ok(HyperNodeId(Identity::create(path)?.public_key()))
 }
 
-/// The contract at an address behind a URL.
-pub fn connect(url: &str, contract: Address) -> Result<AssayLedger> {
-    Ok(AssayLedger::at(
-        Arc::new(RpcChain::connect(url)?),
-        contract,
-    )?)
-}
-
 /// Deploys a contract for a plan; the key's account opens genesis later.
-pub fn deploy(url: &str, key: &LedgerKey, plan: &Plan, genesis: UnixMs) -> Result<Address> {
-    let chain = Arc::new(RpcChain::connect(url)?);
+pub fn deploy(
+    chain: Arc<dyn Chain>,
+    key: &dyn TxSigner,
+    plan: &Plan,
+    genesis: UnixMs,
+    fee_cap: u128,
+) -> Result<Address> {
     let parameters = GenesisParameters {
         genesis_unix_ms: genesis,
         epoch_ms: plan.epoch_ms,
@@ -66,14 +66,15 @@ pub fn deploy(url: &str, key: &LedgerKey, plan: &Plan, genesis: UnixMs) -> Resul
         dispute_window_epochs: plan.dispute_window_epochs,
         operator_cap_bps: plan.operator_cap_bps,
     };
-    Ok(AssayLedger::deploy(chain, key, &parameters)?.contract())
+    let deployed = AssayLedger::deploy_paying(chain, key, &parameters, fee_cap)?;
+    Ok(deployed.contract())
 }
 
 /// Closes the roster: assembles the parameters, opens genesis, writes the network file.
 /// On a network that is open already with the same parameters it only writes the file.
 pub fn open_genesis(
     ledger: &AssayLedger,
-    key: &LedgerKey,
+    key: &dyn TxSigner,
     plan: &Plan,
     out: &Path,
 ) -> Result<OpenedNetwork> {
@@ -213,12 +214,12 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("poster.key");
-        let address = new_ledger_key(&path).unwrap();
+        let address = new_ledger_key(&path, None).unwrap();
         assert_eq!(LedgerKey::from_file(&path).unwrap().address(), address);
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        assert!(new_ledger_key(&path).is_err());
+        assert!(new_ledger_key(&path, None).is_err());
     }
 }

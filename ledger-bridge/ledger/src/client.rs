@@ -149,8 +149,18 @@ impl AssayLedger {
         key: &dyn TxSigner,
         parameters: &GenesisParameters,
     ) -> Result<Self, LedgerError> {
+        Self::deploy_paying(chain, key, parameters, FEE_CAP_DEFAULT)
+    }
+
+    /// Like [`AssayLedger::deploy`], paying at most this for a unit of gas.
+    pub fn deploy_paying(
+        chain: Arc<dyn Chain>,
+        key: &dyn TxSigner,
+        parameters: &GenesisParameters,
+        fee_cap: u128,
+    ) -> Result<Self, LedgerError> {
         let action = Action::deploy(parameters).ok_or(LedgerError::BadArtifact)?;
-        let tx = send::prepare(chain.as_ref(), key, &action.to(None), FEE_CAP_DEFAULT)?;
+        let tx = send::prepare(chain.as_ref(), key, &action.to(None), fee_cap)?;
         let receipt = send::send(chain.as_ref(), &tx)?;
         let missing = || LedgerError::BadAnswer {
             action: tx.action.clone(),

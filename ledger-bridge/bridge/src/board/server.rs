@@ -42,7 +42,7 @@ pub async fn serve(
             Ok((stream, _)) => (stream, Arc::clone(&board), acceptor.clone()),
             // Out of descriptors, or the peer is already gone: neither may stop the board.
             Err(error) => {
-                eprintln!("board: connection not accepted: {error}");
+                crate::log::say(format!("board: connection not accepted: {error}"));
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -96,7 +96,7 @@ pub fn answer(board: &Board, peer: HyperNodeId, request: BoardRequest, now: Unix
             if let Err(Refusal { code, text }) = &posted
                 && *code != RefusalCode::Busy
             {
-                eprintln!("board: refused: {text}");
+                crate::log::say(format!("board: refused: {text}"));
             }
             posted.map(|number| BoardReply::Stored { number })
         }

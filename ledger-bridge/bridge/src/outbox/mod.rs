@@ -9,7 +9,7 @@ pub mod machine;
 use assay_ledger::{
     Action, AssayLedger, ChainError, Finality, KeyError, LedgerError, Receipt, TxSigner,
 };
-use assay_protocol::ids::{Keccak, UnixMs};
+use assay_protocol::ids::{Address, Keccak, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -154,6 +154,21 @@ impl Outbox {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Actions whose end is not known, and how many of them are in no block.
+    pub fn counts(&self) -> Result<(usize, usize), OutboxError> {
+        let live = self.store.live()?;
+        let is_out = |one: &&LiveAction| {
+            let memory = self.memory.get(&(one.action.clone(), one.attempt));
+            memory.is_none_or(|memory| memory.block.is_none())
+        };
+        Ok((live.len(), live.iter().filter(is_out).count()))
+    }
+
+    /// The account that sends.
+    pub fn account(&self) -> Address {
+        self.signer.address()
     }
 
     /// Whether an action was started and its end is not known.

@@ -18,7 +18,8 @@ pub enum TxEnd {
 }
 
 impl TxEnd {
-    fn name(self) -> &'static str {
+    /// For the database and for people.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Included => "included",
             Self::Reverted => "reverted",
@@ -126,6 +127,19 @@ impl Store {
         let key = (live.action.as_str().into(), live.attempt.into());
         self.rows(sql, vec![end.name().into(), key.0, key.1])
             .map(drop)
+    }
+
+    /// How many attempts ended each way.
+    pub fn ends(&self) -> Result<[(TxEnd, u64); 3], StoreError> {
+        let count = |end: TxEnd| {
+            let sql = "SELECT COUNT(*) FROM actions WHERE state = $1";
+            Ok::<_, StoreError>((end, self.count(sql, vec![end.name().into()])?))
+        };
+        Ok([
+            count(TxEnd::Included)?,
+            count(TxEnd::Reverted)?,
+            count(TxEnd::Superseded)?,
+        ])
     }
 
     /// How many attempts of a kind of action (`postRoot`) ended this way.

@@ -1,5 +1,6 @@
 //! The bridge on a real embedded chain: board rules, posting, crashes, the command line.
 
+mod bad_input;
 mod board;
 mod cli;
 mod faults;
@@ -8,5 +9,6 @@ mod kill;
 mod kill_states;
 mod network;
 mod poster;
+mod processes;
 mod proxy;
 mod store;

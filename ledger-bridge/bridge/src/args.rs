@@ -1,0 +1,154 @@
+//! Arguments that several commands share: the ledger, the key, the form of the output.
+
+use anyhow::{Context, Result};
+use assay_bridge::WEI_PER_GWEI;
+use assay_bridge::config::{KeySource, KeystoreSource, SignerSource};
+use assay_bridge::run;
+use assay_ledger::rpc::{RpcChain, RpcOptions};
+use assay_ledger::{Action, AssayLedger, Chain, TxSigner};
+use assay_protocol::ids::Address;
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The form of the output.
+#[derive(Args, Clone, Copy)]
+pub struct Output {
+    /// One JSON object on stdout, and errors as one on stderr.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the ledger is.
+#[derive(Args)]
+pub struct Ledger {
+    /// JSON-RPC of the ledger, http or https.
+    #[arg(long)]
+    pub rpc: String,
+    /// Roots that its certificate must lead to (PEM); without, Mozilla's.
+    #[arg(long)]
+    pub rpc_ca: Option<PathBuf>,
+    /// Most that is paid for a unit of gas.
+    #[arg(long, default_value_t = 1_000)]
+    pub max_fee_gwei: u64,
+}
+
+impl Ledger {
+    /// Connects.
+    pub fn chain(&self) -> Result<Arc<dyn Chain>> {
+        let options = RpcOptions {
+            ca: self.rpc_ca.clone(),
+            ..RpcOptions::default()
+        };
+        Ok(Arc::new(RpcChain::connect_with(&self.rpc, &options)?))
+    }
+
+    /// Connects to a contract.
+    pub fn contract(&self, contract: Address) -> Result<AssayLedger> {
+        let ledger = AssayLedger::at(self.chain()?, contract)?;
+        Ok(ledger.with_fee_cap(self.fee_cap()))
+    }
+
+    /// Most that is paid for a unit of gas, in wei.
+    pub fn fee_cap(&self) -> u128 {
+        u128::from(self.max_fee_gwei).saturating_mul(WEI_PER_GWEI)
+    }
+}
+
+/// Who signs. Keys and passwords are in files or behind a URL, never arguments.
+#[derive(Args)]
+#[group(skip)]
+pub struct Key {
+    /// Key file: 64 hexadecimal digits or, with --password-file, a keystore.
+    #[arg(long, required_unless_present = "signer", conflicts_with = "signer")]
+    pub key: Option<PathBuf>,
+    /// File with the keystore's password.
+    #[arg(long, requires = "key")]
+    pub password_file: Option<PathBuf>,
+    /// A signer that serves eth_signTransaction, http or https.
+    #[arg(long, requires = "from")]
+    pub signer: Option<String>,
+    /// The signer's account.
+    #[arg(long, requires = "signer")]
+    pub from: Option<Address>,
+    /// Roots that the signer's certificate must lead to (PEM).
+    #[arg(long, requires = "signer")]
+    pub signer_ca: Option<PathBuf>,
+}
+
+impl Key {
+    /// Opens it.
+    pub fn open(&self) -> Result<Arc<dyn TxSigner>> {
+        run::signer(&self.source()?)
+    }
+
+    fn source(&self) -> Result<KeySource> {
+        if let (Some(signer), Some(address)) = (&self.signer, self.from) {
+            return Ok(KeySource::Signer(SignerSource {
+                signer: signer.clone(),
+                address,
+                ca: self.signer_ca.clone(),
+            }));
+        }
+        let key = self.key.clone().context("--key or --signer")?;
+        Ok(match self.password_file.clone() {
+            None => KeySource::File(key),
+            Some(password_file) => KeySource::Keystore(KeystoreSource {
+                keystore: key,
+                password_file,
+            }),
+        })
+    }
+}
+
+/// Who signs, for which contract.
+#[derive(Args)]
+pub struct Signed {
+    #[command(flatten)]
+    pub ledger: Ledger,
+    #[command(flatten)]
+    pub key: Key,
+    /// The network's contract.
+    #[arg(long)]
+    pub contract: Address,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Signed {
+    /// The key first: a command that cannot sign asks nobody.
+    pub fn open(&self) -> Result<(AssayLedger, Arc<dyn TxSigner>)> {
+        let signer = self.key.open()?;
+        Ok((self.ledger.contract(self.contract)?, signer))
+    }
+
+    /// Does one thing and says what it cost.
+    pub fn submit(&self, action: &Action) -> Result<()> {
+        let (ledger, signer) = self.open()?;
+        let receipt = ledger.submit(signer.as_ref(), action)?;
+        say_json(&json!({
+            "action": action.name, "tx": receipt.tx_hash.to_string(), "gas": receipt.gas_used,
+        }))
+    }
+}
+
+/// Data for people.
+pub fn say(text: impl std::fmt::Display) -> Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{text}").context("standard output")
+}
+
+/// Data for programs, on one line.
+pub fn say_json(value: &impl Serialize) -> Result<()> {
+    say(serde_json::to_string(value).context("output")?)
+}
+
+/// One value, by its name for programs.
+pub fn say_one(output: Output, name: &str, value: impl std::fmt::Display) -> Result<()> {
+    match output.json {
+        true => say_json(&json!({ name: value.to_string() })),
+        false => say(value),
+    }
+}

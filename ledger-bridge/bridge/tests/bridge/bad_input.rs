@@ -1,0 +1,339 @@
+//! Bad input to every command: a clear error that names the thing, its exit code, nothing on stdout, and nothing sent.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use assay_ledger::LedgerKey;
+use assay_transport::Identity;
+use serde_json::{Value, json};
+
+use crate::network::Network;
+use crate::proxy::{Fault, Proxy};
+
+const SEND: &str = "eth_sendRawTransaction";
+
+fn bridge(dir: &Path, line: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_assay-bridge"))
+        .current_dir(dir)
+        .args(line.split_whitespace())
+        .output()
+        .unwrap()
+}
+
+/// A network on a real node behind a proxy, with a folder of good and bad files.
+struct Bed {
+    net: Network,
+    proxy: Proxy,
+    /// Every line that did not fail as it should.
+    wrong: RefCell<Vec<String>>,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let net = Network::on_node();
+        let proxy = Proxy::before(net.node().address());
+        let dir = net.dir.path();
+        for (name, n) in [("deployer", 1), ("poster", 2), ("poor", 200)] {
+            LedgerKey::create_file(&dir.join(format!("{name}.key")), &[n; 32]).unwrap();
+        }
+        Identity::create(&dir.join("board.key")).unwrap();
+        let config = format!(
+            "network = \"network.json\"\nclasses = [\"demo.toml\"]\nstate_dir = \"state\"\nledger_key = \"poster.key\"\n\
+             [board]\nlisten = \"127.0.0.1:0\"\nkey = \"board.key\"\n[ledger]\nkind = \"rpc\"\nurl = \"{}\"\n",
+            proxy.url()
+        );
+        let file = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
+        file("bridge.toml", &config);
+        file("surprise.toml", &format!("surprise = 1\n{config}"));
+        file("nokey.toml", &config.replace("poster.key", "open.key"));
+        file(
+            "db.toml",
+            &format!("{config}[state]\nurl = \"postgres://u:secret@localhost/x\"\n"),
+        );
+        file(
+            "watch.toml",
+            &format!("{config}[metrics]\nlisten = \"0.0.0.0:0\"\n"),
+        );
+        file("open.key", &"11".repeat(32));
+        file("not.toml", "= nonsense");
+        file("vendors.json", "{\"allowed_kinds\":[\"test\"]}");
+        file("roots.pem", "no certificate");
+        let private = |name: &str, text: &str| {
+            use std::os::unix::fs::PermissionsExt;
+            file(name, text);
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(dir.join(name), mode).unwrap();
+        };
+        private("short.key", "11");
+        private("password", "one");
+        Self {
+            net,
+            proxy,
+            wrong: RefCell::default(),
+        }
+    }
+
+    /// `RPC`, `AT` and `ID` stand for the ledger, ledger with contract, and 32 bytes.
+    fn fails(&self, line: &str, code: i32, text: &str) {
+        let at = format!("--rpc RPC --contract {}", self.net.params.contract);
+        let line = line.replace("AT", &at).replace("RPC", &self.proxy.url());
+        let line = line.replace("ID", &"44".repeat(32));
+        let output = bridge(self.net.dir.path(), &line);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let is_good = output.status.code() == Some(code)
+            && error.contains(text)
+            && !error.contains("secret")
+            && output.stdout.is_empty();
+        if !is_good {
+            let actual = output.status.code();
+            let wrong = format!("{line}\n  expected {code} {text:?}, got {actual:?}: {error}");
+            self.wrong.borrow_mut().push(wrong);
+        }
+    }
+
+    fn all_failed_well_and_sent_nothing(&self) {
+        let wrong = self.wrong.borrow();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert_eq!(self.proxy.calls_of(SEND), 0, "nothing was sent");
+    }
+}
+
+const HYPERNODE: &str =
+    "register-hypernode AT --ed25519 ID --operator ID --seed-end ID --endpoint h:1 --stake-gwei 1";
+const NODE: &str = "register-node AT --node ID --class ID --endpoint h:1 --collateral-gwei 1";
+
+#[test]
+fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
+    let bed = Bed::new();
+    let signing = [
+        HYPERNODE,
+        NODE,
+        "fund AT --gwei 1",
+        "claim AT",
+        "open-genesis AT --plan plan.toml --out o",
+        "deploy --rpc RPC --plan plan.toml --genesis-in-ms 1",
+    ];
+    for command in signing {
+        for (key, code, text) in [
+            ("", 2, "--key"),
+            ("--key nowhere.key", 1, "nowhere.key"),
+            ("--key short.key", 2, "64 hexadecimal digits"),
+            ("--key open.key", 2, "chmod 600"),
+            (
+                "--key poster.key --password-file password",
+                2,
+                "not a keystore",
+            ),
+            ("--key poster.key --password-file open.key", 2, "chmod 600"),
+            ("--password-file password", 2, "--key"),
+            ("--signer http://127.0.0.1:1", 2, "--from"),
+            (
+                "--signer ftp://secret@x --from 1111111111111111111111111111111111111111",
+                1,
+                "signer",
+            ),
+            ("--key poster.key --signer http://x --from 11", 2, "--from"),
+            ("--key poster.key --max-fee-gwei many", 2, "many"),
+            ("--key poster.key --max-fee-gwei 0", 1, "over the cap"),
+            ("--key poster.key --rpc-ca roots.pem", 2, "roots.pem"),
+            ("--key poster.key --surprise", 2, "--surprise"),
+        ] {
+            let is_refused_first = ["open", "claim", "register-h"]
+                .iter()
+                .any(|start| command.starts_with(start));
+            if !(is_refused_first && text == "over the cap") {
+                bed.fails(&format!("{command} {key}"), code, text);
+            }
+        }
+        let elsewhere = |url: &str| {
+            command
+                .replace("AT", &format!("--rpc {url} --contract {}", "11".repeat(20)))
+                .replace("RPC", url)
+        };
+        for (url, code, text) in [
+            ("http://127.0.0.1:1", 1, "hint:"),
+            ("nonsense", 2, "expected an http"),
+            ("http://u:secret@192.0.2.1/", 2, "https only"),
+        ] {
+            bed.fails(&format!("{} --key poster.key", elsewhere(url)), code, text);
+        }
+    }
+    for (line, code, text) in [
+        (
+            "fund AT --key poster.key --gwei 0",
+            1,
+            "refused by the contract",
+        ),
+        ("fund AT --key poster.key --gwei -1", 2, "-1"),
+        ("fund AT --key poor.key --gwei 1", 1, "fundRewards"),
+        ("claim AT --key poster.key", 1, "NothingToClaim"),
+        (
+            &format!("{NODE} --key poster.key --region {}", "x".repeat(33)),
+            1,
+            "at most 32 bytes",
+        ),
+        (
+            &format!("{} --key poster.key", NODE.replace("--class ID", "")),
+            2,
+            "--class",
+        ),
+        (
+            &format!(
+                "{} --key poster.key",
+                NODE.replace("--class ID", "--class-file not.toml")
+            ),
+            2,
+            "not.toml",
+        ),
+        (
+            &format!(
+                "{} --key poster.key",
+                NODE.replace("--node ID", "--node 44")
+            ),
+            2,
+            "--node",
+        ),
+        (
+            &format!("{HYPERNODE} --key poster.key"),
+            1,
+            "refused by the contract",
+        ),
+        (
+            "deploy --rpc RPC --key poster.key --plan not.toml --genesis-in-ms 1",
+            2,
+            "not.toml",
+        ),
+        (
+            "deploy --rpc RPC --key poster.key --plan plan.toml",
+            2,
+            "genesis",
+        ),
+        (
+            "open-genesis AT --key poster.key --plan nowhere.toml --out o",
+            2,
+            "nowhere.toml",
+        ),
+        (
+            "status --rpc RPC --contract 1111111111111111111111111111111111111111",
+            1,
+            "no contract at",
+        ),
+        ("status --rpc RPC --contract 11", 2, "Address"),
+        ("run --config nowhere.toml", 2, "nowhere.toml"),
+        ("run --config surprise.toml", 2, "surprise"),
+        ("run --config nokey.toml", 2, "chmod 600"),
+        ("run --config db.toml", 1, "password_file"),
+        ("run --config watch.toml", 1, "only loopback"),
+        ("verdicts --config bridge.toml --first x", 2, "--first"),
+        ("verdicts --config not.toml", 2, "not.toml"),
+        (
+            "export --config bridge.toml --node ID --first 0 --last 0 --out o",
+            1,
+            "not resolved yet",
+        ),
+        (
+            "export --config bridge.toml --node 44 --first 0 --last 0 --out o",
+            2,
+            "--node",
+        ),
+        (
+            "trust --config bridge.toml --vendors vendors.json --out t",
+            1,
+            "vendors.json",
+        ),
+        ("keygen ledger --out poster.key", 1, "poster.key"),
+        (
+            "keygen ledger --out new.key --password-file nowhere",
+            1,
+            "nowhere",
+        ),
+        ("keygen board --out board.key", 1, "board.key"),
+        ("walk", 2, "walk"),
+    ] {
+        bed.fails(line, code, text);
+    }
+    bed.all_failed_well_and_sent_nothing();
+}
+
+#[test]
+fn a_hostile_ledger_is_named_by_every_command_that_asks_it() {
+    let bed = Bed::new();
+    for fault in [
+        Fault::Bytes(assay_testbed::web::http_reply(200, "", b"<html>")),
+        Fault::Bytes(assay_testbed::web::http_reply(
+            302,
+            "location: http://x/\r\n",
+            b"",
+        )),
+        Fault::Say(json!("0xzz")),
+        Fault::Say(Value::Null),
+    ] {
+        bed.proxy.fault("eth_chainId", fault);
+        for line in [
+            "status AT",
+            "claim AT --key poster.key",
+            "verdicts --config bridge.toml",
+        ] {
+            bed.fails(line, 1, "");
+        }
+    }
+    bed.all_failed_well_and_sent_nothing();
+}
+
+#[test]
+fn every_command_answers_programs_in_json() {
+    let bed = Bed::new();
+    let dir = bed.net.dir.path();
+    let at = format!(
+        "--rpc {} --contract {}",
+        bed.proxy.url(),
+        bed.net.params.contract
+    );
+    let answer = |line: &str| -> Value {
+        let output = bridge(dir, &format!("{line} --json"));
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{line}: {error}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let made = answer("keygen ledger --out one.json --password-file password");
+    assert_eq!(made["account"].as_str().unwrap().len(), 40);
+    assert!(answer("keygen board --out two.key")["key"].is_string());
+    assert!(answer(&format!("status {at}"))["hypernodes"].is_array());
+    assert_eq!(answer("verdicts --config bridge.toml"), json!([]));
+    let plan = format!(
+        "--plan plan.toml --key deployer.key --rpc {}",
+        bed.proxy.url()
+    );
+    assert!(answer(&format!("deploy {plan} --genesis-in-ms 100000000000"))["contract"].is_string());
+    let funded = answer(&format!("fund {at} --key deployer.key --gwei 5"));
+    assert_eq!(funded["action"], "fundRewards");
+    let opened = answer(&format!(
+        "open-genesis {at} --key deployer.key --plan plan.toml --out again.json"
+    ));
+    assert!(opened["network"].is_string());
+    std::fs::write(
+        dir.join("vendors.json"),
+        "{\"allowed_kinds\":[\"test\"],\"roots\":[]}",
+    )
+    .unwrap();
+    let trust = answer("trust --config bridge.toml --vendors vendors.json --out trust.json");
+    assert!(trust["network"].is_string());
+
+    // An account of the new keystore pays with it, and a failure is an object too.
+    let account = made["account"].as_str().unwrap();
+    bed.net
+        .node()
+        .set_balance(account, 1_000_000_000_000_000_000)
+        .unwrap();
+    let by = "--key one.json --password-file password";
+    assert_eq!(
+        answer(&format!("fund {at} {by} --gwei 5"))["action"],
+        "fundRewards"
+    );
+    let output = bridge(dir, &format!("claim {at} {by} --json"));
+    assert_eq!(output.status.code(), Some(1));
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(error["exit"], 1);
+    assert!(error["error"].as_str().unwrap().contains("NothingToClaim"));
+}

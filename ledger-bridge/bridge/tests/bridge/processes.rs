@@ -1,0 +1,135 @@
+//! Real processes beside each other: two bridges on one PostgreSQL, and what Prometheus scrapes.
+
+use assay_bridge::setup;
+use assay_bridge::store::{Store, TxEnd};
+use assay_bridge::system_now;
+use assay_ledger::LedgerKey;
+use assay_protocol::ids::Epoch;
+use assay_testbed::Postgres;
+use assay_transport::Identity;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+
+use crate::kill::{Bridge, until};
+use crate::network::{Network, PLAN, poster_key};
+
+const E: Epoch = Epoch(0);
+
+/// Epoch 0 is over by the system's clock, agreed and signed; its board is in `store` too.
+fn signed() -> Network {
+    let genesis = system_now().0 / 1_000 * 1_000 - 12_000;
+    let plan = PLAN.replace("void_after_ms = 5000", "void_after_ms = 3600000");
+    let net = Network::on_node_at(genesis, &plan);
+    net.agree(E);
+    let digest = net.digest(&net.outcome(&net.history()));
+    net.sign(E, digest, &[0, 1, 2]);
+    LedgerKey::create_file(&net.dir.path().join("poster.key"), &[2; 32]).unwrap();
+    Identity::create(&net.dir.path().join("board.key")).unwrap();
+    net
+}
+
+fn config(net: &Network, name: &str, more: &str) -> PathBuf {
+    let text = format!(
+        "network = \"network.json\"\nclasses = [\"demo.toml\"]\nstate_dir = \"state\"\nledger_key = \"poster.key\"\n\
+         [board]\nlisten = \"127.0.0.1:0\"\nkey = \"board.key\"\n[ledger]\nkind = \"rpc\"\nurl = \"{}\"\n\
+         [posting]\npoll_ms = 50\n{more}",
+        net.node().url()
+    );
+    let path = net.dir.path().join(name);
+    setup::write_atomically(&path, text.as_bytes()).unwrap();
+    path
+}
+
+#[test]
+fn two_bridges_on_one_database_do_each_thing_once_and_the_second_takes_over() {
+    let server = Postgres::start().unwrap();
+    let net = signed();
+    let store = Store::connect(&server.url(), None, net.network).unwrap();
+    for stored in net.store.objects(E, 0, 1_000, usize::MAX).unwrap() {
+        let from = assay_protocol::ids::HyperNodeId([stored.number as u8; 32]);
+        store.insert(E, &from, &stored.object).unwrap();
+    }
+    let state = format!("[state]\nurl = \"{}\"\n", server.url());
+    let config = config(&net, "bridge.toml", &state);
+    let account = poster_key().address().0.into();
+    let before = net.chain.nonce(account).unwrap();
+    net.node().automine(false).unwrap();
+    let first = Bridge::start(&config);
+    until("the first one sends", || store.live().unwrap().len() == 1);
+    let second = Bridge::start(&config);
+    let sent = store.live().unwrap()[0].sent[0].clone();
+    first.kill();
+    net.node().automine(true).unwrap();
+    until("settled by the second", || {
+        net.node().mine(1).unwrap();
+        net.ledger().nodes().unwrap()[0].settled_epoch == Some(E)
+            && store.live().unwrap().is_empty()
+    });
+    second.kill();
+    assert_eq!(net.chain.nonce(account).unwrap() - before, 2);
+    for action in ["postRoot", "settle"] {
+        assert_eq!(store.ended(action, TxEnd::Included).unwrap(), 1, "{action}");
+    }
+    let receipt = net.chain.receipt(sent.hash.0.into()).unwrap();
+    assert!(receipt.unwrap().success, "the first one's bytes");
+}
+
+fn scrape(address: SocketAddr) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).ok()?;
+    Some(page)
+}
+
+fn value(page: &str, name: &str) -> Option<f64> {
+    let line = page.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().parse().ok()
+}
+
+#[test]
+fn prometheus_reads_what_an_operator_must_know() {
+    let net = signed();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let metrics = format!("[metrics]\nlisten = \"{address}\"\n");
+    let config = config(&net, "bridge.toml", &metrics);
+    net.node().automine(false).unwrap();
+    let bridge = Bridge::start(&config);
+    let holds = |name: &str, check: &dyn Fn(f64) -> bool| {
+        until(name, || {
+            let page = scrape(address).unwrap_or_default();
+            value(&page, name).is_some_and(check)
+        });
+    };
+    holds("assay_bridge_outbox_unincluded", &|count| count == 1.0);
+    holds("assay_bridge_oldest_unsettled_epoch_age_seconds", &|age| {
+        age >= 1.0
+    });
+    holds("assay_bridge_chain_head_age_seconds", &|age| age >= 0.0);
+    holds("assay_bridge_balance_epochs", &|epochs| epochs > 1.0);
+    holds("assay_bridge_leads", &|leads| leads == 1.0);
+    holds("assay_bridge_ledger_up", &|up| up == 1.0);
+    for (index, missing) in [(0, 0.0), (3, 1.0)] {
+        let id = net.hypernodes[index].id();
+        let name = format!("assay_bridge_signature_missing{{hypernode=\"{id}\"}}");
+        holds(&name, &|value| value == missing);
+    }
+    net.node().automine(true).unwrap();
+    until("settled", || {
+        net.node().mine(1).unwrap();
+        net.ledger().nodes().unwrap()[0].settled_epoch == Some(E)
+    });
+    let included = "assay_bridge_outbox_ended_total{end=\"included\"}";
+    until("counted", || {
+        net.node().mine(1).unwrap();
+        value(&scrape(address).unwrap_or_default(), included) == Some(2.0)
+    });
+    holds("assay_bridge_oldest_unsettled_epoch ", &|epoch| {
+        epoch == 1.0
+    });
+    bridge.kill();
+}
