@@ -103,7 +103,10 @@ async fn judge(
     }
     if let Some(why) = outlived(asking, &appraisal)? {
         context.end_session(&record.node, &peer)?;
-        return Ok((inconclusive(why), None));
+        // Values that are not allowed fail all the same.
+        if appraisal.attest == Attest::Pass {
+            return Ok((inconclusive(why), None));
+        }
     }
     // Known before the outcome is: a crash between the two must not change what the report says.
     if let Some(owner) = appraisal.owner {
@@ -199,13 +202,12 @@ fn appraise(
 
 /// A session key lives in the memory of one process, which no reset of the machine leaves running. Where the TPM was
 /// reset and the key goes on, the system did not boot again, and registers that look as after a good boot were written
-/// by whoever reset it. Only seen here, by who remembers the key; registers that are not allowed fail all the same.
+/// by whoever reset it. Only who remembers the key can see it.
 fn outlived(asking: &Asking<'_>, appraisal: &Appraisal) -> Result<Option<String>> {
     let bound = asking.context.binding(&asking.node.node)?;
     let (key, now) = (appraisal.session_key, appraisal.clock.reset_count);
     let reset = |bound: &Binding| bound.session_key == key && bound.reset_count != now;
-    let outlived = bound.filter(|bound| appraisal.attest == Attest::Pass && reset(bound));
-    Ok(outlived.map(|bound| {
+    Ok(bound.filter(reset).map(|bound| {
         format!(
             "session key: expected a new one after a reset of the TPM, got that of resetCount {} under resetCount {now}",
             bound.reset_count

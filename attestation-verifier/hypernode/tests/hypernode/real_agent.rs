@@ -405,7 +405,7 @@ async fn a_session_key_that_outlives_a_reset_of_the_tpm_is_dead() {
     assert_eq!(reset.binding(&node).unwrap(), Some(before));
 }
 
-/// A reset does not excuse values that are not allowed.
+/// A reset does not excuse values that are not allowed, and the key that showed them may not show better ones later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_key_that_outlives_a_reset_excuses_no_boot() {
     let scene = Scene::new(Variant::Rogue);
@@ -416,6 +416,8 @@ async fn a_session_key_that_outlives_a_reset_excuses_no_boot() {
     let endpoint = &scene.scaler.endpoint;
     let outcome = scene.attest(&context, &record, endpoint).await;
     assert_eq!(outcome.class, OutcomeClass::Fail, "{}", outcome.detail);
+    let dead = context.is_dead(&scene.node, &before.session_key);
+    assert!(dead.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
