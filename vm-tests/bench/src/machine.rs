@@ -2,14 +2,13 @@
 //!
 //! Firmware does not run under KVM everywhere; `tcg` always does. Which one is used is found by trying.
 
+use crate::reset_line::ResetLine;
+use crate::shell::{self, Shell};
 use anyhow::{Context as _, Result, bail, ensure};
 use assay_testbed::net::free_port;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -18,7 +17,9 @@ use std::time::{Duration, Instant};
 const FIRMWARE: &str = "/usr/share/OVMF";
 const POLL: Duration = Duration::from_millis(100);
 /// From power to the agent's first line, on a machine that has much else to do.
-pub const BOOT_WAIT: Duration = Duration::from_secs(240);
+pub const BOOT_WAIT: Duration = Duration::from_secs(600);
+/// From a program's start to its socket.
+const SOCKET_WAIT: Duration = Duration::from_secs(60);
 /// The file that a boot server hands out.
 pub const NETWORK_IMAGE: &str = "assay.efi";
 /// What the image says when it does not go on.
@@ -65,6 +66,10 @@ pub struct Parts {
     pub network_delay_ms: u32,
     /// Folder of a network's boot server; the firmware takes [`NETWORK_IMAGE`] from there before it looks at the disk.
     pub network_boot: Option<PathBuf>,
+    /// A second disk, raw; what is there is `/dev/vdb` inside.
+    pub second_disk: Option<PathBuf>,
+    /// Whether a wire for root's shell leads inside.
+    pub shell: bool,
 }
 
 /// A kernel from outside of the disk.
@@ -86,20 +91,23 @@ pub struct Machine {
     pub endpoint: String,
     /// Where a second agent could be reached, at port 7144 inside.
     pub second_endpoint: String,
-    tpm: Group,
-    qemu: Group,
+    tpm: Process,
+    reset_line: ResetLine,
+    qemu: Process,
 }
 
 impl Machine {
     /// Switches it on.
     pub fn start(parts: &Parts) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let tpm = start_tpm(&parts.tpm, dir.path())?;
+        let chip = dir.path().join("chip.sock");
+        let tpm = start_tpm(&parts.tpm, &chip, &dir.path().join("tpm.log"))?;
+        let reset_line = ResetLine::between(&dir.path().join("tpm.sock"), &chip)?;
         let ports = (free_port()?, free_port()?);
         let variables = dir.path().join("variables.fd");
         fs::copy(parts.secure_boot.files().1, &variables)
             .with_context(|| format!("no firmware in {FIRMWARE}\nhint: apt-get install ovmf"))?;
-        let qemu = Group::start(
+        let qemu = Process::start(
             &mut qemu(parts, dir.path(), ports),
             &dir.path().join("qemu.log"),
         )
@@ -109,6 +117,7 @@ impl Machine {
             second_endpoint: format!("127.0.0.1:{}", ports.1),
             dir,
             tpm,
+            reset_line,
             qemu,
         })
     }
@@ -155,6 +164,18 @@ impl Machine {
         Ok(())
     }
 
+    /// Resets the TPM alone, while the system runs on.
+    pub fn reset_tpm(&self) -> Result<()> {
+        self.reset_line.pull()
+    }
+
+    /// Root's shell inside, where [`Parts::shell`] says that there is one.
+    pub fn shell(&self) -> Result<Shell> {
+        let socket = self.dir.path().join("shell");
+        appears(&socket)?;
+        Shell::connect(&socket)
+    }
+
     /// Pulls the plug: neither the system nor the TPM is told.
     pub fn cut_power(mut self) {
         self.qemu.kill();
@@ -180,6 +201,12 @@ fn qemu(parts: &Parts, dir: &Path, ports: (u16, u16)) -> Command {
     command.args(["-serial", &format!("file:{}", at("console.log"))]);
     let monitor = format!("unix:{},server=on,wait=off", at("monitor"));
     command.args(["-qmp", &monitor]);
+    if parts.shell {
+        let wire = format!("socket,id=shell,server=on,wait=off,path={}", at("shell"));
+        command.args(["-chardev", &wire, "-device", "virtio-serial-pci"]);
+        let port = format!("virtserialport,chardev=shell,name={}", shell::PORT);
+        command.args(["-device", &port]);
+    }
     command
 }
 
@@ -212,6 +239,11 @@ fn disk(command: &mut Command, parts: &Parts) {
     let order = if parts.network_boot.is_some() { 2 } else { 1 };
     let device = format!("virtio-blk-pci,drive=disk,bootindex={order}");
     command.args(["-device", &device]);
+    if let Some(second) = &parts.second_disk {
+        let file = second.display();
+        let disk = format!("if=none,id=second,format=raw,cache=none,file={file}");
+        command.args(["-drive", &disk, "-device", "virtio-blk-pci,drive=second"]);
+    }
 }
 
 /// The machine reaches nobody, and from here only its agents are reached.
@@ -237,34 +269,44 @@ fn network(command: &mut Command, parts: &Parts, ports: (u16, u16)) {
 }
 
 /// swtpm ends with the machine, as its only client.
-fn start_tpm(state: &Path, dir: &Path) -> Result<Group> {
-    let socket = dir.join("tpm.sock");
+fn start_tpm(state: &Path, socket: &Path, log: &Path) -> Result<Process> {
     let mut command = Command::new("swtpm");
     command.args(["socket", "--tpm2"]);
     command.args(["--tpmstate", &format!("dir={}", state.display())]);
     command.args(["--ctrl", &format!("type=unixio,path={}", socket.display())]);
-    let tpm = Group::start(&mut command, &dir.join("tpm.log"))
+    let tpm = Process::start(&mut command, log)
         .context("cannot run swtpm\nhint: apt-get install swtpm swtpm-tools")?;
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !socket.exists() {
-        ensure!(Instant::now() < deadline, "swtpm opens no socket");
-        std::thread::sleep(POLL);
-    }
+    appears(socket)?;
     Ok(tpm)
 }
 
-/// A process with all it starts.
-#[derive(Debug)]
-struct Group(Child);
+/// Waits until a program that was started has made its socket.
+fn appears(socket: &Path) -> Result<()> {
+    let deadline = Instant::now() + SOCKET_WAIT;
+    while !socket.exists() {
+        let late = Instant::now() > deadline;
+        ensure!(
+            !late,
+            "no socket {} within {SOCKET_WAIT:?}",
+            socket.display()
+        );
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
 
-impl Group {
+/// A process that ends with the test: on drop, or with its process group when the test is killed.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Process {
     fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let log = File::create(log)?;
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        Ok(Self(command.process_group(0).spawn()?))
+        Ok(Self(command.spawn()?))
     }
 
     fn has_ended(&mut self) -> Result<bool> {
@@ -272,14 +314,12 @@ impl Group {
     }
 
     fn kill(&mut self) {
-        if let Ok(group) = i32::try_from(self.0.id()) {
-            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-        }
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-impl Drop for Group {
+impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
@@ -317,14 +357,14 @@ fn firmware_speaks(accelerator: &str) -> Result<bool> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    let mut child = command.process_group(0).spawn()?;
+    let mut child = command.spawn()?;
     let mut output = child.stdout.take().context("no output")?;
-    let mut group = Group(child);
+    let mut process = Process(child);
     let reader = std::thread::spawn(move || output.read(&mut [0; 64]).is_ok_and(|read| read > 0));
     let deadline = Instant::now() + wait;
     while !reader.is_finished() && Instant::now() < deadline {
         std::thread::sleep(POLL);
     }
-    group.kill();
+    process.kill();
     Ok(reader.join().is_ok_and(|spoke| spoke))
 }

@@ -62,14 +62,17 @@ impl System {
         run(self.command(program).args(arguments))
     }
 
-    /// Builds the package from the programs beside this one and installs it with what it depends on.
-    pub fn install(&self, version: &str) -> Result<()> {
-        let this = std::env::current_exe()?;
-        let programs = this.parent().and_then(Path::parent).context("no folder")?;
+    /// Builds the package from the programs beside this one, into a folder of the system.
+    pub fn build_package(&self, folder: &str, version: &str) -> Result<()> {
         run(Command::new(repository()?.join("agent/package/build.sh"))
-            .arg(self.at("/tmp"))
+            .arg(self.at(folder))
             .arg(version)
-            .env("ASSAY_PROGRAMS", programs))?;
+            .env("ASSAY_PROGRAMS", programs()?))
+    }
+
+    /// Builds the package and installs it with what it depends on.
+    pub fn install(&self, version: &str) -> Result<()> {
+        self.build_package("/tmp", version)?;
         let package = format!("/tmp/assay-agent_{version}_amd64.deb");
         self.run(&[
             "apt-get",
@@ -112,6 +115,13 @@ impl Drop for System {
     fn drop(&mut self) {
         self.unmount();
     }
+}
+
+/// Where the programs of this build set are.
+fn programs() -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let programs = this.parent().and_then(Path::parent);
+    Ok(programs.context("no folder")?.to_owned())
 }
 
 fn repository() -> Result<PathBuf> {
