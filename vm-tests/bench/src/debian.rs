@@ -49,6 +49,8 @@ pub fn machine(
         initial,
         line: COMMAND_LINE.into(),
     });
+    // What firmware and kernel keep for themselves is not the class's.
+    trial.parts.memory_mib = 768;
     trial.parts.shell = true;
     Ok(trial)
 }

@@ -6,9 +6,12 @@ use crate::reset_line::ResetLine;
 use crate::shell::{self, Shell};
 use anyhow::{Context as _, Result, bail, ensure};
 use assay_testbed::net::free_port;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -56,6 +59,8 @@ pub struct Parts {
     pub disk: PathBuf,
     /// State of the TPM.
     pub tpm: PathBuf,
+    /// Its memory.
+    pub memory_mib: u32,
     /// Keys in the firmware.
     pub secure_boot: SecureBoot,
     /// What is before the disk: QEMU's block options, as `throttling.iops-total=50`.
@@ -91,9 +96,9 @@ pub struct Machine {
     pub endpoint: String,
     /// Where a second agent could be reached, at port 7144 inside.
     pub second_endpoint: String,
-    tpm: Process,
+    tpm: Group,
     reset_line: ResetLine,
-    qemu: Process,
+    qemu: Group,
 }
 
 impl Machine {
@@ -107,7 +112,7 @@ impl Machine {
         let variables = dir.path().join("variables.fd");
         fs::copy(parts.secure_boot.files().1, &variables)
             .with_context(|| format!("no firmware in {FIRMWARE}\nhint: apt-get install ovmf"))?;
-        let qemu = Process::start(
+        let qemu = Group::start(
             &mut qemu(parts, dir.path(), ports),
             &dir.path().join("qemu.log"),
         )
@@ -187,7 +192,8 @@ fn qemu(parts: &Parts, dir: &Path, ports: (u16, u16)) -> Command {
     let at = |name: &str| dir.join(name).display().to_string();
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-machine", &format!("q35,smm=on,accel={}", accelerator())]);
-    command.args(["-cpu", "max", "-m", "512", "-smp", "1"]);
+    let memory = parts.memory_mib.to_string();
+    command.args(["-cpu", "max", "-m", &memory, "-smp", "1"]);
     command.args(["-nodefaults", "-display", "none"]);
     firmware(&mut command, parts, &at("variables.fd"));
     command.args([
@@ -269,12 +275,12 @@ fn network(command: &mut Command, parts: &Parts, ports: (u16, u16)) {
 }
 
 /// swtpm ends with the machine, as its only client.
-fn start_tpm(state: &Path, socket: &Path, log: &Path) -> Result<Process> {
+fn start_tpm(state: &Path, socket: &Path, log: &Path) -> Result<Group> {
     let mut command = Command::new("swtpm");
     command.args(["socket", "--tpm2"]);
     command.args(["--tpmstate", &format!("dir={}", state.display())]);
     command.args(["--ctrl", &format!("type=unixio,path={}", socket.display())]);
-    let tpm = Process::start(&mut command, log)
+    let tpm = Group::start(&mut command, log)
         .context("cannot run swtpm\nhint: apt-get install swtpm swtpm-tools")?;
     appears(socket)?;
     Ok(tpm)
@@ -295,18 +301,18 @@ fn appears(socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A process that ends with the test: on drop, or with its process group when the test is killed.
+/// A process with all it starts.
 #[derive(Debug)]
-struct Process(Child);
+struct Group(Child);
 
-impl Process {
+impl Group {
     fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let log = File::create(log)?;
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        Ok(Self(command.spawn()?))
+        Ok(Self(command.process_group(0).spawn()?))
     }
 
     fn has_ended(&mut self) -> Result<bool> {
@@ -314,12 +320,14 @@ impl Process {
     }
 
     fn kill(&mut self) {
-        let _ = self.0.kill();
+        if let Ok(group) = i32::try_from(self.0.id()) {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
         let _ = self.0.wait();
     }
 }
 
-impl Drop for Process {
+impl Drop for Group {
     fn drop(&mut self) {
         self.kill();
     }
@@ -357,14 +365,14 @@ fn firmware_speaks(accelerator: &str) -> Result<bool> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    let mut child = command.spawn()?;
+    let mut child = command.process_group(0).spawn()?;
     let mut output = child.stdout.take().context("no output")?;
-    let mut process = Process(child);
+    let mut group = Group(child);
     let reader = std::thread::spawn(move || output.read(&mut [0; 64]).is_ok_and(|read| read > 0));
     let deadline = Instant::now() + wait;
     while !reader.is_finished() && Instant::now() < deadline {
         std::thread::sleep(POLL);
     }
-    process.kill();
+    group.kill();
     Ok(reader.join().is_ok_and(|spoke| spoke))
 }

@@ -100,7 +100,7 @@ impl System {
             .args(["-q", "-t", "ext4", "-L", "root", "-d"])
             .arg(self.dir.path())
             .arg(disk)
-            .arg("1400M"))?;
+            .arg("2600M"))?;
         Ok((kernel, initial))
     }
 

@@ -135,6 +135,7 @@ impl Trial {
         let parts = Parts {
             disk: dir.path().join("disk.img"),
             tpm,
+            memory_mib: 512,
             secure_boot,
             disk_options: String::new(),
             kernel: None,
