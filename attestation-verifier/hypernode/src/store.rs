@@ -120,12 +120,17 @@ impl Context {
             .binding(node)?
             .filter(|old| old.session_key != binding.session_key)
         {
-            self.put(&format!("dead/{node}/{}", old.session_key), &true)?;
+            self.end_session(node, &old.session_key)?;
         }
         self.put(&format!("binding/{node}"), binding)
     }
 
-    /// Whether a session key was replaced by another one before.
+    /// From now on nothing counts that this key signs.
+    pub fn end_session(&self, node: &NodeId, key: &SessionKey) -> Result<()> {
+        self.put(&format!("dead/{node}/{key}"), &true)
+    }
+
+    /// Whether a session key was replaced by another one before, or outlived a reset of the TPM.
     pub fn is_dead(&self, node: &NodeId, key: &SessionKey) -> Result<bool> {
         Ok(self.get::<bool>(&format!("dead/{node}/{key}"))?.is_some())
     }

@@ -2,6 +2,8 @@
 //!
 //! Firmware does not run under KVM everywhere; `tcg` always does. Which one is used is found by trying.
 
+use crate::reset_line::ResetLine;
+use crate::shell::{self, Shell};
 use anyhow::{Context as _, Result, bail, ensure};
 use assay_testbed::net::free_port;
 use nix::sys::signal::{Signal, killpg};
@@ -18,7 +20,9 @@ use std::time::{Duration, Instant};
 const FIRMWARE: &str = "/usr/share/OVMF";
 const POLL: Duration = Duration::from_millis(100);
 /// From power to the agent's first line, on a machine that has much else to do.
-pub const BOOT_WAIT: Duration = Duration::from_secs(240);
+pub const BOOT_WAIT: Duration = Duration::from_secs(600);
+/// From a program's start to its socket.
+const SOCKET_WAIT: Duration = Duration::from_secs(60);
 /// The file that a boot server hands out.
 pub const NETWORK_IMAGE: &str = "assay.efi";
 /// What the image says when it does not go on.
@@ -55,6 +59,8 @@ pub struct Parts {
     pub disk: PathBuf,
     /// State of the TPM.
     pub tpm: PathBuf,
+    /// Its memory.
+    pub memory_mib: u32,
     /// Keys in the firmware.
     pub secure_boot: SecureBoot,
     /// What is before the disk: QEMU's block options, as `throttling.iops-total=50`.
@@ -65,6 +71,10 @@ pub struct Parts {
     pub network_delay_ms: u32,
     /// Folder of a network's boot server; the firmware takes [`NETWORK_IMAGE`] from there before it looks at the disk.
     pub network_boot: Option<PathBuf>,
+    /// A second disk, raw; what is there is `/dev/vdb` inside.
+    pub second_disk: Option<PathBuf>,
+    /// Whether a wire for root's shell leads inside.
+    pub shell: bool,
 }
 
 /// A kernel from outside of the disk.
@@ -87,6 +97,7 @@ pub struct Machine {
     /// Where a second agent could be reached, at port 7144 inside.
     pub second_endpoint: String,
     tpm: Group,
+    reset_line: ResetLine,
     qemu: Group,
 }
 
@@ -94,7 +105,9 @@ impl Machine {
     /// Switches it on.
     pub fn start(parts: &Parts) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let tpm = start_tpm(&parts.tpm, dir.path())?;
+        let chip = dir.path().join("chip.sock");
+        let tpm = start_tpm(&parts.tpm, &chip, &dir.path().join("tpm.log"))?;
+        let reset_line = ResetLine::between(&dir.path().join("tpm.sock"), &chip)?;
         let ports = (free_port()?, free_port()?);
         let variables = dir.path().join("variables.fd");
         fs::copy(parts.secure_boot.files().1, &variables)
@@ -109,6 +122,7 @@ impl Machine {
             second_endpoint: format!("127.0.0.1:{}", ports.1),
             dir,
             tpm,
+            reset_line,
             qemu,
         })
     }
@@ -155,6 +169,18 @@ impl Machine {
         Ok(())
     }
 
+    /// Resets the TPM alone, while the system runs on.
+    pub fn reset_tpm(&self) -> Result<()> {
+        self.reset_line.pull()
+    }
+
+    /// Root's shell inside, where [`Parts::shell`] says that there is one.
+    pub fn shell(&self) -> Result<Shell> {
+        let socket = self.dir.path().join("shell");
+        appears(&socket)?;
+        Shell::connect(&socket)
+    }
+
     /// Pulls the plug: neither the system nor the TPM is told.
     pub fn cut_power(mut self) {
         self.qemu.kill();
@@ -166,7 +192,8 @@ fn qemu(parts: &Parts, dir: &Path, ports: (u16, u16)) -> Command {
     let at = |name: &str| dir.join(name).display().to_string();
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-machine", &format!("q35,smm=on,accel={}", accelerator())]);
-    command.args(["-cpu", "max", "-m", "512", "-smp", "1"]);
+    let memory = parts.memory_mib.to_string();
+    command.args(["-cpu", "max", "-m", &memory, "-smp", "1"]);
     command.args(["-nodefaults", "-display", "none"]);
     firmware(&mut command, parts, &at("variables.fd"));
     command.args([
@@ -180,6 +207,12 @@ fn qemu(parts: &Parts, dir: &Path, ports: (u16, u16)) -> Command {
     command.args(["-serial", &format!("file:{}", at("console.log"))]);
     let monitor = format!("unix:{},server=on,wait=off", at("monitor"));
     command.args(["-qmp", &monitor]);
+    if parts.shell {
+        let wire = format!("socket,id=shell,server=on,wait=off,path={}", at("shell"));
+        command.args(["-chardev", &wire, "-device", "virtio-serial-pci"]);
+        let port = format!("virtserialport,chardev=shell,name={}", shell::PORT);
+        command.args(["-device", &port]);
+    }
     command
 }
 
@@ -212,6 +245,11 @@ fn disk(command: &mut Command, parts: &Parts) {
     let order = if parts.network_boot.is_some() { 2 } else { 1 };
     let device = format!("virtio-blk-pci,drive=disk,bootindex={order}");
     command.args(["-device", &device]);
+    if let Some(second) = &parts.second_disk {
+        let file = second.display();
+        let disk = format!("if=none,id=second,format=raw,cache=none,file={file}");
+        command.args(["-drive", &disk, "-device", "virtio-blk-pci,drive=second"]);
+    }
 }
 
 /// The machine reaches nobody, and from here only its agents are reached.
@@ -237,20 +275,30 @@ fn network(command: &mut Command, parts: &Parts, ports: (u16, u16)) {
 }
 
 /// swtpm ends with the machine, as its only client.
-fn start_tpm(state: &Path, dir: &Path) -> Result<Group> {
-    let socket = dir.join("tpm.sock");
+fn start_tpm(state: &Path, socket: &Path, log: &Path) -> Result<Group> {
     let mut command = Command::new("swtpm");
     command.args(["socket", "--tpm2"]);
     command.args(["--tpmstate", &format!("dir={}", state.display())]);
     command.args(["--ctrl", &format!("type=unixio,path={}", socket.display())]);
-    let tpm = Group::start(&mut command, &dir.join("tpm.log"))
+    let tpm = Group::start(&mut command, log)
         .context("cannot run swtpm\nhint: apt-get install swtpm swtpm-tools")?;
-    let deadline = Instant::now() + Duration::from_secs(20);
+    appears(socket)?;
+    Ok(tpm)
+}
+
+/// Waits until a program that was started has made its socket.
+fn appears(socket: &Path) -> Result<()> {
+    let deadline = Instant::now() + SOCKET_WAIT;
     while !socket.exists() {
-        ensure!(Instant::now() < deadline, "swtpm opens no socket");
+        let late = Instant::now() > deadline;
+        ensure!(
+            !late,
+            "no socket {} within {SOCKET_WAIT:?}",
+            socket.display()
+        );
         std::thread::sleep(POLL);
     }
-    Ok(tpm)
+    Ok(())
 }
 
 /// A process with all it starts; they end when this is dropped.

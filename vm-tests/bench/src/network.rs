@@ -7,7 +7,7 @@ use assay_hypernode::ledger_view::Registered;
 use assay_hypernode::report;
 use assay_hypernode::vcek::KdsSection;
 use assay_ledger::embedded::{ChainConfig, EmbeddedChain, SystemClock};
-use assay_ledger::{AssayLedger, GenesisParameters, LedgerKey, NewHyperNode, rpc};
+use assay_ledger::{AssayLedger, GenesisParameters, LedgerKey, NewHyperNode, NewNode, rpc};
 use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{PublicKey, Signer as _};
 use assay_protocol::hash::digest;
@@ -38,6 +38,11 @@ pub const FRAME_MAX: usize = 16 * 1024 * 1024;
 pub const NODE: NodeId = NodeId([0x11; 32]);
 const CHAIN_ID: u64 = 31_337;
 const LINKS: u64 = 16;
+/// Secrets of two accounts of the ledger: every byte is this.
+const DEPLOYER: u8 = 1;
+const PROVIDER: u8 = 2;
+/// Ten coins, which is what the demonstration class asks for.
+const COLLATERAL: u128 = 10_000_000_000_000_000_000;
 const STAKES: [u128; 4] = [40, 25, 20, 15];
 
 /// Lengths in milliseconds.
@@ -90,6 +95,7 @@ pub struct Bench {
     pub class: ValidClass,
     /// The roster, in its order.
     pub members: Vec<Member>,
+    ledger: Option<AssayLedger>,
     opened: AtomicU32,
 }
 
@@ -119,14 +125,41 @@ impl Bench {
 
     /// A network with a ledger that says where the other HyperNodes listen; member 0 is the one tested.
     pub async fn with_ledger(times: Times, endpoints: [String; 4]) -> Self {
-        let mut bench = Self::make(times, &some_vendor(), assay_hw_profiles::DEMO_CLASS);
-        let (contract, url) = bench.deploy(endpoints).await;
-        bench.params.contract = contract;
+        let class = assay_hw_profiles::DEMO_CLASS;
+        Self::on_ledger(times, &some_vendor(), class, endpoints).await
+    }
+
+    /// The same with these TPM vendors and this class.
+    pub async fn on_ledger(
+        times: Times,
+        vendors: &TrustBundle,
+        class: &str,
+        endpoints: [String; 4],
+    ) -> Self {
+        let mut bench = Self::make(times, vendors, class);
+        let (ledger, url) = bench.deploy(endpoints).await;
+        bench.params.contract = ledger.contract();
         for member in &mut bench.members {
             member.config.ledger_url.clone_from(&url);
         }
+        let (deployer, network) = (key(DEPLOYER), bench.params.network_id());
+        ledger.open_genesis(&deployer, network).unwrap();
+        bench.ledger = Some(ledger);
         bench.write();
         bench
+    }
+
+    /// Has a provider register `node` on the ledger, with what its class asks for.
+    pub fn register(&self, node: NodeId, endpoint: &str) {
+        let new = NewNode {
+            node,
+            class_digest: self.class_digest(),
+            region: [0; 32],
+            endpoint: endpoint.to_owned(),
+            collateral: Stake(COLLATERAL),
+        };
+        let ledger = self.ledger.as_ref().unwrap();
+        ledger.register_node(&key(PROVIDER), &new).unwrap();
     }
 
     fn make(times: Times, vendors: &TrustBundle, class: &str) -> Self {
@@ -146,6 +179,7 @@ impl Bench {
             params,
             class,
             members,
+            ledger: None,
             opened,
         }
     }
@@ -198,13 +232,13 @@ impl Bench {
         }
     }
 
-    async fn deploy(&self, endpoints: [String; 4]) -> (Address, String) {
-        let rich = |key: &LedgerKey| (key.address(), Stake(1_000_000_000_000));
-        let deployer = LedgerKey::from_bytes(&[1; 32]).unwrap();
+    async fn deploy(&self, endpoints: [String; 4]) -> (AssayLedger, String) {
+        let rich = |key: &LedgerKey| (key.address(), Stake(2 * COLLATERAL));
+        let (deployer, provider) = (key(DEPLOYER), key(PROVIDER));
         let keys = self.members.iter().map(|member| &member.ledger_key);
         let config = ChainConfig {
             chain_id: CHAIN_ID,
-            balances: keys.chain([&deployer]).map(rich).collect(),
+            balances: keys.chain([&deployer, &provider]).map(rich).collect(),
         };
         let chain = EmbeddedChain::open(&self.path("chain.db"), &config, SystemClock).unwrap();
         let chain = Arc::new(chain);
@@ -231,8 +265,12 @@ impl Bench {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(rpc::serve(chain, listener));
-        (ledger.contract(), url)
+        (ledger, url)
     }
+}
+
+fn key(of: u8) -> LedgerKey {
+    LedgerKey::from_bytes(&[of; 32]).unwrap()
 }
 
 impl Member {

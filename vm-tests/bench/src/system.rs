@@ -63,13 +63,18 @@ impl System {
         run(self.command(program).args(arguments))
     }
 
-    /// Builds the agent's package from the programs beside this one and installs it with what it depends on.
-    pub fn install(&self, version: &str) -> Result<()> {
-        let out = self.at("/tmp");
+    /// Builds the agent's package from the programs beside this one, into a folder of the system.
+    pub fn build_package(&self, folder: &str, version: &str) -> Result<()> {
+        let out = self.at(folder);
         self.build(
             "agent/package/build.sh",
             &[out.as_os_str(), version.as_ref()],
-        )?;
+        )
+    }
+
+    /// Builds the package and installs it with what it depends on.
+    pub fn install(&self, version: &str) -> Result<()> {
+        self.build_package("/tmp", version)?;
         let package = format!("/tmp/assay-agent_{version}_amd64.deb");
         let line = ["apt-get", "install", "-qq", "-y", "--no-install-recommends"];
         self.run(&[&line[..], &[&package]].concat())
@@ -106,7 +111,7 @@ impl System {
             .args(["-q", "-t", "ext4", "-L", "root", "-d"])
             .arg(self.dir.path())
             .arg(disk)
-            .arg("1400M"))?;
+            .arg("2600M"))?;
         Ok((kernel, initial))
     }
 

@@ -11,16 +11,34 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
     /// Its name, which is the file's.
-    pub name: &'static str,
+    name: &'static str,
     /// Whether the machine is honest: then anything but a pass is a false alarm.
-    pub honest: bool,
+    honest: bool,
     /// What was done.
-    pub done: &'static str,
+    done: &'static str,
     /// What had to be seen.
-    pub expected: &'static str,
+    expected: &'static str,
 }
 
 impl Row {
+    /// Something done to a machine that has to be seen.
+    pub fn attack(name: &'static str, done: &'static str, expected: &'static str) -> Self {
+        Self {
+            name,
+            honest: false,
+            done,
+            expected,
+        }
+    }
+
+    /// An honest machine, that nothing must be seen on.
+    pub fn honest(name: &'static str, done: &'static str, expected: &'static str) -> Self {
+        Self {
+            honest: true,
+            ..Self::attack(name, done, expected)
+        }
+    }
+
     /// Writes the line; fails the test when `as_expected` is false.
     #[track_caller]
     pub fn seen(self, seen: &str, as_expected: bool) {

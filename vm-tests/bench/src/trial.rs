@@ -1,14 +1,14 @@
 //! One machine of the flashable image before one HyperNode that enrols, attests and challenges it for real.
 
 use crate::machine::{Machine, Parts, SecureBoot};
-use crate::network::{Bench, CALM, Times, outcome_of, vendors};
-use anyhow::{Context as _, Result, ensure};
+use crate::network::{Bench, CALM, Times, vendors};
+use anyhow::{Context as _, Result, bail, ensure};
 use assay_hypernode::challenge::{Asking, attest, enrol};
 use assay_hypernode::context::Context;
 use assay_hypernode::report;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::config::{AgentConfig, LimitSection, MachineSection, TpmSection};
-use assay_protocol::ids::{Address, NodeId};
+use assay_protocol::ids::{Address, Epoch, NodeId, Slot, UnixMs};
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, metric};
 use assay_testbed::tool::run;
 use assay_testbed::{Swtpm, TestCa};
@@ -17,19 +17,28 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The provider that the machine's configuration names.
 pub const PROVIDER: Address = Address([0x22; 20]);
-/// Slots shorter than a boot, in an epoch longer than any trial.
+/// Slots that can be waited for, in an epoch longer than any trial.
 const TIMES: Times = Times {
     slot: 6_000,
     slots: 600,
     ..CALM
 };
+/// Between the end of an outcome and its record.
+const RECORDING_MS: u64 = 200;
+/// A probe is asked in a slot that ends so much later that the machine's speed does not matter.
+const PROBE_SLOTS_AHEAD: u32 = 20;
+const POLL: Duration = Duration::from_millis(50);
 /// First partition of the image: the EFI system partition begins at 1 MiB.
 const ESP_OFFSET: &str = "@@1048576";
 /// The agent's first line.
 const SERVING: &str = "listening on";
+
+/// Epoch and slot.
+pub type Place = (Epoch, Slot);
 
 /// The image under test, as its build left it.
 #[derive(Debug, Clone)]
@@ -80,37 +89,60 @@ pub struct Trial {
 impl Trial {
     /// A new machine with the image on its disk, under the image's class with `rules` besides.
     pub fn new(secure_boot: SecureBoot, rules: &str) -> Result<Self> {
-        Self::timed(secure_boot, rules, TIMES)
-    }
-
-    /// The same with slots of another length.
-    pub fn timed(secure_boot: SecureBoot, rules: &str, times: Times) -> Result<Self> {
         let image = Image::built()?;
         let class = format!("{}\n{rules}", image.class()?);
-        let trial = Self::of_class(&class, secure_boot, times)?;
-        copy(&image.dir.join("assay.img"), &trial.parts.disk)?;
-        trial.configure(PROVIDER)?;
+        let trial = Self::of_class(&class, secure_boot)?;
+        trial.take(&image)?;
         if secure_boot == SecureBoot::TestKeys {
             trial.sign()?;
         }
         Ok(trial)
     }
 
-    /// A machine whose disk is not there yet, before HyperNodes with this one class.
-    pub fn of_class(class: &str, secure_boot: SecureBoot, times: Times) -> Result<Self> {
+    /// A new machine with the image, on whose ledger it can be registered, so that HyperNodes can run for real.
+    pub async fn on_ledger() -> Result<Self> {
+        let image = Image::built()?;
         let dir = tempfile::tempdir()?;
         let ca = TestCa::create(&dir.path().join("ca"))?;
-        let bench = Bench::with_class(times, &vendors(&ca), class);
+        let nowhere = std::array::from_fn(|_| "127.0.0.1:1".to_owned());
+        let bench = Bench::on_ledger(TIMES, &vendors(&ca), &image.class()?, nowhere).await;
+        let trial = Self::of_bench(dir, &ca, bench, SecureBoot::Off)?;
+        trial.take(&image)?;
+        Ok(trial)
+    }
+
+    fn take(&self, image: &Image) -> Result<()> {
+        copy(&image.dir.join("assay.img"), &self.parts.disk)?;
+        self.configure(PROVIDER)
+    }
+
+    /// A machine whose disk is not there yet, before HyperNodes with this one class.
+    pub fn of_class(class: &str, secure_boot: SecureBoot) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let ca = TestCa::create(&dir.path().join("ca"))?;
+        let bench = Bench::with_class(TIMES, &vendors(&ca), class);
+        Self::of_bench(dir, &ca, bench, secure_boot)
+    }
+
+    fn of_bench(
+        dir: tempfile::TempDir,
+        ca: &TestCa,
+        bench: Bench,
+        secure_boot: SecureBoot,
+    ) -> Result<Self> {
         let tpm = dir.path().join("tpm");
-        Swtpm::manufacture(&tpm, &ca, "machine")?;
+        Swtpm::manufacture(&tpm, ca, "machine")?;
         let parts = Parts {
             disk: dir.path().join("disk.img"),
             tpm,
+            memory_mib: 512,
             secure_boot,
             disk_options: String::new(),
             kernel: None,
             network_delay_ms: 0,
             network_boot: None,
+            second_disk: None,
+            shell: false,
         };
         Ok(Self { bench, parts, dir })
     }
@@ -281,11 +313,31 @@ impl Trial {
     ) -> Result<EnrolRecord> {
         let registered = self.bench.registered(node, endpoint);
         let asking = Asking::begin(judge, &registered, self.bench.place())?;
-        let record = enrol::run(&asking).await?;
-        record.with_context(|| outcome_of(judge, node, OutcomeKind::Enrol).detail)
+        if let Some(record) = enrol::run(&asking).await? {
+            return Ok(record);
+        }
+        bail!("{}", recorded(&asking, OutcomeKind::Enrol)?.detail)
     }
 
-    /// Attests the machine. The second time in one slot counts for nothing, but no machine boots in one.
+    /// The present slot, or the next one where this judge has an outcome of the kind already: there is one in each.
+    pub async fn place(&self, judge: &Context, node: NodeId, kind: OutcomeKind) -> Result<Place> {
+        let (params, (epoch, now)) = (&self.bench.params, self.bench.place());
+        let mut found = report::outcomes(judge, epoch, node)?.into_iter();
+        let last = found.rfind(|outcome| outcome.kind == kind);
+        if kind == OutcomeKind::Probe {
+            let last = last.map_or(now, |outcome| outcome.place.1.max(now));
+            return Ok((epoch, Slot(last.0.saturating_add(PROBE_SLOTS_AHEAD))));
+        }
+        // What takes longer is recorded in the slot in which it ended.
+        let ended = last.map(|outcome| UnixMs(outcome.window.1.0.saturating_add(RECORDING_MS)));
+        let taken = ended.and_then(|at| params.at(at));
+        while taken.is_some_and(|taken| self.bench.place() <= taken) {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(self.bench.place())
+    }
+
+    /// Attests the machine.
     pub async fn attest(
         &self,
         judge: &Context,
@@ -293,12 +345,10 @@ impl Trial {
         endpoint: &str,
     ) -> Result<Seen> {
         let registered = self.bench.registered(record.node, endpoint);
-        let place = self.bench.place();
+        let place = self.place(judge, record.node, OutcomeKind::Attest).await?;
         let asking = Asking::begin(judge, &registered, place)?;
         attest::run(&asking, record).await?;
-        let mut found = report::outcomes(judge, place.0, record.node)?;
-        found.retain(|outcome| outcome.kind == OutcomeKind::Attest && outcome.place == place);
-        Ok(Seen::of(found.pop().context("no outcome was recorded")?))
+        Ok(Seen::of(recorded(&asking, OutcomeKind::Attest)?))
     }
 
     /// Boots, enrols and attests with a HyperNode without memory, and switches off.
@@ -313,6 +363,14 @@ impl Trial {
         let record = self.enrol(&judge, node, endpoint).await?;
         self.attest(&judge, &record, endpoint).await
     }
+}
+
+/// The outcome of this kind that was recorded where it was asked.
+pub fn recorded(asking: &Asking<'_>, kind: OutcomeKind) -> Result<Outcome> {
+    let found = report::outcomes(asking.context, asking.place.0, asking.node.node)?;
+    let mut found = found.into_iter();
+    let here = |outcome: &Outcome| outcome.kind == kind && outcome.place == asking.place;
+    found.find(here).context("no outcome was recorded")
 }
 
 /// What a HyperNode saw.

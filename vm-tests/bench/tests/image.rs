@@ -1,41 +1,22 @@
 //! The flashable image on a machine with firmware, Secure Boot and a TPM, before a real HyperNode: an honest machine,
 //! and what its owner could do to it without a screwdriver.
 
+use assay_bench::judge::Judge;
 use assay_bench::machine::{Machine, NETWORK_IMAGE, SecureBoot};
-use assay_bench::network::{CALM, outcome_of};
+use assay_bench::network::outcome_of;
 use assay_bench::table::Row;
 use assay_bench::trial::{PROVIDER, Trial, boot, serves_again};
-use assay_hypernode::challenge::{Asking, chase, fill, probe};
 use assay_protocol::ids::Address;
 use assay_protocol::outcome::{OutcomeClass, OutcomeKind, metric};
-use assay_protocol::region::RegionId;
+use assay_testbed::net::Programs;
 use assay_testbed::tool::run;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::process::Command;
 
 const KERNEL: &str = "EFI/BOOT/BOOTX64.EFI";
 const ASKS_FOR_SECURE_BOOT: &str = "[attestation.boot]\nsecure_boot = true\n";
-const ID: RegionId = RegionId {
-    region: 0,
-    generation: 0,
-};
-
-fn attack(name: &'static str, done: &'static str, expected: &'static str) -> Row {
-    Row {
-        name,
-        honest: false,
-        done,
-        expected,
-    }
-}
-
-fn honest(name: &'static str, done: &'static str, expected: &'static str) -> Row {
-    Row {
-        honest: true,
-        ..attack(name, done, expected)
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_reaches_tier_2_and_a_reboot_is_explained() {
@@ -44,7 +25,7 @@ async fn the_image_reaches_tier_2_and_a_reboot_is_explained() {
     let (judge, endpoint) = (trial.judge(), machine.endpoint.clone());
     let record = trial.enrol(&judge, node, &endpoint).await.unwrap();
     let seen = trial.attest(&judge, &record, &endpoint).await.unwrap();
-    honest(
+    Row::honest(
         "honest-secure-boot",
         "published image, Secure Boot on",
         "pass, tier 2",
@@ -56,7 +37,7 @@ async fn the_image_reaches_tier_2_and_a_reboot_is_explained() {
     machine.reset().unwrap();
     assert_eq!(serves_again(&mut machine, 2).unwrap(), node);
     let seen = trial.attest(&judge, &record, &endpoint).await.unwrap();
-    honest(
+    Row::honest(
         "honest-reboot",
         "reset button, same HyperNode",
         "pass, tier 2",
@@ -70,7 +51,7 @@ async fn the_image_reaches_tier_2_and_a_reboot_is_explained() {
         .attest(&judge, &record, &machine.endpoint)
         .await
         .unwrap();
-    honest(
+    Row::honest(
         "honest-power-cut",
         "power cut, same HyperNode",
         "pass, tier 2",
@@ -82,44 +63,30 @@ async fn the_image_reaches_tier_2_and_a_reboot_is_explained() {
 async fn the_image_answers_every_challenge_and_a_slow_disk_is_seen() {
     let mut rates = Vec::new();
     for options in ["", "throttling.iops-total=40"] {
-        let mut trial = Trial::timed(SecureBoot::Off, "", CALM).unwrap();
+        let mut trial = Trial::new(SecureBoot::Off, "").unwrap();
         trial.parts.disk_options = options.to_owned();
         let (machine, node) = trial.boot().unwrap();
-        let judge = trial.judge();
-        let record = trial.enrol(&judge, node, &machine.endpoint).await.unwrap();
-        let seen = trial
-            .attest(&judge, &record, &machine.endpoint)
-            .await
-            .unwrap();
+        let judge = Judge::enrol(&trial, node, &machine.endpoint).await.unwrap();
+        let seen = judge.attest(&trial).await.unwrap();
         if options.is_empty() {
-            honest(
+            Row::honest(
                 "honest-no-secure-boot",
                 "published image, Secure Boot off, not asked for",
                 "pass, tier 2",
             )
             .passes(2, &seen);
         }
-        let session = judge.binding(&node).unwrap().unwrap().session_key;
-        let registered = trial.bench.registered(node, &machine.endpoint);
-        let begin = || Asking::begin(&judge, &registered, trial.bench.place()).unwrap();
-        let bound = probe::Session {
-            key: session,
-            holds: true,
-        };
-        let probed = probe::run(&judge, &begin(), &mut None, Some(bound)).await;
-        assert_eq!(probed.unwrap(), OutcomeClass::Pass);
-        assert_eq!(
-            fill::run(&begin(), session, ID).await.unwrap(),
-            OutcomeClass::Pass
-        );
-        chase::run(&begin(), session, ID).await.unwrap();
-        let outcome = outcome_of(&judge, node, OutcomeKind::Chase);
+        let probed = judge.probe(&trial).await.unwrap();
+        assert_eq!(probed.class, OutcomeClass::Pass, "{}", probed.detail);
+        let filled = judge.fill(&trial).await.unwrap();
+        assert_eq!(filled.class, OutcomeClass::Pass, "{}", filled.detail);
+        let outcome = judge.chase(&trial).await.unwrap();
         let reads = outcome.metric(metric::CHASE_READS).unwrap();
         let took = outcome.metric(metric::CHASE_US).unwrap();
         rates.push(reads * 1_000_000 / took.max(1));
     }
     // The throttle lets a burst of its first second through.
-    let row = attack(
+    let row = Row::attack(
         "slow-disk",
         "disk throttled to 40 operations a second",
         "a chase of few reads a second",
@@ -133,27 +100,22 @@ async fn the_image_answers_every_challenge_and_a_slow_disk_is_seen() {
 /// Regions of four HyperNodes do not fit on a disk of one mebibyte.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_a_fill_by_name_and_nothing_else() {
-    let trial = Trial::timed(SecureBoot::Off, "", CALM).unwrap();
+    let trial = Trial::new(SecureBoot::Off, "").unwrap();
     trial.shrink_state(2048).unwrap();
     let (machine, node) = trial.boot().unwrap();
-    let registered = trial.bench.registered(node, &machine.endpoint);
     let mut refused = Vec::new();
     for member in 0..4 {
-        let judge = trial.bench.fresh(member);
-        let record = trial.enrol(&judge, node, &machine.endpoint).await.unwrap();
-        let seen = trial
-            .attest(&judge, &record, &machine.endpoint)
-            .await
-            .unwrap();
+        let judge = Judge::of_member(member, &trial, node, &machine.endpoint).await;
+        let judge = judge.unwrap();
+        let seen = judge.attest(&trial).await.unwrap();
         assert_eq!(seen.tier, Some(2), "{seen}");
-        let session = judge.binding(&node).unwrap().unwrap().session_key;
-        let asking = Asking::begin(&judge, &registered, trial.bench.place()).unwrap();
-        if fill::run(&asking, session, ID).await.unwrap() != OutcomeClass::Pass {
-            refused.push(outcome_of(&judge, node, OutcomeKind::Fill).detail);
+        let filled = judge.fill(&trial).await.unwrap();
+        if filled.class != OutcomeClass::Pass {
+            refused.push(filled.detail);
         }
     }
     let named = refused.iter().all(|detail| detail.contains("disk full"));
-    attack(
+    Row::attack(
         "full-disk",
         "state partition too small for four regions",
         "the last fills refused by name, attestations go on",
@@ -166,35 +128,22 @@ async fn a_full_disk_refuses_a_fill_by_name_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_network_is_seen_and_is_no_failure() {
-    let mut trial = Trial::timed(SecureBoot::Off, "", CALM).unwrap();
+    let mut trial = Trial::new(SecureBoot::Off, "").unwrap();
     trial.parts.network_delay_ms = 200;
     let (machine, node) = trial.boot().unwrap();
-    let judge = trial.judge();
-    let record = trial.enrol(&judge, node, &machine.endpoint).await.unwrap();
-    let seen = trial
-        .attest(&judge, &record, &machine.endpoint)
-        .await
-        .unwrap();
+    let judge = Judge::enrol(&trial, node, &machine.endpoint).await.unwrap();
+    let seen = judge.attest(&trial).await.unwrap();
     assert_eq!(seen.tier, Some(2), "{seen}");
-    let bound = probe::Session {
-        key: judge.binding(&node).unwrap().unwrap().session_key,
-        holds: true,
-    };
-    let registered = trial.bench.registered(node, &machine.endpoint);
-    let asking = Asking::begin(&judge, &registered, trial.bench.place()).unwrap();
-    let probed = probe::run(&judge, &asking, &mut None, Some(bound))
-        .await
-        .unwrap();
-    let outcome = outcome_of(&judge, node, OutcomeKind::Probe);
-    let rtt_ms = outcome.metric(metric::RTT_US).unwrap_or(0) / 1000;
-    honest(
+    let probed = judge.probe(&trial).await.unwrap();
+    let rtt_ms = probed.metric(metric::RTT_US).unwrap_or(0) / 1000;
+    Row::honest(
         "slow-network",
         "packets held back up to 200 ms",
         "up, with the round trip it had",
     )
     .seen(
-        &format!("{}, round trip {rtt_ms} ms", probed.name()),
-        probed == OutcomeClass::Pass,
+        &format!("{}, round trip {rtt_ms} ms", probed.class.name()),
+        probed.class == OutcomeClass::Pass,
     );
 }
 
@@ -202,7 +151,7 @@ async fn a_slow_network_is_seen_and_is_no_failure() {
 async fn a_class_that_asks_for_secure_boot_gets_it() {
     let trial = Trial::new(SecureBoot::Off, ASKS_FOR_SECURE_BOOT).unwrap();
     let seen = trial.boot_and_judge().await.unwrap();
-    attack(
+    Row::attack(
         "secure-boot-off",
         "Secure Boot switched off, class asks for it",
         "fail: secure-boot",
@@ -219,7 +168,7 @@ async fn booted_over_the_network_it_is_the_same_image() {
     trial.remove(KERNEL).unwrap();
     trial.parts.network_boot = Some(served);
     let seen = trial.boot_and_judge().await.unwrap();
-    honest(
+    Row::honest(
         "honest-network-boot",
         "published image from a boot server, no loader on the disk",
         "pass, tier 2",
@@ -240,7 +189,7 @@ fn firmware_with_keys_does_not_start_an_unsigned_image() {
     trial.put(&unsigned, KERNEL).unwrap();
     let mut machine = Machine::start(&trial.parts).unwrap();
     let line = machine.wait_for("Access Denied", 1).unwrap();
-    attack(
+    Row::attack(
         "unsigned-image",
         "image without signature, Secure Boot on",
         "refused by the firmware",
@@ -265,13 +214,58 @@ async fn another_command_line_is_seen() {
     over(&mut image, "lockdown=confidentiality", "lockdown=integrity");
     trial.put(&image, KERNEL).unwrap();
     let seen = trial.boot_and_judge().await.unwrap();
-    attack("command-line", "kernel locked down less", "fail: PCR 11")
+    Row::attack("command-line", "kernel locked down less", "fail: PCR 11")
         .fails("reference-pcr-11", &seen);
 }
 
+/// What is let in by another initial file system is seen; and what it could do if it were not.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rogue_initial_file_system_is_seen() {
+async fn a_rogue_initial_file_system_is_seen_and_reads_no_memory() {
     let trial = Trial::new(SecureBoot::Off, "").unwrap();
+    let staged = trial.path("staged");
+    fs::create_dir(&staged).unwrap();
+    let programs = Programs::beside_this_one().unwrap();
+    for (program, name) in [("assay-intruder", "init"), ("assay-init", "init.published")] {
+        let strip = ["--strip-unneeded", "-o"];
+        run(Command::new("strip")
+            .args(strip)
+            .args([staged.join(name), programs.path(program).unwrap()]))
+        .unwrap();
+    }
+    trial
+        .put(&with_initial_files(&trial, &staged), KERNEL)
+        .unwrap();
+    let (mut machine, node) = trial.boot().unwrap();
+    machine.wait_for("intruder: done", 1).unwrap();
+    let seen = trial.judged(node, &machine.endpoint).await.unwrap();
+    Row::attack(
+        "initial-file-system",
+        "a program added to the initial file system",
+        "fail: PCR 11",
+    )
+    .fails("reference-pcr-11", &seen);
+
+    let console = machine.console();
+    let tried = console
+        .lines()
+        .filter_map(|line| line.split_once("intruder: "));
+    let tried: Vec<&str> = tried
+        .map(|(_, way)| way)
+        .filter(|way| *way != "done")
+        .collect();
+    let refused = tried.iter().all(|way| way.contains(": refused: "));
+    Row::attack(
+        "memory",
+        "root in the running image reads the agent's memory, in nine ways",
+        "every one refused",
+    )
+    .seen(&tried.join("; "), refused && tried.len() == 9);
+    let locked = console.contains("lockdown: none integrity [confidentiality]");
+    assert!(locked, "{console}");
+}
+
+/// The published image with these files over those of its initial file system.
+fn with_initial_files(trial: &Trial, files: &Path) -> Vec<u8> {
     let (image, initrd) = (trial.path("rogue.efi"), trial.path("initrd"));
     fs::write(&image, trial.get(KERNEL).unwrap()).unwrap();
     let dump = format!(".initrd={}", initrd.display());
@@ -281,15 +275,12 @@ async fn a_rogue_initial_file_system_is_seen() {
     .unwrap();
     let mut bytes = fs::read(&initrd).unwrap();
     bytes.resize(bytes.len().next_multiple_of(4), 0);
-    let rogue = Command::new("sh")
-        .args([
-            "-c",
-            "cd \"$0\" && echo rogue > rogue && echo rogue | cpio --quiet -o -H newc",
-        ])
-        .arg(trial.path(""))
+    let added = Command::new("sh")
+        .args(["-c", "cd \"$0\" && ls | cpio --quiet -o -H newc"])
+        .arg(files)
         .output()
         .unwrap();
-    bytes.extend(rogue.stdout);
+    bytes.extend(added.stdout);
     fs::write(&initrd, bytes).unwrap();
     // It is the last section: it may grow where it is.
     let headers = Command::new("objdump")
@@ -307,14 +298,7 @@ async fn a_rogue_initial_file_system_is_seen() {
     run(Command::new("objcopy").args(remove).arg(&image)).unwrap();
     let add = ["--add-section", &dump, "--change-section-vma", &place];
     run(Command::new("objcopy").args(add).arg(&image)).unwrap();
-    trial.put(&fs::read(&image).unwrap(), KERNEL).unwrap();
-    let seen = trial.boot_and_judge().await.unwrap();
-    attack(
-        "initial-file-system",
-        "a file added to the initial file system",
-        "fail: PCR 11",
-    )
-    .fails("reference-pcr-11", &seen);
+    fs::read(&image).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,7 +306,7 @@ async fn a_credential_beside_the_image_costs_tier_2() {
     let trial = Trial::new(SecureBoot::Off, "").unwrap();
     add(&trial, "rogue.cred");
     let seen = trial.boot_and_judge().await.unwrap();
-    attack(
+    Row::attack(
         "credential",
         "a credential beside the image",
         "not tier 2: another event in PCR 12",
@@ -335,7 +319,7 @@ async fn a_system_extension_beside_the_image_costs_tier_2() {
     let trial = Trial::new(SecureBoot::Off, "").unwrap();
     add(&trial, "rogue.raw");
     let seen = trial.boot_and_judge().await.unwrap();
-    attack(
+    Row::attack(
         "extension",
         "a system extension beside the image",
         "not tier 2: PCR 13",
@@ -357,7 +341,7 @@ fn one_byte_of_the_root_file_system_stops_the_machine() {
     trial.flip(start + 8).unwrap();
     let mut machine = Machine::start(&trial.parts).unwrap();
     let line = machine.wait_for("assay-init: error", 1).unwrap();
-    attack(
+    Row::attack(
         "root-byte",
         "one byte of the root file system changed",
         "the machine stops and names it",
@@ -392,7 +376,7 @@ fn a_rebuilt_hash_tree_is_not_the_published_one() {
         .unwrap();
     let mut machine = Machine::start(&trial.parts).unwrap();
     let line = machine.wait_for("assay-init: error", 1).unwrap();
-    attack(
+    Row::attack(
         "hash-tree",
         "root changed and its hash tree rebuilt",
         "the machine stops and names it",
@@ -417,7 +401,7 @@ async fn a_configuration_names_its_own_owner() {
         .unwrap();
     let salted = outcome_of(&judge, node, OutcomeKind::Attest).evidence[0].salted_digest;
     let owner = judge.owner_of(&salted).unwrap();
-    attack(
+    Row::attack(
         "configuration",
         "configuration names another provider",
         "the quoted owner is another",
@@ -439,7 +423,7 @@ async fn another_machine_cannot_answer_for_this_one() {
         .attest(&judge, &record, &other.endpoint)
         .await
         .unwrap();
-    attack(
+    Row::attack(
         "cuckoo",
         "a quote of another machine's TPM",
         "nothing concluded, nothing earned",
@@ -449,7 +433,7 @@ async fn another_machine_cannot_answer_for_this_one() {
         .enrol(&trial.judge(), node, &other.endpoint)
         .await
         .unwrap_err();
-    attack(
+    Row::attack(
         "cuckoo-enrolment",
         "another machine's TPM enrols under this id",
         "refused: node id",
@@ -486,7 +470,7 @@ async fn a_clock_that_goes_back_is_seen() {
         .attest(&judge, &record, &machine.endpoint)
         .await
         .unwrap();
-    attack(
+    Row::attack(
         "clock-rollback",
         "the TPM's state restored from a copy",
         "nothing concluded: counters went back",

@@ -101,6 +101,13 @@ async fn judge(
     if let Err(error) = endorsement::settle(vceks, &authentic, &collateral.chain, &appraisal) {
         context.note(format!("certificates of AMD: {error}"));
     }
+    if let Some(why) = outlived(asking, &appraisal)? {
+        context.end_session(&record.node, &peer)?;
+        // Values that are not allowed fail all the same.
+        if appraisal.attest == Attest::Pass {
+            return Ok((inconclusive(why), None));
+        }
+    }
     // Known before the outcome is: a crash between the two must not change what the report says.
     if let Some(owner) = appraisal.owner {
         let reference = Outcome::reference(&asking.r, &evidence, media::EVIDENCE);
@@ -191,6 +198,21 @@ fn appraise(
         ima_position: None,
     };
     Ok(appraise::appraise(evidence, &policy))
+}
+
+/// A session key lives in the memory of one process, which no reset of the machine leaves running. Where the TPM was
+/// reset and the key goes on, the system did not boot again, and registers that look as after a good boot were written
+/// by whoever reset it. Only who remembers the key can see it.
+fn outlived(asking: &Asking<'_>, appraisal: &Appraisal) -> Result<Option<String>> {
+    let bound = asking.context.binding(&asking.node.node)?;
+    let (key, now) = (appraisal.session_key, appraisal.clock.reset_count);
+    let reset = |bound: &Binding| bound.session_key == key && bound.reset_count != now;
+    Ok(bound.filter(reset).map(|bound| {
+        format!(
+            "session key: expected a new one after a reset of the TPM, got that of resetCount {} under resetCount {now}",
+            bound.reset_count
+        )
+    }))
 }
 
 /// The node quotes with another AK than the enrolled one: reinstalled, perhaps. It has to enrol again.

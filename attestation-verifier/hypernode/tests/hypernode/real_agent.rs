@@ -368,6 +368,58 @@ async fn a_replaced_session_key_is_dead_for_ever() {
     assert!(context.is_dead(&node, &before).unwrap());
 }
 
+/// Registers that look good after a reset are nobody's boot while the process from before it still answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_key_that_outlives_a_reset_of_the_tpm_is_dead() {
+    let scene = Scene::new(Variant::Good);
+    let (node, endpoint) = (scene.node, &scene.scaler.endpoint);
+    let first = scene.bench.open(0);
+    let record = scene.enrolled(&first).await;
+    let outcome = scene.attest(&first, &record, endpoint).await;
+    assert_eq!(outcome.class, OutcomeClass::Pass, "{}", outcome.detail);
+    let bound = first.binding(&node).unwrap().unwrap();
+
+    // The same key under the same resetCount goes on.
+    let same = scene.bench.open(1);
+    let record = scene.enrolled(&same).await;
+    same.bind(&node, &bound).unwrap();
+    let outcome = scene.attest(&same, &record, endpoint).await;
+    assert_eq!(outcome.class, OutcomeClass::Pass, "{}", outcome.detail);
+    assert!(!same.is_dead(&node, &bound.session_key).unwrap());
+
+    let before = Binding {
+        reset_count: bound.reset_count - 1,
+        ..bound
+    };
+    let reset = scene.bench.open(2);
+    let record = scene.enrolled(&reset).await;
+    reset.bind(&node, &before).unwrap();
+    let outcome = scene.attest(&reset, &record, endpoint).await;
+    inconclusive(&outcome, false);
+    let said = &outcome.detail;
+    assert!(
+        said.starts_with("session key: expected a new one"),
+        "{said}"
+    );
+    assert!(reset.is_dead(&node, &before.session_key).unwrap());
+    assert_eq!(reset.binding(&node).unwrap(), Some(before));
+}
+
+/// A reset does not excuse values that are not allowed, and the key that showed them may not show better ones later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_key_that_outlives_a_reset_excuses_no_boot() {
+    let scene = Scene::new(Variant::Rogue);
+    let context = scene.bench.open(0);
+    let record = scene.enrolled(&context).await;
+    let before = scene.bound(&record, scene.agent_key());
+    context.bind(&scene.node, &before).unwrap();
+    let endpoint = &scene.scaler.endpoint;
+    let outcome = scene.attest(&context, &record, endpoint).await;
+    assert_eq!(outcome.class, OutcomeClass::Fail, "{}", outcome.detail);
+    let dead = context.is_dead(&scene.node, &before.session_key);
+    assert!(dead.unwrap());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_node_booted_and_may_not_fails_but_still_identifies_it() {
     let scene = Scene::new(Variant::Rogue);
