@@ -182,7 +182,7 @@ impl Node {
     /// Opens everything `config` names, except the `inputs`, which only root can open.
     pub fn open(config: AgentConfig, inputs: Inputs) -> Result<Self, StartError> {
         let sources = inputs.logs;
-        sources.read().map_err(StartError::Source)?;
+        sources.read(None).map_err(StartError::Source)?;
         let snp = inputs.snp.map(snp::Opened::start).transpose();
         let snp = snp.map_err(StartError::Snp)?;
         let tpm = open_tpm(&config)?;

@@ -16,6 +16,7 @@ pub mod snp;
 pub mod soft_node;
 pub mod swtpm;
 pub mod tool;
+pub mod tpm_bus;
 pub mod tsm;
 
 pub use boot_log::{Banks, MeasuredBoot, Variant};
@@ -24,4 +25,5 @@ pub use ima_list::ImaList;
 pub use raw_tpm::RawTpm;
 pub use soft_node::SoftNode;
 pub use swtpm::Swtpm;
+pub use tpm_bus::TpmBus;
 pub use tsm::TsmEntry;
