@@ -9,4 +9,5 @@ mod messages;
 mod probe;
 mod real_agent;
 mod restart;
+mod revocation;
 mod soft_machine;
