@@ -6,11 +6,13 @@ pub mod tpm;
 use assay_aggregate::epoch::{Included, Registration};
 use assay_aggregate::inputs::History;
 use assay_aggregate::root::{EpochRoot, NodeLeaf, OutcomeTree, recover, sign};
+use assay_appraisal::counters;
 use assay_appraisal::summary::{self, Attested};
 use assay_log::leaf::{self, Leaf, SlotLeaf, entries_root, entry_hashes, salted_digest};
 use assay_log::{Checkpoint, Tree, checkpoint, sign_checkpoint};
 use assay_protocol::answers::{
-    ChainLink, ChaseAnswer, ControlAnswer, Countersigned, EnrolRecord, FillReceipt, ProbeAnswer,
+    ChainLink, ChaseAnswer, ControlAnswer, Counter, Countersigned, EnrolRecord, FillReceipt,
+    ProbeAnswer,
 };
 use assay_protocol::chase::{ChasePlan, walk};
 use assay_protocol::class::{
@@ -366,6 +368,17 @@ impl Cast {
         id: RegionId,
         altered: bool,
     ) -> Vec<u8> {
+        self.chase_answer_counting(who, outcome, (id, altered), [Vec::new(), Vec::new()])
+    }
+
+    /// The same with counters of before and after.
+    pub fn chase_answer_counting(
+        &self,
+        who: usize,
+        outcome: &Outcome,
+        (id, altered): (RegionId, bool),
+        [counters_before, counters]: [Vec<Counter>; 2],
+    ) -> Vec<u8> {
         let plan: ChasePlan = self.class.chase_plan(id);
         let nonce = self.nonce(outcome, Challenge::Chase);
         let stream = Keystream::new(&self.region_key(who, id)).unwrap();
@@ -387,9 +400,9 @@ impl Cast {
             checkpoint_every: plan.checkpoint_every,
             lanes: (0..plan.lanes).map(lane).collect(),
             link: link(),
-            counters: Vec::new(),
+            counters,
             at: outcome.window.0,
-            counters_before: Vec::new(),
+            counters_before,
         };
         cose::seal(answer, &self.session).bytes().to_vec()
     }
@@ -498,10 +511,10 @@ impl Cast {
 
     fn chase(&self, who: usize, epoch: u64, id: RegionId) -> Draft {
         let mut draft = self.draft(who, (epoch, 7), OutcomeKind::Chase, 500);
-        draft.raw.push((
-            self.chase_answer(who, &draft.outcome, id, false),
-            media::CHASE_ANSWER,
-        ));
+        let answer = self.chase_answer(who, &draft.outcome, id, false);
+        let opened = cose::open::<ChaseAnswer>(&answer, &self.session.public_key());
+        draft.outcome.detail = counters::note(opened.unwrap().payload());
+        draft.raw.push((answer, media::CHASE_ANSWER));
         let reads = self.class.chase_plan(id).reads();
         draft.outcome.metrics = vec![
             (metric::CHASE_READS, reads),
