@@ -1,6 +1,7 @@
 //! Evidence: one quote for all HyperNodes that wait at that moment (ARCHITECTURE section 6).
 
 use crate::counters;
+use crate::energy::SAMPLED_EVERY;
 use crate::node::{Node, now};
 use crate::sources::Attached;
 use crate::tpm::{Clock, Quote, TpmError};
@@ -15,7 +16,7 @@ use assay_protocol::limits::NONCE_BATCH_MAX;
 use assay_protocol::wire::ImaAppraised;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// How long the first of a batch waits for company.
@@ -92,7 +93,7 @@ impl Attestor {
 
 fn serve(node: &Node, queue: &Receiver<Waiting>) {
     let mut waiting = VecDeque::new();
-    while let Some(batch) = next_batch(queue, &mut waiting) {
+    while let Some(batch) = next_batch(queue, &mut waiting, || node.energy.sample()) {
         let requests: Vec<Request> = batch.iter().map(|(request, _)| *request).collect();
         let evidence = node.evidence(&requests);
         for (_, reply) in batch {
@@ -102,10 +103,18 @@ fn serve(node: &Node, queue: &Receiver<Waiting>) {
 }
 
 /// Waits for the first request, then [`GATHER`] for more of the same epoch and beacon; the others
-/// stay in `waiting`. `None` when nobody can ask any more.
-fn next_batch(queue: &Receiver<Waiting>, waiting: &mut VecDeque<Waiting>) -> Option<Vec<Waiting>> {
-    if waiting.is_empty() {
-        waiting.push_back(queue.recv().ok()?);
+/// stay in `waiting`. `None` when nobody can ask any more. While nobody asks, `idle` is called now and then.
+fn next_batch(
+    queue: &Receiver<Waiting>,
+    waiting: &mut VecDeque<Waiting>,
+    mut idle: impl FnMut(),
+) -> Option<Vec<Waiting>> {
+    while waiting.is_empty() {
+        match queue.recv_timeout(SAMPLED_EVERY) {
+            Ok(request) => waiting.push_back(request),
+            Err(RecvTimeoutError::Timeout) => idle(),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
     }
     let closes = Instant::now() + GATHER;
     while waiting.len() < WAITING_MAX {
@@ -325,12 +334,12 @@ mod tests {
         }
         sender.send(request(99, 2).0).unwrap();
         let mut waiting = VecDeque::new();
-        assert_eq!(next_batch(&queue, &mut waiting).unwrap().len(), 64);
-        assert_eq!(next_batch(&queue, &mut waiting).unwrap().len(), 6);
-        let last = next_batch(&queue, &mut waiting).unwrap();
+        assert_eq!(next_batch(&queue, &mut waiting, || ()).unwrap().len(), 64);
+        assert_eq!(next_batch(&queue, &mut waiting, || ()).unwrap().len(), 6);
+        let last = next_batch(&queue, &mut waiting, || ()).unwrap();
         assert_eq!(last[0].0.freshness.0, Epoch(2));
         drop(sender);
-        assert!(next_batch(&queue, &mut waiting).is_none());
+        assert!(next_batch(&queue, &mut waiting, || ()).is_none());
     }
 
     #[test]
@@ -346,8 +355,14 @@ mod tests {
                 .map(|(request, _)| request.hypernode.0[0])
                 .collect()
         };
-        assert_eq!(members(next_batch(&queue, &mut waiting).unwrap()), [1, 2]);
-        assert_eq!(members(next_batch(&queue, &mut waiting).unwrap()), [1]);
+        assert_eq!(
+            members(next_batch(&queue, &mut waiting, || ()).unwrap()),
+            [1, 2]
+        );
+        assert_eq!(
+            members(next_batch(&queue, &mut waiting, || ()).unwrap()),
+            [1]
+        );
     }
 
     #[test]
