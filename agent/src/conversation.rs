@@ -111,6 +111,18 @@ impl<'a> Conversation<'a> {
                 hypernode: self.peer,
                 nonce,
                 freshness: (epoch, beacon),
+                appraised: None,
+            }),
+            AgentRequest::AttestAfter {
+                nonce,
+                epoch,
+                beacon,
+                appraised,
+            } => self.attest(Request {
+                hypernode: self.peer,
+                nonce,
+                freshness: (epoch, beacon),
+                appraised: Some(appraised),
             }),
             AgentRequest::Probe { nonce } => Ok(self.probe(nonce)),
             AgentRequest::FillBegin {
@@ -133,8 +145,11 @@ impl<'a> Conversation<'a> {
     }
 
     fn permitted(&self, request: &AgentRequest) -> Result<(), Refusal> {
-        use AgentRequest::{Activate, Attest, Enrol};
-        let open_to_all = matches!(request, Enrol | Activate { .. } | Attest { .. });
+        use AgentRequest::{Activate, Attest, AttestAfter, Enrol};
+        let open_to_all = matches!(
+            request,
+            Enrol | Activate { .. } | Attest { .. } | AttestAfter { .. }
+        );
         if open_to_all || self.node().is_bound(&self.peer) {
             return Ok(());
         }

@@ -112,7 +112,7 @@ pub fn examine(config: &Path, class: Option<&ValidClass>) -> Vec<Finding> {
         "configuration",
         format!("{roster} HyperNodes in the roster"),
     )];
-    let sources = Sources::open(&config).and_then(|sources| sources.read());
+    let sources = Sources::open(&config).and_then(|sources| sources.read(None));
     findings.extend(logs(path, &config, sources));
     findings.extend(tpm(&config));
     findings.extend([
@@ -143,7 +143,10 @@ fn logs(
     };
     let event_log = &attached.event_log;
     let ima = match (&attached.ima, &config.ima) {
-        (Some((list, count)), _) => pass("ima", format!("{count} entries, {} bytes", list.len())),
+        (Some(part), _) => pass(
+            "ima",
+            format!("{} entries, {} bytes", part.total, part.bytes.len()),
+        ),
         (None, _) => skip(
             "ima",
             "no [ima] section",

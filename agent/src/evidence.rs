@@ -1,6 +1,7 @@
 //! Evidence: one quote for all HyperNodes that wait at that moment (ARCHITECTURE section 6).
 
 use crate::counters;
+use crate::energy::SAMPLED_EVERY;
 use crate::node::{Node, now};
 use crate::sources::Attached;
 use crate::tpm::{Clock, Quote, TpmError};
@@ -12,9 +13,10 @@ use assay_protocol::hash::digest;
 use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, Nonce, ReportData};
 use assay_protocol::item::Blob;
 use assay_protocol::limits::NONCE_BATCH_MAX;
+use assay_protocol::wire::ImaAppraised;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// How long the first of a batch waits for company.
@@ -50,6 +52,8 @@ pub struct Request {
     pub nonce: Nonce,
     /// Epoch and beacon it names: a batch has one of each.
     pub freshness: (Epoch, Beacon),
+    /// What it has appraised of this boot's IMA list.
+    pub appraised: Option<ImaAppraised>,
 }
 
 type Answer = Result<Arc<[u8]>, EvidenceError>;
@@ -89,7 +93,7 @@ impl Attestor {
 
 fn serve(node: &Node, queue: &Receiver<Waiting>) {
     let mut waiting = VecDeque::new();
-    while let Some(batch) = next_batch(queue, &mut waiting) {
+    while let Some(batch) = next_batch(queue, &mut waiting, || node.energy.sample()) {
         let requests: Vec<Request> = batch.iter().map(|(request, _)| *request).collect();
         let evidence = node.evidence(&requests);
         for (_, reply) in batch {
@@ -99,10 +103,18 @@ fn serve(node: &Node, queue: &Receiver<Waiting>) {
 }
 
 /// Waits for the first request, then [`GATHER`] for more of the same epoch and beacon; the others
-/// stay in `waiting`. `None` when nobody can ask any more.
-fn next_batch(queue: &Receiver<Waiting>, waiting: &mut VecDeque<Waiting>) -> Option<Vec<Waiting>> {
-    if waiting.is_empty() {
-        waiting.push_back(queue.recv().ok()?);
+/// stay in `waiting`. `None` when nobody can ask any more. While nobody asks, `idle` is called now and then.
+fn next_batch(
+    queue: &Receiver<Waiting>,
+    waiting: &mut VecDeque<Waiting>,
+    mut idle: impl FnMut(),
+) -> Option<Vec<Waiting>> {
+    while waiting.is_empty() {
+        match queue.recv_timeout(SAMPLED_EVERY) {
+            Ok(request) => waiting.push_back(request),
+            Err(RecvTimeoutError::Timeout) => idle(),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
     }
     let closes = Instant::now() + GATHER;
     while waiting.len() < WAITING_MAX {
@@ -140,12 +152,15 @@ impl Node {
         // Once a batch: however often the claims are quoted anew, batch, session key and AK stay what they are.
         let snp = self.snp_report(requests);
         let (claims, attached, quote) = settled(|| {
-            let attached = self.sources.read()?;
+            let attached = self.sources.read(appraised_by_all(requests))?;
             let (claims, quote) = self.quoted(requests, &attached, snp.as_ref())?;
             // The host may have slept between the two readings of the clock, and claims of before would contradict the
             // quote; or a program was started, and the quote is of more than the list.
             let settled =
                 same_boot(&claims.clock, &quote.clock) && self.sources.are_unchanged(&attached)?;
+            if settled {
+                self.sources.sent(&attached, quote.clock.reset_count);
+            }
             Ok((settled, (claims, attached, quote)))
         })?;
         let vendor = self.vendor(quote, attached, snp);
@@ -205,10 +220,10 @@ impl Node {
             event_log: digest(&[&attached.event_log]),
             at: now(),
             snp_report: snp.map(|snp| digest(&[&snp.report.0])),
-            ima: attached.ima.as_ref().map(|(list, count)| ImaClaim {
-                digest: digest(&[list]),
-                first: 0,
-                count: *count,
+            ima: attached.ima.as_ref().map(|part| ImaClaim {
+                digest: digest(&[&part.bytes]),
+                first: part.first,
+                count: part.total.saturating_sub(part.first),
             }),
             chip_ids: self
                 .snp
@@ -228,11 +243,24 @@ impl Node {
                 .map(|(pcr, value)| (pcr, Digest(value)))
                 .collect(),
             event_log: Blob(attached.event_log),
-            ima_log: attached.ima.map(|(list, _)| Blob(list)),
+            ima_log: attached.ima.map(|part| Blob(part.bytes)),
             snp,
             inventory: Some(Blob(self.sources.inventory().to_vec())),
         }
     }
+}
+
+/// What everybody in a batch has appraised: one quote serves them all, and so does one list.
+fn appraised_by_all(requests: &[Request]) -> Option<ImaAppraised> {
+    let first = requests.first()?.appraised?;
+    requests.iter().try_fold(first, |least, request| {
+        let of_one_boot = |known: &ImaAppraised| known.reset_count == least.reset_count;
+        let known = request.appraised.filter(of_one_boot)?;
+        Some(ImaAppraised {
+            entries: known.entries.min(least.entries),
+            ..least
+        })
+    })
 }
 
 fn nonces(requests: &[Request]) -> Vec<(HyperNodeId, Nonce)> {
@@ -293,6 +321,7 @@ mod tests {
             hypernode: HyperNodeId([hypernode; 32]),
             nonce: Nonce([hypernode; 32]),
             freshness: (Epoch(epoch), Beacon([0; 32])),
+            appraised: None,
         };
         ((request, reply), answer)
     }
@@ -305,12 +334,12 @@ mod tests {
         }
         sender.send(request(99, 2).0).unwrap();
         let mut waiting = VecDeque::new();
-        assert_eq!(next_batch(&queue, &mut waiting).unwrap().len(), 64);
-        assert_eq!(next_batch(&queue, &mut waiting).unwrap().len(), 6);
-        let last = next_batch(&queue, &mut waiting).unwrap();
+        assert_eq!(next_batch(&queue, &mut waiting, || ()).unwrap().len(), 64);
+        assert_eq!(next_batch(&queue, &mut waiting, || ()).unwrap().len(), 6);
+        let last = next_batch(&queue, &mut waiting, || ()).unwrap();
         assert_eq!(last[0].0.freshness.0, Epoch(2));
         drop(sender);
-        assert!(next_batch(&queue, &mut waiting).is_none());
+        assert!(next_batch(&queue, &mut waiting, || ()).is_none());
     }
 
     #[test]
@@ -326,8 +355,37 @@ mod tests {
                 .map(|(request, _)| request.hypernode.0[0])
                 .collect()
         };
-        assert_eq!(members(next_batch(&queue, &mut waiting).unwrap()), [1, 2]);
-        assert_eq!(members(next_batch(&queue, &mut waiting).unwrap()), [1]);
+        assert_eq!(
+            members(next_batch(&queue, &mut waiting, || ()).unwrap()),
+            [1, 2]
+        );
+        assert_eq!(
+            members(next_batch(&queue, &mut waiting, || ()).unwrap()),
+            [1]
+        );
+    }
+
+    #[test]
+    fn a_batch_leaves_out_only_what_everybody_in_it_has_appraised() {
+        let known = |reset_count, entries| {
+            Some(ImaAppraised {
+                reset_count,
+                entries,
+            })
+        };
+        let of = |all: &[Option<ImaAppraised>]| {
+            let asks = all.iter().map(|appraised| Request {
+                appraised: *appraised,
+                ..request(1, 1).0.0
+            });
+            appraised_by_all(&asks.collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[known(3, 9)]), known(3, 9));
+        assert_eq!(of(&[known(3, 9), known(3, 4), known(3, 7)]), known(3, 4));
+        assert_eq!(of(&[known(3, 9), None]), None);
+        assert_eq!(of(&[None, known(3, 9)]), None);
+        assert_eq!(of(&[known(3, 9), known(2, 9)]), None);
+        assert_eq!(of(&[]), None);
     }
 
     #[test]

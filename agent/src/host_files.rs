@@ -43,6 +43,11 @@ impl HostFiles {
         self.text(path)?.parse().ok()
     }
 
+    /// A file to be read again and again; nothing when it is not there or cannot be opened.
+    pub fn open(&self, path: &str) -> Option<File> {
+        File::open(self.root.join(path)).ok()
+    }
+
     /// Whether something is there.
     pub fn exists(&self, path: &str) -> bool {
         self.root.join(path).exists()

@@ -13,6 +13,7 @@ pub mod counters;
 pub mod doctor;
 pub mod durable;
 pub mod duty;
+pub mod energy;
 pub mod evidence;
 pub mod histogram;
 pub mod host_files;

@@ -292,6 +292,7 @@ fn attest(
         nonce,
         // No epoch is under way.
         freshness: (Epoch(0), Beacon([0; 32])),
+        appraised: None,
     });
     let written = durable::replace(out, 0o644, &evidence.map_err(StartError::Evidence)?);
     written.map_err(|source| StartError::Output {

@@ -4,6 +4,7 @@ use crate::chase::Engine;
 use crate::confine::ConfineError;
 use crate::counters;
 use crate::duty::Duty;
+use crate::energy::Energy;
 use crate::host_files::HostFiles;
 use crate::region::{RegionError, RegionStore};
 use crate::session::Session;
@@ -172,6 +173,8 @@ pub struct Node {
     pub duty: Duty,
     /// The kernel's files about the machine.
     pub files: HostFiles,
+    /// What its processors use.
+    pub energy: Energy,
     engine: OnceLock<Engine>,
     region_reads: AtomicU64,
     attested: Mutex<BTreeSet<HyperNodeId>>,
@@ -182,7 +185,7 @@ impl Node {
     /// Opens everything `config` names, except the `inputs`, which only root can open.
     pub fn open(config: AgentConfig, inputs: Inputs) -> Result<Self, StartError> {
         let sources = inputs.logs;
-        sources.read().map_err(StartError::Source)?;
+        sources.read(None).map_err(StartError::Source)?;
         let snp = inputs.snp.map(snp::Opened::start).transpose();
         let snp = snp.map_err(StartError::Snp)?;
         let tpm = open_tpm(&config)?;
@@ -197,6 +200,7 @@ impl Node {
             id,
             duty: Duty::of(&config.limits, threads),
             files: HostFiles::of_this_machine(),
+            energy: inputs.energy,
             engine: OnceLock::new(),
             config,
             tpm,
@@ -229,7 +233,9 @@ impl Node {
     /// All of them, for claims.
     pub fn all_counters(&self) -> Vec<Counter> {
         let reads = self.region_reads.load(Ordering::Relaxed);
-        counters::of_evidence(&self.files, self.regions.dir(), reads)
+        let mut counters = counters::of_evidence(&self.files, self.regions.dir(), reads);
+        counters.extend(self.energy.counter());
+        counters
     }
 
     /// How chases are read, decided by the first one; the operator is told when it is the slower way.
@@ -305,14 +311,17 @@ pub struct Inputs {
     pub logs: Sources,
     /// Who makes SEV-SNP reports.
     pub snp: Option<snp::Opened>,
+    /// What the processors use.
+    pub energy: Energy,
 }
 
-/// Opens the logs that go with every quote, and what `[snp]` names.
+/// Opens the logs that go with every quote, what `[snp]` names, and registers that only root may read.
 pub fn open_sources(config: &AgentConfig) -> Result<Inputs, StartError> {
     let snp = config.snp.as_ref().map(snp::Opened::open).transpose();
     Ok(Inputs {
         logs: Sources::open(config).map_err(StartError::Source)?,
         snp: snp.map_err(StartError::Snp)?,
+        energy: Energy::open(&HostFiles::of_this_machine()),
     })
 }
 

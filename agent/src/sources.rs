@@ -10,6 +10,7 @@ mod certificates;
 mod chips;
 pub mod configfs_tsm;
 pub mod guest_device;
+pub mod ima_list;
 pub mod probe_guest;
 pub mod report;
 pub mod snp;
@@ -17,17 +18,15 @@ pub mod snp;
 use crate::evidence::EvidenceError;
 use crate::host_files::HostFiles;
 use crate::inventory;
-use assay_protocol::config::{AgentConfig, ImaSection};
+use assay_protocol::config::AgentConfig;
 use assay_protocol::item::Item as _;
-use assay_protocol::limits::{EVENT_LOG_BYTES_MAX, IMA_LIST_BYTES_MAX};
+use assay_protocol::limits::EVENT_LOG_BYTES_MAX;
+use assay_protocol::wire::ImaAppraised;
+use ima_list::{ImaList, ImaPart};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-/// Beside the list the kernel says how many entries it has.
-const IMA_COUNT: &str = "runtime_measurements_count";
-/// A number and a line feed.
-const IMA_COUNT_BYTES_MAX: usize = 32;
 /// Bytes asked for at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -44,8 +43,8 @@ pub struct Sources {
 pub struct Attached {
     /// The binary TCG event log.
     pub event_log: Vec<u8>,
-    /// The whole IMA list of this boot, and how many entries the kernel counted just before.
-    pub ima: Option<(Vec<u8>, u64)>,
+    /// The IMA list of this boot, or what of it nobody who waits has appraised.
+    pub ima: Option<ImaPart>,
 }
 
 impl Sources {
@@ -63,53 +62,29 @@ impl Sources {
         &self.inventory
     }
 
-    /// Reads them anew, as for each quote: the kernel appends to them.
-    pub fn read(&self) -> Result<Attached, EvidenceError> {
+    /// Reads them anew, as for each quote: the kernel appends to them. Entries of the IMA list that were `appraised` may
+    /// be left out.
+    pub fn read(&self, appraised: Option<ImaAppraised>) -> Result<Attached, EvidenceError> {
+        let ima = self.ima.as_ref();
         Ok(Attached {
-            event_log: self.event_log.read()?,
-            ima: self.ima.as_ref().map(ImaList::read).transpose()?,
+            event_log: self.event_log.read_from(0)?,
+            ima: ima.map(|list| list.read(appraised)).transpose()?,
         })
     }
 
     /// Whether nothing was added since `attached` was read, as far as the kernel counts.
     pub fn are_unchanged(&self, attached: &Attached) -> Result<bool, EvidenceError> {
         match (&self.ima, &attached.ima) {
-            (Some(source), Some((_, count))) => Ok(source.count()? == *count),
+            (Some(source), Some(part)) => Ok(source.count()? == part.total),
             _ => Ok(true),
         }
     }
-}
 
-/// The kernel's measurement list (Linux `security/integrity/ima/ima_fs.c`).
-#[derive(Debug)]
-struct ImaList {
-    list: Bounded,
-    count: Bounded,
-}
-
-impl ImaList {
-    fn open(section: &ImaSection) -> Result<Self, EvidenceError> {
-        let count = section.list.with_file_name(IMA_COUNT);
-        Ok(Self {
-            list: Bounded::open("IMA list", &section.list, IMA_LIST_BYTES_MAX)?,
-            count: Bounded::open("IMA entry count", &count, IMA_COUNT_BYTES_MAX)?,
-        })
-    }
-
-    /// The count first: what is measured meanwhile is in the list and makes the next count another.
-    fn read(&self) -> Result<(Vec<u8>, u64), EvidenceError> {
-        let count = self.count()?;
-        Ok((self.list.read()?, count))
-    }
-
-    fn count(&self) -> Result<u64, EvidenceError> {
-        let bytes = self.count.read()?;
-        let text = String::from_utf8_lossy(&bytes);
-        let number = text.trim().parse();
-        number.map_err(|_| {
-            self.count
-                .failed(format!("expected a number, got {:?}", text.trim()))
-        })
+    /// Remembers what was sent unchanged in the boot of this `resetCount`, so that it need not be sent again.
+    pub fn sent(&self, attached: &Attached, reset_count: u32) {
+        if let (Some(source), Some(part)) = (&self.ima, &attached.ima) {
+            source.remember(part, reset_count);
+        }
     }
 }
 
@@ -138,16 +113,18 @@ impl Bounded {
         failed(self.what, &self.path, &why)
     }
 
-    /// From the first byte to the end of this moment. The kernel gives less than asked for where one of its records
+    /// From there to the end of this moment. The kernel gives less than asked for where one of its records
     /// ends; nothing means the end.
-    fn read(&self) -> Result<Vec<u8>, EvidenceError> {
+    fn read_from(&self, begin: u64) -> Result<Vec<u8>, EvidenceError> {
         let mut bytes = Vec::new();
         loop {
             let begun = bytes.len();
             // One byte more than allowed tells a file that is too long from one that just fits.
             let room = (self.max - begun).saturating_add(1).min(CHUNK);
             bytes.resize(begun.saturating_add(room), 0);
-            let read = self.file.read_at(&mut bytes[begun..], begun as u64);
+            let read = self
+                .file
+                .read_at(&mut bytes[begun..], begin.saturating_add(begun as u64));
             let read = read.map_err(|error| self.failed(error.to_string()))?;
             bytes.truncate(begun.saturating_add(read));
             if bytes.len() > self.max {
@@ -167,6 +144,8 @@ fn failed(what: &str, path: &Path, why: &str) -> EvidenceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use assay_protocol::config::ImaSection;
+    use assay_protocol::limits::IMA_LIST_BYTES_MAX;
 
     struct Files {
         dir: tempfile::TempDir,
@@ -198,21 +177,91 @@ mod tests {
         }
 
         fn refused(&self) -> String {
-            self.sources.read().unwrap_err().to_string()
+            self.sources.read(None).unwrap_err().to_string()
         }
+    }
+
+    fn whole(attached: &Attached) -> (&[u8], u64) {
+        let part = attached.ima.as_ref().unwrap();
+        assert_eq!(part.first, 0);
+        (&part.bytes, part.total)
+    }
+
+    /// A list from where it was appraised, and whole wherever anything speaks against that.
+    #[test]
+    fn what_was_sent_and_appraised_is_left_out_the_next_time() {
+        const BOOT: u32 = 3;
+        let files = Files::new();
+        let list = |bytes: &[u8], count: u64| {
+            files.write("binary_runtime_measurements", bytes);
+            files.write(
+                "runtime_measurements_count",
+                format!("{count}\n").as_bytes(),
+            );
+        };
+        let ask = |reset_count, entries| {
+            let appraised = ImaAppraised {
+                reset_count,
+                entries,
+            };
+            let attached = files.sources.read(Some(appraised)).unwrap();
+            let part = attached.ima.clone().unwrap();
+            (attached, (part.bytes, part.first, part.total))
+        };
+        let told = |reset_count, entries| ask(reset_count, entries).1;
+        let all = |bytes: &[u8], total| (bytes.to_vec(), 0, total);
+
+        // Nothing was sent yet.
+        assert_eq!(told(BOOT, 7), all(b"list", 7));
+        files.sources.sent(&files.sources.read(None).unwrap(), BOOT);
+        assert_eq!(told(BOOT, 7), (Vec::new(), 7, 7));
+        list(b"list and more", 9);
+        let (attached, part) = ask(BOOT, 7);
+        assert_eq!(part, (b" and more".to_vec(), 7, 9));
+        files.sources.sent(&attached, BOOT);
+        list(b"list and more and", 10);
+        assert_eq!(told(BOOT, 9), (b" and".to_vec(), 9, 10));
+        assert_eq!(told(BOOT, 8), (b" and more and".to_vec(), 7, 10));
+        // Of another boot, of before what is remembered, of more than there is.
+        assert_eq!(told(BOOT - 1, 9), all(b"list and more and", 10));
+        assert_eq!(told(BOOT, 6), all(b"list and more and", 10));
+        assert_eq!(told(BOOT, 11), all(b"list and more and", 10));
+        // A list that shrank is another one.
+        list(b"list", 7);
+        assert_eq!(told(BOOT, 9), all(b"list", 7));
+        files.sources.sent(&files.sources.read(None).unwrap(), BOOT);
+        list(b"list or", 8);
+        assert_eq!(told(BOOT, 7), (b" or".to_vec(), 7, 8));
+    }
+
+    /// What is left out is not counted: a long boot can go on.
+    #[test]
+    fn a_list_longer_than_the_bound_goes_on_in_parts() {
+        let files = Files::new();
+        files.write("binary_runtime_measurements", &vec![1; IMA_LIST_BYTES_MAX]);
+        files.sources.sent(&files.sources.read(None).unwrap(), 1);
+        let longer = vec![1; IMA_LIST_BYTES_MAX + 10];
+        files.write("binary_runtime_measurements", &longer);
+        let appraised = ImaAppraised {
+            reset_count: 1,
+            entries: 7,
+        };
+        let attached = files.sources.read(Some(appraised)).unwrap();
+        assert_eq!(attached.ima.unwrap().bytes.len(), 10);
+        assert!(files.refused().ends_with("longer than 4194304 bytes"));
     }
 
     #[test]
     fn files_are_read_whole_and_anew_each_time() {
         let files = Files::new();
-        let attached = files.sources.read().unwrap();
+        let attached = files.sources.read(None).unwrap();
         assert_eq!(attached.event_log, b"log");
-        assert_eq!(attached.ima, Some((b"list".to_vec(), 7)));
+        assert_eq!(whole(&attached), (&b"list"[..], 7));
         files.write("binary_runtime_measurements", b"list and more");
         files.write("runtime_measurements_count", b"8\n");
         assert!(!files.sources.are_unchanged(&attached).unwrap());
-        let attached = files.sources.read().unwrap();
-        assert_eq!(attached.ima, Some((b"list and more".to_vec(), 8)));
+        let attached = files.sources.read(None).unwrap();
+        assert_eq!(whole(&attached), (&b"list and more"[..], 8));
         assert!(files.sources.are_unchanged(&attached).unwrap());
     }
 
@@ -228,7 +277,7 @@ mod tests {
         );
         files.write("binary_runtime_measurements", &vec![0; IMA_LIST_BYTES_MAX]);
         files.write("runtime_measurements_count", b"1");
-        assert!(files.sources.read().is_ok());
+        assert!(files.sources.read(None).is_ok());
         files.write(
             "binary_runtime_measurements",
             &vec![0; IMA_LIST_BYTES_MAX + 1],
@@ -248,7 +297,7 @@ mod tests {
     #[test]
     fn an_open_file_needs_no_name_any_more() {
         let files = Files::new();
-        let before = files.sources.read().unwrap();
+        let before = files.sources.read(None).unwrap();
         for name in [
             "log",
             "binary_runtime_measurements",
@@ -256,6 +305,6 @@ mod tests {
         ] {
             std::fs::remove_file(files.dir.path().join(name)).unwrap();
         }
-        assert_eq!(files.sources.read(), Ok(before));
+        assert_eq!(files.sources.read(None), Ok(before));
     }
 }

@@ -183,7 +183,7 @@ pub fn genuine(bytes: &[u8]) -> Appraisal {
     if *tier > 2 {
         assert!(shown.chip.is_some() && opened.vendor().snp.is_some());
     }
-    assert!(appraisal.ima_position.is_none() || shown.ima_entries.is_some());
+    assert!(appraisal.ima_end.is_none() || shown.ima_entries.is_some());
     appraisal
 }
 

@@ -64,7 +64,7 @@ pub fn ima_position(data: &[u8]) {
     if let Ok(position) = Position::from_bytes(data) {
         assert_eq!(position.to_bytes(), data);
         let list = List::read(&[], None).expect("an empty list");
-        let rest = list.following(&position);
+        let rest = list.starting_at(position.entries);
         let quoted = PcrValues::from([((HashAlg::Sha1, 10), vec![0; 20])]);
         let reset_count = position.reset_count;
         let _ = explain_after(&position, reset_count, &rest, &quoted, Options::default());

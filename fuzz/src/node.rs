@@ -3,7 +3,7 @@
 
 use crate::samples::{self, NETWORK, NODE, NONCE, PROVIDER};
 use assay_appraisal::appraise::{
-    self, Appraisal, Configurations, Endorsements, Expectation, Policy, Refused,
+    self, Appraisal, Configurations, Endorsements, Expectation, ImaBefore, Policy, Refused,
 };
 use assay_appraisal::checks::Mode;
 use assay_appraisal::ima::{self, BankForm, List, Options, Position};
@@ -386,7 +386,7 @@ pub fn verify(bytes: &[u8], mode: Mode) -> Result<Appraisal, Refused> {
             crl: None,
             cache: &WORLD.cache,
         },
-        ima_position: Some(saved()),
+        ima_before: ImaBefore::Position(saved()),
     };
     appraise::verify(bytes, &expected, &policy, mode)
 }

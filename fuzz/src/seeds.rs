@@ -13,8 +13,8 @@ use assay_protocol::cose::{self, Signer as _};
 use assay_protocol::ids::{Beacon, Digest, Epoch, Keccak, Nonce, ReportData, Slot};
 use assay_protocol::region::RegionId;
 use assay_protocol::wire::{
-    self, AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, PeerRequest,
-    ProbeGuestReply, ProbeGuestRequest, Refusal, RefusalCode,
+    self, AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, ImaAppraised,
+    PeerRequest, ProbeGuestReply, ProbeGuestRequest, Refusal, RefusalCode,
 };
 use assay_testbed::Banks;
 use assay_testbed::soft_node::{QUOTED, config};
@@ -211,6 +211,18 @@ fn frames() -> Vec<Vec<u8>> {
                 nonce,
                 epoch,
                 beacon,
+            },
+            1024,
+        )),
+        payload(wire::frame(
+            &AgentRequest::AttestAfter {
+                nonce,
+                epoch,
+                beacon,
+                appraised: ImaAppraised {
+                    reset_count: 7,
+                    entries: 9,
+                },
             },
             1024,
         )),

@@ -67,10 +67,12 @@ pub mod counter {
     pub const MEMORY_ERRORS_UNCORRECTED: u16 = 16;
     /// Times a CPU was slowed down because it was hot, of all CPUs, count.
     pub const CPU_THROTTLES: u16 = 17;
+    /// Energy that the processor packages used since the agent started, microjoules.
+    pub const CPU_ENERGY_UJ: u16 = 18;
 
     /// The name of a counter, with its unit; nothing for an id that this version does not know.
     pub fn name(id: u16) -> Option<&'static str> {
-        const NAMES: [&str; 17] = [
+        const NAMES: [&str; 18] = [
             "disk_read_ios",
             "disk_read_bytes",
             "disk_write_ios",
@@ -88,6 +90,7 @@ pub mod counter {
             "memory_errors_corrected",
             "memory_errors_uncorrected",
             "cpu_throttles",
+            "cpu_energy_uj",
         ];
         NAMES.get(usize::from(id).checked_sub(1)?).copied()
     }

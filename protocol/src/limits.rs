@@ -49,6 +49,8 @@ pub const SMALL_OBJECT_BYTES_MAX: usize = 64 * 1024;
 pub const CHASE_ANSWER_BYTES_MAX: usize = 512 * 1024;
 /// Longest outcome, in bytes.
 pub const OUTCOME_BYTES_MAX: usize = 64 * 1024;
+/// Longest text of an outcome, for people, in characters.
+pub const OUTCOME_DETAIL_CHARS_MAX: usize = 400;
 /// Longest report, in bytes.
 pub const REPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most nodes in one report.

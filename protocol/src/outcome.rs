@@ -169,6 +169,8 @@ pub mod media {
     pub const AMD_CHAIN: &str = "application/vnd.assay.amd-chain+cbor";
     /// AMD's revocation list that the HyperNode judged the evidence by (RFC 2585).
     pub const CRL: &str = "application/pkix-crl";
+    /// Entries of the node's IMA list before those that the evidence carries, binary; several parts in their order.
+    pub const IMA_PART: &str = "application/vnd.assay.ima-list-part";
     /// Hash of a region key.
     pub const REGION_KEY_HASH: &str = "application/vnd.assay.region-key-hash";
 }

@@ -156,6 +156,27 @@ pub enum AgentRequest {
         /// What to walk.
         plan: ChasePlan,
     },
+    /// As [`Self::Attest`], of whoever has appraised the beginning of this boot's IMA list: those entries may be left
+    /// out. An agent that does not know the request closes the connection; [`Self::Attest`] asks it for the same.
+    AttestAfter {
+        /// The nonce.
+        nonce: Nonce,
+        /// Epoch it belongs to.
+        epoch: Epoch,
+        /// Beacon of that epoch.
+        beacon: Beacon,
+        /// What was appraised.
+        appraised: ImaAppraised,
+    },
+}
+
+/// How much of an IMA list whoever asks has appraised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImaAppraised {
+    /// The TPM's `resetCount` of the boot that the list is of.
+    pub reset_count: u32,
+    /// Entries from the first one on.
+    pub entries: u64,
 }
 
 /// Agent to HyperNode.
@@ -416,6 +437,30 @@ mod tests {
         payload.push(0);
         assert!(message::<AgentRequest>(&payload).is_err());
         assert!(message::<AgentRequest>(&[200]).is_err());
+    }
+
+    /// Requests are numbered by their place: what an older agent knows must stay what it knows.
+    #[test]
+    fn a_request_that_is_newer_is_no_other_request_to_an_older_agent() {
+        let nonce = Nonce([1; 32]);
+        let (epoch, beacon) = (Epoch(2), Beacon([3; 32]));
+        let appraised = ImaAppraised {
+            reset_count: 4,
+            entries: 5,
+        };
+        let numbered = |request: &AgentRequest| postcard::to_stdvec(request).unwrap()[0];
+        let attest = AgentRequest::Attest {
+            nonce,
+            epoch,
+            beacon,
+        };
+        let after = AgentRequest::AttestAfter {
+            nonce,
+            epoch,
+            beacon,
+            appraised,
+        };
+        assert_eq!((numbered(&attest), numbered(&after)), (2, 9));
     }
 
     #[test]

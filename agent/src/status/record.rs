@@ -213,7 +213,7 @@ impl Kind {
     pub fn of(request: &AgentRequest) -> Self {
         match request {
             AgentRequest::Enrol | AgentRequest::Activate { .. } => Self::Enrol,
-            AgentRequest::Attest { .. } => Self::Attest,
+            AgentRequest::Attest { .. } | AgentRequest::AttestAfter { .. } => Self::Attest,
             AgentRequest::Probe { .. } => Self::Probe,
             AgentRequest::FillBegin { .. }
             | AgentRequest::FillData { .. }

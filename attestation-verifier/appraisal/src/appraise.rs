@@ -17,7 +17,9 @@ mod software;
 mod tests;
 
 pub use configuration::Configurations;
-pub use policy::{Appraisal, Attest, Endorsements, Owner, Policy, Shown, appraise};
+pub use policy::{
+    Appraisal, Attest, Endorsements, ImaBefore, ImaEnd, Owner, Policy, Shown, appraise,
+};
 
 use crate::checks::{CheckList, Checks, Hex, Listed, Mode, Stopped};
 use crate::clock::{self, Continuity};

@@ -1,9 +1,10 @@
 //! Whether an agent's counters agree with the chase that they were signed with (ARCHITECTURE section 6).
 //!
-//! They are claimed, so this never passes or fails anybody. But a region that lies in memory, behind a cache or on
+//! They are claimed, so this never passes or fails a node; the outcome says it, and the audit makes the note again. But a region that lies in memory, behind a cache or on
 //! another device shows here on an agent that does not lie, and a contradiction is worth a person's look.
 
 use assay_protocol::answers::{ChaseAnswer, Counter, counter};
+use assay_protocol::limits::OUTCOME_DETAIL_CHARS_MAX;
 use assay_protocol::region::BLOCK_BYTES;
 use core::fmt;
 
@@ -28,6 +29,19 @@ impl fmt::Display for Agreement {
             ),
             Self::Contradicts(why) => write!(f, "claimed counters contradict the chase: {why}"),
         }
+    }
+}
+
+/// What the outcome of a chase that passed says of the counters: nothing where they agree. It is signed, so that its
+/// words are fixed with the form of the answer.
+pub fn note(answer: &ChaseAnswer) -> String {
+    match agreement(answer) {
+        Agreement::Agrees => String::new(),
+        other => other
+            .to_string()
+            .chars()
+            .take(OUTCOME_DETAIL_CHARS_MAX)
+            .collect(),
     }
 }
 
@@ -110,7 +124,11 @@ mod tests {
     }
 
     fn of(before: &[(u16, &str, u64)], after: &[(u16, &str, u64)]) -> Agreement {
-        agreement(&ChaseAnswer {
+        agreement(&answer(before, after))
+    }
+
+    fn answer(before: &[(u16, &str, u64)], after: &[(u16, &str, u64)]) -> ChaseAnswer {
+        ChaseAnswer {
             node: NodeId([0; 32]),
             nonce: Nonce([0; 32]),
             region: 0,
@@ -126,7 +144,19 @@ mod tests {
             counters: counters(after),
             at: UnixMs(0),
             counters_before: counters(before),
-        })
+        }
+    }
+
+    #[test]
+    fn the_note_says_what_does_not_agree_and_fits_an_outcome() {
+        assert_eq!(note(&answer(&BEFORE, &AFTER)), "");
+        let found = of(&BEFORE, &BEFORE);
+        assert_eq!(note(&answer(&BEFORE, &BEFORE)), found.to_string());
+        let scope = "x".repeat(1_000);
+        let mut long = AFTER.map(|(id, _, value)| (id, scope.as_str(), value));
+        long[0].2 = 0;
+        let note = note(&answer(&BEFORE, &long));
+        assert_eq!(note.chars().count(), OUTCOME_DETAIL_CHARS_MAX);
     }
 
     #[test]

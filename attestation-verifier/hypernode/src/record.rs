@@ -5,7 +5,7 @@ use crate::context::Context;
 use anyhow::{Context as _, Result};
 use assay_protocol::cose::{self, Authenticated};
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
-use assay_protocol::limits::OUTCOME_BYTES_MAX;
+use assay_protocol::limits::{OUTCOME_BYTES_MAX, OUTCOME_DETAIL_CHARS_MAX};
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind};
 use assay_store::{Acknowledged, Record, StoreError};
 use aws_lc_rs::rand;
@@ -66,7 +66,11 @@ impl Context {
             evidence,
             policy: draft.policy,
             r: draft.r,
-            detail: draft.detail.chars().take(400).collect(),
+            detail: draft
+                .detail
+                .chars()
+                .take(OUTCOME_DETAIL_CHARS_MAX)
+                .collect(),
         };
         let sealed = cose::seal(outcome, &self.identity);
         let record = Record {

@@ -1,5 +1,6 @@
 //! What a HyperNode keeps besides its journal's outcomes: small facts under the journal's `meta` keys.
 
+use crate::challenge::ima::KeptPosition;
 use crate::clock;
 use crate::context::Context;
 use anyhow::{Context as _, Result};
@@ -83,8 +84,8 @@ impl Context {
         self.get(&format!("enrol/{node}"))
     }
 
-    /// Keeps an enrolment; another EK for the same id cannot exist, as the id is the EK's hash. The clock of another
-    /// AK is forgotten: a new key starts a new record.
+    /// Keeps an enrolment; another EK for the same id cannot exist, as the id is the EK's hash. Clock and IMA
+    /// position of another AK are forgotten: a new key starts a new record.
     pub fn keep_enrolment(&self, record: &EnrolRecord) -> Result<()> {
         let clock = format!("clock/{}", record.node);
         if self
@@ -92,6 +93,7 @@ impl Context {
             .is_none_or(|old| old.ak_name != record.ak_name)
         {
             self.journal(|journal| journal.remove_meta(&clock))?;
+            self.forget_ima_position(&record.node)?;
         }
         self.put(&format!("enrolled-at/{}", record.node), &clock::now())?;
         self.put(&format!("enrol/{}", record.node), record)
@@ -155,6 +157,22 @@ impl Context {
             safe: clock.safe,
         };
         self.put(&format!("clock/{node}"), &kept)
+    }
+
+    /// How far the IMA list of a node was appraised.
+    pub fn ima_position(&self, node: &NodeId) -> Result<Option<KeptPosition>> {
+        self.get(&format!("ima/{node}"))
+    }
+
+    /// Keeps how far the IMA list of a node was appraised.
+    pub fn keep_ima_position(&self, node: &NodeId, position: &KeptPosition) -> Result<()> {
+        self.put(&format!("ima/{node}"), position)
+    }
+
+    /// Forgets how far the IMA list of a node was appraised.
+    pub fn forget_ima_position(&self, node: &NodeId) -> Result<()> {
+        let key = format!("ima/{node}");
+        Ok(self.journal(|journal| journal.remove_meta(&key))?)
     }
 
     /// The countersigned receipt of a region.

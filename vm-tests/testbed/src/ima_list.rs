@@ -8,7 +8,8 @@ use assay_protocol::ids::Digest;
 use aws_lc_rs::digest as aws;
 use std::path::{Path, PathBuf};
 
-const PCR: u8 = 10;
+/// The register of the list.
+pub const PCR: u8 = 10;
 const TEMPLATE: &[u8] = b"ima-ng";
 
 /// One measured file.

@@ -19,6 +19,7 @@ pub mod snp;
 pub mod soft_node;
 pub mod swtpm;
 pub mod tool;
+pub mod tpm_bus;
 pub mod tsm;
 pub mod web;
 
@@ -30,4 +31,5 @@ pub use postgres::Postgres;
 pub use raw_tpm::RawTpm;
 pub use soft_node::SoftNode;
 pub use swtpm::Swtpm;
+pub use tpm_bus::TpmBus;
 pub use tsm::TsmEntry;

@@ -14,7 +14,9 @@ const GET_RANDOM: u32 = 0x0000_017b;
 const ALG_SHA256: u16 = 0x000b;
 /// `TPM_RS_PW` with empty nonce, attributes and password: 9 bytes, preceded by their count.
 const EMPTY_PASSWORD: [u8; 13] = [0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0];
-const RESPONSE_MAX: usize = 4096;
+/// Tag, size, and command or response code.
+const HEADER_BYTES: usize = 10;
+const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One client connection to a swtpm. swtpm serves one client at a time: drop it soon.
@@ -41,13 +43,18 @@ impl RawTpm {
 
     /// TPM2_PCR_Extend of the SHA-256 bank.
     pub fn extend(&mut self, pcr: u8, digest: &[u8; 32]) -> Result<()> {
+        self.exchange(&Self::extend_command(pcr, digest))?;
+        Ok(())
+    }
+
+    /// The bytes of TPM2_PCR_Extend.
+    pub(crate) fn extend_command(pcr: u8, digest: &[u8; 32]) -> Vec<u8> {
         let mut body = u32::from(pcr).to_be_bytes().to_vec();
         body.extend(EMPTY_PASSWORD);
         body.extend(1u32.to_be_bytes());
         body.extend(ALG_SHA256.to_be_bytes());
         body.extend(digest);
-        self.command(SESSIONS, PCR_EXTEND, &body)?;
-        Ok(())
+        command(SESSIONS, PCR_EXTEND, &body)
     }
 
     /// TPM2_PCR_Read of one register of the SHA-256 bank.
@@ -63,23 +70,52 @@ impl RawTpm {
 
     /// Sends one command; returns what follows the response header.
     pub fn command(&mut self, tag: u16, code: u32, body: &[u8]) -> Result<Vec<u8>> {
-        let size = u32::try_from(body.len() + 10)?;
-        let mut command = tag.to_be_bytes().to_vec();
-        command.extend(size.to_be_bytes());
-        command.extend(code.to_be_bytes());
-        command.extend(body);
-        self.stream.write_all(&command)?;
-        let mut header = [0u8; 10];
-        self.stream.read_exact(&mut header)?;
-        let size = u32::from_be_bytes([header[2], header[3], header[4], header[5]]) as usize;
-        let result = u32::from_be_bytes([header[6], header[7], header[8], header[9]]);
-        ensure!(
-            (10..=RESPONSE_MAX).contains(&size),
-            "TPM response of {size} bytes"
-        );
-        let mut answer = vec![0; size - 10];
-        self.stream.read_exact(&mut answer)?;
-        ensure!(result == 0, "TPM command {code:#x} failed with {result:#x}");
-        Ok(answer)
+        self.exchange(&command(tag, code, body))
     }
+
+    fn exchange(&mut self, command: &[u8]) -> Result<Vec<u8>> {
+        self.stream.write_all(command)?;
+        let answer = message(&mut self.stream)?;
+        succeeded(command, &answer)?;
+        Ok(answer[HEADER_BYTES..].to_vec())
+    }
+}
+
+/// The bytes of a command.
+fn command(tag: u16, code: u32, body: &[u8]) -> Vec<u8> {
+    let size = (body.len() + HEADER_BYTES) as u32;
+    [
+        &tag.to_be_bytes()[..],
+        &size.to_be_bytes(),
+        &code.to_be_bytes(),
+        body,
+    ]
+    .concat()
+}
+
+/// One command or response, header included.
+pub(crate) fn message(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    stream.read_exact(&mut bytes)?;
+    let size = u32::from_be_bytes([bytes[2], bytes[3], bytes[4], bytes[5]]) as usize;
+    if !(HEADER_BYTES..=MESSAGE_BYTES_MAX).contains(&size) {
+        let text = format!("TPM message of {size} bytes");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, text));
+    }
+    bytes.resize(size, 0);
+    stream.read_exact(&mut bytes[HEADER_BYTES..])?;
+    Ok(bytes)
+}
+
+/// Whether a response says that its command succeeded.
+pub(crate) fn succeeded(command: &[u8], answer: &[u8]) -> Result<()> {
+    let code = command.get(6..10).unwrap_or_default();
+    let result = answer.get(6..10).unwrap_or_default();
+    ensure!(
+        result == [0; 4],
+        "TPM command 0x{} failed with 0x{}",
+        hex::encode(code),
+        hex::encode(result)
+    );
+    Ok(())
 }

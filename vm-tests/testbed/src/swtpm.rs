@@ -172,12 +172,13 @@ impl Drop for Swtpm {
     }
 }
 
-fn address(port: u16) -> SocketAddr {
+/// A port of this machine.
+pub(crate) fn address(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// A port such that it and its successor are free now; drawn, so that parallel tests rarely meet.
-fn free_port_pair() -> Result<u16> {
+pub(crate) fn free_port_pair() -> Result<u16> {
     for _ in 0..1000 {
         let mut draw = [0u8; 2];
         aws_lc_rs::rand::fill(&mut draw)?;

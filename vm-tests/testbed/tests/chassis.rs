@@ -2,7 +2,7 @@
 //! the verifier: what leads to tier 3 and what costs it.
 
 use assay_appraisal::appraise::{
-    self, Appraisal, Attest, Configurations, Endorsements, Expectation, Policy,
+    self, Appraisal, Attest, Configurations, Endorsements, Expectation, ImaBefore, Policy,
 };
 use assay_appraisal::checks::{Mode, Outcome};
 use assay_appraisal::snp::{ChainCache, Product, SnpRoots};
@@ -179,7 +179,7 @@ impl Scene {
                 crl: None,
                 cache: &ChainCache::new(),
             },
-            ima_position: None,
+            ima_before: ImaBefore::Unknown,
         };
         appraise::verify(&bytes, &expected, &policy, Mode::Explain).unwrap()
     }

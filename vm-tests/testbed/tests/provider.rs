@@ -12,7 +12,7 @@ fn explained(variant: Variant) -> (Value, Vec<String>) {
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let ca = TestCa::create(&dir.path().join("ca")).unwrap();
     let home = dir.path().join("node");
-    let node = ScalerNode::new(&home, &ca, "node", variant, Address([2; 20])).unwrap();
+    let mut node = ScalerNode::new(&home, &ca, "node", variant, Address([2; 20])).unwrap();
     let config = node
         .power_on(NetworkId([1; 32]), &[HyperNodeId([3; 32])])
         .unwrap();

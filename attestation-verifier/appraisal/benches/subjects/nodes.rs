@@ -5,7 +5,9 @@ use super::bare::{Signed, Work};
 use super::chips;
 use super::logs::template;
 use crate::harness::Pair;
-use assay_appraisal::appraise::{Configurations, Endorsements, Expectation, Policy, verify};
+use assay_appraisal::appraise::{
+    Configurations, Endorsements, Expectation, ImaBefore, Policy, verify,
+};
 use assay_appraisal::checks::Mode;
 use assay_appraisal::eventlog;
 use assay_appraisal::ima::List;
@@ -161,7 +163,7 @@ impl Node {
                 crl: None,
                 cache: &CACHE,
             },
-            ima_position: None,
+            ima_before: ImaBefore::Unknown,
         };
         let appraisal = verify(black_box(bytes), &expected, &policy, Mode::Verify);
         black_box(appraisal).unwrap().tier

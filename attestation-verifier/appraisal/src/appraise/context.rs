@@ -1,5 +1,6 @@
 //! What is read from the evidence once and judged at several tiers: the boot log and the IMA list.
 
+use super::policy::{ImaBefore, ImaEnd};
 use super::{AuthenticatedEvidence, BANK};
 use crate::eventlog::claims::Reading;
 use crate::eventlog::replay::Replayed;
@@ -64,43 +65,72 @@ pub(super) struct Judged {
     /// Whether an allowed IMA policy is among the entries.
     pub policy_loaded: bool,
     /// Where the next appraisal of this boot may go on.
-    pub position: Position,
+    pub end: ImaEnd,
+}
+
+impl Judged {
+    /// Whether every entry judged now is allowed, and the aggregate is that of the quoted boot. Of a list that goes on
+    /// nothing may be new; a whole one has the aggregate at least.
+    pub fn all_allowed(&self) -> bool {
+        let allowed = self.appraisal.totals.refused == 0;
+        self.entries > 0 && allowed && self.appraisal.boot_aggregate.is_ok()
+    }
 }
 
 impl Ima {
     /// Where the list ends.
-    pub(super) fn position(self) -> Option<Position> {
+    pub(super) fn end(self) -> Option<ImaEnd> {
         match self {
-            Self::Judged(judged) => Some(judged.position),
+            Self::Judged(judged) => Some(judged.end),
             Self::Absent | Self::Unexplained(_) => None,
         }
     }
 
-    /// Replays the list to PCR 10 and judges every entry; `rules` are those of a valid class. `saved` is where an earlier appraisal of the same boot
-    /// ended, with every entry allowed and a policy loaded.
+    /// Replays the list to PCR 10 and judges every entry; `rules` are those of a valid class.
     pub(super) fn read(
         evidence: &AuthenticatedEvidence,
         rules: &ImaPolicy,
-        saved: Option<&Position>,
+        before: ImaBefore<'_>,
     ) -> Self {
         let (claim, bytes) = match (evidence.claims().ima, &evidence.vendor().ima_log) {
             (Some(claim), Some(bytes)) => (claim, bytes),
             _ => return Self::Absent,
         };
-        let start = Position::start(evidence.quote().clock().reset_count);
-        let position = match (claim.first, saved) {
-            (0, _) => &start,
-            (first, Some(saved)) if saved.entries == first => saved,
-            (first, _) => {
-                return Self::Unexplained(format!("no saved position at entry {first}"));
-            }
-        };
-        let judged = List::read(&bytes.0, None)
-            .map(|list| list.following(position))
-            .and_then(|list| judge(evidence, rules, position, &list));
-        match judged {
+        match continued(evidence, rules, (claim.first, &bytes.0), before) {
             Ok(judged) => Self::Judged(Box::new(judged)),
             Err(error) => Self::Unexplained(error.to_string()),
+        }
+    }
+}
+
+/// A list that begins with the boot needs nothing else, whatever is known of it.
+fn continued(
+    evidence: &AuthenticatedEvidence,
+    rules: &ImaPolicy,
+    (first, bytes): (u64, &[u8]),
+    before: ImaBefore<'_>,
+) -> Result<Judged, ima::ImaError> {
+    let start = Position::start(evidence.quote().clock().reset_count);
+    match before {
+        _ if first == 0 => judge(evidence, rules, &start, &List::read(bytes, None)?),
+        ImaBefore::Unknown => Err(ima::ImaError::Position(format!(
+            "expected the list from its first entry, got it from entry {first}"
+        ))),
+        ImaBefore::Position(saved) => {
+            let carried = List::read(bytes, Some(saved.template_hash()?))?.starting_at(first);
+            let judged = judge(evidence, rules, saved, &carried.skip(saved)?)?;
+            // The entry itself is not here: what is saved of it convicts nobody.
+            match &judged.appraisal.boot_aggregate {
+                Ok(_) => Ok(judged),
+                Err(error) => Err(ima::ImaError::Position(error.to_string())),
+            }
+        }
+        ImaBefore::Parts(parts) => {
+            // Nothing may be carried, so that the form of the hashes is the earlier entries'.
+            let earliest = parts.first().copied().unwrap_or_default();
+            let alg = List::read(earliest, None)?.template_hash();
+            let carried = List::read(bytes, Some(alg))?.starting_at(first);
+            judge(evidence, rules, &start, &carried.joined(parts)?)
         }
     }
 }
@@ -135,6 +165,9 @@ fn judge(
         entries: explained.position().entries,
         policy_loaded: !position.is_start() || policies.is_some_and(|entries| *entries > 0),
         appraisal,
-        position: explained.position().clone(),
+        end: ImaEnd {
+            position: explained.position().clone(),
+            part: explained.bytes()?.to_vec(),
+        },
     })
 }

@@ -37,9 +37,31 @@ pub struct Policy<'a> {
     pub configurations: &'a Configurations,
     /// What is known of AMD's certificates.
     pub endorsements: Endorsements<'a>,
-    /// Where the last appraisal of this boot's IMA list ended ([`Appraisal::ima_position`]); needed only for evidence
-    /// that carries the entries since then.
-    pub ima_position: Option<&'a Position>,
+    /// What is known of the entries of this boot's IMA list that the evidence leaves out.
+    pub ima_before: ImaBefore<'a>,
+}
+
+/// Entries of a boot's IMA list that were appraised before.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum ImaBefore<'a> {
+    /// None: only a list from its first entry explains anything.
+    #[default]
+    Unknown,
+    /// Where an appraisal of the same boot, under the same class, ended ([`Appraisal::ima_end`]). It is believed.
+    Position(&'a Position),
+    /// The entries themselves, from the first one on, in the parts in which they were appraised
+    /// ([`ImaEnd::part`]). They are not believed: quote and class judge them like the entries carried.
+    Parts(&'a [&'a [u8]]),
+}
+
+/// Where an IMA list ended of which every entry is allowed, under a loaded policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImaEnd {
+    /// Where the next appraisal of this boot may go on.
+    pub position: Position,
+    /// The entries judged now, in binary form: with [`ImaBefore::Position`] those after it, otherwise all. Entries that
+    /// the quote does not cover are not among them.
+    pub part: Vec<u8>,
 }
 
 /// Certificates and roots that a SEV-SNP report is judged by.
@@ -115,9 +137,9 @@ pub struct Appraisal {
     pub owner: Option<Owner>,
     /// Digest of the class that was applied: the whole policy.
     pub policy: Digest,
-    /// Where the next appraisal of this boot's IMA list may go on: there is one when every entry so far is allowed.
+    /// Where this boot's IMA list ended: there is one when every entry so far is allowed and the attestation passed.
     #[serde(skip)]
-    pub ima_position: Option<Position>,
+    pub ima_end: Option<ImaEnd>,
     /// What was shown.
     pub shown: Shown,
     /// Every check of authentication and appraisal.
@@ -143,7 +165,7 @@ pub(super) fn appraise_after(
         .attestation
         .ima
         .as_ref()
-        .map(|rules| Ima::read(evidence, rules, policy.ima_position));
+        .map(|rules| Ima::read(evidence, rules, policy.ima_before));
     let mut shown = Shown::default();
     // Explanation mode never stops, so that there is no early end to pass on.
     let mut checks = Checks::after(made, Mode::Explain);
@@ -166,9 +188,9 @@ pub(super) fn appraise_after(
         continuity: evidence.continuity(),
         owner,
         policy: policy.class.digest(),
-        ima_position: ima
-            .and_then(Ima::position)
-            .filter(|_| shown.ima_entries.is_some()),
+        ima_end: ima
+            .and_then(Ima::end)
+            .filter(|_| attest == Attest::Pass && shown.ima_entries.is_some()),
         shown,
         checks: checks.into_list(),
     }

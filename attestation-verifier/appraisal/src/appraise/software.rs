@@ -53,7 +53,7 @@ pub(super) fn ima_entries(checks: &mut Checks, ima: Option<&Ima>) -> Result<(), 
     };
     checks.record(
         "ima-entries",
-        passed(found.appraisal.all_allowed()),
+        passed(found.all_allowed()),
         "every entry allowed, the boot aggregate right, no violation",
         refused(found),
     )
@@ -62,9 +62,11 @@ pub(super) fn ima_entries(checks: &mut Checks, ima: Option<&Ima>) -> Result<(), 
 fn refused(found: &Judged) -> String {
     let named = found.appraisal.refused.iter().take(REFUSED_NAMED_MAX);
     let named: Vec<String> = named.map(ToString::to_string).collect();
-    match found.appraisal.totals.refused {
-        0 => format!("{} entries", found.entries),
-        count => format!("{count} refused, among them {}", named.join("; ")),
+    let aggregate = found.appraisal.boot_aggregate.as_ref().err();
+    match (found.appraisal.totals.refused, aggregate) {
+        (0, Some(error)) => error.to_string(),
+        (0, None) => format!("{} entries", found.entries),
+        (count, _) => format!("{count} refused, among them {}", named.join("; ")),
     }
 }
 
@@ -224,7 +226,7 @@ fn by_ima(
         if found.policy_loaded { "one" } else { "none" },
     )?;
     // What is not allowed fails the attestation itself, see `ima_entries`.
-    let reached = line && found.policy_loaded && found.appraisal.all_allowed();
+    let reached = line && found.policy_loaded && found.all_allowed();
     shown.ima_entries = reached.then_some(found.entries);
     Ok(reached)
 }

@@ -3,7 +3,7 @@
 use super::IMA_PCR;
 use super::error::ImaError;
 use super::hash::Hash;
-use super::list::{ALGORITHMS, Entry, List};
+use super::list::{ALGORITHMS, Entry, List, not_after};
 use super::position::{Aggregate, BankState, Position, alg};
 use super::replay::{BankForm, Forms, Hashes, Run, Summary, indices, may_be_padded, run};
 use crate::quote::PcrValues;
@@ -62,6 +62,11 @@ impl<'l> Explained<'l> {
         self.list.entries().take(self.count)
     }
 
+    /// The bytes of the proven entries, in binary form: what [`List::joined`] takes.
+    pub fn bytes(&self) -> Result<&[u8], ImaError> {
+        self.list.first_bytes(self.count)
+    }
+
     /// What the proven entries are, counted.
     pub fn summary(&self) -> &Summary {
         &self.summary
@@ -104,7 +109,7 @@ pub fn explain<'l>(
 }
 
 /// As [`explain`], from a saved position: `list` holds only the entries after it ([`List::skip`], or
-/// [`List::following`] where the sender left the others out).
+/// [`List::starting_at`] where the sender left the others out).
 ///
 /// `reset_count` is the quote's. A reset since the position is an error: PCR and list began anew, and so
 /// must the appraisal. A resume from sleep (`restartCount`) is none: the replay shows whether PCR 10 lived on.
@@ -156,10 +161,7 @@ fn continues(position: &Position, reset_count: u32, list: &List<'_>) -> Result<(
     }
     let before = u64::try_from(list.before()).unwrap_or(u64::MAX);
     if before != position.entries {
-        return Err(ImaError::Position(format!(
-            "expected the entries after the first {}, got those after {before}",
-            position.entries
-        )));
+        return Err(not_after(position.entries, before));
     }
     let listed = list.template_hash();
     if !position.is_start() && alg(position.template_hash)? != listed {

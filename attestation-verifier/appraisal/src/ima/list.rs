@@ -91,30 +91,69 @@ impl<'a> List<'a> {
     /// The same list without the entries that `position` has already seen. The skipped entries must be
     /// there and well-formed; they are not compared, for the replay from the position does not need them.
     pub fn skip(&self, position: &Position) -> Result<List<'_>, ImaError> {
-        let expected = usize::try_from(position.entries).unwrap_or(usize::MAX);
+        self.after(position.entries)
+    }
+
+    /// The same bytes as the entries that follow the first `entries` of their boot, for a sender that sends
+    /// only those.
+    pub fn starting_at(mut self, entries: u64) -> Self {
+        self.before = usize::try_from(entries).unwrap_or(usize::MAX);
+        self
+    }
+
+    /// One list of its parts: `earlier` hold the first entries of a boot in order, and this one goes on where
+    /// they end, or before. What both have is taken from the earlier parts, and nothing is compared: what a
+    /// replay does not explain is not believed whoever sent it.
+    pub fn joined(&self, earlier: &[&[u8]]) -> Result<List<'static>, ImaError> {
+        let mut bytes = Vec::new();
+        for part in earlier {
+            let part = List::read(part, Some(self.alg))?;
+            let total = bytes.len().saturating_add(part.bytes.len());
+            within_bounds(total)?;
+            bytes.extend_from_slice(&part.bytes);
+        }
+        let whole = |bytes| List {
+            bytes: Cow::Owned(bytes),
+            alg: self.alg,
+            before: 0,
+        };
+        let joined: List<'static> = whole(bytes);
+        let known = joined.entries().outlined()?.1.entries;
+        let rest = self.after(u64::try_from(known).unwrap_or(u64::MAX))?;
+        within_bounds(joined.bytes.len().saturating_add(rest.bytes.len()))?;
+        let mut bytes = joined.bytes.into_owned();
+        bytes.extend_from_slice(&rest.bytes);
+        Ok(whole(bytes))
+    }
+
+    /// The bytes of the first `count` entries, in binary form whatever they were read from.
+    pub(super) fn first_bytes(&self, count: usize) -> Result<&[u8], ImaError> {
         let mut entries = self.entries();
-        for actual in 0..expected {
+        for entry in entries.by_ref().take(count) {
+            entry?;
+        }
+        let length = self.bytes.len().saturating_sub(entries.rest.len());
+        Ok(self.bytes.get(..length).unwrap_or_default())
+    }
+
+    /// The entries after the first `expected` of their boot.
+    fn after(&self, expected: u64) -> Result<List<'_>, ImaError> {
+        let before = u64::try_from(self.before).unwrap_or(u64::MAX);
+        if before > expected {
+            return Err(not_after(expected, before));
+        }
+        let mut entries = self.entries();
+        for actual in before..expected {
             match entries.next() {
                 Some(entry) => drop(entry?),
-                None => {
-                    return Err(ImaError::Shorter {
-                        expected: position.entries,
-                        actual: u64::try_from(actual).unwrap_or(u64::MAX),
-                    });
-                }
+                None => return Err(ImaError::Shorter { expected, actual }),
             }
         }
         Ok(List {
             bytes: Cow::Borrowed(entries.rest),
             alg: self.alg,
-            before: expected,
+            before: usize::try_from(expected).unwrap_or(usize::MAX),
         })
-    }
-
-    /// The same bytes as the entries that follow `position`, for a sender that sends only those.
-    pub fn following(mut self, position: &Position) -> Self {
-        self.before = usize::try_from(position.entries).unwrap_or(usize::MAX);
-        self
     }
 
     /// The same list, borrowed.
@@ -128,6 +167,22 @@ impl<'a> List<'a> {
 
     pub(super) fn before(&self) -> usize {
         self.before
+    }
+}
+
+/// Entries that do not begin where they must.
+pub(super) fn not_after(expected: u64, before: u64) -> ImaError {
+    ImaError::Position(format!(
+        "expected the entries after the first {expected}, got those after {before}"
+    ))
+}
+
+fn within_bounds(bytes: usize) -> Result<(), ImaError> {
+    match bytes <= LIST_BYTES_MAX {
+        true => Ok(()),
+        false => Err(ImaError::Position(format!(
+            "expected at most {LIST_BYTES_MAX} bytes of list in all parts, got {bytes}"
+        ))),
     }
 }
 

@@ -89,6 +89,11 @@ impl Position {
         Ok(position)
     }
 
+    /// The algorithm of the list's template hashes.
+    pub fn template_hash(&self) -> Result<HashAlg, ImaError> {
+        alg(self.template_hash)
+    }
+
     /// Whether no entry was seen yet.
     pub fn is_start(&self) -> bool {
         self.entries == 0

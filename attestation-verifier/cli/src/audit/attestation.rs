@@ -6,7 +6,8 @@ use super::evidence::{Exhibits, Found};
 use super::log::{History, Recorded};
 use crate::findings::Findings;
 use assay_appraisal::appraise::{
-    Appraisal, Attest, Configurations, Endorsements, Expectation, Policy, Refused, verify,
+    Appraisal, Attest, Configurations, Endorsements, Expectation, ImaBefore, Policy, Refused,
+    verify,
 };
 use assay_appraisal::checks::{self, Mode};
 use assay_appraisal::ear::Ear;
@@ -214,10 +215,15 @@ fn attestation(
     };
     let chain = chain(findings, recorded, exhibits);
     let crl = crl(findings, recorded, exhibits);
-    let (Ok(chain), Ok(crl)) = (chain, crl) else {
+    let parts = exhibits.all(recorded, media::IMA_PART);
+    let (Ok(chain), Ok(crl), Some(parts)) = (chain, crl, parts) else {
         return out.note(epoch, word(recorded), false);
     };
-    let collateral = (chain.as_ref(), crl);
+    let collateral = Collateral {
+        chain: chain.as_ref(),
+        crl,
+        ima_parts: &parts,
+    };
     let appraised = match session.appraise(findings, recorded, raw, collateral) {
         Some(appraised) => appraised,
         None => return out.note(epoch, word(recorded), false),
@@ -244,6 +250,15 @@ fn attestation(
 
 /// The certificates that the HyperNode added cannot be used, or are gone.
 struct Unusable;
+
+/// What the HyperNode kept beside the evidence, to appraise it with.
+#[derive(Clone, Copy)]
+struct Collateral<'a> {
+    chain: Option<&'a AmdChain>,
+    crl: Option<&'a [u8]>,
+    /// The IMA list before the entries that the evidence carries. It proves itself: it is replayed with them.
+    ima_parts: &'a [&'a [u8]],
+}
 
 /// AMD's certificates that the HyperNode added to the evidence; it appraised with them.
 fn chain(
@@ -425,7 +440,7 @@ impl Session<'_> {
         findings: &mut Findings,
         recorded: &Recorded,
         raw: &[u8],
-        (chain, crl): (Option<&AmdChain>, Option<&[u8]>),
+        collateral: Collateral<'_>,
     ) -> Option<Result<Appraisal, Refused>> {
         let (about, outcome) = (recorded.path.as_str(), &recorded.outcome);
         let class = self.case.classes.get(&outcome.policy)?;
@@ -460,11 +475,13 @@ impl Session<'_> {
             endorsements: Endorsements {
                 at: outcome.window.0,
                 roots: &SnpRoots::amd(),
-                chain: chain.map(|chain| [&chain.vcek.0[..], &chain.ask.0, &chain.ark.0]),
-                crl,
+                chain: collateral
+                    .chain
+                    .map(|chain| [&chain.vcek.0[..], &chain.ask.0, &chain.ark.0]),
+                crl: collateral.crl,
                 cache: &self.certificates,
             },
-            ima_position: None,
+            ima_before: ImaBefore::Parts(collateral.ima_parts),
         };
         Some(verify(raw, &expected, &policy, Mode::Verify))
     }

@@ -6,6 +6,7 @@ use super::evidence::{Exhibits, Found};
 use super::log::{EpochRecord, History, Recorded};
 use crate::findings::Findings;
 use assay_appraisal::chase::{ExpectedChase, verify};
+use assay_appraisal::counters;
 use assay_appraisal::summary::chase_kind;
 use assay_protocol::answers::{ChaseAnswer, Countersigned, FillReceipt};
 use assay_protocol::class::{HardwareClass, ValidClass};
@@ -327,11 +328,14 @@ impl Regions<'_> {
             return None;
         };
         let is = match self.walk(recorded, raw, id, class, key) {
-            Ok(Bound::Unknown) => {
+            Ok((Bound::Unknown, _)) => {
                 findings.undecided(at, says, NOT_IN_BUNDLE);
                 return None;
             }
-            Ok(_) => "pass".to_owned(),
+            Ok((_, note)) => {
+                counter_note(findings, recorded, note);
+                "pass".to_owned()
+            }
             Err(Walked::Failed(why)) => format!("fail ({why})"),
             Err(Walked::Unproven(why)) => format!("inconclusive ({why})"),
         };
@@ -347,7 +351,7 @@ impl Regions<'_> {
         id: RegionId,
         class: &HardwareClass,
         key: &RegionKey,
-    ) -> Result<Bound, Walked> {
+    ) -> Result<(Bound, String), Walked> {
         let unproven = |error: CoseError| Walked::Unproven(error.to_string());
         let signer = claimed_signer(raw, CHASE_ANSWER_BYTES_MAX).map_err(unproven)?;
         let answer = open::<ChaseAnswer>(raw, &signer).map_err(unproven)?;
@@ -363,11 +367,12 @@ impl Regions<'_> {
             let why = format!("session key {session_key} that no attestation binds");
             return Err(Walked::Unproven(why));
         }
+        let note = counters::note(answer.payload());
         match verify(&answer, &expected, key) {
-            Err(_) if bound == Bound::Unknown => Ok(bound),
+            Err(_) if bound == Bound::Unknown => Ok((bound, note)),
             Err(error) if error.proves_failure() => Err(Walked::Failed(error.to_string())),
             Err(error) => Err(Walked::Unproven(error.to_string())),
-            Ok(_) => Ok(bound),
+            Ok(_) => Ok((bound, note)),
         }
     }
 
@@ -408,6 +413,15 @@ impl Regions<'_> {
                 }
             }
         }
+    }
+}
+
+/// What the signed counters say of a chase that passed is in the outcome, in these words, and nothing else is.
+fn counter_note(findings: &mut Findings, recorded: &Recorded, note: String) {
+    let outcome = &recorded.outcome;
+    if outcome.class == OutcomeClass::Pass {
+        let at = ("chase/counter-note", recorded.path.as_str());
+        findings.equal(at, format!("{note:?}"), format!("{:?}", outcome.detail));
     }
 }
 

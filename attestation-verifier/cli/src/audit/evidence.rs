@@ -40,6 +40,15 @@ impl<'a> Exhibits<'a> {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// Every piece of a media type, in order; nothing when one of them is not in the bundle.
+    pub fn all(&self, recorded: &Recorded, media_type: &str) -> Option<Vec<&'a [u8]>> {
+        self.of(recorded)
+            .iter()
+            .filter(|exhibit| exhibit.media_type == media_type)
+            .map(|exhibit| exhibit.bytes)
+            .collect()
+    }
+
     /// The one piece of a media type.
     pub fn one(&self, recorded: &Recorded, media_type: &str) -> Found<'a> {
         let mut all = self

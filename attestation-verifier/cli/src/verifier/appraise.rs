@@ -7,7 +7,7 @@ use super::{Conclusion, Finding, input, snp};
 use crate::inventory;
 use anyhow::{Context as _, Result};
 use assay_appraisal::appraise::{
-    self, Appraisal, Attest, Configurations, Endorsements, Expectation, Policy,
+    self, Appraisal, Attest, Configurations, Endorsements, Expectation, ImaBefore, Policy,
 };
 use assay_appraisal::checks::{CheckList, Checks, Mode, Outcome, Stopped};
 use assay_appraisal::snp::ChainCache;
@@ -47,6 +47,10 @@ pub struct Appraise {
     /// shows which TPM the attestation key lives in, and good evidence is undecided.
     #[arg(long, value_name = "FILE")]
     enrolment: Option<PathBuf>,
+    /// The node's IMA list before the entries that the evidence carries; once for each part, in order, as bundles hold
+    /// them.
+    #[arg(long, value_name = "FILE")]
+    ima_part: Vec<PathBuf>,
     /// The network the node must serve; otherwise the one that the evidence names.
     #[arg(long, value_name = "HEX")]
     network: Option<String>,
@@ -99,6 +103,7 @@ struct Given {
     hypernode: HyperNodeId,
     nonce: Nonce,
     enrolment: Option<Vec<u8>>,
+    ima_parts: Vec<Vec<u8>>,
     network: Option<NetworkId>,
     at: UnixMs,
 }
@@ -127,6 +132,11 @@ impl Given {
             hypernode: arguments.hypernode.parse().context("--hypernode")?,
             nonce: arguments.nonce.parse().context("--nonce")?,
             enrolment,
+            ima_parts: arguments
+                .ima_part
+                .iter()
+                .map(|path| input::file(path))
+                .collect::<Result<_>>()?,
             network: arguments
                 .network
                 .as_deref()
@@ -241,6 +251,7 @@ impl Given {
             ak: &enrolled.ak,
             last_clock: None,
         };
+        let ima_parts: Vec<&[u8]> = self.ima_parts.iter().map(Vec::as_slice).collect();
         let trust = TrustBundle {
             allowed_kinds: self.anchors.allowed().to_vec(),
             roots: Vec::new(),
@@ -259,7 +270,7 @@ impl Given {
                 crl: None,
                 cache: &ChainCache::new(),
             },
-            ima_position: None,
+            ima_before: ImaBefore::Parts(&ima_parts),
         };
         appraise::verify(&self.evidence, &expected, &policy, mode)
     }

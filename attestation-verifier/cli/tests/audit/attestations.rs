@@ -182,7 +182,7 @@ fn token(cast: &Cast, draft: &Draft, change: impl Fn(&mut Ear), signer: &Key) ->
             crl: None,
             cache: &ChainCache::new(),
         },
-        ima_position: None,
+        ima_before: ImaBefore::Unknown,
     };
     let appraisal = appraise::verify(raw, &expected, &policy, Mode::Verify).unwrap();
     let mut ear = appraisal.ear(digest(&[raw]), nonce, at);
@@ -251,4 +251,62 @@ fn certificates_beside_the_evidence_must_be_readable_and_once() {
     };
     reproduced(&cast, &listed(1));
     contradicted(&cast, "attestation/crl", &listed(2));
+}
+
+/// Evidence carries what was measured since the last one; the bundle holds the rest, and no position is believed.
+#[test]
+fn a_list_in_parts_is_judged_whole() {
+    let cast = Cast::measuring(4);
+    let audit = reproduced(&cast, &honest);
+    assert!(
+        audit
+            .verdicts
+            .iter()
+            .all(|verdict| verdict.verdict == "pass")
+    );
+    // Without them the evidence of the last epoch leads no further than tier 1.
+    type Lied = fn(&Cast, &mut Vec<Vec<u8>>);
+    let lies: [Lied; 7] = [
+        |_, parts| parts.clear(),
+        |_, parts| drop(parts.remove(0)),
+        |_, parts| drop(parts.remove(1)),
+        |_, parts| parts.swap(0, 1),
+        |_, parts| parts.push(parts[1].clone()),
+        |_, parts| parts[1].truncate(9),
+        |cast, parts| parts[1] = cast.measured_in(2).encode(),
+    ];
+    for lie in lies {
+        contradicted(
+            &cast,
+            "attestation/tier",
+            &outcome_in(2, OutcomeKind::Attest, move |cast, draft| {
+                let mut parts: Vec<Vec<u8>> = Vec::new();
+                draft.raw.retain(|(bytes, media)| {
+                    let is_part = *media == media::IMA_PART;
+                    parts.extend(is_part.then(|| bytes.clone()));
+                    !is_part
+                });
+                assert_eq!(parts.len(), 2);
+                lie(cast, &mut parts);
+                let parts = parts.into_iter().map(|part| (part, media::IMA_PART));
+                draft.raw.extend(parts);
+            }),
+        );
+    }
+    // A tier that was not earned.
+    let claimed = outcome_in(2, OutcomeKind::Attest, |_, draft| {
+        draft.outcome.metrics = vec![(metric::TIER, 1)];
+    });
+    contradicted(&cast, "attestation/tier", &claimed);
+}
+
+#[test]
+fn a_list_whose_parts_are_gone_is_undecided() {
+    let cast = Cast::measuring(2);
+    let part = layout::evidence(&digest(&[&cast.measured_in(0).encode()]));
+    undecided(&cast, "evidence/present", &|told| {
+        if let Part::Payload(files) = told {
+            files.remove(&part).unwrap();
+        }
+    });
 }

@@ -10,7 +10,9 @@ mod outcomes;
 mod probes;
 mod regions;
 
-use assay_appraisal::appraise::{self, Configurations, Endorsements, Expectation, Policy};
+use assay_appraisal::appraise::{
+    self, Configurations, Endorsements, Expectation, ImaBefore, Policy,
+};
 use assay_appraisal::checks::Mode;
 use assay_appraisal::ear::Ear;
 use assay_appraisal::snp::ChainCache;

@@ -1,6 +1,8 @@
 //! Fills, chases and the keys that are revealed for them.
 
 use super::*;
+use assay_appraisal::counters;
+use assay_protocol::answers::{Counter, counter};
 
 #[test]
 fn lies_about_chases_are_named() {
@@ -207,4 +209,51 @@ fn a_period_that_is_not_over_leaves_its_chases_undecided() {
         &honest,
     );
     undecided(&Cast::new(Behaviour::Honest, 3), "chase/class", &honest);
+}
+
+/// What the node's own counters say of a chase is in the outcome: its HyperNode can neither leave it out nor make it up.
+#[test]
+fn a_note_about_counters_that_is_missing_or_made_up_is_named() {
+    let cast = Cast::new(Behaviour::Honest, 2);
+    let reads = cast.class.chase_plan(REGION).reads();
+    let counting = move |cast: &Cast, draft: &mut Draft, moved: u64| {
+        let at = |reads: u64| {
+            let values = [
+                (counter::DISK_READ_BYTES, "vda", reads * 4_096),
+                (counter::REGION_READ_IOS, "", reads),
+            ];
+            let counter = |(id, scope, value): (u16, &str, u64)| Counter {
+                id,
+                scope: scope.into(),
+                value,
+            };
+            values.map(counter).to_vec()
+        };
+        let counters = [at(5), at(5 + moved)];
+        let answer = cast.chase_answer_counting(0, &draft.outcome, (REGION, false), counters);
+        let opened = cose::open::<ChaseAnswer>(&answer, &cast.session.public_key()).unwrap();
+        draft.outcome.detail = counters::note(opened.payload());
+        raw(draft, answer, media::CHASE_ANSWER);
+    };
+    let told = |moved: u64, change: fn(&mut Draft)| {
+        outcome_in(0, OutcomeKind::Chase, move |cast, draft| {
+            counting(cast, draft, moved);
+            assert_eq!(draft.outcome.detail.is_empty(), moved >= reads);
+            change(draft);
+        })
+    };
+    reproduced(&cast, &told(reads, |_| ()));
+    reproduced(&cast, &told(reads - 1, |_| ()));
+    type Lied = fn(&mut Draft);
+    let lies: [(u64, Lied); 4] = [
+        (reads - 1, |draft| draft.outcome.detail.clear()),
+        (reads - 1, |draft| draft.outcome.detail.push('.')),
+        (reads, |draft| {
+            draft.outcome.detail = "claimed counters contradict the chase: made up".into()
+        }),
+        (reads, |draft| draft.outcome.detail = "slow".into()),
+    ];
+    for (moved, lie) in lies {
+        contradicted(&cast, "chase/counter-note", &told(moved, lie));
+    }
 }

@@ -6,19 +6,22 @@ pub mod tpm;
 use assay_aggregate::epoch::{Included, Registration};
 use assay_aggregate::inputs::History;
 use assay_aggregate::root::{EpochRoot, NodeLeaf, OutcomeTree, recover, sign};
+use assay_appraisal::counters;
 use assay_appraisal::summary::{self, Attested};
 use assay_log::leaf::{self, Leaf, SlotLeaf, entries_root, entry_hashes, salted_digest};
 use assay_log::{Checkpoint, Tree, checkpoint, sign_checkpoint};
 use assay_protocol::answers::{
-    ChainLink, ChaseAnswer, ControlAnswer, Countersigned, EnrolRecord, FillReceipt, ProbeAnswer,
+    ChainLink, ChaseAnswer, ControlAnswer, Counter, Countersigned, EnrolRecord, FillReceipt,
+    ProbeAnswer,
 };
 use assay_protocol::chase::{ChasePlan, walk};
 use assay_protocol::class::{
-    AttestationPolicy, Budget, Hardware, HardwareClass, Money, PcrReference, Sla, ValidClass,
+    AttestationPolicy, Budget, Hardware, HardwareClass, ImaPolicy, Money, PcrReference, Sla,
+    ValidClass,
 };
 use assay_protocol::cose::{self, Signer};
 use assay_protocol::evidence::{
-    self, Claims, TpmClock, VendorEvidence, claims_bytes, qualifying_data,
+    self, Claims, ImaClaim, TpmClock, VendorEvidence, claims_bytes, qualifying_data,
 };
 use assay_protocol::hash::{digest, sha256};
 use assay_protocol::ids::*;
@@ -36,6 +39,7 @@ use assay_protocol::schedule::{
 };
 use assay_protocol::trust::{CommitteePin, TrustFile};
 use assay_testbed::boot_log::{Banks, MeasuredBoot, Variant};
+use assay_testbed::ima_list::{ImaEntry, ImaList};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use std::collections::{BTreeMap, BTreeSet};
 use tpm::SoftTpm;
@@ -45,6 +49,9 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 pub const PROVIDER: Address = Address([0x22; 20]);
 const STAKES: [u128; 4] = [40, 25, 20, 15];
 const LINKS: u64 = 16;
+const AGENT: (&str, &[u8]) = ("/usr/bin/assay-agent", b"agent");
+const POLICY: (&str, &[u8]) = ("/etc/ima/ima-policy", b"measure func=BPRM_CHECK");
+const IMA_LINE: &str = "ima_policy=tcb";
 
 /// An Ed25519 key made from one byte.
 pub struct Key(Ed25519KeyPair);
@@ -123,6 +130,8 @@ pub struct Cast {
     pub lost: Option<(usize, u64)>,
     /// An epoch that ended void.
     pub void: Option<u64>,
+    /// Its kernel measures files, one more in every epoch, and the class judges it by them.
+    measuring: bool,
     boot: MeasuredBoot,
 }
 
@@ -141,15 +150,39 @@ struct Memory {
 
 impl Cast {
     pub fn new(behaviour: Behaviour, epochs: u64) -> Self {
-        Self::under(behaviour, epochs, |_| {})
+        Self::of(behaviour, epochs, None, |_| {})
     }
 
     /// In a network with other parameters.
     pub fn under(behaviour: Behaviour, epochs: u64, change: fn(&mut NetworkParams)) -> Self {
+        Self::of(behaviour, epochs, None, change)
+    }
+
+    /// An honest node whose kernel measures files.
+    pub fn measuring(epochs: u64) -> Self {
+        let allowed = |(_, content): (&str, &[u8])| digest(&[content]);
+        let rules = ImaPolicy {
+            allowed: vec![allowed(AGENT)],
+            policies: vec![allowed(POLICY)],
+            command_lines: vec![IMA_LINE.into()],
+        };
+        Self::of(Behaviour::Honest, epochs, Some(rules), |_| {})
+    }
+
+    fn of(
+        behaviour: Behaviour,
+        epochs: u64,
+        ima: Option<ImaPolicy>,
+        change: fn(&mut NetworkParams),
+    ) -> Self {
         let mut hypernodes: Vec<Key> = (1..=4).map(Key::new).collect();
         hypernodes.sort_by_key(Key::id);
-        let reference = MeasuredBoot::new(Variant::Good, &[]).pcrs();
-        let class = class(&reference);
+        let measuring = ima.is_some();
+        let booted = |variant, config: &[u8]| match measuring {
+            true => MeasuredBoot::with_command_line(variant, config, IMA_LINE),
+            false => MeasuredBoot::new(variant, config),
+        };
+        let class = class(&booted(Variant::Good, &[]).pcrs(), ima);
         let mut params = params(&hypernodes, &class);
         change(&mut params);
         let network = params.network_id();
@@ -160,7 +193,7 @@ impl Cast {
         );
         let rogue = behaviour == Behaviour::Rogue;
         let variant = if rogue { Variant::Rogue } else { Variant::Good };
-        let boot = MeasuredBoot::new(variant, config.as_bytes());
+        let boot = booted(variant, config.as_bytes());
         let (session, tpm) = (Key::new(99), SoftTpm::manufacture());
         Self {
             hypernodes,
@@ -174,7 +207,25 @@ impl Cast {
             absent: None,
             lost: None,
             void: None,
+            measuring,
             boot,
+        }
+    }
+
+    /// What the kernel measured in an epoch.
+    pub fn measured_in(&self, epoch: u64) -> ImaList {
+        let mut list = ImaList::new(&self.boot.pcrs(), &[AGENT, POLICY]);
+        if epoch > 0 {
+            list.entries = vec![ImaEntry::of_content(&format!("/run/{epoch}"), AGENT.1)];
+        }
+        list
+    }
+
+    /// The entries of all epochs before this one.
+    fn measured_before(&self, epoch: u64) -> ImaList {
+        let epochs = (0..epoch).flat_map(|epoch| self.measured_in(epoch).entries);
+        ImaList {
+            entries: epochs.collect(),
         }
     }
 
@@ -225,6 +276,8 @@ impl Cast {
 
     pub fn evidence(&self, draft: &Outcome, clock_ms: u64, session: &Key) -> Vec<u8> {
         let log = self.boot.log(Banks::Sha256);
+        let epoch = draft.place.0.0;
+        let ima = self.measuring.then(|| self.measured_in(epoch).encode());
         let clock = TpmClock {
             clock_ms,
             reset_count: 3,
@@ -247,10 +300,17 @@ impl Cast {
             event_log: digest(&[&log]),
             at: draft.window.0,
             snp_report: None,
-            ima: None,
+            ima: ima.as_ref().map(|list| ImaClaim {
+                digest: digest(&[list]),
+                first: self.measured_before(epoch).entries.len() as u64,
+                count: 1,
+            }),
             chip_ids: None,
         };
-        let pcrs: Vec<_> = (0..15).zip(self.boot.pcrs().map(Digest)).collect();
+        let mut pcrs: Vec<_> = (0..15).zip(self.boot.pcrs().map(Digest)).collect();
+        if ima.is_some() {
+            pcrs[10].1 = self.measured_before(epoch + 1).pcr();
+        }
         let qualifying = qualifying_data(&claims_bytes(&claims));
         let (attest, signature) = self.tpm.quote(&qualifying, &pcrs, &clock);
         let vendor = VendorEvidence {
@@ -259,7 +319,7 @@ impl Cast {
             ak_public: Blob(self.tpm.ak_public()),
             pcrs,
             event_log: Blob(log),
-            ima_log: None,
+            ima_log: ima.map(Blob),
             snp: None,
             inventory: None,
         };
@@ -319,6 +379,17 @@ impl Cast {
         id: RegionId,
         altered: bool,
     ) -> Vec<u8> {
+        self.chase_answer_counting(who, outcome, (id, altered), [Vec::new(), Vec::new()])
+    }
+
+    /// The same with counters of before and after.
+    pub fn chase_answer_counting(
+        &self,
+        who: usize,
+        outcome: &Outcome,
+        (id, altered): (RegionId, bool),
+        [counters_before, counters]: [Vec<Counter>; 2],
+    ) -> Vec<u8> {
         let plan: ChasePlan = self.class.chase_plan(id);
         let nonce = self.nonce(outcome, Challenge::Chase);
         let stream = Keystream::new(&self.region_key(who, id)).unwrap();
@@ -340,9 +411,9 @@ impl Cast {
             checkpoint_every: plan.checkpoint_every,
             lanes: (0..plan.lanes).map(lane).collect(),
             link: link(),
-            counters: Vec::new(),
+            counters,
             at: outcome.window.0,
-            counters_before: Vec::new(),
+            counters_before,
         };
         cose::seal(answer, &self.session).bytes().to_vec()
     }
@@ -386,13 +457,18 @@ impl Cast {
         let mut draft = self.draft(who, (epoch, 0), OutcomeKind::Attest, 2);
         let raw = self.evidence(&draft.outcome, memory.clock_ms, &self.session);
         draft.raw.push((raw, media::EVIDENCE));
+        if self.measuring {
+            let parts = (0..epoch).map(|epoch| self.measured_in(epoch).encode());
+            draft.raw.extend(parts.map(|part| (part, media::IMA_PART)));
+        }
         let rogue = self.behaviour == Behaviour::Rogue;
         draft.outcome.class = if rogue {
             OutcomeClass::Fail
         } else {
             OutcomeClass::Pass
         };
-        draft.outcome.metrics = vec![(metric::TIER, u64::from(!rogue))];
+        let tier = u64::from(!rogue) + u64::from(self.measuring);
+        draft.outcome.metrics = vec![(metric::TIER, tier)];
         draft
     }
 
@@ -446,10 +522,10 @@ impl Cast {
 
     fn chase(&self, who: usize, epoch: u64, id: RegionId) -> Draft {
         let mut draft = self.draft(who, (epoch, 7), OutcomeKind::Chase, 500);
-        draft.raw.push((
-            self.chase_answer(who, &draft.outcome, id, false),
-            media::CHASE_ANSWER,
-        ));
+        let answer = self.chase_answer(who, &draft.outcome, id, false);
+        let opened = cose::open::<ChaseAnswer>(&answer, &self.session.public_key());
+        draft.outcome.detail = counters::note(opened.unwrap().payload());
+        draft.raw.push((answer, media::CHASE_ANSWER));
         let reads = self.class.chase_plan(id).reads();
         draft.outcome.metrics = vec![
             (metric::CHASE_READS, reads),
@@ -853,7 +929,7 @@ fn params(hypernodes: &[Key], class: &HardwareClass) -> NetworkParams {
     }
 }
 
-fn class(pcrs: &[[u8; 32]]) -> ValidClass {
+fn class(pcrs: &[[u8; 32]], ima: Option<ImaPolicy>) -> ValidClass {
     let pinned = pcrs.iter().take(8).enumerate();
     let class = HardwareClass {
         schema: 2,
@@ -884,15 +960,18 @@ fn class(pcrs: &[[u8; 32]]) -> ValidClass {
             reward_gwei_per_epoch: 10,
             slash_bps: Bps(1_000),
         },
-        attestation: AttestationPolicy::of_pcrs(
-            1,
-            pinned
-                .map(|(index, value)| PcrReference {
-                    index: index as u8,
-                    allowed: vec![Digest(*value)],
-                })
-                .collect(),
-        ),
+        attestation: AttestationPolicy {
+            ima,
+            ..AttestationPolicy::of_pcrs(
+                1,
+                pinned
+                    .map(|(index, value)| PcrReference {
+                        index: index as u8,
+                        allowed: vec![Digest(*value)],
+                    })
+                    .collect(),
+            )
+        },
     };
     ValidClass::new(class).unwrap()
 }

@@ -1,13 +1,15 @@
 //! Attestation: fresh evidence, authenticated and appraised; genuine evidence binds the session key.
 
 use super::endorsement::{self, Chain, Collateral};
+use super::ima::{self, Known};
 use super::{Asking, CONNECT_WAIT, TPM_WAIT};
 use crate::agent_link::{AgentLink, LinkError};
 use crate::record::Draft;
 use crate::store::Binding;
 use anyhow::Result;
 use assay_appraisal::appraise::{
-    self, Appraisal, Attest, AuthenticatedEvidence, Endorsements, Expectation, Policy, Refused,
+    self, Appraisal, Attest, AuthenticatedEvidence, Endorsements, Expectation, ImaBefore, Policy,
+    Refused,
 };
 use assay_appraisal::checks::{Mode, Outcome as CheckOutcome};
 use assay_appraisal::ek;
@@ -15,7 +17,7 @@ use assay_appraisal::tpm::ak::AttestationKey;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cose;
 use assay_protocol::hash::digest;
-use assay_protocol::ids::SessionKey;
+use assay_protocol::ids::{Beacon, SessionKey};
 use assay_protocol::item::Item as _;
 use assay_protocol::limits::EVIDENCE_BYTES_MAX;
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, media, metric};
@@ -25,58 +27,112 @@ use assay_protocol::wire::{AgentReply, AgentRequest};
 /// Attests the node; returns how it ended.
 pub async fn run(asking: &Asking<'_>, record: &EnrolRecord) -> Result<OutcomeClass> {
     let context = asking.context;
-    let (evidence, peer) = match fetch(asking).await {
-        Ok(fetched) => fetched,
-        Err(error) => {
-            context.record(asking.unanswered(OutcomeKind::Attest, &error))?;
-            return Ok(OutcomeClass::Inconclusive);
+    let mut known = ima::known(asking, record)?;
+    let judged = loop {
+        let (evidence, peer) = match fetch(asking, known.as_ref()).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                context.record(asking.unanswered(OutcomeKind::Attest, &error))?;
+                return Ok(OutcomeClass::Inconclusive);
+            }
+        };
+        match judge(asking, record, (evidence, peer), known.take()).await? {
+            Some(judged) => break judged,
+            None => ima::forget(context, &record.node)?,
         }
     };
-    let (draft, appraisal) = judge(asking, record, evidence, peer).await?;
-    let Some(outcome) = context.record(draft)? else {
+    let Some(outcome) = context.record(judged.draft)? else {
         return Ok(OutcomeClass::Inconclusive);
     };
-    if let Some(appraisal) = appraisal {
+    if let Some(appraisal) = judged.appraisal {
         accept(asking, &appraisal)?;
+        ima::keep(asking, record, appraisal.ima_end.as_ref(), judged.known)?;
     }
     Ok(outcome.class)
 }
 
-async fn fetch(asking: &Asking<'_>) -> Result<(Vec<u8>, SessionKey), LinkError> {
-    let context = asking.context;
-    let endpoint = &asking.node.endpoint;
-    let mut link = AgentLink::connect(&context.identity, endpoint, None, CONNECT_WAIT).await?;
+/// Evidence, with the part of the IMA list that is not `known`. A broken connection may be an agent that does not know
+/// how to leave something out: it is asked for everything.
+async fn fetch(
+    asking: &Asking<'_>,
+    known: Option<&Known>,
+) -> Result<(Vec<u8>, SessionKey), LinkError> {
+    let nonce = asking.nonce(Challenge::Attest);
+    let epoch = asking.place.0;
+    let beacon = asking.context.beacon(epoch).unwrap_or(Beacon([0; 32]));
+    if let Some(known) = known {
+        let request = AgentRequest::AttestAfter {
+            nonce,
+            epoch,
+            beacon,
+            appraised: known.appraised(),
+        };
+        match ask(asking, &request).await {
+            Err(LinkError::Transport { .. }) => (),
+            answered => return answered,
+        }
+    }
     let request = AgentRequest::Attest {
-        nonce: asking.nonce(Challenge::Attest),
-        epoch: asking.place.0,
-        beacon: context
-            .beacon(asking.place.0)
-            .unwrap_or(assay_protocol::ids::Beacon([0; 32])),
+        nonce,
+        epoch,
+        beacon,
     };
-    match link.ask(&request, TPM_WAIT).await? {
+    ask(asking, &request).await
+}
+
+async fn ask(
+    asking: &Asking<'_>,
+    request: &AgentRequest,
+) -> Result<(Vec<u8>, SessionKey), LinkError> {
+    let endpoint = &asking.node.endpoint;
+    let identity = &asking.context.identity;
+    let mut link = AgentLink::connect(identity, endpoint, None, CONNECT_WAIT).await?;
+    match link.ask(request, TPM_WAIT).await? {
         AgentReply::Evidence { bytes } => Ok((bytes, link.peer())),
         _ => Err(link.unexpected("evidence")),
     }
 }
 
-/// What the evidence comes to, as a draft with everything an auditor needs to say the same.
+/// What a piece of evidence comes to.
+struct Judged {
+    /// With everything an auditor needs to say the same.
+    draft: Draft,
+    /// Of authentic evidence.
+    appraisal: Option<Appraisal>,
+    /// The earlier entries of the IMA list, where the evidence goes on from them.
+    known: Option<Known>,
+}
+
+impl Judged {
+    /// Evidence that leads to no appraisal.
+    fn nothing(draft: Draft) -> Self {
+        Self {
+            draft,
+            appraisal: None,
+            known: None,
+        }
+    }
+}
+
+/// Judges evidence. Nothing, when it goes on from what is `known` of the IMA list and does not fit there: a whole list
+/// decides, as it would have without.
 async fn judge(
     asking: &Asking<'_>,
     record: &EnrolRecord,
-    evidence: Vec<u8>,
-    peer: SessionKey,
-) -> Result<(Draft, Option<Appraisal>)> {
+    (evidence, peer): (Vec<u8>, SessionKey),
+    known: Option<Known>,
+) -> Result<Option<Judged>> {
     let context = asking.context;
     let inconclusive = |detail: String| {
         let mut draft = asking.draft(OutcomeKind::Attest, OutcomeClass::Inconclusive);
         draft.detail = detail;
-        draft
+        Some(Judged::nothing(draft))
     };
     let relayed = cose::claimed_signer(&evidence, EVIDENCE_BYTES_MAX).ok() != Some(peer.0);
     if relayed || context.is_dead(&record.node, &peer)? {
         // Nothing an auditor could recompute: TLS peer and dead keys are only seen here.
         let detail = "the evidence is not signed by the living key of the TLS peer";
-        return Ok((inconclusive(detail.into()), None));
+        return Ok(inconclusive(detail.into()));
     }
     let authentic = match authenticate(asking, record, &evidence, peer)? {
         Ok(authentic) => authentic,
@@ -85,19 +141,22 @@ async fn judge(
             if another_key(&refused) {
                 context.forget_enrolment(&record.node)?;
             }
-            let mut draft = inconclusive(refused.to_string());
-            draft.metrics.push((metric::TIER, 0));
-            draft.raw.push((evidence, media::EVIDENCE));
-            return Ok((draft, None));
+            return Ok(Some(Judged::nothing(refusal(asking, &refused, evidence))));
         }
     };
     let (vceks, at) = (&context.vceks, asking.started);
     let collateral = match endorsement::collateral(vceks, asking.class, &authentic, at).await {
         Ok(collateral) => collateral,
         // Our own trouble is never the node's failure; without the certificates nobody can appraise this.
-        Err(trouble) => return Ok((inconclusive(trouble.to_string()), None)),
+        Err(trouble) => return Ok(inconclusive(trouble.to_string())),
     };
-    let appraisal = appraise(asking, record, &authentic, &collateral)?;
+    let first = authentic.claims().ima.map_or(0, |ima| ima.first);
+    let known = known.filter(|_| first > 0);
+    let before = known.as_ref().map_or(ImaBefore::Unknown, Known::before);
+    let appraisal = appraise(asking, record, &authentic, (&collateral, before))?;
+    if known.is_some() && is_astray(&appraisal) {
+        return Ok(None);
+    }
     if let Err(error) = endorsement::settle(vceks, &authentic, &collateral.chain, &appraisal) {
         context.note(format!("certificates of AMD: {error}"));
     }
@@ -113,10 +172,33 @@ async fn judge(
         let reference = Outcome::reference(&asking.r, &evidence, media::EVIDENCE);
         context.keep_owner(&reference.salted_digest, &owner.provider)?;
     }
-    Ok((
-        draft_of(asking, &appraisal, evidence, collateral),
-        Some(appraisal),
-    ))
+    let mut draft = draft_of(asking, &appraisal, evidence, collateral);
+    let parts = known.iter().flat_map(Known::parts);
+    draft
+        .raw
+        .extend(parts.map(|part| (part.clone(), media::IMA_PART)));
+    Ok(Some(Judged {
+        draft,
+        appraisal: Some(appraisal),
+        known,
+    }))
+}
+
+/// A list that does not explain the quote costs the tier; what fails whatever the list says needs no other list.
+fn is_astray(appraisal: &Appraisal) -> bool {
+    let mut checks = appraisal.checks.iter();
+    let unexplained =
+        checks.any(|check| check.name == "tier-2-ima-list" && check.outcome != CheckOutcome::Pass);
+    unexplained && appraisal.attest != Attest::Fail
+}
+
+/// Evidence that is not authentic is kept, and says nothing.
+fn refusal(asking: &Asking<'_>, refused: &Refused, evidence: Vec<u8>) -> Draft {
+    let mut draft = asking.draft(OutcomeKind::Attest, OutcomeClass::Inconclusive);
+    draft.detail = refused.to_string();
+    draft.metrics.push((metric::TIER, 0));
+    draft.raw.push((evidence, media::EVIDENCE));
+    draft
 }
 
 fn draft_of(
@@ -171,7 +253,7 @@ fn appraise(
     asking: &Asking<'_>,
     record: &EnrolRecord,
     evidence: &AuthenticatedEvidence,
-    collateral: &Collateral,
+    (collateral, ima_before): (&Collateral, ImaBefore<'_>),
 ) -> Result<Appraisal> {
     let context = asking.context;
     // As of the enrolment: a certificate that ran out since then still says what TPM this is.
@@ -195,7 +277,7 @@ fn appraise(
             crl: collateral.crl.as_deref(),
             cache: &context.certificates,
         },
-        ima_position: None,
+        ima_before,
     };
     Ok(appraise::appraise(evidence, &policy))
 }

@@ -4,7 +4,7 @@ use super::{ANSWER_WAIT, Asking, CONNECT_WAIT};
 use crate::agent_link::{AgentLink, LinkError};
 use anyhow::Result;
 use assay_appraisal::chase::{ExpectedChase, verify};
-use assay_appraisal::counters::{self, Agreement};
+use assay_appraisal::counters;
 use assay_appraisal::summary;
 use assay_protocol::answers::ChaseAnswer;
 use assay_protocol::chase::{ChasePlan, LaneState};
@@ -68,17 +68,10 @@ fn judge(walked: &Walked, expected: &ExpectedChase, key: &RegionKey) -> (Outcome
             let detail = "the streamed checkpoints are not the signed ones";
             (OutcomeClass::Inconclusive, detail.to_owned())
         }
-        Ok(_) => (OutcomeClass::Pass, warning(answer.payload())),
+        // Claimed counters never pass or fail a chase; what they contradict is said beside it, for people.
+        Ok(_) => (OutcomeClass::Pass, counters::note(answer.payload())),
         Err(error) if error.proves_failure() => (OutcomeClass::Fail, error.to_string()),
         Err(error) => (OutcomeClass::Inconclusive, error.to_string()),
-    }
-}
-
-/// Claimed counters never pass or fail a chase; what they contradict is said beside it, for people.
-fn warning(answer: &ChaseAnswer) -> String {
-    match counters::agreement(answer) {
-        Agreement::Agrees => String::new(),
-        other => other.to_string(),
     }
 }
 

@@ -185,7 +185,9 @@ pub fn settle(
 mod tests {
     use super::*;
     use crate::vcek::KdsSection;
-    use assay_appraisal::appraise::{self, Configurations, Endorsements, Expectation, Policy};
+    use assay_appraisal::appraise::{
+        self, Configurations, Endorsements, Expectation, ImaBefore, Policy,
+    };
     use assay_appraisal::checks::Mode;
     use assay_appraisal::snp::ChainCache;
     use assay_appraisal::snp::SnpRoots;
@@ -283,7 +285,7 @@ mod tests {
                     crl: collateral.crl.as_deref(),
                     cache: &ChainCache::new(),
                 },
-                ima_position: None,
+                ima_before: ImaBefore::Unknown,
             };
             appraise::appraise(evidence, &policy)
         }

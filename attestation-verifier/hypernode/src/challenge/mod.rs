@@ -5,6 +5,7 @@ pub mod chase;
 pub mod endorsement;
 pub mod enrol;
 pub mod fill;
+pub mod ima;
 pub mod probe;
 
 use crate::agent_link::LinkError;

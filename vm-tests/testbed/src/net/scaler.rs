@@ -3,7 +3,8 @@
 use super::free_port;
 use super::process::{Daemon, Programs};
 use crate::boot_log::{MeasuredBoot, Variant};
-use crate::{ImaList, Swtpm, TestCa};
+use crate::ima_list::{self, ImaEntry};
+use crate::{ImaList, Swtpm, TestCa, TpmBus};
 use anyhow::{Context as _, Result};
 use assay_protocol::config::{AgentConfig, ImaSection, LimitSection, SnpSection, TpmSection};
 use assay_protocol::ids::{Address, HyperNodeId, NetworkId, NodeId};
@@ -36,6 +37,10 @@ pub struct ScalerNode {
     pub environment: Vec<(String, String)>,
     /// Its id, once booted.
     pub node: Option<NodeId>,
+    /// What its kernel measured since it booted, where it keeps a list.
+    pub list: Option<ImaList>,
+    /// What its agent shares the TPM through, when its kernel goes on measuring.
+    bus: Option<TpmBus>,
     dir: PathBuf,
 }
 
@@ -64,6 +69,8 @@ impl ScalerNode {
             snp: None,
             environment: Vec::new(),
             node: None,
+            list: None,
+            bus: None,
             dir: dir.to_owned(),
         })
     }
@@ -94,7 +101,7 @@ impl ScalerNode {
     }
 
     /// Writes the configuration and boots, without an agent; yields the configuration's path.
-    pub fn power_on(&self, network: NetworkId, roster: &[HyperNodeId]) -> Result<PathBuf> {
+    pub fn power_on(&mut self, network: NetworkId, roster: &[HyperNodeId]) -> Result<PathBuf> {
         let list = self.dir.join("binary_runtime_measurements");
         let ima = (!self.files.is_empty()).then_some(ImaSection { list });
         let config = AgentConfig {
@@ -104,7 +111,10 @@ impl ScalerNode {
             listen: self.endpoint.clone(),
             state_dir: self.dir.join("state"),
             tpm: TpmSection {
-                tcti: self.tpm.tcti(),
+                tcti: self
+                    .bus
+                    .as_ref()
+                    .map_or_else(|| self.tpm.tcti(), TpmBus::tcti),
                 event_log: self.dir.join("event.log"),
                 deadline_ms: 10_000,
             },
@@ -122,7 +132,7 @@ impl ScalerNode {
     }
 
     /// Boots: registers, log and, where the kernel measures files, its list.
-    fn measure(&self, config: &str) -> Result<()> {
+    fn measure(&mut self, config: &str) -> Result<()> {
         let boot = match self.files.is_empty() {
             true => MeasuredBoot::new(self.variant, config.as_bytes()),
             false => {
@@ -137,8 +147,30 @@ impl ScalerNode {
             let list = ImaList::new(&boot.pcrs(), &files);
             list.extend(&self.tpm)?;
             list.write(&self.dir)?;
+            self.list = Some(list);
         }
         Ok(())
+    }
+
+    /// From the next boot on its kernel can measure while the agent runs ([`Self::run_file`]).
+    pub fn share_tpm(&mut self) -> Result<()> {
+        self.bus = Some(TpmBus::start(&self.tpm)?);
+        Ok(())
+    }
+
+    /// Runs a program: its kernel measures it, first in the list and then in the TPM.
+    pub fn run_file(&mut self, name: &str, content: &[u8]) -> Result<()> {
+        let bus = self.bus.as_ref().context("the TPM is the agent's alone")?;
+        let list = self.list.as_mut().context("its kernel keeps no list")?;
+        list.entries.push(ImaEntry::of_content(name, content));
+        list.write(&self.dir)?;
+        let by = list.extends().last().context("an entry")?;
+        bus.extend(ima_list::PCR, &by)
+    }
+
+    /// Where its kernel shows files: the list and the log.
+    pub fn folder(&self) -> &Path {
+        &self.dir
     }
 
     /// Reboots: the TPM restarts, the same boot is measured again, a new agent starts.

@@ -214,7 +214,7 @@ impl Node {
                 crl: None,
                 cache: &ChainCache::new(),
             },
-            ima_position: None,
+            ima_before: ImaBefore::Unknown,
         };
         verify(bytes, &self.expected(ak), &policy, mode)
     }

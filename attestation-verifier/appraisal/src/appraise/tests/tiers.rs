@@ -1,11 +1,13 @@
 //! What leads to tiers 2 and 3, and what costs them.
 
 use super::*;
+use crate::ima::Position;
 use assay_protocol::class::{BootPolicy, ChassisPolicy, ImaPolicy, ImagePolicy, TcbFloor};
-use assay_protocol::evidence::SnpEvidence;
+use assay_protocol::evidence::{ImaClaim, SnpEvidence};
 use assay_protocol::hash::sha256;
 use assay_protocol::ids::{ChipId, Digest384};
 use assay_testbed::boot_log::COMMAND_LINE;
+use assay_testbed::ima_list::ImaEntry;
 use assay_testbed::snp::{Authority, Certificates, Chip, CrlSpec, Product, cert_table};
 use assay_testbed::{ImaList, MeasuredBoot, SoftNode, Variant};
 use std::sync::LazyLock;
@@ -32,7 +34,8 @@ struct Full {
     roots: SnpRoots,
     chain: Option<[Vec<u8>; 3]>,
     crl: Option<Vec<u8>>,
-    position: Option<crate::ima::Position>,
+    position: Option<Position>,
+    parts: Vec<Vec<u8>>,
     kind: Option<RootKind>,
 }
 
@@ -116,6 +119,7 @@ impl Full {
             chain: None,
             crl: None,
             position: None,
+            parts: Vec::new(),
             kind: Some(RootKind::Test),
         }
     }
@@ -167,6 +171,7 @@ impl Full {
             roots: Vec::new(),
         };
         let chain = self.chain.as_ref();
+        let parts: Vec<&[u8]> = self.parts.iter().map(Vec::as_slice).collect();
         let policy = Policy {
             network: NETWORK,
             class: &ValidClass::unvalidated(self.class.clone()),
@@ -181,7 +186,11 @@ impl Full {
                 crl: self.crl.as_deref(),
                 cache: &CACHE,
             },
-            ima_position: self.position.as_ref(),
+            ima_before: match (&self.position, &parts[..]) {
+                (Some(position), _) => ImaBefore::Position(position),
+                (None, []) => ImaBefore::Unknown,
+                (None, parts) => ImaBefore::Parts(parts),
+            },
         };
         verify(bytes, &expected, &policy, Mode::Verify)
     }
@@ -243,7 +252,7 @@ fn an_allowed_list_under_an_allowed_policy_reaches_tier_3_with_a_chassis() {
     assert_eq!(appraisal.tier, 3);
     assert_eq!(appraisal.shown.ima_entries, Some(4));
     assert_eq!(appraisal.shown.verity_root, None);
-    assert_eq!(appraisal.ima_position.unwrap().entries, 4);
+    assert_eq!(appraisal.ima_end.unwrap().position.entries, 4);
 }
 
 #[test]
@@ -316,7 +325,7 @@ fn a_measured_file_that_is_not_allowed_fails_at_every_tier() {
     full.ima().allowed.pop();
     let open = ["ima-entries", "chassis-host-tier"];
     assert_eq!(full.outcome(), failed(&open));
-    assert_eq!(full.appraise().ima_position, None);
+    assert_eq!(full.appraise().ima_end, None);
     full.class.attestation.tier_min = 1;
     assert_eq!(full.outcome(), failed(&open));
 }
@@ -340,7 +349,7 @@ fn an_ima_list_without_its_policy_or_command_line_or_at_all_proves_no_tier_2() {
     rules.policies = vec![Digest([1; 32])];
     let open = ["tier-2-ima-policy", "chassis-host-tier"];
     assert_eq!(no_policy.outcome(), reached(1, &open));
-    assert_eq!(no_policy.appraise().ima_position, None);
+    assert_eq!(no_policy.appraise().ima_end, None);
 
     let mut line = Full::by_ima();
     line.ima().command_lines = vec!["ima_policy=secure_boot".into()];
@@ -372,47 +381,170 @@ fn a_list_that_does_not_explain_pcr_10_proves_no_tier_2_and_does_not_convict() {
     );
 }
 
+/// Evidence that carries only these entries, and says that `first` were before them.
+fn carrying(full: &Full, first: u64, entries: &[ImaEntry]) -> Vec<u8> {
+    let part = ImaList {
+        entries: entries.to_vec(),
+    }
+    .encode();
+    let (mut claims, snp) = full.node.claims(&[(HYPERNODE, NONCE)]);
+    claims.ima = Some(ImaClaim {
+        digest: digest(&[&part]),
+        first,
+        count: entries.len() as u64,
+    });
+    let mut vendor = full.node.vendor(&claims, snp);
+    vendor.ima_log = Some(Blob(part));
+    evidence::seal(claims, &vendor, &full.node.session)
+}
+
+impl Full {
+    fn judged(&self, first: u64, entries: &[ImaEntry]) -> (u8, Attest, Vec<String>) {
+        let appraisal = self.verify(&carrying(self, first, entries)).unwrap();
+        let open = not_passed(&appraisal).into_iter().map(str::to_owned);
+        (appraisal.tier, appraisal.attest, open.collect())
+    }
+
+    /// The machine runs on: this is measured next.
+    fn runs(&mut self, (name, content): (&str, &[u8])) -> ImaEntry {
+        let entry = ImaEntry::of_content(name, content);
+        let list = self.node.ima.as_mut().unwrap();
+        list.entries.push(entry.clone());
+        entry
+    }
+
+    fn entries(&self) -> Vec<ImaEntry> {
+        self.node.ima.as_ref().unwrap().entries.clone()
+    }
+}
+
+/// The list does not explain the quote: that costs the tier, and nothing else.
+fn unexplained() -> (u8, Attest, Vec<String>) {
+    reached(1, &["tier-2-ima-list", "chassis-host-tier"])
+}
+
 #[test]
 fn a_later_part_of_a_list_needs_the_saved_position_of_this_boot() {
     let mut full = Full::by_ima();
-    let position = full.appraise().ima_position.unwrap();
-    let mut list = full.node.ima.clone().unwrap();
-    let tail = assay_testbed::ima_list::ImaEntry::of_content(FILES[2].0, FILES[2].1);
-    list.entries.push(tail.clone());
-    full.node.ima = Some(list);
+    let end = full.appraise().ima_end.unwrap();
+    let saved = end.position;
+    let tail = [full.runs(FILES[2])];
+    assert_eq!(full.judged(4, &tail), unexplained());
+    full.position = Some(saved.clone());
+    let known = full.verify(&carrying(&full, 4, &tail)).unwrap();
+    assert_eq!((known.tier, not_passed(&known)), (3, vec![]));
+    assert_eq!(known.shown.ima_entries, Some(5));
+    let now = known.ima_end.unwrap();
     let part = ImaList {
-        entries: vec![tail],
-    }
-    .encode();
-    let sent = |full: &Full, first| {
-        let (mut claims, snp) = full.node.claims(&[(HYPERNODE, NONCE)]);
-        claims.ima = Some(assay_protocol::evidence::ImaClaim {
-            digest: digest(&[&part]),
-            first,
-            count: 1,
-        });
-        let mut vendor = full.node.vendor(&claims, snp);
-        vendor.ima_log = Some(Blob(part.clone()));
-        let bytes = evidence::seal(claims, &vendor, &full.node.session);
-        full.verify(&bytes).unwrap()
+        entries: tail.to_vec(),
     };
-    let unknown = sent(&full, 4);
-    assert_eq!(unknown.tier, 1);
-    assert_eq!(
-        not_passed(&unknown),
-        ["tier-2-ima-list", "chassis-host-tier"]
-    );
-    full.position = Some(position.clone());
-    let known = sent(&full, 4);
-    assert_eq!(not_passed(&known), [""; 0]);
-    assert_eq!(known.tier, 3);
-    assert_eq!(known.ima_position.unwrap().entries, 5);
-    assert_eq!(sent(&full, 3).tier, 1);
-    full.position = Some(crate::ima::Position {
-        reset_count: position.reset_count - 1,
-        ..position
-    });
-    assert_eq!(sent(&full, 4).tier, 1);
+    assert_eq!((now.position.entries, now.part), (5, part.encode()));
+    assert_eq!(full.judged(3, &tail), unexplained());
+    assert_eq!(full.judged(5, &tail), unexplained());
+    let forged: [fn(&mut Position); 4] = [
+        |saved| saved.boot_aggregate = None,
+        |saved| saved.reset_count -= 1,
+        |saved| saved.banks[0].pcrs[0].1.0[0] ^= 1,
+        |saved| saved.entries += 1,
+    ];
+    for forge in forged {
+        let mut position = saved.clone();
+        forge(&mut position);
+        full.position = Some(position);
+        assert_eq!(full.judged(4, &tail), unexplained());
+    }
+}
+
+/// Most asks find nothing new, and some get more than they asked for: others waited with them.
+#[test]
+fn from_a_position_nothing_may_be_new_and_known_entries_may_come_again() {
+    let mut full = Full::by_ima();
+    full.position = Some(full.appraise().ima_end.unwrap().position);
+    assert_eq!(full.judged(4, &[]), reached(3, &[]));
+    assert_eq!(full.judged(2, &full.entries()[2..]), reached(3, &[]));
+    assert_eq!(full.judged(0, &full.entries()), reached(3, &[]));
+    full.runs(FILES[2]);
+    assert_eq!(full.judged(2, &full.entries()[2..]), reached(3, &[]));
+    // One that was removed between two asks, known or new.
+    assert_eq!(full.judged(4, &[]), unexplained());
+    let mut removed = full.entries();
+    removed.remove(1);
+    assert_eq!(full.judged(0, &removed), unexplained());
+    assert_eq!(full.judged(3, &removed[3..]), unexplained());
+}
+
+#[test]
+fn from_a_position_a_forbidden_entry_fails_and_another_aggregate_is_for_the_whole_list() {
+    let saved = |full: &Full| Some(full.appraise().ima_end.unwrap().position);
+    let mut full = Full::by_ima();
+    full.position = saved(&full);
+    let bad = [full.runs(("/tmp/x", b"not listed"))];
+    let open = ["ima-entries", "chassis-host-tier"];
+    assert_eq!(full.judged(4, &bad), failed(&open));
+    let mut parts = full;
+    parts.position = None;
+    parts.parts = vec![
+        ImaList {
+            entries: parts.entries()[..4].to_vec(),
+        }
+        .encode(),
+    ];
+    assert_eq!(parts.judged(4, &bad), failed(&open));
+
+    // What the aggregate is over was extended, and logged, since the position.
+    let mut later = Full::by_ima();
+    later.position = saved(&later);
+    later
+        .node
+        .boot
+        .measure(8, 0x0d, b"after the kernel started");
+    assert_eq!(later.judged(4, &[]), unexplained());
+    let list = later.entries();
+    assert_eq!(later.judged(0, &list), failed(&open));
+}
+
+/// What a HyperNode judged from a position, an auditor judges from the entries before it.
+#[test]
+fn earlier_parts_give_what_the_whole_list_gives() {
+    let mut full = Full::by_ima();
+    let first = full.appraise().ima_end.unwrap();
+    assert_eq!(first.part, full.node.ima.as_ref().unwrap().encode());
+    let second = [full.runs(FILES[2])];
+    full.position = Some(first.position);
+    let appraisal = full.verify(&carrying(&full, 4, &second)).unwrap();
+    let second = appraisal.ima_end.unwrap().part;
+    let third = [full.runs(FILES[1])];
+    full.position = None;
+    full.parts = vec![first.part.clone(), second.clone()];
+    assert_eq!(full.judged(5, &third), reached(3, &[]));
+    assert_eq!(full.judged(3, &full.entries()[3..]), reached(3, &[]));
+    assert_eq!(full.judged(0, &full.entries()), reached(3, &[]));
+
+    let mut replaced = first.part.clone();
+    *replaced.last_mut().unwrap() = b'x';
+    let unfit: [Vec<Vec<u8>>; 6] = [
+        vec![],
+        vec![first.part.clone()],
+        vec![second.clone(), first.part.clone()],
+        vec![first.part.clone(), second.clone(), second.clone()],
+        vec![replaced, second.clone()],
+        vec![first.part[1..].to_vec(), second],
+    ];
+    for parts in unfit {
+        full.parts = parts;
+        assert_eq!(full.judged(5, &third), unexplained());
+    }
+}
+
+/// Where the attestation failed, or another boot was quoted, nothing is saved.
+#[test]
+fn only_an_accepted_list_leaves_a_position() {
+    let mut full = Full::by_ima();
+    assert!(full.appraise().ima_end.is_some());
+    full.node.firmware_version = 6;
+    let appraisal = full.appraise();
+    assert_eq!(appraisal.shown.ima_entries, Some(4));
+    assert_eq!((appraisal.attest, appraisal.ima_end), (Attest::Fail, None));
 }
 
 #[test]

@@ -59,7 +59,9 @@ fn every_split_of_a_list_gives_what_the_whole_gives() {
         );
         let skipped = list.skip(&position).unwrap();
         let sent = binary(&entries[split..], SHA1);
-        let sent = List::read(&sent, Some(SHA1)).unwrap().following(&position);
+        let sent = List::read(&sent, Some(SHA1))
+            .unwrap()
+            .starting_at(position.entries);
         for rest in [&skipped, &sent] {
             let explained = after(&position, rest, &end).unwrap();
             assert_eq!(explained.position(), whole.position(), "split {split}");
@@ -85,11 +87,13 @@ fn the_rest_must_be_the_rest() {
             .contains("entries after the first 5, got those after 0"),
         "{error}"
     );
-    let relabelled = list.clone().following(&position);
+    let relabelled = list.clone().starting_at(position.entries);
     assert!(after(&position, &relabelled, &end).is_err());
     for wrong in [4, 6] {
         let bytes = binary(&entries[wrong..], SHA1);
-        let rest = List::read(&bytes, Some(SHA1)).unwrap().following(&position);
+        let rest = List::read(&bytes, Some(SHA1))
+            .unwrap()
+            .starting_at(position.entries);
         assert_eq!(
             after(&position, &rest, &end).unwrap_err().check(),
             "ima-replay"
@@ -163,7 +167,9 @@ fn banks_forms_and_template_hashes_stay() {
     let position = saved(first, &quoted(first));
     let end = quoted(&entries);
     let bytes = binary(rest, SHA1);
-    let list = List::read(&bytes, Some(SHA1)).unwrap().following(&position);
+    let list = List::read(&bytes, Some(SHA1))
+        .unwrap()
+        .starting_at(position.entries);
     assert!(after(&position, &list, &end).is_ok());
     let mut fewer = end.clone();
     fewer.retain(|(bank, _), _| *bank == SHA1);
@@ -181,7 +187,9 @@ fn banks_forms_and_template_hashes_stay() {
     let other_form = pcrs(&entries, &padded);
     assert!(after(&position, &list, &other_form).is_err());
     let other_hash = binary(rest, HashAlg::Sha256);
-    let other_hash = List::read(&other_hash, None).unwrap().following(&position);
+    let other_hash = List::read(&other_hash, None)
+        .unwrap()
+        .starting_at(position.entries);
     let error = after(&position, &other_hash, &end).unwrap_err();
     assert!(
         error
@@ -196,7 +204,9 @@ fn a_pcr_of_the_position_must_still_be_quoted_and_unchanged() {
     let mut entries = short();
     entries.push(SoftEntry::ng(b"x", "/x").on(11));
     let position = saved(&entries, &quoted(&entries));
-    let rest = List::read(&[], Some(SHA1)).unwrap().following(&position);
+    let rest = List::read(&[], Some(SHA1))
+        .unwrap()
+        .starting_at(position.entries);
     let good = quoted(&entries);
     assert!(after(&position, &rest, &good).is_ok());
     let mut changed = good.clone();

@@ -5,7 +5,8 @@ use crate::verifier::Conclusion;
 use assay_protocol::class::{HardwareClass, ImaPolicy, PcrReference, ValidClass};
 use assay_protocol::ids::Digest;
 use assay_protocol::ids::{Address, NodeId};
-use assay_testbed::SoftNode;
+use assay_protocol::item::Blob;
+use assay_testbed::{ImaList, SoftNode};
 use clap::Parser;
 
 const NETWORK: NetworkId = NetworkId([0x11; 32]);
@@ -146,6 +147,44 @@ fn what_cannot_be_asked_is_an_error() {
     assert!(appraise(&line).is_err());
     files.write("class.toml", b"schema = 1");
     assert!(appraise(&files.line(&[]).unwrap()).is_err());
+}
+
+/// The rest of an IMA list explains nothing without what was before it.
+#[test]
+fn earlier_parts_of_a_list_may_be_given() {
+    let mut files = Files::new();
+    let run: [(&str, &[u8]); 2] = [("/agent", b"agent"), ("/policy", b"policy")];
+    let text = std::fs::read_to_string(files.path("class.toml")).unwrap();
+    let mut class = assay_hw_profiles::parse(&text).unwrap().into_class();
+    class.attestation.ima = Some(ImaPolicy {
+        allowed: vec![digest(&[run[0].1])],
+        policies: vec![digest(&[run[1].1])],
+        command_lines: vec!["ima_policy=tcb".into()],
+    });
+    files.write("class.toml", toml::to_string(&class).unwrap().as_bytes());
+    let mut list = ImaList::new(&files.node.boot.pcrs(), &run);
+    files.node.ima = Some(list.clone());
+    let rest = list.entries.split_off(2);
+    let rest = ImaList { entries: rest }.encode();
+    let (mut claims, _) = files.node.claims(&[(HYPERNODE, NONCE)]);
+    claims.ima = Some(evidence::ImaClaim {
+        digest: digest(&[&rest]),
+        first: 2,
+        count: 1,
+    });
+    let mut vendor = files.node.vendor(&claims, None);
+    vendor.ima_log = Some(Blob(rest));
+    let sealed = evidence::seal(claims, &vendor, &files.node.session);
+    files.write("evidence", &sealed);
+    files.write("part", &list.encode());
+    let part = files.path("part");
+    let explained = |more: &[&str]| {
+        let finding = explain(&files.line(more).unwrap()).unwrap();
+        !open(&finding).contains(&"tier-2-ima-list")
+    };
+    assert!(explained(&["--ima-part", &part]));
+    assert!(!explained(&[]));
+    assert!(!explained(&["--ima-part", &part, "--ima-part", &part]));
 }
 
 /// Of the image a class names, the node has another: the tier is out of reach and the node is not to blame.
