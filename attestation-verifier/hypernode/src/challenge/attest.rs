@@ -163,8 +163,8 @@ async fn judge(
     if let Some(why) = outlived(asking, &appraisal)? {
         context.end_session(&record.node, &peer)?;
         // Values that are not allowed fail all the same.
-        if appraisal.attest == Attest::Pass {
-            return Ok((inconclusive(why), None));
+        if appraisal.attest != Attest::Fail {
+            return Ok(inconclusive(why));
         }
     }
     // Known before the outcome is: a crash between the two must not change what the report says.
