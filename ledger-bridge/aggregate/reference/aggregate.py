@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import sys
+from fractions import Fraction
 
 D, Z = 1_000_000, 2_705_543
 SATURATED = 2**128 - 1
@@ -297,14 +298,39 @@ class Epoch:
         self.reports = {bytes.fromhex(i): nodes for i, nodes in case["reports"].items()}
         self.seen = self.states_of_all() if case["systemic"] else []
 
-    def states(self, node, cells):
+    def panels(self, node):
+        place = self.network, self.beacon, self.case["epoch"], bytes.fromhex(node)
+        return [panel(*place, slot, self.members, self.case["panel"]) for slot in range(self.case["slots"])]
+
+    def states(self, node, cells, without=()):
         """cells: {id: [cell]}"""
-        members, seats = self.members, self.case["panel"]
-        states = []
-        for slot in range(self.case["slots"]):
-            drawn = panel(self.network, self.beacon, self.case["epoch"], bytes.fromhex(node), slot, members, seats)
-            states.append(slot_state([(o, cells[i][slot] if i in cells else 0) for i, o, _ in drawn]))
-        return states
+        said = lambda i, slot: cells[i][slot] if i in cells else 0
+        seats = lambda slot, drawn: [(o, said(i, slot)) for i, o, _ in drawn if i not in without]
+        return [slot_state(seats(slot, drawn)) for slot, drawn in enumerate(self.panels(node))]
+
+    def accusers(self, node, cells):
+        words = {i: [0, 0] for i, _, _ in self.members}
+        for slot, drawn in enumerate(self.panels(node)):
+            for i, _, _ in drawn:
+                if i in cells and cells[i][slot] in (1, 2):
+                    words[i][0] += cells[i][slot] == 2
+                    words[i][1] += 1
+        share = lambda i: Fraction(words[i][0], max(words[i][1], 1))
+        found, weight = [], 0
+        for i, _, w in sorted(urn_of(self.members), key=lambda member: (-share(member[0]), member[0])):
+            weight += w
+            if 3 * weight > self.total:
+                break
+            found.append(i)
+        return found
+
+    def census(self, claim, states):
+        """up, down and whether a slot was excused"""
+        hidden = 0
+        for slot, state in enumerate(states):
+            if state == "down" and self.seen and excused(self.seen, claim, slot, self.case["systemic"]):
+                states[slot], hidden = None, SYSTEMIC
+        return states.count("up"), states.count("down"), hidden
 
     def data(self, node, votes, use):
         found = []
@@ -338,19 +364,21 @@ class Epoch:
         jury = [item for item in data if item["id"] in votes]
         if not two_thirds(sum(item["weight"] for item in jury), whole):
             return None
-        states = self.states(node, {item["id"]: item["cells"] for item in data})
-        hidden = 0
-        for slot, state in enumerate(states):
-            if state == "down" and self.seen and excused(self.seen, claim, slot, case["systemic"]):
-                states[slot], hidden = None, SYSTEMIC
-        up, down = states.count("up"), states.count("down")
+        cells = {item["id"]: item["cells"] for item in data}
+        up, down, hidden = self.census(claim, self.states(node, cells))
+        promise = case["slots"], rules["target"], rules["coverage"]
+        available = availability(up, down, *promise)
+        if record.on_trial(case["epoch"]) and available[0] == "breach":
+            others = self.census(claim, self.states(node, cells, self.accusers(node, cells)))
+            if availability(*others[:2], *promise)[0] != "breach":
+                available = "warned", available[1]
         attested, tier = attestation([{**v, "class": v["attest"]} for v in jury], whole, rules["tier"])
         chased, rate = chase([{**v, "class": v["chase"]} for v in jury], whole, rules["floors"])
         named = agreed_owner(jury, whole)
         other = prior["owner"] and named and named != prior["owner"]
         finding = worst([
             attested,
-            availability(up, down, case["slots"], rules["target"], rules["coverage"]),
+            available,
             chased,
             ("warned", OWNER) if other else ("pass", 0),
             ("pass", hidden),

@@ -10,7 +10,7 @@
 //! - Confirmation: more than 2/3 of the weight name the same owner and that provider registered the node. The first wins.
 //! - Sums only grow; a node without verdict, and every node in a void epoch, keeps its state.
 
-use crate::availability::{Census, Seat as SlotSeat, SlotState, slot_state};
+use crate::availability::{Census, SlotState};
 use crate::draw::{Candidate, DrawOf, PanelOf, Purpose, Urn};
 use crate::more_than_two_thirds;
 use crate::persistence::{Record, Rule};
@@ -22,7 +22,7 @@ use crate::systemic::{Excuses, Site, Systemic, site_of_provider};
 use crate::verdict::{self, ChaseRate, Finding, Verdict, reason};
 use crate::weights::Operator;
 use crate::wilson::{Bounds, PPM_ONE};
-use assay_protocol::class::{HardwareClass, ValidClass, policy_digest};
+use assay_protocol::class::{HardwareClass, Sla, ValidClass, policy_digest};
 use assay_protocol::ids::{
     Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm, Slot,
 };
@@ -32,10 +32,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod data;
 mod settle;
+mod slots;
 
-use data::{NodeData, Reporter, agreed_owner, attest_votes, cell, chase_votes, reporters};
+use data::{NodeData, Reporter, agreed_owner, attest_votes, chase_votes, reporters};
 pub use settle::money;
 use settle::settle;
+use slots::Slots;
 
 /// A HyperNode in the committee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -334,7 +336,8 @@ impl<'a> Aggregator<'a> {
             if let Some(provider) = agreed_owner(&data, self.total) {
                 let site = self.input.sites.get(&node).copied();
                 let site = site.unwrap_or_else(|| site_of_provider(&provider));
-                systemic.add(provider, site, &self.slots(node, slots, &data));
+                let states = self.slots(node, slots, &data).states(&BTreeSet::new());
+                systemic.add(provider, site, &states);
             }
         }
         Some(systemic.excuses())
@@ -406,8 +409,10 @@ impl<'a> Aggregator<'a> {
         if !more_than_two_thirds(weight, jury.total) {
             return None;
         }
-        let states = self.slots(registration.node, slots, &data);
-        let (census, excused) = self.census(&registration.provider, &states);
+        let seen = self.slots(registration.node, slots, &data);
+        let on_trial = prior.record.on_trial(self.input.epoch);
+        let (census, available) =
+            self.availability(&registration.provider, &seen, &class.sla, on_trial);
         let (attested, tier) = verdict::attestation(
             &attest_votes(&votes),
             jury.total,
@@ -416,10 +421,9 @@ impl<'a> Aggregator<'a> {
         let (chased, chase) = verdict::chase(&chase_votes(&votes), jury.total, &class.sla);
         let owner = agreed_owner(&votes, jury.total);
         let finding = attested
-            .worst(verdict::availability(&census, &class.sla))
+            .worst(available)
             .worst(chased)
-            .worst(owner_finding(prior, owner))
-            .worst(excused);
+            .worst(owner_finding(prior, owner));
         let (reward, slash) = money(finding.verdict, &class.money);
         let (finding, provider) = (Some(finding), Some(registration.provider));
         Some(Judgement {
@@ -434,15 +438,8 @@ impl<'a> Aggregator<'a> {
         })
     }
 
-    /// What each slot of a node was, by its panel.
-    fn slots(&self, node: NodeId, slots: u32, data: &[NodeData<'_>]) -> Vec<SlotState> {
-        let candidates = self.urn.candidates();
-        let mut cells: Vec<Option<&[u8]>> = vec![None; candidates.len()];
-        for item in data {
-            let at = item.ball.and_then(|ball| cells.get_mut(ball));
-            at.into_iter()
-                .for_each(|at| *at = Some(item.data.cells.0.as_slice()));
-        }
+    /// The panels of all slots of a node, and what is reported of them.
+    fn slots<'b>(&'b self, node: NodeId, slots: u32, data: &[NodeData<'b>]) -> Slots<'b> {
         let mut of = PanelOf {
             network: self.network,
             beacon: self.input.beacon,
@@ -450,19 +447,33 @@ impl<'a> Aggregator<'a> {
             node,
             slot: Slot(0),
         };
-        let seat = |at: usize, slot| {
-            let operator = candidates.get(at)?.operator;
-            let cell = cell(cells.get(at).copied().flatten(), slot);
-            Some(SlotSeat { operator, cell })
-        };
-        let mut states = Vec::with_capacity(slots as usize);
+        let mut panels = Vec::with_capacity(slots as usize);
         for slot in 0..slots {
             of.slot = Slot(slot);
-            let panel = self.urn.panel_at(&of, self.input.params.panel_min as usize);
-            let seats: Vec<_> = panel.into_iter().filter_map(|at| seat(at, slot)).collect();
-            states.push(slot_state(&seats));
+            panels.push(self.urn.panel_at(&of, self.input.params.panel_min as usize));
         }
-        states
+        Slots::new(self.urn.candidates(), panels, data)
+    }
+
+    /// Availability against the SLA. On trial it convicts only when it would without the third of the stake that accuses
+    /// most, too: panels are small, and who lies in every slot shall not be believed for having been drawn often.
+    fn availability(
+        &self,
+        provider: &Address,
+        slots: &Slots<'_>,
+        sla: &Sla,
+        on_trial: bool,
+    ) -> (Census, Finding) {
+        let (census, excused) = self.census(provider, &slots.states(&BTreeSet::new()));
+        let mut finding = verdict::availability(&census, sla);
+        if on_trial && finding.verdict == Verdict::Breach {
+            let others = slots.states(&slots.accusers(self.total));
+            let (others, _) = self.census(provider, &others);
+            if verdict::availability(&others, sla).verdict != Verdict::Breach {
+                finding.verdict = Verdict::Warned;
+            }
+        }
+        (census, finding.worst(excused))
     }
 
     /// Slots counted, without those that most others were down in; whether there were such.

@@ -5,7 +5,7 @@ use crate::draw::Urn;
 use crate::more_than_two_thirds;
 use crate::verdict::{AttestVote, ChaseVote, Vote};
 use assay_protocol::ids::{Address, HyperNodeId, NetworkId, NodeId};
-use assay_protocol::report::{Cell, NodeReport};
+use assay_protocol::report::NodeReport;
 use std::collections::BTreeMap;
 
 /// An included report that is well-formed, and its author's place among the candidates and weight.
@@ -112,11 +112,4 @@ pub(super) fn chase_votes(data: &[NodeData<'_>]) -> Vec<ChaseVote> {
             }
         })
         .collect()
-}
-
-/// What a panel member says of a slot; an absent report or unknown code says nothing.
-pub(super) fn cell(cells: Option<&[u8]>, slot: u32) -> Cell {
-    let at = usize::try_from(slot).ok();
-    let code = cells.zip(at).and_then(|(cells, at)| cells.get(at).copied());
-    code.and_then(Cell::from_code).unwrap_or(Cell::None)
 }

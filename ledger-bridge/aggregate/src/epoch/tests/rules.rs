@@ -147,6 +147,59 @@ fn on_trial_the_drawn_seats_vote_and_not_the_stake() {
     assert_eq!(case.run_at(2).leaves[0].verdict, Verdict::Pass as u8);
 }
 
+/// How often each HyperNode of the crowd is on a panel of node 1 in epoch 2, most often first.
+fn seats_on_panels(case: &Case) -> Vec<HyperNodeId> {
+    let urn = Aggregator::new(case.input()).unwrap().urn;
+    let mut seats: BTreeMap<HyperNodeId, u32> = BTreeMap::new();
+    for slot in 0..SLOTS as u32 {
+        let of = PanelOf {
+            network: case.params.network_id(),
+            beacon: Beacon([7; 32]),
+            epoch: Epoch(2),
+            node: node(1),
+            slot: Slot(slot),
+        };
+        for member in urn.panel(&of, 4) {
+            *seats.entry(member.hypernode).or_default() += 1;
+        }
+    }
+    let mut order: Vec<_> = seats.into_iter().collect();
+    order.sort_by_key(|(id, seats)| (u32::MAX - seats, *id));
+    order.into_iter().map(|(id, _)| id).collect()
+}
+
+#[test]
+fn on_trial_a_third_that_was_drawn_often_does_not_convict_by_silence() {
+    let (mut case, _) = on_trial();
+    let often = seats_on_panels(&case);
+    let silent = |case: &mut Case, who: &[HyperNodeId], slots: usize| {
+        for id in who {
+            let report = &mut case.reports.get_mut(id).unwrap().report;
+            report.nodes[0].cells.0[..slots].fill(Cell::Unanswered as u8);
+        }
+    };
+    // Exactly a third of the stake.
+    silent(&mut case, &often[..40], SLOTS);
+    let mut untried = case.clone();
+    untried.prior.get_mut(&node(1)).unwrap().record = Record::default();
+    assert_eq!(untried.run_at(2).leaves[0].verdict, Verdict::Breach as u8);
+    let leaf = case.run_at(2).leaves[0];
+    assert_eq!(
+        (leaf.verdict, leaf.cumulative_slash),
+        (Verdict::Warned as u8, 0)
+    );
+    assert_ne!(leaf.reasons & reason::AVAILABILITY, 0);
+    // What everybody saw convicts: half of the slots.
+    let (mut case, _) = on_trial();
+    let all: Vec<_> = case.reports.keys().copied().collect();
+    silent(&mut case, &all, SLOTS / 2);
+    let leaf = case.run_at(2).leaves[0];
+    assert_eq!(
+        (leaf.verdict, leaf.cumulative_slash),
+        (Verdict::Breach as u8, SLASH)
+    );
+}
+
 #[test]
 fn on_trial_two_thirds_of_the_drawn_seats_must_have_data() {
     let (mut case, votes) = on_trial();
