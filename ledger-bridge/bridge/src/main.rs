@@ -9,7 +9,7 @@ use assay_aggregate::inputs::History;
 use assay_bridge::config::{Config, ConfigError, Plan};
 use assay_bridge::setup::{self, gwei};
 use assay_bridge::store::Store;
-use assay_bridge::{export, log, run, status, system_now, verdicts};
+use assay_bridge::{export, log, quote, run, simulate, status, system_now, verdicts};
 use assay_ledger::{Action, AssayLedger, ChainError, KeyError, NewHyperNode, NewNode};
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Seed, UnixMs};
 use assay_protocol::params::NetworkParams;
@@ -52,6 +52,10 @@ enum Command {
     Verdicts(Verdicts),
     /// Write the ledger's half of an audit bundle.
     Export(Export),
+    /// What misbehaving HyperNodes can do to outcomes, by running the aggregation on simulated epochs.
+    Simulate(simulate::Arguments),
+    /// What breaches cost over a period, from a node's outage history.
+    Quote(quote::Arguments),
     /// Write what an auditor pins: the network, its first committee and the TPM vendor roots.
     Trust(Trust),
 }
@@ -272,6 +276,8 @@ impl Command {
             Self::Status(arg) => arg.output.json,
             Self::Verdicts(arg) => arg.output.json,
             Self::Export(arg) => arg.output.json,
+            Self::Simulate(arg) => arg.json,
+            Self::Quote(arg) => arg.json,
             Self::Trust(arg) => arg.output.json,
         }
     }
@@ -341,6 +347,8 @@ fn execute(command: Command) -> Result<()> {
         }
         Command::Verdicts(arg) => show_verdicts(&arg),
         Command::Export(arg) => write_export(&arg),
+        Command::Simulate(arg) => say(simulate::shown(&arg)?.trim_end()),
+        Command::Quote(arg) => say(quote::shown(&arg)?.trim_end()),
         Command::Trust(arg) => write_trust(&arg),
     }
 }
