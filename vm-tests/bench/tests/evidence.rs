@@ -88,17 +88,17 @@ async fn under_new_claims(trial: &Trial, judge: &Judge, captured: &Captured) {
         ),
         (
             "wire-log-truncated",
-            "the same with the event log cut short",
+            "an old quote under new claims and a log cut short",
             whole.clone().truncated(),
         ),
         (
             "wire-log-reordered",
-            "the same with two events of the log exchanged",
+            "an old quote under new claims and a log in another order",
             whole.clone().reordered().unwrap().0,
         ),
         (
             "wire-log-relabelled",
-            "the same with the configuration's event under another type",
+            "an old quote under new claims and a relabelled log",
             whole.relabelled().unwrap(),
         ),
     ];

@@ -389,7 +389,7 @@ async fn reset_chip(guest: &mut Guest, judge: &Judge) {
     let now = judge.reset_count().unwrap();
     Row::attack(
         "chip-reset-restart",
-        "the same, and the agent started again",
+        "TPM reset, registers extended again, and the agent started again",
         "another boot: resetCount grew",
     )
     .seen(
