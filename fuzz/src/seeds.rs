@@ -137,7 +137,9 @@ fn tpm(corpus: &mut Corpus) {
     corpus.add("tpm_signature", [node.ak.sign(&quote)]);
     corpus.add("tpm_attest", [quote]);
     corpus.add("tpm_public", [public, sized]);
-    corpus.add("eventlog", [log, node.boot.log(Banks::Sha1AndSha256)]);
+    let both = node.boot.log(Banks::Sha1AndSha256);
+    corpus.add("measured_log", [log.clone(), both.clone()]);
+    corpus.add("eventlog", [log, both]);
     corpus.add("eventlog_claims", assay_fuzz::eventlog::logs());
     let [_, variable, _] = assay_fuzz::eventlog::variables();
     corpus.add(
