@@ -26,7 +26,7 @@ max_len() { # target: largest input, bytes
     snp_endorsement | x509_certificate | eventlog_structures | checkpoint) echo 8192 ;;
     tpm_clock | tpm_quote | pcr_file | agent_config | hardware_class | snp_azure_claims) echo 16384 ;;
     # Logs and lists grow without end on real machines, and time must stay linear.
-    eventlog | eventlog_claims | ima_list | appraise_event_log | appraise_ima_list | x509_crl) echo 1048576 ;;
+    eventlog | eventlog_claims | measured_log | ima_list | appraise_event_log | appraise_ima_list | x509_crl) echo 1048576 ;;
     *) echo 65536 ;;
   esac
 }

@@ -6,6 +6,7 @@ pub mod appraise;
 pub mod eventlog;
 pub mod foreign;
 pub mod ima;
+pub mod measured;
 pub mod node;
 #[path = "../../vm-tests/testbed/tests/samples/mod.rs"]
 pub mod samples;

@@ -137,7 +137,9 @@ fn tpm(corpus: &mut Corpus) {
     corpus.add("tpm_signature", [node.ak.sign(&quote)]);
     corpus.add("tpm_attest", [quote]);
     corpus.add("tpm_public", [public, sized]);
-    corpus.add("eventlog", [log, node.boot.log(Banks::Sha1AndSha256)]);
+    let both = node.boot.log(Banks::Sha1AndSha256);
+    corpus.add("measured_log", [log.clone(), both.clone()]);
+    corpus.add("eventlog", [log, both]);
     corpus.add("eventlog_claims", assay_fuzz::eventlog::logs());
     let [_, variable, _] = assay_fuzz::eventlog::variables();
     corpus.add(
@@ -185,48 +187,51 @@ fn archive(corpus: &mut Corpus) {
     corpus.add("bundle", [tar::encode_tar(&bag).expect("an archive")]);
 }
 
-fn frames() -> Vec<Vec<u8>> {
+fn agent_requests() -> [AgentRequest; 3] {
     let (nonce, epoch, beacon) = (Nonce([1; 32]), Epoch(2), Beacon([3; 32]));
-    let id = RegionId {
-        region: 0,
-        generation: 1,
-    };
     let plan = ChasePlan {
-        id,
+        id: RegionId {
+            region: 0,
+            generation: 1,
+        },
         blocks: 64,
         lanes: 1,
         steps: 8,
         checkpoint_every: 4,
     };
+    [
+        AgentRequest::Attest {
+            nonce,
+            epoch,
+            beacon,
+        },
+        AgentRequest::AttestAfter {
+            nonce,
+            epoch,
+            beacon,
+            appraised: ImaAppraised {
+                reset_count: 7,
+                entries: 9,
+            },
+        },
+        AgentRequest::Chase { nonce, plan },
+    ]
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let (nonce, epoch) = (Nonce([1; 32]), Epoch(2));
     let object = BoardObject::Vote(vec![1, 2, 3]);
     let refusal = Refusal::new(RefusalCode::Busy, "later");
     let payload = |frame: Result<Vec<u8>, _>| -> Vec<u8> {
         let frame: Vec<u8> = frame.expect("a frame");
         frame.get(wire::HEADER_BYTES..).unwrap_or_default().to_vec()
     };
+    let [attest, after, chase] = agent_requests();
     vec![
         wire::frame(&AgentRequest::Enrol, 1024).expect("a frame"),
-        payload(wire::frame(
-            &AgentRequest::Attest {
-                nonce,
-                epoch,
-                beacon,
-            },
-            1024,
-        )),
-        payload(wire::frame(
-            &AgentRequest::AttestAfter {
-                nonce,
-                epoch,
-                beacon,
-                appraised: ImaAppraised {
-                    reset_count: 7,
-                    entries: 9,
-                },
-            },
-            1024,
-        )),
-        payload(wire::frame(&AgentRequest::Chase { nonce, plan }, 1024)),
+        payload(wire::frame(&attest, 1024)),
+        payload(wire::frame(&after, 1024)),
+        payload(wire::frame(&chase, 1024)),
         payload(wire::frame(
             &ProbeGuestRequest::Report {
                 report_data: ReportData([4; 64]),
