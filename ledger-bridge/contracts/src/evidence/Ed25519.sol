@@ -96,12 +96,13 @@ library Ed25519 {
         good = square == addmod(P - u, 0, P);
     }
 
+    /// @dev Eight times a point is of the base point's odd order, or neutral: of these only the neutral one has x = 0.
     function isSmall(uint256 x, uint256 y) private pure returns (bool) {
         uint256 z = 1;
         for (uint256 i = 0; i < 3; ++i) {
             (x, y, z,) = twice(x, y, z);
         }
-        return x == 0 && y == z;
+        return x == 0;
     }
 
     /// @dev The encoding of a point: y, and x's lowest bit above it (RFC 8032 section 5.1.2).

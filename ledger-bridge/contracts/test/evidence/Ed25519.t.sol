@@ -70,8 +70,18 @@ contract Ed25519Test is Test {
         this.verify(KEY, hex"73", R, S);
     }
 
+    /// @dev It fails, with or without an answer, or nobody is at its address.
     function test_verify_revertsWhen_thereIsNoModexp() public {
         vm.mockCallRevert(address(5), "", "");
+        refusedWithoutModexp();
+        vm.mockCallRevert(address(5), "", abi.encode(1));
+        refusedWithoutModexp();
+        vm.clearMockedCalls();
+        vm.mockCall(address(5), "", "");
+        refusedWithoutModexp();
+    }
+
+    function refusedWithoutModexp() private {
         vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519NoModexp.selector));
         this.verify(KEY, MESSAGE, R, S);
     }
