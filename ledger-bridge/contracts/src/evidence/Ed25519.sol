@@ -67,15 +67,15 @@ library Ed25519 {
 
     // ---- Encodings
 
-    /// @dev The point that `key` encodes (RFC 8032 section 5.1.3); not good: y is not below P, no x belongs to y, x is
-    /// zero with its sign set, or eight times the point is the neutral one.
+    /// @dev The point that `key` encodes (RFC 8032 section 5.1.3); not good: y is not below P, no x belongs to y, or
+    /// eight times the point is the neutral one. That refuses both points whose x is zero, with either sign.
     function decode(bytes32 key) private view returns (bool good, uint256 x, uint256 y) {
         uint256 number = reversed(key);
         y = number & ~SIGN_BIT;
         if (y >= P) return (false, 0, 0);
         (good, x) = rootOf(y);
         uint256 sign = number >> 255;
-        if (!good || (x == 0 && sign == 1)) return (false, 0, 0);
+        if (!good) return (false, 0, 0);
         if (x & 1 != sign) x = P - x;
         good = !isSmall(x, y);
     }
@@ -96,12 +96,13 @@ library Ed25519 {
         good = square == addmod(P - u, 0, P);
     }
 
+    /// @dev Eight times a point is of the base point's odd order, or neutral: of these only the neutral one has x = 0.
     function isSmall(uint256 x, uint256 y) private pure returns (bool) {
         uint256 z = 1;
         for (uint256 i = 0; i < 3; ++i) {
             (x, y, z,) = twice(x, y, z);
         }
-        return x == 0 && y == z;
+        return x == 0;
     }
 
     /// @dev The encoding of a point: y, and x's lowest bit above it (RFC 8032 section 5.1.2).

@@ -58,13 +58,30 @@ contract Ed25519Test is Test {
         this.verify(KEY, MESSAGE, R, second);
     }
 
+    /// @dev The order itself, little-endian: the least that is refused.
+    function test_verify_revertsWhen_theScalarIsTheOrder() public {
+        bytes32 order = 0xedd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010;
+        vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519BadScalar.selector, order));
+        this.verify(KEY, MESSAGE, R, order);
+    }
+
     function test_verify_revertsWhen_theMessageIsAnother() public {
         vm.expectPartialRevert(Ed25519.Ed25519WrongSignature.selector);
         this.verify(KEY, hex"73", R, S);
     }
 
+    /// @dev It fails, with or without an answer, or nobody is at its address.
     function test_verify_revertsWhen_thereIsNoModexp() public {
         vm.mockCallRevert(address(5), "", "");
+        refusedWithoutModexp();
+        vm.mockCallRevert(address(5), "", abi.encode(1));
+        refusedWithoutModexp();
+        vm.clearMockedCalls();
+        vm.mockCall(address(5), "", "");
+        refusedWithoutModexp();
+    }
+
+    function refusedWithoutModexp() private {
         vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519NoModexp.selector));
         this.verify(KEY, MESSAGE, R, S);
     }
