@@ -218,15 +218,13 @@ contract AssayNodes is NodesSettlement {
         if (_nowMs() < freeAtMs) revert ExitTooEarly(r.node, r.provider, freeAtMs, _nowMs());
         bool silent = _nowMs() >= freeAtMs + _parameters.silenceMs;
         if (id != a.registrationId || silent) return;
-        if (r.exitLeafEpochs == 0 || !_isOver(r.exitLeafEpochs - 1)) {
+        if (r.exitLeafEpochs == 0 || !_isOver(r.exitLeafEpochs - 1, r.exitLeafCorrections)) {
             revert LastLeafMissing(r.node, r.exitEpochs - 1 + EXIT_DELAY_EPOCHS, a.settledEpochs);
         }
     }
 
-    /// @dev Final, or so old that its record is gone.
-    function _isOver(uint64 epoch) private view returns (bool) {
-        (bool kept,) = _corrections(epoch);
-        return !kept || EPOCHS.isFinal(epoch);
+    function _isOver(uint64 epoch, uint8 corrections) private view returns (bool) {
+        return EPOCHS.isFinal(epoch) && _stands(epoch, corrections);
     }
 
     /// @dev The owner leaves: id and processors are free for another registration.

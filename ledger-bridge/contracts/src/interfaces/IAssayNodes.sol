@@ -42,6 +42,7 @@ interface INodesTypes {
     /// @param statusBefore the status before the last settled epoch: what a correction of that epoch starts from
     /// @param exitEpochs 0, or 1 + the last epoch for which service is owed
     /// @param exitLeafEpochs 0, or 1 + epoch of the first settled leaf at or after the end of the exit delay
+    /// @param exitLeafCorrections how often that epoch had been corrected by then
     /// @param confirmingAtMs when a posted root first named it; 0 before
     /// @param endedAtMs when it was cancelled, expired, left or was replaced; 0 before
     /// @param suspendedAtMs since when it is suspended; 0 when it is not
@@ -68,6 +69,7 @@ interface INodesTypes {
         uint128 counted;
         uint32 spareEpochs;
         uint64 exitLeafEpochs;
+        uint8 exitLeafCorrections;
         bytes32 classDigest;
         bytes32 region;
         string endpoint;
@@ -182,7 +184,7 @@ interface INodesTypes {
     error Leaving(bytes32 node, address provider, uint64 exitEpoch);
     error NotLeaving(bytes32 node, address provider);
     error ExitTooEarly(bytes32 node, address provider, uint256 freeAtMs, uint256 nowMs);
-    /// @notice No leaf at or after the end of the exit delay was settled, or its epoch is not final.
+    /// @notice No leaf at or after the end of the exit delay was settled, or its root is not final or was replaced.
     error LastLeafMissing(bytes32 node, uint64 expectedEpoch, uint64 settledEpochs);
     error EscrowPending(bytes32 node, address provider, uint64 epoch, uint128 escrow);
     /// @notice A transfer or a replacement is under way: one change at a time.

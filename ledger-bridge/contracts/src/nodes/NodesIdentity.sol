@@ -151,6 +151,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         to.statusBefore = from.statusBefore;
         to.exitEpochs = from.exitEpochs;
         to.exitLeafEpochs = from.exitLeafEpochs;
+        to.exitLeafCorrections = from.exitLeafCorrections;
         to.suspendedAtMs = from.suspendedAtMs;
         to.pledged = from.pledged;
         to.collateral = from.collateral;

@@ -48,8 +48,7 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         _account(a, r, leaf, record.corrections);
         if (!_chipsAllowed(a, leaf) && NodeStates.isLive(status)) status = NodeStatus.Suspended;
         _setStatus(r, status);
-        bool last = r.exitEpochs != 0 && leaf.epoch + 1 >= uint256(r.exitEpochs) + EXIT_DELAY_EPOCHS;
-        if (last && r.exitLeafEpochs == 0) r.exitLeafEpochs = leaf.epoch + 1;
+        _noteLastLeaf(r, leaf.epoch, record.corrections);
         emit NodeSettled(leaf.node, leaf.epoch, a.owner, leaf.verdict, leaf.tier);
     }
 
@@ -149,6 +148,21 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         _setStatus(r, r.status);
     }
 
+    /// @dev Of a registration that leaves: the first leaf at or after the end of the exit delay, as long as its root stands.
+    function _noteLastLeaf(Registration storage r, uint64 epoch, uint8 corrections) private {
+        if (r.exitEpochs == 0 || epoch + 1 < uint256(r.exitEpochs) + EXIT_DELAY_EPOCHS) return;
+        if (r.exitLeafEpochs != 0 && _stands(r.exitLeafEpochs - 1, r.exitLeafCorrections)) return;
+        r.exitLeafEpochs = epoch + 1;
+        r.exitLeafCorrections = corrections;
+    }
+
+    /// @dev Whether a root was not replaced since. One so old that its record is gone was final before that.
+    function _stands(uint64 epoch, uint8 corrections) internal view returns (bool) {
+        IAssayEpochs.EpochRecord memory record = EPOCHS.epochRecord(epoch);
+        if (record.resolution == Resolution.Posted) return record.corrections == corrections;
+        return record.resolution == Resolution.Open && EPOCHS.isFinal(epoch);
+    }
+
     /// @dev Whether a leaf's processors are the confirmed ones, or others that were announced long enough before.
     function _chipsAllowed(Account storage a, NodeLeaf calldata leaf) private returns (bool) {
         if (leaf.chips == 0 || leaf.chips == a.chips) return true;
@@ -170,14 +184,9 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
     }
 
     function _fate(uint64 epoch, uint8 corrections) private view returns (Fate) {
-        (bool kept, uint8 actual) = _corrections(epoch);
-        if (!kept || actual != corrections) return Fate.GiveBack;
-        return EPOCHS.isFinal(epoch) ? Fate.Pay : Fate.Wait;
-    }
-
-    function _corrections(uint64 epoch) internal view returns (bool kept, uint8 corrections) {
         IAssayEpochs.EpochRecord memory record = EPOCHS.epochRecord(epoch);
-        return (record.epoch == epoch && record.resolution == Resolution.Posted, record.corrections);
+        if (record.resolution != Resolution.Posted || record.corrections != corrections) return Fate.GiveBack;
+        return EPOCHS.isFinal(epoch) ? Fate.Pay : Fate.Wait;
     }
 
     function _take(Registration storage r, SlashQueue.Entry memory e, Payout memory p) private {

@@ -58,6 +58,12 @@ contract EpochsDouble {
         r.root = 0;
     }
 
+    /// @dev What a correction of an earlier epoch does to this one: it is to be posted again.
+    function undo(uint64 epoch) external {
+        _ring[epoch % RING].resolution = Resolution.Open;
+        ++_ring[epoch % RING].corrections;
+    }
+
     function correct(uint64 epoch, bytes32 root) external {
         IAssayEpochs.EpochRecord storage r = _ring[epoch % RING];
         require(r.epoch == epoch && r.resolution == Resolution.Posted, "not posted");
@@ -81,6 +87,7 @@ contract EpochsDouble {
 
     function isFinal(uint64 epoch) public view returns (bool) {
         IAssayEpochs.EpochRecord storage r = _ring[epoch % RING];
+        if (r.epoch > epoch) return true;
         if (r.epoch != epoch || r.resolution != Resolution.Posted) return false;
         return block.timestamp * 1000 >= r.finalAtMs + extensionMs;
     }

@@ -114,6 +114,26 @@ contract ExitTest is Money {
         exit("");
     }
 
+    function test_exit_refusedWhenTheLastLeafsRootWasReplaced_untilAnotherIsSettled() public {
+        active();
+        uint64 last = requestExit();
+        settle(last + DELAY, 0, 0);
+        correct(last + DELAY, "another tree");
+        toFinal(last + DELAY);
+        bytes memory missing =
+            abi.encodeWithSelector(INodesTypes.LastLeafMissing.selector, NODE, last + DELAY, last + DELAY + 1);
+        exit(missing);
+        epochs.undo(last + DELAY);
+        exit(missing);
+        epochs.postVoid(last + DELAY);
+        exit(missing);
+        settle(last + DELAY + 1, 3, 30);
+        toFinal(last + DELAY + 1);
+        nodes.release(NODE, alice);
+        exit("");
+        assertMoney(alice, 0, 0, 30);
+    }
+
     function test_exit_slashReachesThePledgeUntilItIsPaid() public {
         active();
         uint64 last = requestExit();
