@@ -386,16 +386,15 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IAssayStake
-    function hyperNodeOf(bytes32 ed25519Key) external view override returns (HyperNode memory) {
-        (, uint256 index) = _recordOfKey(ed25519Key);
-        return hyperNodeAt(index);
+    function hyperNodeOf(bytes32 ed25519Key) external view override returns (HyperNode memory h) {
+        uint256 index = _indexOfKey[ed25519Key];
+        if (index != 0) h = hyperNodeAt(index - 1);
     }
 
     /// @inheritdoc IAssayStake
-    function hyperNodeOfSigner(address signer) external view override returns (HyperNode memory) {
+    function hyperNodeOfSigner(address signer) external view override returns (HyperNode memory h) {
         uint256 index = _indexOfSigner[signer];
-        if (index == 0) revert NotRegistered(signer);
-        return hyperNodeAt(index - 1);
+        if (index != 0) h = hyperNodeAt(index - 1);
     }
 
     /// @inheritdoc IAssayStake

@@ -171,9 +171,12 @@ interface IAssayStake {
 
     function hyperNodeCount() external view returns (uint256);
     function hyperNodeAt(uint256 index) external view returns (HyperNode memory);
+    /// @notice All zero when nobody has registered this key.
     function hyperNodeOf(bytes32 ed25519Key) external view returns (HyperNode memory);
+    /// @notice All zero when this account has not registered.
     function hyperNodeOfSigner(address signer) external view returns (HyperNode memory);
     /// @notice Stake that counts in an epoch, before the operator cap; 0 without a seat.
+    /// @dev Reverts with UnknownKey, as do the two below.
     function stakeAt(bytes32 ed25519Key, uint64 epoch) external view returns (uint96);
     /// @notice End of the seed chain that counts in an epoch.
     function seedChainEndAt(bytes32 ed25519Key, uint64 epoch) external view returns (bytes32);
