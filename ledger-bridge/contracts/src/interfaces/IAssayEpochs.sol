@@ -6,6 +6,13 @@ import {EpochRoot, Resolution, RewardLeaf} from "./Types.sol";
 /// @title Signed epoch roots, disputes about them, and the rewards they pay.
 /// @notice Holds the reward budgets and dispute bonds. The one address that a network's participants configure: it names
 /// the other contracts.
+///
+/// Finality is ordered: an epoch is never final before an earlier one. A correction therefore only meets epochs that are
+/// not final, and it undoes those posted after the corrected one: their sums were built on the wrong ones. They are posted
+/// again, in a higher round.
+///
+/// Windows are counted by a clock that the guardian can stop, within bounds: a window that is open then stays open for as
+/// much longer, and one that has closed never opens again.
 interface IAssayEpochs {
     /// @notice Network parameters, fixed for ever by the constructor.
     /// @param voidAfterMs time after an epoch's end from which anyone may declare it void
@@ -23,8 +30,10 @@ interface IAssayEpochs {
 
     /// @notice What is kept of an epoch, in a ring: of epochs older than its size nothing is left but the events.
     /// @param digest EIP-712 digest of the root in force
-    /// @param finalAtMs from when it is final; moves when disputed, paused or extended
-    /// @param corrections how many roots were replaced by a larger quorum's
+    /// @param corrections how many roots were replaced by a larger quorum's, here or in an epoch before
+    /// @param postedAtMs when the root in force was posted
+    /// @param finalAtMs from when it is final; moves when disputed or extended
+    /// @param round round of the root in force
     struct EpochRecord {
         uint64 epoch;
         Resolution resolution;
@@ -35,45 +44,204 @@ interface IAssayEpochs {
         bytes32 root;
         bytes32 digest;
         uint128 cumulativeReward;
+        uint32 round;
     }
 
-    event RootPosted(uint64 indexed epoch, bytes32 indexed digest, EpochRoot r, uint256 signedWeight, uint256 totalWeight);
+    /// @notice A dispute about a root.
+    /// @param by who put up the bond; zero when there was none
+    /// @param upheld the root was replaced: the bond goes back
+    /// @param closed the bond was paid out
+    /// @param digest of the disputed root
+    struct Dispute {
+        address by;
+        bool upheld;
+        bool closed;
+        bytes32 digest;
+    }
+
+    /// @notice The other contracts of the network are named; once.
+    event Wired(address stake, address nodes, address reservations, address faults);
+    /// @notice The network begins with this committee of epoch 0.
+    event GenesisOpened(bytes32 indexed networkId, bytes32 committee);
+    /// @notice An epoch has a root; also again, after a correction of an epoch before.
+    event RootPosted(
+        uint64 indexed epoch, bytes32 indexed digest, EpochRoot r, uint256 signedWeight, uint256 totalWeight
+    );
+    /// @notice An epoch is void: no root came in time.
     event EpochVoided(uint64 indexed epoch, address by);
+    /// @notice A root was replaced; epochs after it are to be posted again.
     event RootCorrected(uint64 indexed epoch, bytes32 wrongDigest, bytes32 digest, EpochRoot r);
+    /// @notice A root is disputed and stays open until `finalAtMs`.
     event Disputed(uint64 indexed epoch, address indexed by, uint128 bond, uint64 finalAtMs);
+    /// @notice A bond was paid out: to who put it up when `corrected`, else to the treasury.
     event DisputeResolved(uint64 indexed epoch, address indexed by, bool corrected, uint128 bond);
+    /// @notice Money came in for budgets.
     event BudgetFunded(address indexed from, uint64 firstEpoch, uint64 epochs, uint128 perEpoch);
+    /// @notice Unallocated money became budgets.
+    event BudgetAllocated(uint64 firstEpoch, uint64 epochs, uint128 perEpoch);
+    /// @notice What epochs up to this one left of their budgets is unallocated again.
+    event BudgetReturned(uint64 indexed lastEpoch, uint128 amount);
+    /// @notice A provider was paid.
     event RewardClaimed(address indexed provider, uint64 indexed epoch, uint128 amount, uint128 cumulative);
+    /// @notice No new risks until `untilMs`.
+    event Paused(uint64 untilMs);
+    /// @notice The clock of all windows stands still from now until `untilMs`.
+    event WindowsExtended(uint64 fromMs, uint64 untilMs);
+    /// @notice The network is over; what nobody has earned went to the treasury.
+    event NetworkRetired(uint64 nextEpoch, uint128 amount);
+
+    /// @notice A parameter is zero where it must not be, or windows do not fit into the ring.
+    error BadParameters();
+    /// @notice Only `expected` may do this.
+    error Unauthorized(address expected, address actual);
+    /// @notice The contracts were named before.
+    error AlreadyWired();
+    /// @notice `wire` comes first.
+    error NotWired();
+    /// @notice An address without code, or a stake contract of another network.
+    error NotAContractOfThisNetwork(address what);
+    /// @notice A hash or address that must not be zero.
+    error ZeroId();
+    /// @notice Nothing can be posted before genesis.
+    error GenesisNotOpen();
+    /// @notice Genesis is once.
+    error GenesisAlreadyOpen();
+    /// @notice A root of another network.
+    error WrongNetwork(bytes32 expected, bytes32 actual);
+    /// @notice Epochs are posted one after the other.
+    error WrongEpoch(uint64 expected, uint64 actual);
+    /// @notice The epoch has not ended.
+    error EpochNotFinished(uint64 epoch, uint64 endMs, uint64 nowMs);
+    /// @notice The root names another committee than the one that signs now.
+    error WrongCommittee(bytes32 expected, bytes32 actual);
+    /// @notice A root must name the committee that signs the next epoch.
+    error ZeroNextCommittee();
+    /// @notice Not more than two thirds have signed.
+    error QuorumNotReached(uint256 signedWeight, uint256 totalWeight);
+    /// @notice Rewards since genesis cannot shrink.
+    error RewardDecreased(uint128 previous, uint128 actual);
+    /// @notice Rewards grew by more than the epoch's budget.
+    error BudgetExceeded(uint64 epoch, uint128 budget, uint128 asked);
+    /// @notice The record that this one would overwrite is not final. Wait.
+    error OldEpochNotFinal(uint64 epoch, uint64 finalAtMs, uint64 nowMs);
+    /// @notice The ring holds nothing but void epochs and the last root, which stays provable.
+    error LastRootKept(uint64 firstVoid);
+    /// @notice The network is over.
+    error Retired();
+    /// @notice Fewer void epochs than ring places have followed the last root.
+    error NotAbandoned(uint256 needed, uint256 actual);
+    /// @notice The deadline has not passed.
+    error VoidTooEarly(uint64 epoch, uint64 deadlineMs, uint64 nowMs);
+    /// @notice No root in the ring for this epoch.
+    error EpochNotPosted(uint64 epoch);
+    /// @notice Too late: the epoch is final.
+    error EpochIsFinal(uint64 epoch);
+    /// @notice Too early: the epoch is not final.
+    error EpochNotFinal(uint64 epoch, uint64 finalAtMs, uint64 nowMs);
+    /// @notice A root that replaces another has a higher round, so that nobody who signs both signs two in one round.
+    error RoundTooLow(uint32 least, uint32 actual);
+    /// @notice This root was disputed, or a dispute about the root before it waits to be closed.
+    error AlreadyDisputed(uint64 epoch);
+    /// @notice No open dispute.
+    error NoDispute(uint64 epoch);
+    /// @notice Budgets are fixed one whole epoch before they count.
+    error FundedTooLate(uint64 earliest, uint64 actual);
+    /// @notice No epochs, too many at once, or past the last one that can be numbered; or no money.
+    error BadRange(uint64 firstEpoch, uint64 epochs, uint128 perEpoch);
+    /// @notice Less is unallocated.
+    error InsufficientUnallocated(uint128 available, uint256 asked);
+    /// @notice A leaf of another type.
+    error WrongLeafType(uint8 expected, uint8 actual);
+    /// @notice The proof leads to another root.
+    error BadProof(bytes32 expected, bytes32 actual);
+    /// @notice Everything up to this leaf was paid.
+    error NothingToClaim(address provider, uint128 cumulative, uint128 paid);
+    /// @notice More would be paid than the final roots' sum of rewards.
+    error RewardsExceedRoot(uint128 cumulative, uint256 asked);
+    /// @notice A pause or an extension is longer than allowed, or no time at all.
+    error DurationOutOfBounds(uint64 max, uint64 actual);
+    /// @notice Between two pauses, or two extensions, lies a time of rest.
+    error TooSoon(uint64 notBeforeMs, uint64 nowMs);
+
+    /// @notice Names the other contracts; once, by the deployer, before genesis.
+    /// @dev Reverts with Unauthorized, AlreadyWired, NotAContractOfThisNetwork.
+    function wire(address stake, address nodes, address reservations, address faults) external;
+
+    /// @notice Begins the network with the committee of epoch 0 from the stake contract; once, by the deployer.
+    /// @dev Reverts with Unauthorized, NotWired, GenesisAlreadyOpen, ZeroId, and what `IAssayStake.committee` reverts with.
+    /// @param networkId SHA-256 of the network's parameters
+    function openGenesis(bytes32 networkId) external;
 
     /// @notice Posts the root of the next epoch; anyone may. More than 2/3 of the committee's weight must have signed, and
     /// the rewards may have grown by at most the epoch's budget.
+    /// @dev Reverts with GenesisNotOpen, Retired, WrongNetwork, WrongEpoch, EpochNotFinished, WrongCommittee,
+    /// ZeroNextCommittee, QuorumNotReached, RewardDecreased, BudgetExceeded, OldEpochNotFinal, RoundTooLow, and what the
+    /// verifier reverts with.
     function postRoot(EpochRoot calldata r, bytes calldata committee, bytes calldata signatures) external;
 
     /// @notice Declares the next epoch void once its deadline has passed; anyone may. Sums roll on, its budget returns
-    /// to the unallocated funds.
+    /// to the unallocated funds. After a correction the deadline of what is to be posted again is counted from there.
+    /// @dev Reverts with GenesisNotOpen, Retired, WrongEpoch, VoidTooEarly, OldEpochNotFinal, LastRootKept.
     function postVoid(uint64 epoch) external;
 
-    /// @notice Says, with a bond, that an epoch's root does not follow from its agreed input set. Once per epoch: it
-    /// stays open for the extension, so that the committee can recompute.
+    /// @notice Says, with a bond, that an epoch's root does not follow from its agreed input set. Once per root: it
+    /// stays open for the extension, so that the committee can recompute. So do the epochs after it, but none longer than
+    /// window and extension together after its own posting, however many disputes there are.
+    /// @dev Reverts with EpochNotPosted, EpochIsFinal, AlreadyDisputed, Funds.WrongAmountReceived.
     function dispute(uint64 epoch) external;
 
     /// @notice Replaces the root of an epoch that is not final, by more than 2/3 of the committee of the *next* epoch to
-    /// be posted. Returns an open dispute's bond. Who signed the replaced root can be slashed (`wrongDigest`).
+    /// be posted. Upholds an open dispute. Who signed the replaced root can be slashed (`wrongDigest`). Epochs posted
+    /// after it become open again and are posted anew, signed by the committees that the new root begins.
+    /// @dev Reverts with WrongNetwork, EpochNotPosted, EpochIsFinal, WrongCommittee, ZeroNextCommittee, RoundTooLow,
+    /// QuorumNotReached, RewardDecreased, BudgetExceeded, and what the verifier reverts with.
     function correct(EpochRoot calldata r, bytes calldata committee, bytes calldata signatures) external;
 
-    /// @notice Ends a dispute that led to nothing: its bond goes to the treasury. Anyone may.
+    /// @notice Pays a dispute's bond: back when the root was replaced or undone, to the treasury when it is final. Anyone
+    /// may. Apart from `correct`, so that no recipient can stop a correction.
+    /// @dev Reverts with NoDispute, EpochNotFinal.
     function closeDispute(uint64 epoch) external;
 
     /// @notice Adds `perEpoch` to the budgets of `epochs` epochs, at the earliest two ahead, so that those who aggregate
     /// know a budget before its epoch begins.
+    /// @dev Reverts with BadRange, Retired, FundedTooLate, Funds.WrongAmountReceived.
     function fund(uint64 firstEpoch, uint64 epochs, uint128 perEpoch) external;
 
+    /// @notice Returns what the next epochs to be reclaimed left of their budgets to the unallocated funds; anyone may. The
+    /// last of them must be final. When the ring has lost it, the amount comes with a later call.
+    /// @dev Reverts with Retired, BadRange, EpochNotFinal.
+    /// @param epochs how many
+    function reclaim(uint64 epochs) external;
+
+    /// @notice Makes budgets of unallocated funds, as `fund` does of new money. Governor.
+    /// @dev Reverts with Unauthorized, BadRange, Retired, FundedTooLate, InsufficientUnallocated.
+    function allocate(uint64 firstEpoch, uint64 epochs, uint128 perEpoch) external;
+
+    /// @notice Ends a network that nobody signs for any more: all places of the ring but the last root's are void. What
+    /// nobody has earned goes to the treasury; what was earned stays claimable for ever. Governor.
+    /// @dev Reverts with Unauthorized, Retired, NotAbandoned, EpochNotFinal.
+    function retire() external;
+
     /// @notice Pays what a provider has earned up to a final epoch and was not paid before; anyone may, the provider gets it.
+    /// @dev Reverts with WrongLeafType, EpochNotPosted, EpochNotFinal, BadProof, NothingToClaim, RewardsExceedRoot.
     /// @param proof siblings from the leaf up
     function claim(RewardLeaf calldata leaf, bytes32[] calldata proof) external;
 
+    /// @notice Refuses new risks for a time, which can be shortened to nothing. Guardian.
+    /// @dev Reverts with Unauthorized, DurationOutOfBounds, TooSoon.
+    function pause(uint64 durationMs) external;
+
+    /// @notice Ends a pause early. Guardian.
+    /// @dev Reverts with Unauthorized.
+    function unpause() external;
+
+    /// @notice Stops the clock of all windows from now on for a time. Guardian.
+    /// @dev Reverts with Unauthorized, DurationOutOfBounds, TooSoon.
+    function extendWindows(uint64 durationMs) external;
+
     /// @notice The record of a posted epoch of the ring, whose proof leads to `leafHash`; reverts otherwise.
     /// For the contracts that settle leaves.
+    /// @dev Reverts with EpochNotPosted, BadProof.
     function proven(uint64 epoch, bytes32 leafHash, bytes32[] calldata proof) external view returns (EpochRecord memory);
 
     function parameters() external view returns (Parameters memory);
@@ -83,20 +251,35 @@ interface IAssayEpochs {
     function currentEpoch() external view returns (uint64);
     /// @notice Hash of the committee that signs the next epoch.
     function committeeHash() external view returns (bytes32);
+    /// @notice Sum of the rewards of the last epoch posted; where the next one's begins.
+    function cumulativeReward() external view returns (uint128);
+    /// @notice Open when the epoch is not in the ring, or was undone by a correction.
     function epochRecord(uint64 epoch) external view returns (EpochRecord memory);
+    /// @notice Whether an epoch, posted or void, can no longer change. True of every epoch that the ring has lost.
     function isFinal(uint64 epoch) external view returns (bool);
     /// @notice Whether a digest was once in force for an epoch and replaced.
     function wrongDigest(uint64 epoch, bytes32 digest) external view returns (bool);
+    function disputeOf(uint64 epoch) external view returns (Dispute memory);
     function budgetOf(uint64 epoch) external view returns (uint128);
+    function unallocated() external view returns (uint128);
     function paid(address provider) external view returns (uint128);
+    /// @notice All that this contract owes: budgets, rewards, bonds, unallocated funds.
+    function totalHeld() external view returns (uint256);
     function hashRoot(EpochRoot calldata r) external view returns (bytes32);
     function domainSeparator() external view returns (bytes32);
-    /// @notice Time that a guardian added to every window open at `atMs`. Windows anywhere in the network ask this.
+    /// @notice How long the clock of windows has stood still since `atMs`. A window that opened at `atMs` and lasts `d` is
+    /// closed from `atMs + d + windowExtensionMs(atMs)` on. Windows anywhere in the network ask this.
+    /// @param atMs when the window opened
     function windowExtensionMs(uint64 atMs) external view returns (uint64);
     /// @notice Whether new risks may be taken (registrations, bonds, reservations). Payouts and proofs are never paused.
     function isPaused() external view returns (bool);
+    /// @notice Places of the ring.
+    function ringSize() external view returns (uint64);
     function token() external view returns (address);
     function treasury() external view returns (address);
+    function governor() external view returns (address);
+    function guardian() external view returns (address);
+    function deployer() external view returns (address);
     function verifier() external view returns (address);
     function stake() external view returns (address);
     function nodes() external view returns (address);

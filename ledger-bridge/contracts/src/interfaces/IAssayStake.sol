@@ -1,15 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IQuorumVerifier} from "./IQuorumVerifier.sol";
+
 /// @title HyperNodes and their stake.
 /// @notice Holds stake and nothing else. A change of stake counts from a later epoch (`activeAfterEpochs` ahead, at least
 /// two), so that the committee of an epoch is known one epoch before. Stake that leaves can be slashed until it is
 /// withdrawn: unbonding takes at least region life + dispute + outage.
+///
+/// At most 128 HyperNodes have a seat. Who registers or bonds takes a free one, or the one of the smallest stake when its
+/// own is strictly larger. Without a seat, with less than the least stake, jailed, or with a key that the verifier is not
+/// ready for, a HyperNode is in no committee.
 interface IAssayStake {
+    /// @notice Fixed for ever by the constructor.
+    /// @param minStake least stake of a member
+    /// @param operatorCapBps largest share of the total stake that one operator's weight may have, 1..10000
+    /// @param activeAfterEpochs how many epochs ahead a change counts, 2..16
+    /// @param unbondingMs how long stake that leaves can still be slashed
+    /// @param reporterBps share of a slash that goes to who reported the fault, at most half
+    struct Parameters {
+        uint96 minStake;
+        uint16 operatorCapBps;
+        uint64 activeAfterEpochs;
+        uint64 unbondingMs;
+        uint16 reporterBps;
+    }
+
     /// @param signer its ledger key: signs roots, receives withdrawals
     /// @param ed25519Key its HyperNode id: signs votes, receipts, log checkpoints
     /// @param operatorId who operates it; shares one cap with all of the same id
     /// @param seedChainEnd end of the hash chain of its seeds
+    /// @param registeredEpoch first epoch that its stake can count in
     /// @param bonded stake that counts once active
     /// @param unbonding stake on its way out, still slashable
     struct HyperNode {
@@ -30,7 +51,69 @@ interface IAssayStake {
         uint64 releaseAtMs;
     }
 
+    /// @notice A HyperNode joined.
+    event HyperNodeRegistered(
+        uint256 indexed index, address indexed signer, bytes32 indexed ed25519Key, bytes32 operatorId, uint96 amount
+    );
+    /// @notice Stake was added.
+    event Bonded(bytes32 indexed ed25519Key, uint96 amount, uint96 bonded);
+    /// @notice Stake is on its way out, and free at `releaseAtMs` unless windows are extended.
+    event UnbondingStarted(bytes32 indexed ed25519Key, uint96 amount, uint64 releaseAtMs);
+    /// @notice Stake was paid out.
+    event Withdrawn(bytes32 indexed ed25519Key, uint96 amount);
+    /// @notice What a HyperNode weighs (before the operator cap) in epochs from `epoch` on.
+    event StakeChanged(bytes32 indexed ed25519Key, uint64 indexed epoch, uint96 stake);
+    /// @notice A seat has another holder from `epoch` on; `holder` is 0 or 1 + the HyperNode's index.
+    event SeatChanged(uint256 indexed seat, uint64 indexed epoch, uint256 holder);
+    /// @notice Another endpoint, or another seed chain from `epoch` on.
+    event Updated(bytes32 indexed ed25519Key, bytes32 seedChainEnd, uint64 epoch, string endpoint);
+    /// @notice Stake was taken.
+    event Slashed(bytes32 indexed ed25519Key, bytes32 indexed reason, uint96 taken, address beneficiary, uint96 share);
+    /// @notice The treasury's token transfers failed and wait for `payTreasury`, or were made good.
+    event TreasuryOwed(uint256 owed);
+
+    /// @notice A parameter is out of its bounds.
+    error BadParameters();
+    /// @notice Only `expected` may do this.
+    error Unauthorized(address expected, address actual);
+    /// @notice A key or id that must not be zero.
+    error ZeroId();
+    /// @notice Less than the least stake.
+    error StakeTooSmall(uint96 least, uint96 actual);
+    /// @notice An amount of nothing.
+    error ZeroAmount();
+    /// @notice The caller has registered before; ledger keys are never reused.
+    error SignerTaken(address signer);
+    /// @notice The Ed25519 key was registered before; keys are never reused.
+    error KeyTaken(bytes32 ed25519Key);
+    /// @notice The caller is no HyperNode.
+    error NotRegistered(address signer);
+    /// @notice No HyperNode has this key.
+    error UnknownKey(bytes32 ed25519Key);
+    /// @notice The HyperNode was slashed: it can only leave.
+    error Jailed(bytes32 ed25519Key);
+    /// @notice The guardian has paused new risks.
+    error NetworkPaused();
+    /// @notice Less is bonded.
+    error InsufficientStake(uint96 bonded, uint96 asked);
+    /// @notice Withdraw first: so many parts are on their way out already.
+    error TooManyUnbondings(uint256 max);
+    /// @notice Nothing is free at this time.
+    error NothingToWithdraw(bytes32 ed25519Key);
+    /// @notice The endpoint is longer than allowed.
+    error EndpointTooLong(uint256 max, uint256 actual);
+    /// @notice More than all of it.
+    error BpsTooLarge(uint16 max, uint16 actual);
+    /// @notice The committee of this epoch can still change.
+    error CommitteeNotFixed(uint64 last, uint64 asked);
+    /// @notice Nobody has any weight in this epoch.
+    error EmptyCommittee(uint64 epoch);
+    /// @notice Nothing is owed to the treasury.
+    error NothingOwed();
+
     /// @notice Joins with `amount` of the token as stake; the caller is its ledger key. Keys are never reused.
+    /// @dev Reverts with NetworkPaused, ZeroId, EndpointTooLong, StakeTooSmall, SignerTaken, KeyTaken,
+    /// Funds.WrongAmountReceived, and what the verifier's `enrol` reverts with.
     /// @param blsKey empty, or the member's key in the encoding of `BlsQuorum`
     /// @param blsProof empty, or the proof that the key's owner has its secret
     function register(
@@ -43,35 +126,67 @@ interface IAssayStake {
         uint96 amount
     ) external;
 
-    /// @notice Adds to the caller's stake.
+    /// @notice Adds to the caller's stake, and takes a seat if it has none and can.
+    /// @dev Reverts with NetworkPaused, NotRegistered, Jailed, ZeroAmount, Funds.WrongAmountReceived.
     function bond(uint96 amount) external;
 
     /// @notice Starts to take stake back. It stops counting from the next snapshot that is not fixed yet.
+    /// @dev Reverts with NotRegistered, ZeroAmount, InsufficientStake, TooManyUnbondings.
     function unbond(uint96 amount) external;
 
     /// @notice Pays everything whose time has come to the caller.
+    /// @dev Reverts with NotRegistered, NothingToWithdraw.
     function withdraw() external;
 
     /// @notice Another endpoint, or the end of a new seed chain, which counts from a later epoch.
+    /// @dev Reverts with NotRegistered, ZeroId, EndpointTooLong.
     function update(bytes32 seedChainEnd, string calldata endpoint) external;
 
-    /// @notice Takes `bps` of everything a HyperNode has here, bonded first and then unbonding; less when there is less.
-    /// Never reverts for want of stake. Takes it out of the next snapshot for good. Only by the contracts of this network
-    /// that check proofs.
+    /// @notice Brings a HyperNode's seat and weight up to date: after its key became ready, or when a seat became free or
+    /// a smaller stake holds one. Anyone may.
+    /// @dev Reverts with UnknownKey.
+    function refresh(bytes32 ed25519Key) external;
+
+    /// @notice Takes `bps` of everything a HyperNode has here, bonded first and then unbonding, the earliest first; less
+    /// when there is less. Never reverts for want of stake, nor because a transfer fails: what the beneficiary cannot
+    /// receive goes to the treasury, and what the treasury cannot receive waits for it. Takes the HyperNode out of the next
+    /// snapshot for good. Only by the contract of this network that checks proofs.
+    /// @dev Reverts with Unauthorized, UnknownKey, BpsTooLarge.
     /// @return taken moved to `beneficiary` and the treasury, by the network's split
     function slash(bytes32 ed25519Key, uint16 bps, address beneficiary, bytes32 reason) external returns (uint96 taken);
+
+    /// @notice Pays the treasury what it could not receive when it was due; anyone may.
+    /// @dev Reverts with NothingOwed.
+    function payTreasury() external;
 
     /// @notice The committee of an epoch in the encoding of the network's verifier: members ascending by address, their
     /// capped stake as weight. Of the running epoch and the next, and of every earlier one.
     /// Weight = stake × min(operator's stake, limit) / operator's stake, where limit = total stake × cap / 10000.
+    /// @dev Reverts with CommitteeNotFixed, EmptyCommittee.
     function committee(uint64 epoch) external view returns (bytes memory);
+
+    /// @notice The committee's members before their encoding; of `committee`'s epochs.
+    /// @dev Reverts with CommitteeNotFixed, EmptyCommittee.
+    function members(uint64 epoch) external view returns (IQuorumVerifier.Member[] memory);
 
     function hyperNodeCount() external view returns (uint256);
     function hyperNodeAt(uint256 index) external view returns (HyperNode memory);
+    /// @notice All zero when nobody has registered this key.
     function hyperNodeOf(bytes32 ed25519Key) external view returns (HyperNode memory);
+    /// @notice All zero when this account has not registered.
     function hyperNodeOfSigner(address signer) external view returns (HyperNode memory);
+    /// @notice Stake that counts in an epoch, before the operator cap; 0 without a seat.
+    /// @dev Reverts with UnknownKey, as do the two below.
     function stakeAt(bytes32 ed25519Key, uint64 epoch) external view returns (uint96);
+    /// @notice End of the seed chain that counts in an epoch.
+    function seedChainEndAt(bytes32 ed25519Key, uint64 epoch) external view returns (bytes32);
+    /// @notice Release times as the windows are extended so far.
     function unbondings(bytes32 ed25519Key) external view returns (Unbonding[] memory);
-    /// @notice Sum of all that is bonded or unbonding: what this contract owes.
+    /// @notice 0, or 1 + the index of the HyperNode that holds a seat in the latest snapshot.
+    function seatHolder(uint256 seat) external view returns (uint256);
+    /// @notice Sum of all that is bonded or unbonding, and of what the treasury could not receive: what this contract owes.
     function totalHeld() external view returns (uint256);
+    function treasuryOwed() external view returns (uint256);
+    function epochs() external view returns (address);
+    function parameters() external view returns (Parameters memory);
 }

@@ -10,15 +10,32 @@ abstract contract Test {
     /// @dev tells forge that this is a test contract
     bool public constant IS_TEST = true;
 
+    /// @notice Functions of a handler, for `targetSelectors`.
+    struct FuzzSelector {
+        address addr;
+        bytes4[] selectors;
+    }
+
     address[] private _targets;
+    FuzzSelector[] private _selectors;
 
     /// @notice What forge calls at random in invariant tests.
     function targetContracts() public view returns (address[] memory) {
         return _targets;
     }
 
+    /// @notice And which of their functions, where not all.
+    function targetSelectors() public view returns (FuzzSelector[] memory) {
+        return _selectors;
+    }
+
     function target(address handler) internal {
         _targets.push(handler);
+    }
+
+    function target(address handler, bytes4[] memory selectors) internal {
+        _targets.push(handler);
+        _selectors.push(FuzzSelector(handler, selectors));
     }
 
     /// @dev A value within [low, high] that depends on all of `value`; equal ends of the range stay likely.

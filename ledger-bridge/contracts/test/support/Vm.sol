@@ -3,6 +3,15 @@ pragma solidity 0.8.37;
 
 /// @title Those of forge's cheat codes that the tests here use (the whole list: getfoundry.sh, "Cheatcodes").
 interface Vm {
+    /// @notice Of the last call; with `isolate`, of a transaction of its own: with 21,000, calldata and refunds.
+    struct Gas {
+        uint64 gasLimit;
+        uint64 gasTotalUsed;
+        uint64 gasMemoryUsed;
+        int64 gasRefunded;
+        uint64 gasRemaining;
+    }
+
     function addr(uint256 key) external pure returns (address);
     function assertApproxEqAbs(uint256 left, uint256 right, uint256 delta) external pure;
     function assertEq(bool left, bool right, string calldata what) external pure;
@@ -31,6 +40,7 @@ interface Vm {
     function expectPartialRevert(bytes4 selector) external;
     function getNonce(address account) external view returns (uint64);
     function label(address account, string calldata name) external;
+    function lastCallGas() external view returns (Gas memory);
     function load(address target, bytes32 slot) external view returns (bytes32);
     function mockCall(address target, bytes calldata data, bytes calldata answer) external;
     function mockCallRevert(address target, bytes calldata data, bytes calldata answer) external;

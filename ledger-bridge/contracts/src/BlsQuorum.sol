@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Bls12381} from "./Bls12381.sol";
+import {IQuorumVerifier} from "./interfaces/IQuorumVerifier.sol";
+
+/// @title Quorum by one aggregate BLS12-381 signature in G1, keys in G2.
+/// @notice Ciphersuite BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_ over the 32 bytes of the digest. A member proves
+/// possession of its key once, over chain, verifier, book and member, so that no key can be chosen to cancel others.
+///
+/// Keys are kept where they are cheap to read: as the code of pages, each of up to 95 keys, written once (`seal`). A post
+/// then costs an addition in G2 for each member that has *not* signed, and one pairing.
+///
+/// Committee: the sum of all members' keys (256), how many members there are (1), the sum of their weights (4, big-endian),
+/// then for each page that holds any: its address (20), how many members (1), and for each, ascending by place, place (1) ‖
+/// weight (4). Weights are the members' weights shifted right so far that all together stay below 2^32. Signatures: a bitmap
+/// of 32 bytes, a big-endian number whose bit i says that member i, in that order, has *not* signed, then the sum of the
+/// signatures (128).
+///
+/// The hash of a committee vouches for its bytes: that sums are those of the members, and pages those of the book it was made
+/// from, was true when it was encoded and named. Only members who did not sign are looked at again.
+/// @dev Storage: `_keys` (one slot a member: hash of key, or page and place once sealed), `_pages` (one slot a page).
+contract BlsQuorum is IQuorumVerifier {
+    /// @dev what fits into a contract's code behind its STOP
+    uint256 public constant PAGE_KEYS = 95;
+    uint256 private constant MAX_MEMBERS = 255;
+    uint256 private constant TOTAL = 256;
+    uint256 private constant HEAD = TOTAL + 5;
+    uint256 private constant BITMAP = 32;
+    uint256 private constant PAGE_HEAD = 21;
+    uint256 private constant ENTRY = 5;
+    uint256 private constant WEIGHT_BITS = 32;
+    uint256 private constant PAGE_BIT = 40;
+    bytes private constant SIGNATURE_TAG = "BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
+    bytes private constant POSSESSION_TAG = "BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
+
+    /// @param pending hash of a key that is not in a page yet
+    /// @param page 1 + index of the page
+    struct Key {
+        bytes32 pending;
+        uint32 page;
+        uint8 place;
+    }
+
+    mapping(address => mapping(address => Key)) private _keys;
+    mapping(address => address[]) private _pages;
+
+    /// @notice A member's key was proven; `seal` must put it into a page before it counts.
+    event KeyEnrolled(address indexed book, address indexed member, bytes key);
+    /// @notice Keys went into a page.
+    event PageSealed(address indexed book, address page, address[] members);
+
+    /// @notice The member has a key in this book.
+    error AlreadyEnrolled(address member);
+    /// @notice The proof is not of this key for this member in this book on this chain.
+    error BadPossession();
+    /// @notice Not the key that the member enrolled, or it is in a page already.
+    error WrongKey(address member);
+    /// @notice No keys, too many, or not one for each member.
+    error BadPage(uint256 max, uint256 members, uint256 keys);
+    /// @notice The signature is not of the members whose bits are set.
+    error WrongAggregate();
+
+    /// @inheritdoc IQuorumVerifier
+    function scheme() external pure override returns (string memory) {
+        return "bls12-381-min-sig";
+    }
+
+    // --------------------------------------------------------------------- keys
+
+    /// @inheritdoc IQuorumVerifier
+    /// @dev Also AlreadyEnrolled, BadPossession. Key: G2, 256 bytes; proof: G1, 128 bytes, over `possessionMessage`.
+    function enrol(address member, bytes calldata key, bytes calldata proof) external override {
+        if (key.length != Bls12381.G2_LENGTH) revert WrongKeyLength(Bls12381.G2_LENGTH, key.length);
+        if (proof.length != Bls12381.G1_LENGTH) revert WrongProofLength(Bls12381.G1_LENGTH, proof.length);
+        Key storage k = _keys[msg.sender][member];
+        if (k.pending != 0 || k.page != 0) revert AlreadyEnrolled(member);
+        bytes memory hash = Bls12381.hashToG1(possessionMessage(msg.sender, member, key), POSSESSION_TAG);
+        if (!Bls12381.isSignature(proof, hash, key)) revert BadPossession();
+        k.pending = keccak256(key);
+        emit KeyEnrolled(msg.sender, member, key);
+    }
+
+    /// @notice What a member signs with its key under the tag BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_ to enrol.
+    function possessionMessage(address book, address member, bytes memory key) public view returns (bytes memory) {
+        return abi.encodePacked(block.chainid, address(this), book, member, key);
+    }
+
+    /// @notice Writes enrolled keys into one page; anyone may. The fewer pages a committee's keys lie in, the cheaper its
+    /// posts.
+    /// @dev Reverts with BadPage, WrongKey.
+    /// @param book whose members they are
+    /// @param members whose keys they are
+    /// @param keys as they were enrolled
+    function seal(address book, address[] calldata members, bytes[] calldata keys) external {
+        uint256 count = members.length;
+        if (count == 0 || count > PAGE_KEYS || keys.length != count) revert BadPage(PAGE_KEYS, count, keys.length);
+        bytes memory code = new bytes(1 + count * Bls12381.G2_LENGTH);
+        uint32 page = uint32(_pages[book].length + 1);
+        for (uint256 i; i < count; ++i) {
+            Key storage k = _keys[book][members[i]];
+            bytes calldata key = keys[i];
+            if (k.pending == 0 || k.pending != keccak256(key)) revert WrongKey(members[i]);
+            (k.pending, k.page, k.place) = (0, page, uint8(i));
+            assembly ("memory-safe") {
+                calldatacopy(add(add(code, 33), shl(8, i)), key.offset, 256)
+            }
+        }
+        address where = _deploy(code);
+        _pages[book].push(where);
+        emit PageSealed(book, where, members);
+    }
+
+    /// @inheritdoc IQuorumVerifier
+    function isReady(address book, address member) public view override returns (bool) {
+        return _keys[book][member].page != 0;
+    }
+
+    /// @notice A page of a book.
+    function pageOf(address book, uint256 index) external view returns (address) {
+        return _pages[book][index];
+    }
+
+    /// @dev A contract whose code is STOP and the keys: `code` begins with a zero byte.
+    function _deploy(bytes memory code) private returns (address page) {
+        // PUSH2 length, DUP1, PUSH1 10, RETURNDATASIZE, CODECOPY, RETURNDATASIZE, RETURN
+        bytes memory init = abi.encodePacked(hex"61", uint16(code.length), hex"80600a3d393df3", code);
+        assembly ("memory-safe") {
+            page := create(0, add(init, 32), mload(init))
+        }
+        assert(page != address(0));
+    }
+
+    // ---------------------------------------------------------------- committee
+
+    /// @inheritdoc IQuorumVerifier
+    function encodeCommittee(address book, Member[] calldata members)
+        external
+        view
+        override
+        returns (bytes memory out)
+    {
+        uint256[] memory sorted = _byPlace(book, members);
+        bytes memory total = new bytes(TOTAL);
+        for (uint256 i; i < sorted.length;) {
+            uint256 pageNumber = sorted[i] >> PAGE_BIT;
+            address page = _pages[book][pageNumber - 1];
+            uint256 first = i;
+            bytes memory entries;
+            for (; i < sorted.length && sorted[i] >> PAGE_BIT == pageNumber; ++i) {
+                uint8 place = uint8(sorted[i] >> WEIGHT_BITS);
+                entries = abi.encodePacked(entries, place, uint32(sorted[i]));
+                total = Bls12381.addG2(total, _keyAt(page, place));
+            }
+            out = abi.encodePacked(out, page, uint8(i - first), entries);
+        }
+        return abi.encodePacked(total, uint8(sorted.length), uint32(_weightOf(sorted)), out);
+    }
+
+    function _weightOf(uint256[] memory sorted) private pure returns (uint256 weight) {
+        for (uint256 i; i < sorted.length; ++i) {
+            weight += uint32(sorted[i]);
+        }
+    }
+
+    /// @dev Page, place and shifted weight of each member in one number, sorted.
+    function _byPlace(address book, Member[] calldata members) private view returns (uint256[] memory sorted) {
+        uint256 shift = _shiftOf(members);
+        sorted = new uint256[](members.length);
+        for (uint256 i; i < members.length; ++i) {
+            Key storage k = _keys[book][members[i].signer];
+            uint256 weight = members[i].weight >> shift;
+            if (k.page == 0 || weight == 0) revert BadCommittee();
+            uint256 entry = uint256(k.page) << PAGE_BIT | uint256(k.place) << WEIGHT_BITS | weight;
+            uint256 used = i;
+            for (; used > 0 && sorted[used - 1] > entry; --used) {
+                sorted[used] = sorted[used - 1];
+            }
+            sorted[used] = entry;
+        }
+    }
+
+    /// @dev So far that the sum of weights fits.
+    function _shiftOf(Member[] calldata members) private pure returns (uint256 shift) {
+        if (members.length == 0 || members.length > MAX_MEMBERS) revert BadCommittee();
+        uint256 total;
+        address previous;
+        for (uint256 i; i < members.length; ++i) {
+            if (members[i].signer <= previous) revert BadCommittee();
+            previous = members[i].signer;
+            total += members[i].weight;
+        }
+        while (total >> shift >= 1 << WEIGHT_BITS) ++shift;
+    }
+
+    function _keyAt(address page, uint256 place) private view returns (bytes memory key) {
+        key = new bytes(Bls12381.G2_LENGTH);
+        assembly ("memory-safe") {
+            extcodecopy(page, add(key, 32), add(1, shl(8, place)), 256)
+        }
+    }
+
+    /// @inheritdoc IQuorumVerifier
+    function committeeHash(bytes calldata committee) public pure override returns (bytes32) {
+        return keccak256(committee);
+    }
+
+    // ------------------------------------------------------------------- verify
+
+    /// @inheritdoc IQuorumVerifier
+    /// @dev Also WrongAggregate.
+    function verify(bytes32 digest, bytes32 expectedCommittee, bytes calldata committee, bytes calldata signatures)
+        external
+        view
+        override
+        returns (uint256 signedWeight, uint256 totalWeight)
+    {
+        bytes32 given = committeeHash(committee);
+        if (given != expectedCommittee) revert WrongCommittee(expectedCommittee, given);
+        if (committee.length < HEAD + PAGE_HEAD + ENTRY) revert BadCommittee();
+        if (signatures.length != BITMAP + Bls12381.G1_LENGTH) revert BadSignatures();
+        uint256 absent = uint256(bytes32(signatures[:BITMAP]));
+        if (absent >> uint8(committee[TOTAL]) != 0) revert BadSignatures();
+        totalWeight = uint32(bytes4(committee[TOTAL + 1:HEAD]));
+        (bytes memory key, uint256 absentWeight) = _absent(committee, absent);
+        signedWeight = totalWeight - absentWeight;
+        key = Bls12381.addG2(committee[:TOTAL], Bls12381.negateG2(key));
+        bytes memory hash = Bls12381.hashToG1(bytes.concat(digest), SIGNATURE_TAG);
+        if (!Bls12381.isSignature(signatures[BITMAP:], hash, key)) revert WrongAggregate();
+    }
+
+    /// @dev Sum of the keys and weights of those who have not signed.
+    function _absent(bytes calldata committee, uint256 absent) private view returns (bytes memory key, uint256 weight) {
+        // the sum, and behind it the key to add
+        key = new bytes(2 * Bls12381.G2_LENGTH);
+        for (uint256 next = HEAD; next != committee.length;) {
+            if (committee.length - next < PAGE_HEAD + ENTRY) revert BadCommittee();
+            address page = address(bytes20(committee[next:next + 20]));
+            uint256 count = uint8(committee[next + 20]);
+            uint256 end = next + PAGE_HEAD + ENTRY * count;
+            if (count == 0 || end > committee.length) revert BadCommittee();
+            weight += _absentOfPage(page, committee[next + PAGE_HEAD:end], absent & ((1 << count) - 1), key);
+            absent >>= count;
+            next = end;
+        }
+        if (absent != 0) revert BadCommittee();
+        assembly ("memory-safe") {
+            mstore(key, 256)
+        }
+    }
+
+    /// @dev `bits` has none beyond the entries.
+    function _absentOfPage(address page, bytes calldata entries, uint256 bits, bytes memory work)
+        private
+        view
+        returns (uint256 weight)
+    {
+        bool done = true;
+        assembly ("memory-safe") {
+            let sum := add(work, 32)
+            for {} bits {} {
+                let i := sub(255, clz(bits))
+                bits := xor(bits, shl(i, 1))
+                let entry := shr(216, calldataload(add(entries.offset, mul(i, 5))))
+                weight := add(weight, and(entry, 0xffffffff))
+                extcodecopy(page, add(sum, 256), add(1, shl(8, shr(32, entry))), 256)
+                done := and(done, staticcall(gas(), 0x0d, sum, 512, sum, 256))
+            }
+        }
+        if (!done) revert BadCommittee();
+    }
+}

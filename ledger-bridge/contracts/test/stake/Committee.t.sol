@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
+import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
+import {IQuorumVerifier} from "../../src/interfaces/IQuorumVerifier.sol";
+import {FourHyperNodes, Network} from "../support/Network.sol";
+
+contract StakeCommitteeTest is FourHyperNodes {
+    function test_committee_fixed() public {
+        vm.expectRevert(abi.encodeWithSelector(IAssayStake.CommitteeNotFixed.selector, 1, 2));
+        stake.committee(2);
+        bytes memory first = stake.committee(1);
+        give(vm.addr(keys[0]), address(stake), 1 ether);
+        vm.prank(vm.addr(keys[0]));
+        stake.bond(1 ether);
+        vm.assertEq(stake.committee(1), first, "the next one is fixed");
+        toEndOf(0);
+        bytes memory second = stake.committee(2);
+        vm.assertTrue(keccak256(first) != keccak256(second), "the one after has changed");
+        vm.prank(vm.addr(keys[1]));
+        stake.unbond(25_000 ether);
+        toEndOf(50);
+        vm.assertEq(stake.committee(1), first, "for ever");
+        vm.assertEq(stake.committee(2), second, "for ever");
+        vm.assertEq(stake.committee(51).length, second.length - 32, "one has left");
+    }
+
+    function test_committee_empty() public {
+        for (uint256 i; i < 4; ++i) {
+            uint96 all = stake.hyperNodeOf(edKey(i)).bonded;
+            vm.prank(vm.addr(keys[i]));
+            stake.unbond(all);
+        }
+        toEndOf(1);
+        vm.expectRevert(abi.encodeWithSelector(IAssayStake.EmptyCommittee.selector, 2));
+        stake.committee(2);
+    }
+}
+
+/// @title Weights with an operator of several HyperNodes.
+contract StakeCapTest is Network {
+    function operator(uint256 i) internal view override returns (bytes32) {
+        return i < 3 ? keccak256("one operator") : super.operator(i);
+    }
+
+    function testFuzz_weights(uint96[5] memory stakes) public {
+        deploy(new EcdsaQuorum());
+        uint96[] memory s = new uint96[](5);
+        uint256 total;
+        for (uint256 i; i < 5; ++i) {
+            s[i] = uint96(bound(stakes[i], MIN_STAKE, 1_000_000_000 ether));
+            total += s[i];
+        }
+        join(s);
+        IQuorumVerifier.Member[] memory m = stake.members(0);
+        uint256 limit = total * 4000 / 10_000;
+        uint256 first = uint256(s[0]) + s[1] + s[2];
+        for (uint256 i; i < 5; ++i) {
+            uint256 sum = i < 3 ? first : s[i];
+            uint256 expected = s[i] * (sum < limit ? sum : limit) / sum;
+            vm.assertEq(m[i].signer, vm.addr(keys[i]), "ascending");
+            vm.assertEq(m[i].weight, expected, "weight");
+        }
+    }
+
+    function test_weights_dropped() public {
+        deploy(new EcdsaQuorum());
+        uint96[] memory s = new uint96[](5);
+        for (uint256 i; i < 5; ++i) {
+            s[i] = MIN_STAKE;
+        }
+        join(s);
+        vm.assertEq(stake.committee(0).length, 5 * 32, "all");
+        vm.expectRevert(abi.encodeWithSelector(IAssayStake.CommitteeNotFixed.selector, 0, 1));
+        stake.committee(1);
+    }
+}
+
+contract StakeSeatsTest is Network {
+    uint256 private constant SEATS = 128;
+
+    function setUp() public {
+        deploy(new EcdsaQuorum());
+        keys = sortedKeys(SEATS + 2);
+        for (uint256 i; i < SEATS; ++i) {
+            joinOne(i, i == 77 ? MIN_STAKE : 2 * MIN_STAKE);
+        }
+        epochs.openGenesis(NETWORK);
+    }
+
+    function seatOf(uint256 who) private view returns (bool) {
+        return stake.stakeAt(edKey(who), 2) != 0;
+    }
+
+    function test_seats() public {
+        joinOne(SEATS, MIN_STAKE);
+        vm.assertFalse(seatOf(SEATS), "as small as the smallest");
+        joinOne(SEATS + 1, MIN_STAKE + 1);
+        vm.assertTrue(seatOf(SEATS + 1), "larger");
+        vm.assertFalse(seatOf(77), "gave way");
+        vm.assertEq(stake.seatHolder(77), SEATS + 2, "its seat");
+        vm.assertEq(stake.stakeAt(edKey(77), 1), MIN_STAKE, "in the fixed ones it stays");
+        vm.assertEq(stake.committee(1).length, SEATS * 32, "full");
+        toEndOf(0);
+        vm.assertEq(stake.committee(2).length, SEATS * 32, "full");
+    }
+
+    function test_seats_bondMore() public {
+        joinOne(SEATS, MIN_STAKE);
+        give(vm.addr(keys[SEATS]), address(stake), 1);
+        vm.prank(vm.addr(keys[SEATS]));
+        stake.bond(1);
+        vm.assertTrue(seatOf(SEATS), "larger now");
+        vm.assertFalse(seatOf(77), "gave way");
+        vm.prank(vm.addr(keys[77]));
+        stake.unbond(MIN_STAKE);
+        passMs(31 days * 1000);
+        vm.prank(vm.addr(keys[77]));
+        stake.withdraw();
+        vm.assertEq(token.balanceOf(vm.addr(keys[77])), MIN_STAKE, "can leave without a seat");
+    }
+
+    function test_seats_refresh() public {
+        joinOne(SEATS, MIN_STAKE);
+        stake.refresh(edKey(SEATS));
+        vm.assertFalse(seatOf(SEATS), "none is free");
+        vm.prank(vm.addr(keys[5]));
+        stake.unbond(2 * MIN_STAKE);
+        vm.assertFalse(seatOf(SEATS), "free, not taken");
+        stake.refresh(edKey(SEATS));
+        vm.assertTrue(seatOf(SEATS), "taken");
+        vm.assertEq(stake.seatHolder(5), SEATS + 1, "that one");
+    }
+}
