@@ -51,13 +51,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// How the ledger is reached by its URL.
-    pub fn rpc_options(&self) -> RpcOptions {
-        RpcOptions {
+    /// The ledger's node, and how it is reached.
+    pub fn node(&self) -> (&str, RpcOptions) {
+        let options = RpcOptions {
             ca: self.ledger_ca.clone(),
             confirmations: self.ledger_confirmations,
             ..RpcOptions::default()
-        }
+        };
+        (&self.ledger_url, options)
     }
 
     /// Relative paths are relative to the folder of the file that names them.

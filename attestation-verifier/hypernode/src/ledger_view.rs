@@ -33,8 +33,7 @@ pub struct LedgerView {
 impl LedgerView {
     /// A view of the contract behind a JSON-RPC URL; connects when first used. `classes` are those in force.
     pub fn new(
-        url: &str,
-        options: RpcOptions,
+        (url, options): (&str, RpcOptions),
         contract: Address,
         classes: BTreeMap<Digest, ValidClass>,
     ) -> Self {
@@ -201,12 +200,8 @@ mod tests {
 
     fn nodes(records: &[NodeRecord], epoch: u64) -> Vec<Registered> {
         let classes = BTreeMap::from([(class().digest(), class())]);
-        let view = LedgerView::new(
-            "http://127.0.0.1:1",
-            RpcOptions::default(),
-            Address([0; 20]),
-            classes,
-        );
+        let node = ("http://127.0.0.1:1", RpcOptions::default());
+        let view = LedgerView::new(node, Address([0; 20]), classes);
         *lock(&view.known) = records.to_vec();
         view.nodes(Epoch(epoch))
     }
