@@ -3,6 +3,7 @@
 use crate::vcek::KdsSection;
 use anyhow::{Context as _, Result, bail};
 use assay_hw_profiles::LoadError;
+use assay_ledger::rpc::RpcOptions;
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Digest, Seed};
 use assay_protocol::params::NetworkParams;
@@ -38,6 +39,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// JSON-RPC URL of the ledger.
     pub ledger_url: String,
+    /// Roots that its certificate must lead to (PEM); without, Mozilla's.
+    pub ledger_ca: Option<PathBuf>,
+    /// Blocks on top of a final one, for chains without the tag `finalized`.
+    pub ledger_confirmations: Option<u64>,
     /// The board.
     pub bridge: BridgeSection,
     /// AMD's certificates.
@@ -46,6 +51,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// The ledger's node, and how it is reached.
+    pub fn node(&self) -> (&str, RpcOptions) {
+        let options = RpcOptions {
+            ca: self.ledger_ca.clone(),
+            confirmations: self.ledger_confirmations,
+            ..RpcOptions::default()
+        };
+        (&self.ledger_url, options)
+    }
+
     /// Relative paths are relative to the folder of the file that names them.
     fn resolve(&mut self, folder: &Path) {
         let files = [
@@ -56,7 +71,8 @@ impl Config {
             &mut self.vendors,
             &mut self.state_dir,
         ];
-        for path in files.into_iter().chain(&mut self.classes) {
+        let files = files.into_iter().chain(&mut self.classes);
+        for path in files.chain(&mut self.ledger_ca) {
             *path = folder.join(&*path);
         }
     }

@@ -112,7 +112,7 @@ impl Context {
         let objects = ObjectStore::open(config.state_dir.join("objects")).with_context(state)?;
         let vceks = Vceks::open(config.state_dir.join("vcek"), &config.kds).with_context(state)?;
         let history = History::new(&params, classes.values().cloned())?;
-        let ledger = LedgerView::new(&config.ledger_url, params.contract, classes.clone());
+        let ledger = LedgerView::new(config.node(), params.contract, classes.clone());
         let context = Self {
             network,
             own,

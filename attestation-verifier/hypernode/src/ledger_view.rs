@@ -1,8 +1,8 @@
 //! What a HyperNode reads from the ledger. Every call blocks, so it runs on the blocking pool.
 
 use anyhow::{Context as _, Result};
-use assay_ledger::rpc::RpcChain;
-use assay_ledger::{AssayLedger, NodeRecord, NodeStatus, is_covered};
+use assay_ledger::rpc::{self, RpcChain, RpcOptions};
+use assay_ledger::{AssayLedger, Finality, NodeRecord, NodeStatus, is_covered};
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId};
 use std::collections::BTreeMap;
@@ -19,9 +19,10 @@ pub struct Registered {
     pub class: Digest,
 }
 
-/// The ledger through its client, with what was read last.
+/// The ledger's final state through its client, with what was read last.
 pub struct LedgerView {
     url: String,
+    options: RpcOptions,
     contract: Address,
     classes: BTreeMap<Digest, ValidClass>,
     client: Mutex<Option<Arc<AssayLedger>>>,
@@ -31,10 +32,15 @@ pub struct LedgerView {
 
 impl LedgerView {
     /// A view of the contract behind a JSON-RPC URL; connects when first used. `classes` are those in force.
-    pub fn new(url: &str, contract: Address, classes: BTreeMap<Digest, ValidClass>) -> Self {
+    pub fn new(
+        (url, options): (&str, RpcOptions),
+        contract: Address,
+        classes: BTreeMap<Digest, ValidClass>,
+    ) -> Self {
         let (client, endpoints, known) = (Mutex::new(None), Mutex::default(), Mutex::default());
         Self {
             url: url.to_owned(),
+            options,
             contract,
             classes,
             client,
@@ -48,9 +54,13 @@ impl LedgerView {
         if let Some(client) = client.as_ref() {
             return Ok(Arc::clone(client));
         }
-        let chain = RpcChain::connect(&self.url)
-            .with_context(|| format!("ledger {}\nhint: is the bridge running?", self.url))?;
-        let made = Arc::new(AssayLedger::at(Arc::new(chain), self.contract)?);
+        let chain = RpcChain::connect_with(&self.url, &self.options).with_context(|| {
+            let url = rpc::shown(&self.url);
+            format!("ledger {url}\nhint: is the bridge running?")
+        })?;
+        let ledger = AssayLedger::at(Arc::new(chain), self.contract)?;
+        // What is voted on and signed rests on nothing that a reorganisation takes back.
+        let made = Arc::new(ledger.reading(Finality::Finalized));
         *client = Some(Arc::clone(&made));
         Ok(made)
     }
@@ -190,7 +200,8 @@ mod tests {
 
     fn nodes(records: &[NodeRecord], epoch: u64) -> Vec<Registered> {
         let classes = BTreeMap::from([(class().digest(), class())]);
-        let view = LedgerView::new("http://127.0.0.1:1", Address([0; 20]), classes);
+        let node = ("http://127.0.0.1:1", RpcOptions::default());
+        let view = LedgerView::new(node, Address([0; 20]), classes);
         *lock(&view.known) = records.to_vec();
         view.nodes(Epoch(epoch))
     }

@@ -34,8 +34,8 @@ pub enum CaError {
     },
 }
 
-/// A client whose whole request may take `total`, and which trusts `roots` alone.
-pub fn agent(total: Duration, roots: RootCerts, user_agent: &str) -> Agent {
+/// A client whose whole request may take `total`, which trusts `roots` alone and keeps `idle_max` connections open.
+pub fn agent(total: Duration, roots: RootCerts, user_agent: &str, idle_max: usize) -> Agent {
     let tls = TlsConfig::builder()
         .root_certs(roots)
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -47,6 +47,7 @@ pub fn agent(total: Duration, roots: RootCerts, user_agent: &str) -> Agent {
         .http_status_as_error(false)
         .max_redirects(0)
         .max_response_header_size(HEADER_BYTES_MAX)
+        .max_idle_connections(idle_max)
         .proxy(None)
         .user_agent(user_agent)
         .build();

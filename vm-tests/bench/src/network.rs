@@ -291,6 +291,8 @@ impl Member {
             state_dir: own.join("state"),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             ledger_url: "http://127.0.0.1:1".into(),
+            ledger_ca: None,
+            ledger_confirmations: None,
             bridge: BridgeSection {
                 address: SocketAddr::from(([127, 0, 0, 1], 1)),
                 key: Digest([0; 32]),

@@ -4,16 +4,12 @@
 //! or are refused. It keeps strangers on the way from answering with nonsense, old revocation lists or nothing.
 
 use super::cache::BYTES_MAX;
-use rustls::crypto::aws_lc_rs;
-use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::RootCerts;
 
 /// Whole of a request, from looking up the name to the last byte.
 pub(super) const TOTAL_MAX: Duration = Duration::from_secs(20);
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-const HEADER_BYTES_MAX: usize = 16 * 1024;
 
 /// What the service said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,23 +46,9 @@ impl Http {
     }
 
     pub(super) fn with(total: Duration, roots: RootCerts) -> Self {
-        let tls = TlsConfig::builder()
-            .root_certs(roots)
-            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .timeout_connect(Some(CONNECT_MAX.min(total)))
-            .timeout_global(Some(total))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_response_header_size(HEADER_BYTES_MAX)
-            .max_idle_connections(0)
-            .proxy(None)
-            .user_agent(concat!("assay-hypernode/", env!("CARGO_PKG_VERSION")))
-            .build();
+        let user_agent = concat!("assay-hypernode/", env!("CARGO_PKG_VERSION"));
         Self {
-            agent: config.into(),
+            agent: assay_ledger::http::agent(total, roots, user_agent, 0),
         }
     }
 }

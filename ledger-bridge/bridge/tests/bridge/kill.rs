@@ -107,12 +107,17 @@ impl Drop for Bridge {
 }
 
 fn config_file(net: &Network, rpc: SocketAddr, board: u16) -> std::path::PathBuf {
+    write_config(net, &format!("http://{rpc}"), board, "")
+}
+
+/// Keys and configuration of a bridge process; `more` is appended.
+pub fn write_config(net: &Network, rpc: &str, board: u16, more: &str) -> std::path::PathBuf {
     let dir = net.dir.path();
     LedgerKey::create_file(&dir.join("poster.key"), &[2; 32]).unwrap();
     Identity::create(&dir.join("board.key")).unwrap();
     let text = format!(
         "network = \"network.json\"\nclasses = [\"demo.toml\"]\nstate_dir = \"state\"\nledger_key = \"poster.key\"\n\
-         [board]\nlisten = \"127.0.0.1:{board}\"\nkey = \"board.key\"\n[ledger]\nkind = \"rpc\"\nurl = \"http://{rpc}\"\n"
+         [board]\nlisten = \"127.0.0.1:{board}\"\nkey = \"board.key\"\n[ledger]\nkind = \"rpc\"\nurl = \"{rpc}\"\n{more}"
     );
     let path = dir.join("bridge.toml");
     setup::write_atomically(&path, text.as_bytes()).unwrap();

@@ -1,21 +1,31 @@
 //! `kill -9` of the real process in every state that a transaction can be in, against a real node. Started again, it settles
 //! the epoch once, and every byte that was ever signed is still there.
 
-use assay_bridge::setup;
 use assay_bridge::store::{Store, TxEnd};
 use assay_bridge::system_now;
-use assay_ledger::{LedgerKey, Resolution};
+use assay_ledger::Resolution;
 use assay_protocol::ids::Epoch;
-use assay_transport::Identity;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-use crate::kill::{Bridge, until};
+use crate::kill::{Bridge, until, write_config};
 use crate::network::{Network, PLAN, poster_key};
 use crate::proxy::{Fault, Proxy};
 
 const E: Epoch = Epoch(0);
 const SEND: &str = "eth_sendRawTransaction";
+
+/// A network on a real node whose epoch 0 is over by the system's clock, agreed and signed; the node's blocks have a fixed
+/// time after it.
+pub fn signed(signers: &[usize]) -> Network {
+    let genesis = system_now().0 / 1_000 * 1_000 - 12_000;
+    let plan = PLAN.replace("void_after_ms = 5000", "void_after_ms = 3600000");
+    let net = Network::on_node_at(genesis, &plan);
+    net.agree(E);
+    let digest = net.digest(&net.outcome(&net.history()));
+    net.sign(E, digest, signers);
+    net
+}
 
 struct Killed {
     net: Network,
@@ -25,17 +35,13 @@ struct Killed {
 }
 
 impl Killed {
-    /// Epoch 0 is over, agreed and signed by the system's clock; the node's blocks have a fixed time after it.
     fn new() -> Self {
-        let genesis = system_now().0 / 1_000 * 1_000 - 12_000;
-        let plan = PLAN.replace("void_after_ms = 5000", "void_after_ms = 3600000");
-        let net = Network::on_node_at(genesis, &plan);
-        net.agree(E);
-        let digest = net.digest(&net.outcome(&net.history()));
-        net.sign(E, digest, &[0, 1, 2, 3]);
+        let net = signed(&[0, 1, 2, 3]);
         let nonce = net.chain.nonce(poster_key().address().0.into()).unwrap();
         let proxy = Proxy::before(net.node().address());
-        let config = config(&net, &proxy);
+        let posting =
+            "[posting]\npoll_ms = 50\nresend_after_ms = 300\nreplace_after_ms = 3600000\n";
+        let config = write_config(&net, &proxy.url(), 0, posting);
         Self {
             net,
             proxy,
@@ -89,21 +95,6 @@ impl Killed {
             assert!(receipts.sum::<usize>() <= 1, "of all bytes one at most");
         }
     }
-}
-
-fn config(net: &Network, proxy: &Proxy) -> PathBuf {
-    let dir = net.dir.path();
-    LedgerKey::create_file(&dir.join("poster.key"), &[2; 32]).unwrap();
-    Identity::create(&dir.join("board.key")).unwrap();
-    let text = format!(
-        "network = \"network.json\"\nclasses = [\"demo.toml\"]\nstate_dir = \"state\"\nledger_key = \"poster.key\"\n\
-         [board]\nlisten = \"127.0.0.1:0\"\nkey = \"board.key\"\n[ledger]\nkind = \"rpc\"\nurl = \"{}\"\n\
-         [posting]\npoll_ms = 50\nresend_after_ms = 300\nreplace_after_ms = 3600000\n",
-        proxy.url()
-    );
-    let path = dir.join("bridge.toml");
-    setup::write_atomically(&path, text.as_bytes()).unwrap();
-    path
 }
 
 #[test]

@@ -1,57 +1,30 @@
 //! Real processes beside each other: two bridges on one PostgreSQL, and what Prometheus scrapes.
 
-use assay_bridge::setup;
 use assay_bridge::store::{Store, TxEnd};
-use assay_bridge::system_now;
-use assay_ledger::LedgerKey;
 use assay_protocol::ids::Epoch;
 use assay_testbed::Postgres;
-use assay_transport::Identity;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 
-use crate::kill::{Bridge, until};
-use crate::network::{Network, PLAN, poster_key};
+use crate::kill::{Bridge, until, write_config};
+use crate::kill_states::signed;
+use crate::network::poster_key;
 
 const E: Epoch = Epoch(0);
 
-/// Epoch 0 is over by the system's clock, agreed and signed; its board is in `store` too.
-fn signed() -> Network {
-    let genesis = system_now().0 / 1_000 * 1_000 - 12_000;
-    let plan = PLAN.replace("void_after_ms = 5000", "void_after_ms = 3600000");
-    let net = Network::on_node_at(genesis, &plan);
-    net.agree(E);
-    let digest = net.digest(&net.outcome(&net.history()));
-    net.sign(E, digest, &[0, 1, 2]);
-    LedgerKey::create_file(&net.dir.path().join("poster.key"), &[2; 32]).unwrap();
-    Identity::create(&net.dir.path().join("board.key")).unwrap();
-    net
-}
-
-fn config(net: &Network, name: &str, more: &str) -> PathBuf {
-    let text = format!(
-        "network = \"network.json\"\nclasses = [\"demo.toml\"]\nstate_dir = \"state\"\nledger_key = \"poster.key\"\n\
-         [board]\nlisten = \"127.0.0.1:0\"\nkey = \"board.key\"\n[ledger]\nkind = \"rpc\"\nurl = \"{}\"\n\
-         [posting]\npoll_ms = 50\n{more}",
-        net.node().url()
-    );
-    let path = net.dir.path().join(name);
-    setup::write_atomically(&path, text.as_bytes()).unwrap();
-    path
-}
+const POSTING: &str = "[posting]\npoll_ms = 50\n";
 
 #[test]
 fn two_bridges_on_one_database_do_each_thing_once_and_the_second_takes_over() {
     let server = Postgres::start().unwrap();
-    let net = signed();
+    let net = signed(&[0, 1, 2]);
     let store = Store::connect(&server.url(), None, net.network).unwrap();
     for stored in net.store.objects(E, 0, 1_000, usize::MAX).unwrap() {
         let from = assay_protocol::ids::HyperNodeId([stored.number as u8; 32]);
         store.insert(E, &from, &stored.object).unwrap();
     }
-    let state = format!("[state]\nurl = \"{}\"\n", server.url());
-    let config = config(&net, "bridge.toml", &state);
+    let more = format!("{POSTING}[state]\nurl = \"{}\"\n", server.url());
+    let config = write_config(&net, &net.node().url(), 0, &more);
     let account = poster_key().address().0.into();
     let before = net.chain.nonce(account).unwrap();
     net.node().automine(false).unwrap();
@@ -91,12 +64,12 @@ fn value(page: &str, name: &str) -> Option<f64> {
 
 #[test]
 fn prometheus_reads_what_an_operator_must_know() {
-    let net = signed();
+    let net = signed(&[0, 1, 2]);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
-    let metrics = format!("[metrics]\nlisten = \"{address}\"\n");
-    let config = config(&net, "bridge.toml", &metrics);
+    let more = format!("{POSTING}[metrics]\nlisten = \"{address}\"\n");
+    let config = write_config(&net, &net.node().url(), 0, &more);
     net.node().automine(false).unwrap();
     let bridge = Bridge::start(&config);
     let holds = |name: &str, check: &dyn Fn(f64) -> bool| {

@@ -11,6 +11,8 @@ use super::{MAX_ANSWER_BYTES, MAX_BODY_BYTES};
 use crate::chain::{ChainError, TxRefused};
 use crate::http;
 
+/// One for each thread that asks at the same time, about.
+const IDLE_MAX: usize = 4;
 const USER_AGENT: &str = concat!("assay/", env!("CARGO_PKG_VERSION"));
 
 /// Whoever answers JSON-RPC at a URL.
@@ -28,7 +30,7 @@ impl Caller {
             why: e.to_string(),
         })?;
         Ok(Self {
-            agent: http::agent(timeout, roots, USER_AGENT),
+            agent: http::agent(timeout, roots, USER_AGENT, IDLE_MAX),
             endpoint,
         })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use assay_ledger::rpc::{MAX_ANSWER_BYTES, MAX_BODY_BYTES, RpcChain, RpcOptions, serve};
-use assay_ledger::{AssayLedger, Chain, ChainError, TxRefused};
+use assay_ledger::{AssayLedger, Chain, ChainError, Finality, Trial, TxRefused};
 use assay_protocol::ids::{Epoch, Keccak};
 use assay_testbed::web::{Reply, Web, http_reply, pem, self_signed};
 
@@ -63,6 +63,18 @@ fn reads_are_the_same_from_both_sides() {
         );
         assert_eq!(remote.code(account).unwrap(), local.code(account).unwrap());
     }
+    assert_eq!(remote.market().unwrap(), local.market().unwrap());
+    for at in [Finality::Latest, Finality::Safe, Finality::Finalized] {
+        assert_eq!(remote.block(at).unwrap(), local.latest().unwrap());
+    }
+    let trial = Trial {
+        from: Address::from(deployer().address().0),
+        to: Some(Address::from(provider().address().0)),
+        value: alloy_primitives::U256::from(1),
+        data: &[],
+    };
+    assert_eq!(remote.estimate_gas(&trial).unwrap(), 21_000);
+    assert_eq!(local.estimate_gas(&trial).unwrap(), 21_000);
     assert!(!receipt.logs.is_empty());
     assert_eq!(remote.receipt(receipt.tx_hash).unwrap(), Some(receipt));
     assert_eq!(remote.receipt(B256::ZERO).unwrap(), None);
@@ -164,6 +176,14 @@ fn bad_requests_get_standard_errors() {
         ),
         (
             r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{},"latest"]}"#,
+            "-32602",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_estimateGas","params":[{"input":"0x"},"latest"]}"#,
+            "-32602",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_estimateGas","params":[{"from":"0x1111111111111111111111111111111111111111","to":"0x12","input":"0x"}]}"#,
             "-32602",
         ),
         (
