@@ -31,6 +31,7 @@ contract AssayNodes is NodesSettlement {
     /// @dev Runs a function of INodesIdentity on this storage; none of them returns anything. Reverts as they do, and
     /// without data for an unknown function.
     fallback() external {
+        // slither-disable-next-line unused-return: none of them returns anything
         Address.functionDelegateCall(IDENTITY, msg.data);
     }
 

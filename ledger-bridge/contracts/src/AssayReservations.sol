@@ -190,7 +190,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         if (_schedules[classDigest].length != 0) revert ScheduleAlreadySet(classDigest);
         if (tiers.length == 0 || tiers.length > MAX_TIERS) revert BadTierCount(MAX_TIERS, tiers.length);
         uint32 above = uint32(Billing.PPM) + 1;
-        uint16 least;
+        uint16 least = 0;
         for (uint256 i; i < tiers.length; ++i) {
             CreditTier calldata t = tiers[i];
             if (t.belowPpm == 0 || t.belowPpm >= above || t.creditBps <= least || t.creditBps > Billing.BPS) {
@@ -276,6 +276,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         uint64 cut = EPOCHS.currentEpoch() + 1 + _parameters.noticeEpochs;
         if (cut <= r.firstEpoch) return r.firstEpoch;
         uint64 n = _parameters.periodEpochs;
+        // slither-disable-next-line divide-before-multiply: rounds up to whole periods
         return r.firstEpoch + (cut - r.firstEpoch + n - 1) / n * n;
     }
 
@@ -292,6 +293,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         if (leaf.node != r.node && NODES.account(leaf.node).predecessor != r.node) {
             revert WrongNode(r.node, leaf.node);
         }
+        // slither-disable-next-line unused-return: called for its revert
         EPOCHS.proven(leaf.epoch, keccak256(bytes.concat(keccak256(abi.encode(leaf)))), proof);
         if (!EPOCHS.isFinal(leaf.epoch)) revert EpochNotFinal(leaf.epoch);
     }

@@ -39,7 +39,7 @@ library Billing {
         if (decided == 0) return (0, 0);
         uint256 slots = uint256(p.epochs) * slotsPerEpoch;
         uint256 payable_ = decided + slots * undecidedPpm / PPM;
-        due = payable_ >= slots ? rent : uint128(rent * payable_ / slots);
+        due = payable_ >= slots ? rent : uint128(rent * payable_ / slots); // equivalent: > gives the same rent
         credit = uint128(uint256(due) * creditBps(p.upSlots, decided, tiers) / BPS);
     }
 

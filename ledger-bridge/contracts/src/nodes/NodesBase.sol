@@ -33,6 +33,7 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
 
     Parameters internal _parameters;
     uint256 internal _totalHeld;
+    // slither-disable-next-line uninitialized-state: NodesIdentity runs on the storage of AssayNodes, which sets it
     mapping(bytes32 => ClassTerms) internal _terms;
     Registration[] internal _registrations;
     mapping(bytes32 => mapping(address => uint64)) internal _latest;

@@ -73,6 +73,7 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
     function release(bytes32 node, address provider) external override nonReentrant {
         (uint64 id, Registration storage r) = _of(node, provider);
         SlashQueue.Queue storage q = _queues[id];
+        // slither-disable-next-line uninitialized-local: sums begin at zero
         Payout memory p;
         p.epochs = new uint64[](SlashQueue.MAX_STEPS);
         p.parts = new uint128[](SlashQueue.MAX_STEPS);
