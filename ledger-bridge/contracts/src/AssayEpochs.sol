@@ -298,7 +298,8 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         Entry storage e = _posted(epoch);
         if (_clockMs() >= e.finalClockMs) revert EpochIsFinal(epoch);
         Dispute storage d = _disputes[epoch];
-        if (d.by != address(0) && (!d.closed || d.digest == e.digest)) revert AlreadyDisputed(epoch);
+        // a closed one was about another root: about this one it is closed when the epoch is final
+        if (d.by != address(0) && !d.closed) revert AlreadyDisputed(epoch);
         _disputes[epoch] = Dispute(msg.sender, false, false, e.digest);
         _keepOpen(epoch, _openUntil(e));
         _funds.bonds += _disputeBond;

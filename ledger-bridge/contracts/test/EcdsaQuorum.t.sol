@@ -128,15 +128,19 @@ contract EcdsaQuorumTest is Network {
         quorum.verify(DIGEST, expected, c, signatures);
     }
 
-    function test_verify_twin() public {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keys[0], DIGEST);
-        bytes32 twin = bytes32((ORDER - uint256(s)) | uint256(28 - v) << 255);
-        vm.assertTrue(ecrecover(DIGEST, 55 - v, r, bytes32(ORDER - uint256(s))) == vm.addr(keys[0]), "a true twin");
-        refused(
-            abi.encodeWithSelector(IQuorumVerifier.WrongSigner.selector, 0),
-            committee(),
-            bytes.concat(hex"0100", r, twin)
-        );
+    /// @dev A compact s has 255 bits, so that few high ones fit at all. For whatever r and s somebody's key can be found:
+    /// with the largest s that is allowed it stands in a committee, with the next it does not.
+    function test_verify_highS() public {
+        (, bytes32 r,) = vm.sign(keys[0], DIGEST);
+        bytes32 s = bytes32(ORDER / 2);
+        bytes memory member = bytes.concat(bytes20(ecrecover(DIGEST, 27, r, s)), bytes12(uint96(1)));
+        (uint256 signed,) = quorum.verify(DIGEST, keccak256(member), member, bytes.concat(hex"01", r, s));
+        vm.assertEq(signed, 1, "low");
+        s = bytes32(ORDER / 2 + 1);
+        address high = ecrecover(DIGEST, 27, r, s);
+        vm.assertTrue(high != address(0), "somebody's");
+        member = bytes.concat(bytes20(high), bytes12(uint96(1)));
+        refused(abi.encodeWithSelector(IQuorumVerifier.WrongSigner.selector, 0), member, bytes.concat(hex"01", r, s));
     }
 
     /// @dev A signature out of range must not take the earlier member's answer for its own.

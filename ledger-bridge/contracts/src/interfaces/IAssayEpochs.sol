@@ -140,7 +140,7 @@ interface IAssayEpochs {
     error EpochNotFinal(uint64 epoch, uint64 finalAtMs, uint64 nowMs);
     /// @notice A root that replaces another has a higher round, so that nobody who signs both signs two in one round.
     error RoundTooLow(uint32 least, uint32 actual);
-    /// @notice This root was disputed, or a dispute about the root before it waits to be closed.
+    /// @notice A dispute about this root, or the one before it, waits to be closed.
     error AlreadyDisputed(uint64 epoch);
     /// @notice No open dispute.
     error NoDispute(uint64 epoch);

@@ -294,3 +294,18 @@ contract EpochsDisputeTest is FourHyperNodes {
         vm.assertEq(token.balanceOf(treasury), BOND, "treasury");
     }
 }
+
+/// @title With an extension longer than the window, a root posted after a dispute would be final before the disputed one.
+contract EpochsShortWindowTest is FourHyperNodes {
+    function epochParameters() internal pure override returns (IAssayEpochs.Parameters memory) {
+        return IAssayEpochs.Parameters(GENESIS_MS, EPOCH_MS, VOID_AFTER_MS, EPOCH_MS, EXTENSION_MS, BOND);
+    }
+
+    function test_dispute_laterRootsStayOrdered() public {
+        postReward(0, address(0xabc), 1 ether);
+        passMs(EPOCH_MS - 1000);
+        epochs.dispute(0);
+        postReward(1, address(0xabc), 1 ether);
+        vm.assertEq(epochs.epochRecord(1).finalAtMs, epochs.epochRecord(0).finalAtMs, "not before");
+    }
+}
