@@ -54,8 +54,14 @@ abstract contract Network is Test {
         verifier = verifier_;
         epochs = new AssayEpochs(epochParameters(), token, verifier, treasury, governor, guardian);
         stake = new AssayStake(stakeParameters(), epochs);
-        faults = address(new Nothing());
-        epochs.wire(address(stake), address(new Nothing()), address(new Nothing()), faults);
+        (address nodes, address reservations, address faults_) = deployOthers();
+        faults = faults_;
+        epochs.wire(address(stake), nodes, reservations, faults_);
+    }
+
+    /// @dev The contracts that tests of stake and epochs do not need.
+    function deployOthers() internal virtual returns (address nodes, address reservations, address faults_) {
+        return (address(new Nothing()), address(new Nothing()), address(new Nothing()));
     }
 
     /// @dev HyperNodes of one operator each, stakes as given, without keys of the scheme.
