@@ -40,6 +40,11 @@ fn blocks(language: &str) -> Vec<Vec<&'static str>> {
     found.into_iter().map(|(_, lines)| lines).collect()
 }
 
+/// The page's configuration; what is shown after it is added to it.
+fn configuration() -> String {
+    blocks("toml")[0].join("\n")
+}
+
 /// The page's commands in its order, without what it says about them.
 fn commands() -> Vec<String> {
     let (mut commands, mut begun) = (Vec::new(), String::new());
@@ -70,13 +75,20 @@ fn replaced(text: &str, network: &str, provider: &str, hypernodes: &str) -> Stri
 
 #[test]
 fn the_page_s_configuration_is_one_with_and_without_what_it_comments_out() {
-    let block = blocks("toml").concat().join("\n");
-    let block = replaced(&block, &"11".repeat(32), &"22".repeat(20), &"33".repeat(32));
+    let block = replaced(
+        &configuration(),
+        &"11".repeat(32),
+        &"22".repeat(20),
+        &"33".repeat(32),
+    );
     let plain = AgentConfig::parse(block.as_bytes()).unwrap();
     assert!(plain.snp.is_none() && plain.ima.is_some());
-    let whole = block.replace("\n# ", "\n");
-    let whole = AgentConfig::parse(whole.as_bytes()).unwrap();
-    assert!(whole.snp.is_some());
+    let uncommented = block.replace("\n# ", "\n");
+    let added = format!("{block}\n{}", blocks("toml")[1].join("\n"));
+    for whole in [uncommented, added] {
+        let whole = AgentConfig::parse(whole.as_bytes()).unwrap();
+        assert!(whole.snp.is_some());
+    }
 }
 
 #[test]

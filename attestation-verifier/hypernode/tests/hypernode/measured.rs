@@ -65,13 +65,10 @@ async fn a_file_that_is_not_allowed_fails_from_a_position_too() {
 /// Of another boot, key, class or node, or with a part that is gone: the list begins anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_of_something_else_is_not_gone_on_from() {
-    let scene = Scene::attested_once().await;
+    let mut scene = Scene::attested_once().await;
     // A reboot between: the agent sees it first.
-    {
-        let mut machine = scene.machine();
-        machine.node.clock.reset_count += 1;
-        machine.runs(AGENT);
-    }
+    scene.reboot();
+    scene.machine().runs(AGENT);
     let outcome = scene.attest().await;
     is(&outcome, OutcomeClass::Pass, 2);
     assert_eq!(scene.asked(), [after(7, BOOTED)]);

@@ -190,6 +190,14 @@ impl Machine {
     }
 }
 
+/// Where a machine answers.
+fn serving(identity: &Identity, machine: &Arc<Mutex<Machine>>) -> String {
+    let machine = Arc::clone(machine);
+    serve(identity, move |request| {
+        machine.lock().unwrap().answer(request)
+    })
+}
+
 /// A HyperNode, and a machine that is enrolled.
 pub struct Scene {
     pub bench: Bench,
@@ -220,10 +228,7 @@ impl Scene {
         };
         context.keep_enrolment(&record).unwrap();
         let machine = Arc::new(Mutex::new(machine));
-        let answering = Arc::clone(&machine);
-        let endpoint = serve(&identity, move |request| {
-            answering.lock().unwrap().answer(request)
-        });
+        let endpoint = serving(&identity, &machine);
         Self {
             bench,
             context,
@@ -240,6 +245,15 @@ impl Scene {
         is(&outcome, OutcomeClass::Pass, 2);
         assert_eq!(scene.asked(), [None]);
         scene
+    }
+
+    /// Another boot, and another process of the agent with a key of its own.
+    pub fn reboot(&mut self) {
+        let identity = Identity::generate().unwrap();
+        self.endpoint = serving(&identity, &self.machine);
+        let mut machine = self.machine();
+        machine.node.clock.reset_count += 1;
+        machine.identity = identity;
     }
 
     pub fn machine(&self) -> MutexGuard<'_, Machine> {
