@@ -282,3 +282,20 @@ fn an_unquoted_boot_aggregate_is_not_remembered() {
     let explained = explain_after(&start, BOOT, &list, &quoted(&short()[..1]), options).unwrap();
     assert!(explained.position().boot_aggregate.is_some());
 }
+
+#[test]
+fn parts_together_are_as_bounded_as_one_list() {
+    let entry = SoftEntry::sig(b"x", "/x", &vec![7; (1 << 20) - 55]).binary(SHA1);
+    let half = entry.repeat(33);
+    let rest = |bytes: &'static [u8]| List::read(bytes, Some(SHA1)).unwrap().starting_at(33);
+    let little: &'static [u8] = entry.clone().leak();
+    assert!(rest(little).joined(&[&half]).is_ok());
+    let large: &'static [u8] = half.clone().leak();
+    for refused in [
+        rest(little).joined(&[&half, &half]),
+        rest(large).joined(&[&half]),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("at most 67108864 bytes"), "{error}");
+    }
+}
