@@ -72,8 +72,8 @@ contract AssayFaults is IAssayFaults {
         requireSame(a.epoch, b.epoch, a.round, b.round);
         if (a.inputSet == b.inputSet) revert NoConflict(a.inputSet);
         requireRegistered(a.hyperNode);
-        requireSigned(a.hyperNode, Signed.voteBytes(a), signatureA);
-        requireSigned(b.hyperNode, Signed.voteBytes(b), signatureB);
+        Ed25519.verify(a.hyperNode, Signed.voteBytes(a), signatureA);
+        Ed25519.verify(b.hyperNode, Signed.voteBytes(b), signatureB);
         punish(FaultKind.TwoVotes, a.hyperNode, keccak256(abi.encode(a.epoch, a.round)));
     }
 
@@ -117,11 +117,11 @@ contract AssayFaults is IAssayFaults {
         FillReceipt calldata r = receipt.receipt;
         requireOurs(r.networkId);
         requireRegistered(r.hyperNode);
-        requireLength(receipt.nodeSignature);
+        Ed25519.requireLength(receipt.nodeSignature);
         bytes32 keyHash = sha256(bytes.concat("assay/region-key/1", key));
         if (keyHash != r.keyHash) revert WrongKeyHash(r.keyHash, keyHash);
         Rfc9162.verifyInclusion(leaf, blockIndex, r.blocks, path, r.root);
-        requireSigned(r.hyperNode, Signed.countersignedBytes(receipt), signature);
+        Ed25519.verify(r.hyperNode, Signed.countersignedBytes(receipt), signature);
         if (Rfc9162.leafHash(Aes256Ctr.blockOf(key, blockIndex)) == leaf) revert RightRegionKey(blockIndex, leaf);
         punish(FaultKind.WrongRegionKey, r.hyperNode, keccak256(abi.encode(r.node, r.region, r.generation)));
     }
@@ -156,17 +156,8 @@ contract AssayFaults is IAssayFaults {
         requireOurs(b.networkId);
         requireSameHyperNode(a.hyperNode, b.hyperNode);
         requireRegistered(a.hyperNode);
-        requireSigned(a.hyperNode, Signed.checkpointBytes(a), signatureA);
-        requireSigned(b.hyperNode, Signed.checkpointBytes(b), signatureB);
-    }
-
-    function requireSigned(bytes32 hyperNode, bytes memory message, bytes calldata signature) private view {
-        requireLength(signature);
-        Ed25519.verify(hyperNode, message, bytes32(signature[:32]), bytes32(signature[32:]));
-    }
-
-    function requireLength(bytes calldata signature) private pure {
-        if (signature.length != 64) revert WrongSignatureLength(64, signature.length);
+        Ed25519.verify(a.hyperNode, Signed.checkpointBytes(a), signatureA);
+        Ed25519.verify(b.hyperNode, Signed.checkpointBytes(b), signatureB);
     }
 
     function requireOurs(bytes32 networkId) private view {

@@ -7,6 +7,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
 import {Funds} from "./Funds.sol";
+import {Ed25519} from "./evidence/Ed25519.sol";
 import {IAssayEpochs} from "./interfaces/IAssayEpochs.sol";
 import {IAssayStake} from "./interfaces/IAssayStake.sol";
 import {IQuorumVerifier} from "./interfaces/IQuorumVerifier.sol";
@@ -90,6 +91,7 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     /// @inheritdoc IAssayStake
     function register(
         bytes32 ed25519Key,
+        bytes calldata ed25519Proof,
         bytes32 operatorId,
         bytes32 seedChainEnd,
         string calldata endpoint,
@@ -98,21 +100,33 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         uint96 amount
     ) external override nonReentrant {
         _checkNotPaused();
-        if (ed25519Key == 0 || operatorId == 0 || seedChainEnd == 0) revert ZeroId();
+        if (operatorId == 0 || seedChainEnd == 0) revert ZeroId();
         _checkEndpoint(endpoint);
         if (amount < _minStake) revert StakeTooSmall(_minStake, amount);
         if (_indexOfSigner[msg.sender] != 0) revert SignerTaken(msg.sender);
         if (_indexOfKey[ed25519Key] != 0) revert KeyTaken(ed25519Key);
-        uint256 index = _records.length;
+        Ed25519.verify(ed25519Key, possessionMessage(msg.sender), ed25519Proof);
+        uint256 index = _addRecord(ed25519Key, operatorId, seedChainEnd);
+        _records[index].endpoint = endpoint;
+        emit HyperNodeRegistered(index, msg.sender, ed25519Key, operatorId, amount);
+        _verifier.enrol(msg.sender, blsKey, blsProof);
+        _addStake(_records[index], index, amount);
+    }
+
+    /// @inheritdoc IAssayStake
+    function possessionMessage(address signer) public view override returns (bytes memory) {
+        return abi.encodePacked("assay-hypernode-key-v1", block.chainid, address(this), signer);
+    }
+
+    /// @dev The caller's record, still without endpoint and stake.
+    function _addRecord(bytes32 ed25519Key, bytes32 operatorId, bytes32 seedChainEnd) private returns (uint256 index) {
+        index = _records.length;
         _indexOfSigner[msg.sender] = index + 1;
         _indexOfKey[ed25519Key] = index + 1;
         Record storage r = _records.push();
-        (r.signer, r.ed25519Key, r.operatorId, r.endpoint) = (msg.sender, ed25519Key, operatorId, endpoint);
+        (r.signer, r.ed25519Key, r.operatorId) = (msg.sender, ed25519Key, operatorId);
         r.registeredEpoch = _activationEpoch();
         r.seedChainEnd.push(r.registeredEpoch, uint256(seedChainEnd));
-        emit HyperNodeRegistered(index, msg.sender, ed25519Key, operatorId, amount);
-        _verifier.enrol(msg.sender, blsKey, blsProof);
-        _addStake(r, index, amount);
     }
 
     /// @inheritdoc IAssayStake

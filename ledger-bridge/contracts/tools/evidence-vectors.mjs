@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Writes test/vectors/{sha512,aes256ctr,ed25519}.json: what another implementation (OpenSSL, by node:crypto) makes of the
+// Writes test/vectors/{sha512,aes256ctr,ed25519,possession}.json: what another implementation (OpenSSL, by node:crypto) makes of the
 // same input. With --check nothing is written, and a file that would change is an error.
 import { createCipheriv, createHash, createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -170,10 +170,25 @@ const ed25519 = () => {
   return Object.fromEntries(["what", "key", "message", "r", "s", "valid", "usable"].map((name) => [name, column(name)]));
 };
 
+// ---- Proofs of possession, as `IAssayStake.register` asks for them
+
+const possession = () => {
+  const chains = [1n, 31_337n, 2n ** 53n + 1n];
+  const rows = chains.map((chain, i) => {
+    const { secret, key } = pair(drawn(`possession/${i}`));
+    const [contract, signer] = [drawn(`contract/${i}`, 20), drawn(`signer/${i}`, 20)];
+    const chainId = Buffer.from(chain.toString(16).padStart(64, "0"), "hex");
+    const message = Buffer.concat([Buffer.from("assay-hypernode-key-v1"), chainId, contract, signer]);
+    return { chainId, contract, signer, key, message, proof: sign(null, message, secret) };
+  });
+  const names = ["chainId", "contract", "signer", "key", "message", "proof"];
+  return Object.fromEntries(names.map((name) => [name, rows.map((row) => hex(row[name]))]));
+};
+
 // ---- Files
 
 const stale = [];
-for (const [name, make] of Object.entries({ sha512, aes256ctr, ed25519 })) {
+for (const [name, make] of Object.entries({ sha512, aes256ctr, ed25519, possession })) {
   const path = fileURLToPath(new URL(`../test/vectors/${name}.json`, import.meta.url));
   const text = JSON.stringify(make(), null, 1) + "\n";
   if (!process.argv.includes("--check")) writeFileSync(path, text);

@@ -13,6 +13,8 @@ import {Sha512} from "./Sha512.sol";
 /// Coordinates are below P, which is below 2^255: a sum of two, or a difference to which P was added, fits 256 bits and
 /// needs no reduction before `mulmod`. This holds in every `unchecked` block below.
 library Ed25519 {
+    /// @notice A signature has 64 bytes: R and s.
+    error Ed25519WrongLength(uint256 expected, uint256 actual);
     /// @notice The key is not the canonical encoding of a point, or one of small order.
     error Ed25519BadKey(bytes32 key);
     /// @notice The second half of the signature is not below the order of the group.
@@ -24,6 +26,7 @@ library Ed25519 {
     /// @notice The chain has no working modular exponentiation at address 5.
     error Ed25519NoModexp();
 
+    uint256 private constant SIGNATURE_BYTES = 64;
     uint256 private constant P = 0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed;
     /// @dev Order of the base point.
     uint256 private constant L = 0x1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed;
@@ -42,6 +45,18 @@ library Ed25519 {
     uint256 private constant B3_X = 0x67ae9c4a22928f491ff4ae743edac83a6343981981624886ac62485fd3f8e25c;
     uint256 private constant B3_Y = 0x1267b1d177ee69aba126a18e60269ef79f16ec176724030402c3684878f5b4d4;
 
+    /// @notice Returns when R and s, 32 bytes each, are the signature of `message` by `key`.
+    /// @dev Also reverts with `Ed25519WrongLength`.
+    function verify(bytes32 key, bytes memory message, bytes calldata signature) internal view {
+        requireLength(signature);
+        verify(key, message, bytes32(signature[:32]), bytes32(signature[32:]));
+    }
+
+    /// @notice Reverts with `Ed25519WrongLength` for what is no signature's length.
+    function requireLength(bytes calldata signature) internal pure {
+        if (signature.length != SIGNATURE_BYTES) revert Ed25519WrongLength(SIGNATURE_BYTES, signature.length);
+    }
+
     /// @notice Returns when (r, s) is the signature of `message` by `key`.
     /// @dev Reverts with `Ed25519BadKey`, `Ed25519BadScalar` or `Ed25519WrongSignature`. A key's bytes, and a
     /// signature's, are as RFC 8032 writes them: numbers are little-endian.
@@ -52,11 +67,6 @@ library Ed25519 {
         if (scalar >= L) revert Ed25519BadScalar(s);
         bytes32 actual = difference(scalar, challenge(r, key, message), x, y);
         if (actual != r) revert Ed25519WrongSignature(key, r, actual);
-    }
-
-    /// @notice Whether signatures by this key can be checked, and mean something.
-    function isKey(bytes32 key) internal view returns (bool good) {
-        (good,,) = decode(key);
     }
 
     /// @dev k = SHA-512(R ‖ A ‖ message) as a little-endian number, modulo L.

@@ -11,7 +11,7 @@ import {EpochRoot} from "./Types.sol";
 /// never paused and have no deadline: what is slashed is what the HyperNode still has at stake.
 /// @dev Every function that proves reverts with `WrongNetwork` for another network's object, `AlreadyProven` for a fault
 /// that was proven, `UnknownHyperNode` or `UnknownSigner` for who is not registered. Those over Ed25519 revert with
-/// `WrongSignatureLength`, `Ed25519BadKey`, `Ed25519BadScalar` or `Ed25519WrongSignature`, those over roots with the errors
+/// `Ed25519WrongLength`, `Ed25519BadKey`, `Ed25519BadScalar` or `Ed25519WrongSignature`, those over roots with the errors
 /// of OpenZeppelin's `ECDSA`.
 interface IAssayFaults {
     /// @notice Kinds of faults; each takes its own share of the stake.
@@ -80,8 +80,6 @@ interface IAssayFaults {
     error NoConflict(bytes32 both);
     /// @notice The root was not replaced by a correction.
     error NotReplaced(uint64 epoch, bytes32 digest);
-    /// @notice An Ed25519 signature has 64 bytes.
-    error WrongSignatureLength(uint256 expected, uint256 actual);
     /// @notice The key is not the one that the receipt names by its hash.
     error WrongKeyHash(bytes32 expected, bytes32 actual);
     /// @notice The key does make the block that the receipt holds.

@@ -76,7 +76,7 @@ interface IAssayStake {
     error BadParameters();
     /// @notice Only `expected` may do this.
     error Unauthorized(address expected, address actual);
-    /// @notice A key or id that must not be zero.
+    /// @notice An id that must not be zero.
     error ZeroId();
     /// @notice Less than the least stake.
     error StakeTooSmall(uint96 least, uint96 actual);
@@ -111,13 +111,22 @@ interface IAssayStake {
     /// @notice Nothing is owed to the treasury.
     error NothingOwed();
 
-    /// @notice Joins with `amount` of the token as stake; the caller is its ledger key. Keys are never reused.
+    /// @notice Joins with `amount` of the token as stake; the caller is its ledger key. Keys are never reused. Whose key it
+    /// is, proves that by a signature, so that nobody can take another's; a key of small order, by which anybody can
+    /// sign, is refused: nothing that it signed would convict it.
     /// @dev Reverts with NetworkPaused, ZeroId, EndpointTooLong, StakeTooSmall, SignerTaken, KeyTaken,
-    /// Funds.WrongAmountReceived, and what the verifier's `enrol` reverts with.
+    /// Funds.WrongAmountReceived, what the verifier's `enrol` reverts with, and of `Ed25519`: Ed25519WrongLength,
+    /// Ed25519BadKey (no canonical point, or of small order), Ed25519BadScalar, Ed25519WrongSignature.
+    /// @param ed25519Key its HyperNode id, as RFC 8032 encodes a public key
+    /// @param ed25519Proof 64 bytes, R ‖ S: the pure Ed25519 signature by this key over `possessionMessage(caller)`
+    /// @param operatorId who operates it; not zero
+    /// @param seedChainEnd end of the hash chain of its seeds; not zero
+    /// @param endpoint where it answers; at most 256 bytes
     /// @param blsKey empty, or the member's key in the encoding of `BlsQuorum`
     /// @param blsProof empty, or the proof that the key's owner has its secret
     function register(
         bytes32 ed25519Key,
+        bytes calldata ed25519Proof,
         bytes32 operatorId,
         bytes32 seedChainEnd,
         string calldata endpoint,
@@ -125,6 +134,10 @@ interface IAssayStake {
         bytes calldata blsProof,
         uint96 amount
     ) external;
+
+    /// @notice What an Ed25519 key signs, once, so that `signer` can register it: 94 bytes, ASCII
+    /// "assay-hypernode-key-v1" (22) ‖ chain id (32, big-endian) ‖ address of this contract (20) ‖ `signer` (20).
+    function possessionMessage(address signer) external view returns (bytes memory);
 
     /// @notice Adds to the caller's stake, and takes a seat if it has none and can.
     /// @dev Reverts with NetworkPaused, NotRegistered, Jailed, ZeroAmount, Funds.WrongAmountReceived.

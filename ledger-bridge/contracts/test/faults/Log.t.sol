@@ -153,7 +153,7 @@ contract FaultsLogTest is FaultsTest {
         (Checkpoint memory a, bytes memory signatureA) = checkpoint("honest9");
         (Checkpoint memory b, bytes memory signatureB) = checkpoint("forked9");
         bytes memory long = bytes.concat(signatureB, hex"00");
-        vm.expectRevert(abi.encodeWithSelector(IAssayFaults.WrongSignatureLength.selector, 64, 65));
+        vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519WrongLength.selector, 64, 65));
         faults.twoCheckpoints(a, signatureA, b, long);
     }
 

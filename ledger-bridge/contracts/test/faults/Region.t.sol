@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Ed25519} from "../../src/evidence/Ed25519.sol";
 import {Rfc9162} from "../../src/evidence/Rfc9162.sol";
 import {IAssayFaults} from "../../src/interfaces/IAssayFaults.sol";
 import {Countersigned} from "../../src/interfaces/SignedTypes.sol";
@@ -86,10 +87,10 @@ contract FaultsRegionTest is FaultsTest {
         (Countersigned memory c, bytes memory signature) = receipt("wrong");
         (bytes32 block_, bytes32[] memory path) = regionLeaf("wrong", ALTERED);
         bytes memory long = bytes.concat(signature, hex"00");
-        vm.expectRevert(abi.encodeWithSelector(IAssayFaults.WrongSignatureLength.selector, 64, 65));
+        vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519WrongLength.selector, 64, 65));
         faults.wrongRegionKey(c, long, key, ALTERED, block_, path);
         c.nodeSignature = "";
-        vm.expectRevert(abi.encodeWithSelector(IAssayFaults.WrongSignatureLength.selector, 64, 0));
+        vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519WrongLength.selector, 64, 0));
         faults.wrongRegionKey(c, signature, key, ALTERED, block_, path);
     }
 

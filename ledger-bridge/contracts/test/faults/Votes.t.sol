@@ -91,9 +91,9 @@ contract FaultsVotesTest is FaultsTest {
         (Vote memory a, bytes memory signatureA) = vote("first");
         (Vote memory b, bytes memory signatureB) = vote("conflict");
         bytes memory long = bytes.concat(signatureA, hex"00");
-        vm.expectRevert(abi.encodeWithSelector(IAssayFaults.WrongSignatureLength.selector, 64, 65));
+        vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519WrongLength.selector, 64, 65));
         faults.twoVotes(a, long, b, signatureB);
-        vm.expectRevert(abi.encodeWithSelector(IAssayFaults.WrongSignatureLength.selector, 64, 0));
+        vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519WrongLength.selector, 64, 0));
         faults.twoVotes(a, signatureA, b, "");
     }
 

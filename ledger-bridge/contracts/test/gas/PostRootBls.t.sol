@@ -23,14 +23,17 @@ contract PostRootBlsGasTest is Network {
             bytes memory proof = BlsSigner.sign(i, message, BlsSigner.POSSESSION_TAG);
             give(signer, address(stake), 20_000 ether);
             uint96 amount = uint96(10_000 ether + i * 1_234_567_890_123_456_789);
+            bytes32 seed = bytes32(uint256(i));
+            bytes memory edProof = possession(seed, stake, signer);
+            bytes32 edKey_ = vm.publicKeyEd25519(seed);
             vm.prank(signer);
-            stake.register(bytes32(uint256(i)), bytes32(uint256(i)), keccak256("s"), "", key, proof, amount);
+            stake.register(edKey_, edProof, seed, keccak256("s"), "", key, proof, amount);
         }
-        vm.assertEq(stake.stakeAt(bytes32(uint256(1)), 0), 0, "no weight without a page");
+        vm.assertEq(stake.stakeAt(vm.publicKeyEd25519(bytes32(uint256(1))), 0), 0, "no weight without a page");
         sealFrom(quorum, 1, FIRST_PAGE);
         sealFrom(quorum, FIRST_PAGE + 1, MEMBERS);
         for (uint256 i = 1; i <= MEMBERS; ++i) {
-            stake.refresh(bytes32(i));
+            stake.refresh(vm.publicKeyEd25519(bytes32(i)));
         }
         epochs.openGenesis(NETWORK);
         committee = stake.committee(0);

@@ -19,15 +19,19 @@ contract StakeRegisterTest is FourHyperNodes {
         give(vm.addr(keys[0]), address(stake), 1_000_000 ether);
     }
 
-    function register(bytes32 key, bytes32 operatorId, bytes32 seed, uint96 amount) private {
+    function register(bytes32 seed, bytes32 operatorId, bytes32 seedChainEnd, uint96 amount) private {
+        (bytes32 key, bytes memory proof) = (vm.publicKeyEd25519(seed), possession(seed, stake, joiner));
         vm.prank(joiner);
-        stake.register(key, operatorId, seed, "https://new", "", "", amount);
+        stake.register(key, proof, operatorId, seedChainEnd, "https://new", "", "", amount);
     }
 
-    function refused(bytes memory failure, bytes32 key, bytes32 operatorId, bytes32 seed, uint96 amount) private {
+    function refused(bytes memory failure, bytes32 seed, bytes32 operatorId, bytes32 seedChainEnd, uint96 amount)
+        private
+    {
+        (bytes32 key, bytes memory proof) = (vm.publicKeyEd25519(seed), possession(seed, stake, joiner));
         vm.prank(joiner);
         vm.expectRevert(failure);
-        stake.register(key, operatorId, seed, "https://new", "", "", amount);
+        stake.register(key, proof, operatorId, seedChainEnd, "https://new", "", "", amount);
     }
 
     function build(IAssayStake.Parameters memory p) private returns (AssayStake) {
@@ -68,7 +72,9 @@ contract StakeRegisterTest is FourHyperNodes {
 
     function test_register() public {
         register(keccak256("k"), keccak256("o"), keccak256("s"), 5000 ether);
-        IAssayStake.HyperNode memory h = stake.hyperNodeOf(keccak256("k"));
+        vm.snapshotGasLastCall("AssayStake", "register");
+        bytes32 key = vm.publicKeyEd25519(keccak256("k"));
+        IAssayStake.HyperNode memory h = stake.hyperNodeOf(key);
         vm.assertEq(h.signer, joiner, "signer");
         vm.assertEq(h.operatorId, keccak256("o"), "operator");
         vm.assertEq(h.seedChainEnd, keccak256("s"), "seed");
@@ -77,11 +83,11 @@ contract StakeRegisterTest is FourHyperNodes {
         vm.assertEq(h.registeredEpoch, 2, "counts from");
         vm.assertFalse(h.jailed, "free");
         vm.assertEq(stake.hyperNodeCount(), 5, "count");
-        vm.assertEq(stake.hyperNodeAt(4).ed25519Key, keccak256("k"), "by index");
-        vm.assertEq(stake.hyperNodeOfSigner(joiner).ed25519Key, keccak256("k"), "by signer");
+        vm.assertEq(stake.hyperNodeAt(4).ed25519Key, key, "by index");
+        vm.assertEq(stake.hyperNodeOfSigner(joiner).ed25519Key, key, "by signer");
         vm.assertEq(stake.seatHolder(4), 5, "seat");
-        vm.assertEq(stake.stakeAt(keccak256("k"), 1), 0, "not yet");
-        vm.assertEq(stake.stakeAt(keccak256("k"), 2), 5000 ether, "then");
+        vm.assertEq(stake.stakeAt(key, 1), 0, "not yet");
+        vm.assertEq(stake.stakeAt(key, 2), 5000 ether, "then");
         vm.assertEq(stake.totalHeld(), 105_000 ether, "held");
         vm.assertEq(token.balanceOf(address(stake)), 105_000 ether, "balance");
         vm.assertEq(stake.epochs(), address(epochs), "epochs");
@@ -90,7 +96,6 @@ contract StakeRegisterTest is FourHyperNodes {
 
     function test_register_zero() public {
         bytes memory zero = abi.encodeWithSelector(IAssayStake.ZeroId.selector);
-        refused(zero, 0, keccak256("o"), keccak256("s"), 5000 ether);
         refused(zero, keccak256("k"), 0, keccak256("s"), 5000 ether);
         refused(zero, keccak256("k"), keccak256("o"), 0, 5000 ether);
     }
@@ -102,51 +107,51 @@ contract StakeRegisterTest is FourHyperNodes {
     }
 
     function test_register_taken() public {
-        refused(
-            abi.encodeWithSelector(IAssayStake.KeyTaken.selector, edKey(0)), edKey(0), operator(0), edKey(0), MIN_STAKE
-        );
+        bytes memory taken = abi.encodeWithSelector(IAssayStake.KeyTaken.selector, edKey(0));
+        refused(taken, edSeed(0), operator(0), keccak256("s"), MIN_STAKE);
         register(keccak256("k"), keccak256("o"), keccak256("s"), MIN_STAKE);
-        refused(
-            abi.encodeWithSelector(IAssayStake.SignerTaken.selector, joiner),
-            keccak256("l"),
-            operator(0),
-            edKey(0),
-            MIN_STAKE
-        );
+        taken = abi.encodeWithSelector(IAssayStake.SignerTaken.selector, joiner);
+        refused(taken, keccak256("l"), operator(0), keccak256("s"), MIN_STAKE);
     }
 
     /// @dev Who has left entirely cannot come back under the same keys.
     function test_register_takenForEver() public {
-        vm.startPrank(vm.addr(keys[3]));
+        address leaver = vm.addr(keys[3]);
+        bytes32 key = vm.publicKeyEd25519(keccak256("n"));
+        bytes memory proof = possession(keccak256("n"), stake, leaver);
+        vm.startPrank(leaver);
         stake.unbond(15_000 ether);
         passMs(40 days * 1000);
         stake.withdraw();
         token.approve(address(stake), MIN_STAKE);
-        vm.expectRevert(abi.encodeWithSelector(IAssayStake.SignerTaken.selector, vm.addr(keys[3])));
-        stake.register(keccak256("n"), operator(3), keccak256("s"), "", "", "", MIN_STAKE);
+        vm.expectRevert(abi.encodeWithSelector(IAssayStake.SignerTaken.selector, leaver));
+        stake.register(key, proof, operator(3), keccak256("s"), "", "", "", MIN_STAKE);
         vm.stopPrank();
-        refused(
-            abi.encodeWithSelector(IAssayStake.KeyTaken.selector, edKey(3)), edKey(3), operator(3), edKey(0), MIN_STAKE
-        );
+        bytes memory taken = abi.encodeWithSelector(IAssayStake.KeyTaken.selector, edKey(3));
+        refused(taken, edSeed(3), operator(3), keccak256("s"), MIN_STAKE);
     }
 
     function test_endpointTooLong() public {
         string memory longest = string(new bytes(256));
         string memory tooLong = string(new bytes(257));
         bytes memory failure = abi.encodeWithSelector(IAssayStake.EndpointTooLong.selector, 256, 257);
+        bytes32 key = vm.publicKeyEd25519(keccak256("k"));
+        bytes memory proof = possession(keccak256("k"), stake, joiner);
         vm.startPrank(joiner);
         vm.expectRevert(failure);
-        stake.register(keccak256("k"), keccak256("o"), keccak256("s"), tooLong, "", "", MIN_STAKE);
-        stake.register(keccak256("k"), keccak256("o"), keccak256("s"), longest, "", "", MIN_STAKE);
+        stake.register(key, proof, keccak256("o"), keccak256("s"), tooLong, "", "", MIN_STAKE);
+        stake.register(key, proof, keccak256("o"), keccak256("s"), longest, "", "", MIN_STAKE);
         vm.expectRevert(failure);
         stake.update(keccak256("s"), tooLong);
         vm.stopPrank();
     }
 
     function test_register_foreignKey() public {
+        bytes32 key = vm.publicKeyEd25519(keccak256("k"));
+        bytes memory proof = possession(keccak256("k"), stake, joiner);
         vm.prank(joiner);
         vm.expectRevert(abi.encodeWithSelector(IQuorumVerifier.WrongKeyLength.selector, 0, 1));
-        stake.register(keccak256("k"), keccak256("o"), keccak256("s"), "", hex"01", "", MIN_STAKE);
+        stake.register(key, proof, keccak256("o"), keccak256("s"), "", hex"01", "", MIN_STAKE);
     }
 
     function test_paused() public {
@@ -188,10 +193,12 @@ contract StakeRegisterTest is FourHyperNodes {
         AssayEpochs e = new AssayEpochs(epochParameters(), fee, verifier, treasury, governor, guardian);
         AssayStake s = new AssayStake(stakeParameters(), e);
         fee.mint(joiner, MIN_STAKE);
+        bytes32 key = vm.publicKeyEd25519(keccak256("k"));
+        bytes memory proof = possession(keccak256("k"), s, joiner);
         vm.startPrank(joiner);
         fee.approve(address(s), MIN_STAKE);
         vm.expectRevert(abi.encodeWithSelector(Funds.WrongAmountReceived.selector, MIN_STAKE, MIN_STAKE - 1));
-        s.register(keccak256("k"), keccak256("o"), keccak256("s"), "", "", "", MIN_STAKE);
+        s.register(key, proof, keccak256("o"), keccak256("s"), "", "", "", MIN_STAKE);
         vm.stopPrank();
     }
 

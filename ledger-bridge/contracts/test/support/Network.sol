@@ -75,12 +75,24 @@ abstract contract Network is Test {
     function joinOne(uint256 i, uint96 amount) internal {
         address signer = vm.addr(keys[i]);
         give(signer, address(stake), amount);
+        (bytes32 key, bytes memory proof) = (edKey(i), possession(edSeed(i), stake, signer));
         vm.prank(signer);
-        stake.register(edKey(i), operator(i), keccak256("seed"), "https://hypernode.example", "", "", amount);
+        stake.register(key, proof, operator(i), keccak256("seed"), "https://hypernode.example", "", "", amount);
+    }
+
+    function edSeed(uint256 i) internal view returns (bytes32) {
+        return keccak256(abi.encode("ed25519", keys[i]));
     }
 
     function edKey(uint256 i) internal view returns (bytes32) {
-        return keccak256(abi.encode("ed25519", keys[i]));
+        return vm.publicKeyEd25519(edSeed(i));
+    }
+
+    /// @dev What `IAssayStake.register` asks of the key of `seed`, written down a second time.
+    function possession(bytes32 seed, AssayStake stake_, address signer) internal view returns (bytes memory) {
+        bytes memory message =
+            bytes.concat("assay-hypernode-key-v1", bytes32(block.chainid), bytes20(address(stake_)), bytes20(signer));
+        return vm.signEd25519("", message, seed);
     }
 
     function operator(uint256 i) internal view virtual returns (bytes32) {
