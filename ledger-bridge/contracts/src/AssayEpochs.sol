@@ -178,20 +178,19 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         _checkNext(h, r.epoch);
         if (_nowMs() < _endMs(r.epoch)) revert EpochNotFinished(r.epoch, _endMs(r.epoch), _nowMs());
         (bytes32 digest, uint256 signedWeight, uint256 totalWeight) = _checkSigned(r, committee, signatures);
+        emit RootPosted(r.epoch, digest, r, signedWeight, totalWeight);
         uint128 unused = _unusedBudget(r, h.cumulativeReward);
         uint48 clockMs = _clockMs();
         (uint8 corrections, uint32 leastRound) = _place(r.epoch, clockMs);
         uint48 finalClockMs = _later(h.finalClockMs, clockMs + _disputeWindowMs);
         _write(r, digest, corrections, leastRound, unused, finalClockMs);
-        emit RootPosted(r.epoch, digest, r, signedWeight, totalWeight);
     }
 
     /// @inheritdoc IAssayEpochs
     function postVoid(uint64 epoch) external override {
         Head memory h = _head;
         _checkNext(h, epoch);
-        uint64 deadlineMs = _voidDeadlineMs(epoch);
-        if (_nowMs() < deadlineMs) revert VoidTooEarly(epoch, deadlineMs, _nowMs());
+        if (_nowMs() < _voidDeadlineMs(epoch)) revert VoidTooEarly(epoch, _voidDeadlineMs(epoch), _nowMs());
         if (h.voids == RING - 1) revert LastRootKept(epoch - h.voids);
         uint48 clockMs = _clockMs();
         (uint8 corrections, uint32 leastRound) = _place(epoch, clockMs);
