@@ -18,9 +18,14 @@ contract FaultsWiringTest is FaultsTest {
 
     function test_constructor_revertsWhen_aContractIsZero() public {
         vm.expectRevert(abi.encodeWithSelector(IAssayFaults.NoContract.selector, "epochs"));
-        new AssayFaults(address(0), address(stake), shares());
+        this.build(address(0), address(stake), shares());
         vm.expectRevert(abi.encodeWithSelector(IAssayFaults.NoContract.selector, "stake"));
-        new AssayFaults(address(epochs), address(0), shares());
+        this.build(address(epochs), address(0), shares());
+    }
+
+    /// @dev Called as `this.build`: see `Test`.
+    function build(address epochs_, address stake_, IAssayFaults.Shares memory s) external returns (AssayFaults) {
+        return new AssayFaults(epochs_, stake_, s);
     }
 
     function test_constructor_revertsWhen_aShareIsNoShare() public {
@@ -35,7 +40,7 @@ contract FaultsWiringTest is FaultsTest {
         all[kind] = bps;
         IAssayFaults.Shares memory bad = abi.decode(abi.encode(all), (IAssayFaults.Shares));
         vm.expectRevert(abi.encodeWithSelector(IAssayFaults.BadShare.selector, kind, bps));
-        new AssayFaults(address(epochs), address(stake), bad);
+        this.build(address(epochs), address(stake), bad);
     }
 
     /// @dev No two faults share a name, whatever their kinds.

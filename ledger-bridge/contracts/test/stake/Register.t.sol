@@ -34,13 +34,14 @@ contract StakeRegisterTest is FourHyperNodes {
         stake.register(key, proof, operatorId, seedChainEnd, "https://new", "", "", amount);
     }
 
-    function build(IAssayStake.Parameters memory p) private returns (AssayStake) {
+    /// @dev Called as `this.build`: see `Test`.
+    function build(IAssayStake.Parameters memory p) external returns (AssayStake) {
         return new AssayStake(p, epochs);
     }
 
     function refusedParameters(IAssayStake.Parameters memory p) private {
         vm.expectRevert(abi.encodeWithSelector(IAssayStake.BadParameters.selector));
-        build(p);
+        this.build(p);
     }
 
     function test_constructor_badParameters() public {
@@ -53,21 +54,27 @@ contract StakeRegisterTest is FourHyperNodes {
         p.operatorCapBps = 10_001;
         refusedParameters(p);
         p.operatorCapBps = 10_000;
-        build(p);
+        this.build(p);
         p.activeAfterEpochs = 1;
         refusedParameters(p);
         p.activeAfterEpochs = 17;
         refusedParameters(p);
+        p.activeAfterEpochs = 16;
+        this.build(p);
         p = stakeParameters();
         p.reporterBps = 5001;
         refusedParameters(p);
+        p.reporterBps = 5000;
+        this.build(p);
         p = stakeParameters();
         p.unbondingMs = 3 * EPOCH_MS + VOID_AFTER_MS + WINDOW_MS + EXTENSION_MS;
-        build(p);
+        this.build(p);
         p.unbondingMs -= 1;
         refusedParameters(p);
         p.unbondingMs = 315_360_000_001;
         refusedParameters(p);
+        p.unbondingMs = 315_360_000_000;
+        this.build(p);
     }
 
     function test_register() public {

@@ -4,6 +4,9 @@ pragma solidity 0.8.37;
 import {Vm} from "./Vm.sol";
 
 /// @title What every test contract starts from. Invariant tests name their handlers by `target`.
+/// @dev Tests deploy by a cheat code (dynamic_test_linking), and a constructor that refuses ends the call in which that
+/// stands: with `vm.expectRevert` before it, the test, which then passes whatever would have followed. So what is
+/// expected to refuse is deployed by a call of its own.
 abstract contract Test {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
