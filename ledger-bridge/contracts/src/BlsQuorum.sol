@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Bls12381} from "./Bls12381.sol";
 import {IQuorumVerifier} from "./interfaces/IQuorumVerifier.sol";
+import {Weights} from "./lib/Weights.sol";
 
 /// @title Quorum by one aggregate BLS12-381 signature in G1, keys in G2.
 /// @notice Ciphersuite BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_ over the 32 bytes of the digest. A member proves
@@ -13,9 +14,8 @@ import {IQuorumVerifier} from "./interfaces/IQuorumVerifier.sol";
 ///
 /// Committee: the sum of all members' keys (256), how many members there are (1), the sum of their weights (4, big-endian),
 /// then for each page that holds any: its address (20), how many members (1), and for each, ascending by place, place (1) ‖
-/// weight (4). Weights are the members' weights shifted right so far that all together stay below 2^32. Signatures: a bitmap
-/// of 32 bytes, a big-endian number whose bit i says that member i, in that order, has *not* signed, then the sum of the
-/// signatures (128).
+/// weight (4), scaled as `Weights` says. Signatures: a bitmap of 32 bytes, a big-endian number whose bit i says that member
+/// i, in that order, has *not* signed, then the sum of the signatures (128).
 ///
 /// The hash of a committee vouches for its bytes: that sums are those of the members, and pages those of the book it was made
 /// from, was true when it was encoded and named. Only members who did not sign are looked at again.
@@ -29,8 +29,7 @@ contract BlsQuorum is IQuorumVerifier {
     uint256 private constant BITMAP = 32;
     uint256 private constant PAGE_HEAD = 21;
     uint256 private constant ENTRY = 5;
-    uint256 private constant WEIGHT_BITS = 32;
-    uint256 private constant PAGE_BIT = 40;
+    uint256 private constant PAGE_BIT = Weights.BITS + 8;
     bytes private constant SIGNATURE_TAG = "BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
     bytes private constant POSSESSION_TAG = "BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
 
@@ -148,7 +147,7 @@ contract BlsQuorum is IQuorumVerifier {
             uint256 first = i;
             bytes memory entries;
             for (; i < sorted.length && sorted[i] >> PAGE_BIT == pageNumber; ++i) {
-                uint8 place = uint8(sorted[i] >> WEIGHT_BITS);
+                uint8 place = uint8(sorted[i] >> Weights.BITS);
                 entries = abi.encodePacked(entries, place, uint32(sorted[i]));
                 total = Bls12381.addG2(total, _keyAt(page, place));
             }
@@ -163,34 +162,21 @@ contract BlsQuorum is IQuorumVerifier {
         }
     }
 
-    /// @dev Page, place and shifted weight of each member in one number, sorted.
+    /// @dev Page, place and scaled weight of each member in one number, sorted.
     function _byPlace(address book, Member[] calldata members) private view returns (uint256[] memory sorted) {
-        uint256 shift = _shiftOf(members);
+        uint256 shift = Weights.shiftOf(members, MAX_MEMBERS);
         sorted = new uint256[](members.length);
         for (uint256 i; i < members.length; ++i) {
             Key storage k = _keys[book][members[i].signer];
-            uint256 weight = members[i].weight >> shift;
-            if (k.page == 0 || weight == 0) revert BadCommittee();
-            uint256 entry = uint256(k.page) << PAGE_BIT | uint256(k.place) << WEIGHT_BITS | weight;
+            if (k.page == 0) revert BadCommittee();
+            uint256 weight = Weights.scaled(members[i].weight, shift);
+            uint256 entry = uint256(k.page) << PAGE_BIT | uint256(k.place) << Weights.BITS | weight;
             uint256 used = i;
             for (; used > 0 && sorted[used - 1] > entry; --used) {
                 sorted[used] = sorted[used - 1];
             }
             sorted[used] = entry;
         }
-    }
-
-    /// @dev So far that the sum of weights fits.
-    function _shiftOf(Member[] calldata members) private pure returns (uint256 shift) {
-        if (members.length == 0 || members.length > MAX_MEMBERS) revert BadCommittee();
-        uint256 total;
-        address previous;
-        for (uint256 i; i < members.length; ++i) {
-            if (members[i].signer <= previous) revert BadCommittee();
-            previous = members[i].signer;
-            total += members[i].weight;
-        }
-        while (total >> shift >= 1 << WEIGHT_BITS) ++shift;
     }
 
     function _keyAt(address page, uint256 place) private view returns (bytes memory key) {

@@ -2,13 +2,16 @@
 pragma solidity 0.8.37;
 
 import {IQuorumVerifier} from "./interfaces/IQuorumVerifier.sol";
+import {Weights} from "./lib/Weights.sol";
 
 /// @title Quorum by one secp256k1 signature a member.
-/// @notice Committee: 32 bytes a member, address (20) ‖ weight (12, big-endian), strictly ascending by address.
-/// Signatures: a bitmap of ceil(n / 8) bytes, member i at bit i mod 8 (lowest first) of byte i / 8, then for each bit that is
+/// @notice Committee: 24 bytes a member, address (20) ‖ weight (4, big-endian), strictly ascending by address; weights are
+/// scaled as `Weights` says. Signatures: a bitmap of ceil(n / 8) bytes, member i at bit i mod 8 (lowest first) of byte i / 8, then for each bit that is
 /// set, in order, 64 bytes in EIP-2098's compact form with low s. At most 256 members. No storage.
 contract EcdsaQuorum is IQuorumVerifier {
-    uint256 private constant MEMBER = 32;
+    uint256 private constant MEMBER = 24;
+    /// @dev what the last member's word has behind it
+    uint256 private constant SPARE = 8;
     uint256 private constant MAX_MEMBERS = 256;
     /// @dev half the order of secp256k1: a larger s is the malleable twin of a signature
     uint256 private constant MAX_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
@@ -32,16 +35,18 @@ contract EcdsaQuorum is IQuorumVerifier {
 
     /// @inheritdoc IQuorumVerifier
     function encodeCommittee(address, Member[] calldata members) external pure override returns (bytes memory out) {
-        out = new bytes(members.length * MEMBER);
-        address previous;
+        uint256 shift = Weights.shiftOf(members, MAX_MEMBERS);
+        uint256 length = members.length * MEMBER;
+        out = new bytes(length + SPARE);
         for (uint256 i; i < members.length; ++i) {
-            Member calldata m = members[i];
-            if (m.signer <= previous || m.weight == 0) revert BadCommittee();
-            previous = m.signer;
-            uint256 word = uint256(uint160(m.signer)) << 96 | m.weight;
+            uint256 weight = Weights.scaled(members[i].weight, shift);
+            uint256 word = uint256(uint160(members[i].signer)) << 96 | weight << 64;
             assembly ("memory-safe") {
-                mstore(add(add(out, 32), shl(5, i)), word)
+                mstore(add(add(out, 32), mul(i, MEMBER)), word)
             }
+        }
+        assembly ("memory-safe") {
+            mstore(out, length)
         }
     }
 
@@ -93,7 +98,7 @@ contract EcdsaQuorum is IQuorumVerifier {
             let previous := 0
             for {} 1 {} {
                 let signer := calldataload(from)
-                let weight := shr(160, shl(160, signer))
+                let weight := and(shr(64, signer), 0xffffffff)
                 signer := shr(96, signer)
                 if iszero(mul(gt(signer, previous), weight)) {
                     mstore(0, badCommittee)
@@ -114,14 +119,14 @@ contract EcdsaQuorum is IQuorumVerifier {
                             revert(0, 4)
                         }
                         mstore(0, wrongSigner)
-                        mstore(4, shr(5, sub(from, mload(add(input, 128)))))
+                        mstore(4, div(sub(from, mload(add(input, 128))), MEMBER))
                         revert(0, 36)
                     }
                     sums := add(sums, shl(128, weight))
                 }
                 sums := add(sums, weight)
                 bits := shr(1, bits)
-                from := add(from, 32)
+                from := add(from, MEMBER)
                 if eq(from, to) { break }
             }
             if xor(next, mload(add(input, 160))) {

@@ -57,17 +57,17 @@ contract EcdsaQuorumTest is Network {
     }
 
     function test_verify_unordered() public {
-        bytes memory member = bytes.concat(bytes20(vm.addr(keys[0])), bytes12(uint96(1)));
+        bytes memory member = bytes.concat(bytes20(vm.addr(keys[0])), bytes4(uint32(1)));
         bytes memory twice = bytes.concat(member, member);
         refused(abi.encodeWithSelector(IQuorumVerifier.BadCommittee.selector), twice, hex"00");
-        bytes memory heavier = bytes.concat(member, bytes20(vm.addr(keys[0])), bytes12(uint96(2)));
+        bytes memory heavier = bytes.concat(member, bytes20(vm.addr(keys[0])), bytes4(uint32(2)));
         refused(abi.encodeWithSelector(IQuorumVerifier.BadCommittee.selector), heavier, hex"00");
-        bytes memory nobody = bytes.concat(bytes20(0), bytes12(uint96(1)));
+        bytes memory nobody = bytes.concat(bytes20(0), bytes4(uint32(1)));
         refused(abi.encodeWithSelector(IQuorumVerifier.BadCommittee.selector), nobody, hex"00");
     }
 
     function test_verify_weightless() public {
-        bytes memory member = bytes.concat(bytes20(vm.addr(keys[0])), bytes12(0));
+        bytes memory member = bytes.concat(bytes20(vm.addr(keys[0])), bytes4(0));
         refused(abi.encodeWithSelector(IQuorumVerifier.BadCommittee.selector), member, hex"00");
     }
 
@@ -81,7 +81,7 @@ contract EcdsaQuorumTest is Network {
 
     function crowd(uint160 count) private pure returns (bytes memory c) {
         for (uint160 i = 1; i <= count; ++i) {
-            c = bytes.concat(c, bytes20(i), bytes12(uint96(1)));
+            c = bytes.concat(c, bytes20(i), bytes4(uint32(1)));
         }
     }
 
@@ -133,13 +133,13 @@ contract EcdsaQuorumTest is Network {
     function test_verify_highS() public {
         (, bytes32 r,) = vm.sign(keys[0], DIGEST);
         bytes32 s = bytes32(ORDER / 2);
-        bytes memory member = bytes.concat(bytes20(ecrecover(DIGEST, 27, r, s)), bytes12(uint96(1)));
+        bytes memory member = bytes.concat(bytes20(ecrecover(DIGEST, 27, r, s)), bytes4(uint32(1)));
         (uint256 signed,) = quorum.verify(DIGEST, keccak256(member), member, bytes.concat(hex"01", r, s));
         vm.assertEq(signed, 1, "low");
         s = bytes32(ORDER / 2 + 1);
         address high = ecrecover(DIGEST, 27, r, s);
         vm.assertTrue(high != address(0), "somebody's");
-        member = bytes.concat(bytes20(high), bytes12(uint96(1)));
+        member = bytes.concat(bytes20(high), bytes4(uint32(1)));
         refused(abi.encodeWithSelector(IQuorumVerifier.WrongSigner.selector, 0), member, bytes.concat(hex"01", r, s));
     }
 
@@ -152,12 +152,39 @@ contract EcdsaQuorumTest is Network {
     function test_encodeCommittee() public view {
         bytes memory expected;
         for (uint256 i; i < keys.length; ++i) {
-            expected = bytes.concat(expected, bytes20(vm.addr(keys[i])), bytes12(uint96(1 << i)));
+            expected = bytes.concat(expected, bytes20(vm.addr(keys[i])), bytes4(uint32(1 << i)));
         }
         vm.assertEq(committee(), expected, "encoding");
         vm.assertEq(quorum.committeeHash(expected), keccak256(expected), "hash");
         vm.assertEq(quorum.scheme(), "ecdsa-secp256k1", "scheme");
         vm.assertTrue(quorum.isReady(address(this), address(this)), "ready");
+    }
+
+    /// @dev By 65: with one for each member, all together are below 2^32.
+    function test_encodeCommittee_scaled() public view {
+        IQuorumVerifier.Member[] memory m = new IQuorumVerifier.Member[](3);
+        m[0] = IQuorumVerifier.Member(address(1), type(uint96).max);
+        m[1] = IQuorumVerifier.Member(address(2), 1);
+        m[2] = IQuorumVerifier.Member(address(3), 3 << 64);
+        bytes memory expected = abi.encodePacked(address(1), type(uint32).max >> 1, address(2), uint32(1), address(3));
+        expected = bytes.concat(expected, bytes4(uint32(1)));
+        vm.assertEq(quorum.encodeCommittee(address(this), m), expected, "encoding");
+    }
+
+    function test_encodeCommittee_count() public {
+        vm.expectRevert(abi.encodeWithSelector(IQuorumVerifier.BadCommittee.selector));
+        quorum.encodeCommittee(address(this), new IQuorumVerifier.Member[](0));
+        IQuorumVerifier.Member[] memory m = new IQuorumVerifier.Member[](256);
+        for (uint160 i; i < 256; ++i) {
+            m[i] = IQuorumVerifier.Member(address(i + 1), 1);
+        }
+        vm.assertEq(quorum.encodeCommittee(address(this), m), crowd(256), "as many as there can be");
+        m = new IQuorumVerifier.Member[](257);
+        for (uint160 i; i < 257; ++i) {
+            m[i] = IQuorumVerifier.Member(address(i + 1), 1);
+        }
+        vm.expectRevert(abi.encodeWithSelector(IQuorumVerifier.BadCommittee.selector));
+        quorum.encodeCommittee(address(this), m);
     }
 
     function test_encodeCommittee_unordered() public {

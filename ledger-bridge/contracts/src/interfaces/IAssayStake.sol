@@ -173,7 +173,7 @@ interface IAssayStake {
     function payTreasury() external;
 
     /// @notice The committee of an epoch in the encoding of the network's verifier: members ascending by address, their
-    /// capped stake as weight. Of the running epoch and the next, and of every earlier one.
+    /// capped stake, scaled as `Weights` says, as weight. Of the running epoch and the next, and of every earlier one.
     /// Weight = stake × min(operator's stake, limit) / operator's stake, where limit = total stake × cap / 10000.
     /// @dev Reverts with CommitteeNotFixed, EmptyCommittee.
     function committee(uint64 epoch) external view returns (bytes memory);

@@ -39,7 +39,8 @@ interface IQuorumVerifier {
     function isReady(address book, address member) external view returns (bool);
 
     /// @notice A committee in this scheme's encoding. The same members give the same bytes for ever.
-    /// @dev Reverts with BadCommittee when a member is not ready, or has no weight.
+    /// @dev Reverts with BadCommittee when a member is not ready, or has no weight, when there is none, or more than the
+    /// scheme takes.
     /// @param book whose members they are
     /// @param members strictly ascending by address
     function encodeCommittee(address book, Member[] calldata members) external view returns (bytes memory);
@@ -53,7 +54,7 @@ interface IQuorumVerifier {
     /// @param expectedCommittee `committeeHash` of the committee that must have signed
     /// @param committee the committee, in this scheme's encoding
     /// @param signatures which members signed, and their signatures, in this scheme's encoding
-    /// @return signedWeight weight of the members who signed
+    /// @return signedWeight weight of the members who signed, as the committee's bytes have it
     /// @return totalWeight weight of the whole committee
     function verify(bytes32 digest, bytes32 expectedCommittee, bytes calldata committee, bytes calldata signatures)
         external

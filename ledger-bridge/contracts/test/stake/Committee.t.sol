@@ -23,7 +23,7 @@ contract StakeCommitteeTest is FourHyperNodes {
         toEndOf(50);
         vm.assertEq(stake.committee(1), first, "for ever");
         vm.assertEq(stake.committee(2), second, "for ever");
-        vm.assertEq(stake.committee(51).length, second.length - 32, "one has left");
+        vm.assertEq(stake.committee(51).length, second.length - MEMBER, "one has left");
     }
 
     function test_committee_empty() public {
@@ -71,7 +71,7 @@ contract StakeCapTest is Network {
             s[i] = MIN_STAKE;
         }
         join(s);
-        vm.assertEq(stake.committee(0).length, 5 * 32, "all");
+        vm.assertEq(stake.committee(0).length, 5 * MEMBER, "all");
         vm.expectRevert(abi.encodeWithSelector(IAssayStake.CommitteeNotFixed.selector, 0, 1));
         stake.committee(1);
     }
@@ -101,9 +101,9 @@ contract StakeSeatsTest is Network {
         vm.assertFalse(seatOf(77), "gave way");
         vm.assertEq(stake.seatHolder(77), SEATS + 2, "its seat");
         vm.assertEq(stake.stakeAt(edKey(77), 1), MIN_STAKE, "in the fixed ones it stays");
-        vm.assertEq(stake.committee(1).length, SEATS * 32, "full");
+        vm.assertEq(stake.committee(1).length, SEATS * MEMBER, "full");
         toEndOf(0);
-        vm.assertEq(stake.committee(2).length, SEATS * 32, "full");
+        vm.assertEq(stake.committee(2).length, SEATS * MEMBER, "full");
     }
 
     function test_seats_bondMore() public {

@@ -33,7 +33,7 @@ contract StakeSlashTest is FourHyperNodes {
         vm.assertEq(stake.committee(1), before, "fixed");
         toEndOf(0);
         vm.assertEq(stake.committee(1), before, "still");
-        vm.assertEq(stake.committee(2).length, before.length - 32, "later without it");
+        vm.assertEq(stake.committee(2).length, before.length - MEMBER, "later without it");
         vm.assertEq(stake.stakeAt(edKey(0), 2), 0, "no weight");
         vm.prank(vm.addr(keys[0]));
         stake.unbond(1);

@@ -26,6 +26,8 @@ abstract contract Network is Test {
     uint64 internal constant EXTENSION_MS = 2 days * 1000;
     uint128 internal constant BOND = 100 ether;
     uint96 internal constant MIN_STAKE = 1000 ether;
+    /// @dev bytes of a member in a committee of EcdsaQuorum
+    uint256 internal constant MEMBER = 24;
     bytes32 internal constant NETWORK = keccak256("network");
 
     address internal treasury = address(0x7ea5);
@@ -174,6 +176,24 @@ abstract contract Network is Test {
     function compact(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
         return abi.encodePacked(r, bytes32(uint256(s) | uint256(v - 27) << 255));
+    }
+
+    /// @dev The weight of the members whose bit is set in `who`, and of all, as EcdsaQuorum's committee has them.
+    function weightsOf(uint256 who) internal view returns (uint256 signed, uint256 total) {
+        bytes memory committee = committeeBytes();
+        for (uint256 i; i < committee.length / MEMBER; ++i) {
+            uint256 weight;
+            for (uint256 k = 20; k < MEMBER; ++k) {
+                weight = weight << 8 | uint8(committee[i * MEMBER + k]);
+            }
+            if (who >> i & 1 == 1) signed += weight;
+            total += weight;
+        }
+    }
+
+    function noQuorum(uint256 who) internal view returns (bytes memory) {
+        (uint256 signed, uint256 total) = weightsOf(who);
+        return abi.encodeWithSelector(IAssayEpochs.QuorumNotReached.selector, signed, total);
     }
 
     function post(EpochRoot memory r, uint256 who) internal {

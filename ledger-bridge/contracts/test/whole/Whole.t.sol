@@ -135,9 +135,9 @@ contract WholeTest is Network {
         vm.assertEq(uint256(guilty.bonded) + guilty.unbonding, 0, "all of its stake");
         vm.assertTrue(guilty.jailed, "jailed");
         vm.assertGt(token.balanceOf(reporter), 0, "reporter");
-        vm.assertEq(stake.committee(epochs.currentEpoch() + 1).length, 4 * 32, "what is fixed stays");
+        vm.assertEq(stake.committee(epochs.currentEpoch() + 1).length, 4 * MEMBER, "what is fixed stays");
         toEndOf(4);
-        vm.assertEq(stake.committee(epochs.currentEpoch()).length, 3 * 32, "a later committee is without it");
+        vm.assertEq(stake.committee(epochs.currentEpoch()).length, 3 * MEMBER, "a later committee is without it");
         held();
     }
 
