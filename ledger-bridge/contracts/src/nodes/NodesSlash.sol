@@ -19,8 +19,9 @@ abstract contract NodesSlash is NodesBase {
         a.settledCorrections = corrections;
         a.cumulativeSlash = leaf.cumulativeSlash;
         uint128 target = leaf.cumulativeSlash;
-        if (_terms[r.classDigest].reaudit && target > r.counted) return;
+        // first: what a replaced re-audit confirmed counts no more, so that no leaf alone asks for it again
         _voidReplaced(a.registrationId, r, leaf.epoch, corrections);
+        if (_terms[r.classDigest].reaudit && target > r.counted) return;
         _moveTo(
             a.registrationId,
             r,

@@ -200,6 +200,19 @@ contract SlashTest is Money {
         assertMoney(alice, 160, 40, 0);
     }
 
+    /// @dev A corrected root takes the place of its own epoch's only.
+    function test_givenBack_notWhatAnEarlierEpochAsked() public {
+        active();
+        settle(40, 3, 30);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 41);
+        leaf.cumulativeSlash = 50;
+        post(41, "another tree");
+        bytes32[] memory proof = correct(41, hashOf(leaf));
+        nodes.settle(leaf, proof);
+        assertMoney(alice, 150, 50, 0);
+        vm.assertEq(nodes.pendingReleases(NODE, alice), 2, "an entry of each");
+    }
+
     function test_givenBack_aCorrectedLeafThatFirstAsksIsTaken() public {
         active();
         settle(40, 1, 0);
@@ -320,6 +333,50 @@ contract SlashTest is Money {
         correct(40, "another tree");
         nodes.release(NODE, alice);
         assertMoney(alice, 200, 0, 0);
+    }
+
+    /// @dev The root that replaces a re-audit's has none: that it asks for the same sum takes nothing, and a later re-audit
+    /// can confirm it still.
+    function test_reaudit_givenBackWhenItsRootIsReplacedByOneWithout() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        settleReaudit(43, 40, 30);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 43);
+        leaf.cumulativeSlash = 30;
+        bytes32[] memory proof = correct(43, hashOf(leaf));
+        nodes.settle(leaf, proof);
+        assertMoney(alice, 200, 0, 0);
+        settleReaudit(45, 43, 30);
+        assertMoney(alice, 170, 30, 0);
+    }
+
+    /// @dev Nor when it asks for less than was confirmed.
+    function test_reaudit_givenBackWhenItsRootIsReplacedByOneThatAsksForLess() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        settleReaudit(43, 40, 30);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 43);
+        leaf.cumulativeSlash = 10;
+        bytes32[] memory proof = correct(43, hashOf(leaf));
+        nodes.settle(leaf, proof);
+        assertMoney(alice, 200, 0, 0);
+    }
+
+    /// @dev The same root's own leaf, settled after its re-audit, is no replacement of it.
+    function test_reaudit_staysWhenTheLeafOfItsRootIsSettled() public {
+        active(STRICT);
+        settle(40, 3, 30);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 43);
+        leaf.cumulativeSlash = 30;
+        ReauditLeaf memory audit = ReauditLeaf(2, 43, NODE, 40, 30);
+        toEpoch(44);
+        epochs.post(43, pair(hashOf(leaf), hashOf(audit)));
+        bytes32[] memory proof = new bytes32[](1);
+        proof[0] = hashOf(leaf);
+        nodes.settleReaudit(audit, proof);
+        proof[0] = hashOf(audit);
+        nodes.settle(leaf, proof);
+        assertMoney(alice, 170, 30, 0);
     }
 
     function test_reaudit_givenBackWhenTheAskIsLowered() public {
