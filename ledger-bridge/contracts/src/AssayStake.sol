@@ -197,7 +197,7 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         if (bps > BPS) revert BpsTooLarge(BPS, bps);
         (Record storage r, uint256 index) = _recordOfKey(ed25519Key);
         taken = uint96((uint256(r.bonded) + r.unbonding) * bps / BPS);
-        uint96 ofBonded = taken < r.bonded ? taken : r.bonded;
+        uint96 ofBonded = taken < r.bonded ? taken : r.bonded; // equivalent: equal ones are either
         r.bonded -= ofBonded;
         _takeParts(r, taken - ofBonded);
         r.jailed = true;
@@ -363,7 +363,7 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
             for (uint256 j; j < length; ++j) {
                 if (operators[j] == operators[i]) sum += sorted[j].weight;
             }
-            weights[i] = uint96(sorted[i].weight * (sum < limit ? sum : limit) / sum);
+            weights[i] = uint96(sorted[i].weight * (sum < limit ? sum : limit) / sum); // equivalent: equal ones are either
         }
         uint256 kept;
         for (uint256 i; i < length; ++i) {

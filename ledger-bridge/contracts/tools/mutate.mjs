@@ -11,7 +11,7 @@
 // of the tests and no compilation. An operation behind "// equivalent: REASON" on its line is left alone. Works on a copy,
 // without the IR pipeline. Lists survivors and exits with 1 if there are any; 2 when the tests fail without any mutant.
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -106,6 +106,12 @@ const splice = (bytes, edits, file) => {
   return out.replace(/(pragma solidity [^\n]*\n)/, `$1import {Mutant} from "${path.startsWith(".") ? path : `./${path}`}";\n`);
 };
 
+/** Stands before the compiler: forge asks for its version in every run, and to load it takes seconds. */
+const QUICK_SOLC = `#!/usr/bin/env node
+if (process.argv.includes("--version")) console.log("Version: ${solc.version().replace(".Emscripten.clang", "")}");
+else await import("./solc-itself.mjs");
+`;
+
 /** A copy of what forge needs. A switch reads, so nothing there is pure. */
 const copy = () => {
   const work = mkdtempSync(join(tmpdir(), "mutate-"));
@@ -114,6 +120,8 @@ const copy = () => {
   }
   symlinkSync(join(ROOT, "node_modules"), join(work, "node_modules"));
   writeFileSync(join(work, "src/Mutant.sol"), SWITCH);
+  renameSync(join(work, "tools/solc.mjs"), join(work, "tools/solc-itself.mjs"));
+  writeFileSync(join(work, "tools/solc.mjs"), QUICK_SOLC, { mode: 0o755 });
   return work;
 };
 

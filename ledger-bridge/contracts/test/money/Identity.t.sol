@@ -259,11 +259,22 @@ contract IdentityTest is Money {
         active();
         vm.prank(alice);
         nodes.announceChips(NODE);
-        NodeLeaf memory leaf = leafOf(NODE, alice, epochs.currentEpoch() + 46);
+        NodeLeaf memory leaf = leafOf(NODE, alice, epochs.currentEpoch() + 47);
         leaf.chips = "other chips";
         refuse(
             leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NODE, CHIPS, bytes32("other chips"))
         );
+    }
+
+    /// @dev It is announced at the beginning of an epoch: the first that begins when the delay is over.
+    function test_chips_fromTheDelayOn() public {
+        active();
+        vm.prank(alice);
+        nodes.announceChips(NODE);
+        NodeLeaf memory leaf = leafOf(NODE, alice, epochs.currentEpoch() + 48);
+        leaf.chips = "other chips";
+        confirm(leaf);
+        vm.assertEq(nodes.nodeOfChips("other chips"), NODE, "bound");
     }
 
     function test_chips_firstOnesNeedNoAnnouncement() public {

@@ -64,7 +64,7 @@ contract StakeCapTest is Network {
         }
     }
 
-    function test_weights_dropped() public {
+    function test_weights_beforeGenesis() public {
         deploy(new EcdsaQuorum());
         uint96[] memory s = new uint96[](5);
         for (uint256 i; i < 5; ++i) {
@@ -74,6 +74,32 @@ contract StakeCapTest is Network {
         vm.assertEq(stake.committee(0).length, 5 * MEMBER, "all");
         vm.expectRevert(abi.encodeWithSelector(IAssayStake.CommitteeNotFixed.selector, 0, 1));
         stake.committee(1);
+    }
+}
+
+/// @title An operator whose cap leaves some of its HyperNodes nothing.
+contract StakeDroppedTest is Network {
+    function stakeParameters() internal pure override returns (IAssayStake.Parameters memory) {
+        return IAssayStake.Parameters(1, 1, 2, 30 days * 1000, 1000);
+    }
+
+    function operator(uint256) internal pure override returns (bytes32) {
+        return keccak256("one operator");
+    }
+
+    function test_weights_dropped() public {
+        deploy(new EcdsaQuorum());
+        uint96[] memory s = new uint96[](3);
+        (s[0], s[1], s[2]) = (5000, 1, 4999);
+        join(s);
+        vm.expectRevert(abi.encodeWithSelector(IAssayStake.EmptyCommittee.selector, 0));
+        stake.members(0);
+        keys.push(uint256(keccak256("another")) >> 8);
+        joinOne(3, 10_000);
+        IQuorumVerifier.Member[] memory m = stake.members(0);
+        vm.assertEq(m.length, 1, "without the smaller ones");
+        vm.assertEq(m[0].signer, vm.addr(keys[3]), "the largest");
+        vm.assertEq(m[0].weight, 1, "half of what it may weigh together");
     }
 }
 
@@ -104,6 +130,17 @@ contract StakeSeatsTest is Network {
         vm.assertEq(stake.committee(1).length, SEATS * MEMBER, "full");
         toEndOf(0);
         vm.assertEq(stake.committee(2).length, SEATS * MEMBER, "full");
+    }
+
+    /// @dev Two are the smallest: the first one's seat goes, then the other's.
+    function test_seats_ofTwoSmallest() public {
+        vm.prank(vm.addr(keys[100]));
+        stake.unbond(MIN_STAKE);
+        joinOne(SEATS, MIN_STAKE + 1);
+        vm.assertFalse(seatOf(77), "the first");
+        vm.assertTrue(seatOf(100), "not the other");
+        joinOne(SEATS + 1, MIN_STAKE + 1);
+        vm.assertFalse(seatOf(100), "then the other");
     }
 
     function test_seats_bondMore() public {

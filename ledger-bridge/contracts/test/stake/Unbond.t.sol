@@ -28,6 +28,8 @@ contract StakeUnbondTest is FourHyperNodes {
     }
 
     function test_unbond() public {
+        vm.expectEmit(true, true, true, true, address(stake));
+        emit IAssayStake.UnbondingStarted(edKey(0), 10_000 ether, nowMs() + UNBONDING_MS);
         unbond(10_000 ether);
         IAssayStake.HyperNode memory h = stake.hyperNodeOf(edKey(0));
         vm.assertEq(h.bonded, 30_000 ether, "bonded");
