@@ -152,6 +152,7 @@ contract StakeSeatsTest is Network {
         vm.assertFalse(seatOf(77), "gave way");
         vm.prank(vm.addr(keys[77]));
         stake.unbond(MIN_STAKE);
+        vm.assertEq(stake.seatHolder(77), SEATS + 1, "who gave way takes nobody's seat with it");
         passMs(31 days * 1000);
         vm.prank(vm.addr(keys[77]));
         stake.withdraw();
