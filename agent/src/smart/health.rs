@@ -1,7 +1,7 @@
 //! The numbers in the log page "SMART / Health Information" (NVM Express Base Specification 2.0, section 5.16.1.3,
 //! figure 207). All are little-endian; counts have 128 bits.
 
-use assay_nvme_device::Page;
+use assay_devices::Page;
 
 /// The page counts thousands of 512 bytes, rounded up.
 const DATA_UNIT_BYTES: u64 = 512_000;

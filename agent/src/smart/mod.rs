@@ -9,7 +9,7 @@ mod readings;
 use crate::counters;
 use crate::durable;
 use crate::host_files::HostFiles;
-use assay_nvme_device::{Controller, ControllerError};
+use assay_devices::{Controller, ControllerError};
 use assay_protocol::answers::{Counter, counter};
 use assay_protocol::item::{Blob, Item as _};
 use health::Health;
@@ -172,7 +172,7 @@ fn values(health: &Health) -> [(u16, Option<u64>); 12] {
 #[cfg(test)]
 pub(crate) fn readings(pages: &[u8]) -> Readings {
     let one = |(number, byte): (usize, &u8)| {
-        let mut page = [0; assay_nvme_device::PAGE_BYTES];
+        let mut page = [0; assay_devices::PAGE_BYTES];
         page[..6].fill(*byte);
         (32..176).step_by(16).for_each(|at| page[at] = *byte);
         Reading {

@@ -1,6 +1,6 @@
 //! The file by which pages go from who may ask controllers to who may not.
 
-use assay_nvme_device::{PAGE_BYTES, Page};
+use assay_devices::{PAGE_BYTES, Page};
 use assay_protocol::cbor::CborError;
 use assay_protocol::cbor_map;
 use assay_protocol::item::{Blob, Item};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may depend on whom (ARCHITECTURE.md). The crates of `vm-tests` may depend on anybody.
-const MAY_DEPEND_ON: [(&str, &[&str]); 18] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
     ("assay-protocol", &[]),
     ("assay-init", &["assay-protocol"]),
     ("assay-probe", &[]),
@@ -23,8 +23,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 18] = [
     ("assay-log", &["assay-protocol"]),
     ("assay-store", &["assay-protocol", "assay-log"]),
     ("assay-ledger", &["assay-protocol", "assay-aggregate"]),
-    ("assay-snp-device", &[]),
-    ("assay-nvme-device", &[]),
+    ("assay-devices", &[]),
     (
         "assay-agent",
         &[
@@ -32,8 +31,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 18] = [
             "assay-transport",
             "assay-hw-profiles",
             "assay-ring",
-            "assay-snp-device",
-            "assay-nvme-device",
+            "assay-devices",
         ],
     ),
     (
@@ -296,10 +294,9 @@ fn pure_crates_forbid_unsafe_code_and_deny_what_can_panic() {
 }
 
 /// Where the kernel, or a counting allocator of a benchmark, touches memory behind the compiler's back.
-const MAY_BE_UNSAFE: [&str; 4] = [
-    "agent/nvme-device/src",
+const MAY_BE_UNSAFE: [&str; 3] = [
     "agent/ring/src",
-    "agent/snp-device/src",
+    "agent/devices/src",
     "attestation-verifier/appraisal/benches/allocations.rs",
 ];
 

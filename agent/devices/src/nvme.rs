@@ -1,4 +1,5 @@
-//! `NVME_IOCTL_ADMIN_CMD` (Linux `include/uapi/linux/nvme_ioctl.h`).
+//! `/dev/nvme0` and the like: the log page "SMART / Health Information" (NVM Express Base Specification 2.0, section
+//! 5.16.1.3) by `NVME_IOCTL_ADMIN_CMD` (Linux `include/uapi/linux/nvme_ioctl.h`).
 
 use nix::errno::Errno;
 use std::fs::File;
