@@ -177,3 +177,20 @@ fn go_down(agent: Pid, how: RebootMode) {
     nix::unistd::sync();
     let _ = reboot(how);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_is_over_when_its_own_process_ended() {
+        let (own, other) = (Pid::from_raw(7), Pid::from_raw(8));
+        let mut health = Health { running: Some(own) };
+        for ended in [Some(other), None] {
+            health.ended(ended);
+            assert_eq!(health.running, Some(own));
+        }
+        health.ended(Some(own));
+        assert_eq!(health.running, None);
+    }
+}
