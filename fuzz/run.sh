@@ -23,7 +23,7 @@ max_len() { # target: largest input, bytes
     # Fixed structures; what is longer is refused at once.
     tpm_attest | tpm_signature | tpm_public | tpm_ak_rules | log_leaf | ima_position | ek_certificate) echo 4096 ;;
     snp_report | appraise_snp_report) echo 1280 ;;
-    snp_endorsement | x509_certificate | eventlog_structures | checkpoint) echo 8192 ;;
+    snp_endorsement | nvme_readings | x509_certificate | eventlog_structures | checkpoint) echo 8192 ;;
     tpm_clock | tpm_quote | pcr_file | agent_config | hardware_class | snp_azure_claims) echo 16384 ;;
     # Logs and lists grow without end on real machines, and time must stay linear.
     eventlog | eventlog_claims | measured_log | ima_list | appraise_event_log | appraise_ima_list | x509_crl) echo 1048576 ;;

@@ -15,7 +15,7 @@ out=$1
 prepare assay-agent "${2:-}" "make package builds it"
 
 documents=usr/share/doc/assay-agent
-install -D -m 644 -t "$tree/lib/systemd/system" "$here"/assay-{agent,measure}.service
+install -D -m 644 -t "$tree/lib/systemd/system" "$here"/assay-{agent,measure,smart}.service "$here"/assay-smart.timer
 install -D -m 644 "$here/agent.toml.example" "$tree/$documents/agent.toml.example"
 install -D -m 644 "$repository/agent/README.md" "$tree/$documents/README.md"
 pack "$here" <<EOF

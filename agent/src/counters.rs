@@ -4,6 +4,7 @@
 //! chase of R reads moves the region device's read counter by at least R blocks.
 
 use crate::host_files::HostFiles;
+use crate::smart;
 use assay_protocol::answers::{Counter, counter};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ const NICS_MAX: usize = 4;
 pub const FILES: [&str; 3] = ["/proc/uptime", "/proc/stat", "/proc/diskstats"];
 
 /// Folders of which the same holds, with all that is in them: of this machine's pressure, disks, memory controllers,
-/// processors, and of the network interfaces that it has now.
+/// processors, NVMe controllers, and of the network interfaces that it has now.
 pub fn folders(files: &HostFiles) -> Vec<PathBuf> {
     let fixed = [
         "/proc/pressure",
@@ -26,6 +27,7 @@ pub fn folders(files: &HostFiles) -> Vec<PathBuf> {
         "/sys/class/net",
         "/sys/devices/system/cpu",
         "/sys/devices/system/edac",
+        smart::FOLDER,
     ];
     let nics = files.nics().into_iter().take(NICS_MAX);
     // By where they really are: rights are of files, not of links to them.
@@ -71,13 +73,19 @@ pub fn of_evidence(files: &HostFiles, region_dir: &Path, region_reads: u64) -> V
     counters.extend(pressure(files));
     counters.extend(memory_errors(files));
     counters.extend(throttles(files));
+    counters.extend(smart::counters(files));
     counters
 }
 
 /// Seconds since the host booted; 0 when `/proc` does not say.
 pub fn uptime_s(files: &HostFiles) -> u64 {
+    uptime_ms(files).map_or(0, |milliseconds| milliseconds / 1000)
+}
+
+/// Milliseconds since the host booted.
+pub fn uptime_ms(files: &HostFiles) -> Option<u64> {
     let uptime = files.text("proc/uptime").and_then(|text| uptime(&text));
-    uptime.map_or(0, |counter| counter.value / 1000)
+    uptime.map(|counter| counter.value)
 }
 
 fn machine(id: u16, value: u64) -> Counter {
@@ -206,6 +214,7 @@ fn uptime(text: &str) -> Option<Counter> {
 mod tests {
     use super::*;
     use crate::host_files;
+    use assay_protocol::item::Item as _;
     use assay_protocol::limits::COUNTERS_MAX;
 
     const DISKSTATS: &str = "\
@@ -340,8 +349,12 @@ mod tests {
             .map(|(path, text)| (path.as_str(), text.as_str()))
             .collect();
         let (dir, files) = host_files::machine(&paths);
+        std::fs::create_dir_all(dir.path().join("run/assay")).unwrap();
+        let file = dir.path().join(&smart::READINGS[1..]);
+        std::fs::write(file, smart::readings(&[1; 8]).encode()).unwrap();
         // The device of the regions may be one more than the disks that are told, and energy is counted elsewhere.
         let counters = of_evidence(&files, dir.path(), 1).len() + 4 + 1;
+        assert_eq!(counters, 153);
         assert!(counters <= COUNTERS_MAX, "{counters}");
     }
 

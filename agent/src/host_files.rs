@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The longest file read: `/proc/cpuinfo` of a thousand threads.
-const BYTES_MAX: u64 = 4 * 1024 * 1024;
+const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The files of one machine.
 #[derive(Debug, Clone)]
@@ -26,10 +26,20 @@ impl HostFiles {
 
     /// A file's bytes, as far as [`BYTES_MAX`]; nothing when it is not there or cannot be read.
     pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
-        let file = File::open(self.root.join(path)).ok()?;
+        self.bounded(path, BYTES_MAX)
+    }
+
+    /// The same, as far as `max`.
+    pub fn bounded(&self, path: &str, max: usize) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        file.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        let file = self.open(path)?;
+        file.take(max as u64).read_to_end(&mut bytes).ok()?;
         Some(bytes)
+    }
+
+    /// Where a file is.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path)
     }
 
     /// A file's text without white space around it; nothing when it is not there or no text.
@@ -45,7 +55,7 @@ impl HostFiles {
 
     /// A file to be read again and again; nothing when it is not there or cannot be opened.
     pub fn open(&self, path: &str) -> Option<File> {
-        File::open(self.root.join(path)).ok()
+        File::open(self.at(path)).ok()
     }
 
     /// Whether something is there.

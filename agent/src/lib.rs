@@ -24,6 +24,7 @@ pub mod probe_guest;
 pub mod region;
 pub mod server;
 pub mod session;
+pub mod smart;
 pub mod sources;
 pub mod status;
 pub mod tpm;

@@ -5,10 +5,11 @@
 
 use assay_agent::doctor::Finding;
 use assay_agent::evidence::Request;
+use assay_agent::host_files::HostFiles;
 use assay_agent::node::{Node, StartError, node_id, open_sources, open_tpm, read_config};
 use assay_agent::server::{self, Server};
 use assay_agent::tpm::Extended;
-use assay_agent::{bench, confine, doctor, durable, measure, probe_guest, status};
+use assay_agent::{bench, confine, doctor, durable, measure, probe_guest, smart, status};
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, Nonce};
 use clap::{Parser, Subcommand};
@@ -55,6 +56,14 @@ enum Command {
         /// The firmware's log
         #[arg(long, default_value = measure::FIRMWARE_LOG)]
         firmware_log: PathBuf,
+    },
+    /// Read the health of the NVMe controllers into a file that the running agent tells HyperNodes of
+    ///
+    /// A timer or the first process starts it now and then: the kernel wants CAP_SYS_ADMIN at each reading.
+    Smart {
+        /// The file
+        #[arg(long, default_value = smart::READINGS)]
+        out: PathBuf,
     },
     /// Show what HyperNodes enrol: node id, endorsement key and attestation key
     Enroll {
@@ -158,6 +167,7 @@ fn main() -> ExitCode {
             config,
             firmware_log,
         } => return measure(&config, &firmware_log),
+        Command::Smart { out } => return smart(&out),
         Command::Status { config, json } => return status(&config, json),
         Command::Run { config, user } => run(&config, user.as_deref()),
         Command::Enroll { config, .. } => enroll(config),
@@ -248,6 +258,23 @@ fn measure(config: &Path, firmware_log: &Path) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn smart(out: &Path) -> ExitCode {
+    let (count, refused) = match smart::record(&HostFiles::of_this_machine(), out) {
+        Ok((count, refused)) => (Some(count), refused),
+        Err(error) => (None, vec![error]),
+    };
+    if let Some(count) = count {
+        let path = out.display();
+        let _ = writeln!(std::io::stdout(), "{path}: NVMe controllers read: {count}");
+    }
+    let mut code = ExitCode::SUCCESS;
+    for error in refused {
+        eprintln!("error: {error}\nhint: {}", error.hint());
+        code = ExitCode::from(error.exit_code());
+    }
+    code
 }
 
 /// What only root can open is opened first; then the process is confined; only then it has threads, keys, the TPM and,

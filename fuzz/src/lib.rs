@@ -8,6 +8,7 @@ pub mod foreign;
 pub mod ima;
 pub mod measured;
 pub mod node;
+pub mod nvme;
 #[path = "../../vm-tests/testbed/tests/samples/mod.rs"]
 pub mod samples;
 pub mod snp;

@@ -66,6 +66,7 @@ fn main() {
     corpus.add("corim_manifest", foreign::manifests());
     corpus.add("ear", foreign::results());
     corpus.add("frames", frames());
+    corpus.add("nvme_readings", assay_fuzz::nvme::seeds());
     let limits = config((samples::NETWORK, samples::PROVIDER)) + "[limits]\nidle_ms_max = 5\n";
     let snp = config((samples::NETWORK, samples::PROVIDER))
         + "[snp]\nsource = \"probe-guest\"\ncid = 3\nhost = \"/h\"\nvcek = \"v\"\nask = \"s\"\nark = \"r\"\n";

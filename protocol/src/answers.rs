@@ -69,10 +69,36 @@ pub mod counter {
     pub const CPU_THROTTLES: u16 = 17;
     /// Energy that the processor packages used since the agent started, microjoules.
     pub const CPU_ENERGY_UJ: u16 = 18;
+    /// When the counters of NVMe controllers were read: time since the host booted, milliseconds.
+    pub const NVME_READ_AT_UPTIME_MS: u16 = 19;
+    /// An NVMe controller's critical warnings, as bits (NVM Express Base Specification 2.0, figure 207, as all of these).
+    pub const NVME_CRITICAL_WARNING_BITS: u16 = 20;
+    /// An NVMe controller's composite temperature, kelvin.
+    pub const NVME_TEMPERATURE_K: u16 = 21;
+    /// Spare capacity that an NVMe controller has left, percent.
+    pub const NVME_AVAILABLE_SPARE_PERCENT: u16 = 22;
+    /// Life of an NVMe controller's media that is used, as its vendor estimates it, percent; goes on beyond 100.
+    pub const NVME_USED_PERCENT: u16 = 23;
+    /// Bytes read from an NVMe controller, which counts units of 512,000, rounded up.
+    pub const NVME_READ_BYTES: u16 = 24;
+    /// Bytes written to an NVMe controller, which counts units of 512,000, rounded up.
+    pub const NVME_WRITE_BYTES: u16 = 25;
+    /// Reads completed by an NVMe controller, count.
+    pub const NVME_READ_IOS: u16 = 26;
+    /// Writes completed by an NVMe controller, count.
+    pub const NVME_WRITE_IOS: u16 = 27;
+    /// Times an NVMe controller's power came, count.
+    pub const NVME_POWER_CYCLES: u16 = 28;
+    /// Time an NVMe controller was under power, hours.
+    pub const NVME_POWER_ON_HOURS: u16 = 29;
+    /// Times an NVMe controller's power went without notice, count.
+    pub const NVME_UNSAFE_SHUTDOWNS: u16 = 30;
+    /// Errors that an NVMe controller could not correct, count.
+    pub const NVME_MEDIA_ERRORS: u16 = 31;
 
     /// The name of a counter, with its unit; nothing for an id that this version does not know.
     pub fn name(id: u16) -> Option<&'static str> {
-        const NAMES: [&str; 18] = [
+        const NAMES: [&str; 31] = [
             "disk_read_ios",
             "disk_read_bytes",
             "disk_write_ios",
@@ -91,6 +117,19 @@ pub mod counter {
             "memory_errors_uncorrected",
             "cpu_throttles",
             "cpu_energy_uj",
+            "nvme_read_at_uptime_ms",
+            "nvme_critical_warning_bits",
+            "nvme_temperature_k",
+            "nvme_available_spare_percent",
+            "nvme_used_percent",
+            "nvme_read_bytes",
+            "nvme_write_bytes",
+            "nvme_read_ios",
+            "nvme_write_ios",
+            "nvme_power_cycles",
+            "nvme_power_on_hours",
+            "nvme_unsafe_shutdowns",
+            "nvme_media_errors",
         ];
         NAMES.get(usize::from(id).checked_sub(1)?).copied()
     }

@@ -193,7 +193,7 @@ impl Claims {
             return Err(schema("nonces", "1 to 64 nonces"));
         }
         if self.counters.len() > COUNTERS_MAX {
-            return Err(schema("counters", "at most 64 counters"));
+            return Err(schema("counters", "at most 160 counters"));
         }
         Ok(())
     }
@@ -651,6 +651,25 @@ mod tests {
         let mut many = claims(&key);
         many.nonces = vec![many.nonces[0]; 65];
         assert!(open(&seal(many, &vendor(), &key), &key.public_key()).is_err());
+    }
+
+    #[test]
+    fn as_many_counters_as_an_agent_may_tell_are_read_and_one_more_is_refused() {
+        let key = TestKey::new(1);
+        let with = |count| {
+            let mut claims = claims(&key);
+            claims.counters = vec![claims.counters[0].clone(); count];
+            open(&seal(claims, &vendor(), &key), &key.public_key())
+        };
+        assert_eq!(
+            with(COUNTERS_MAX).unwrap().claims().counters.len(),
+            COUNTERS_MAX
+        );
+        let error = with(COUNTERS_MAX + 1).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("at most {COUNTERS_MAX} counters")),
+            "{error}"
+        );
     }
 
     #[test]

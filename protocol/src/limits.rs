@@ -68,7 +68,7 @@ pub const CHASE_CHECKPOINTS_MAX: u32 = 8_192;
 /// Most blocks of one region.
 pub const REGION_BLOCKS_MAX: u32 = 1 << 22;
 /// Most counters in one answer.
-pub const COUNTERS_MAX: usize = 64;
+pub const COUNTERS_MAX: usize = 160;
 /// Most entries an unknown CBOR array or map may announce per byte of input left: one.
 pub const CBOR_DEPTH_MAX: usize = 12;
 /// Longest chain of seeds a registered end may commit to.

@@ -1,9 +1,9 @@
 //! The ids of this machine's processors, read on the host.
 
 use super::report::SourceError;
+use assay_devices::HostDevice;
 use assay_protocol::ids::ChipId;
 use assay_protocol::limits::CHIP_IDS_MAX;
-use assay_snp_device::HostDevice;
 use std::path::Path;
 
 /// Reads the ids by `/dev/sev`. They do not change while the machine runs, so once is enough, and root is needed no

@@ -1,10 +1,10 @@
 //! Reports from the guest driver of the confidential machine this runs in.
 
 use super::report::{ReportSource, SourceError, VMPL};
+use assay_devices::GuestDevice;
 use assay_protocol::evidence::SnpEvidence;
 use assay_protocol::ids::ReportData;
 use assay_protocol::item::Blob;
-use assay_snp_device::GuestDevice;
 use std::path::{Path, PathBuf};
 
 /// The device, open: a report needs `ioctl` and no file.

@@ -1,10 +1,10 @@
 //! Who gives SEV-SNP reports: one small trait, and the patience the agent has with it.
 
 use super::probe_guest::GuestError;
+use assay_devices::DeviceError;
 use assay_protocol::evidence::SnpEvidence;
 use assay_protocol::ids::ReportData;
 use assay_protocol::limits::{SNP_CERTIFICATES_BYTES_MAX, SNP_REPORT_BYTES_MAX};
-use assay_snp_device::DeviceError;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -5,10 +5,10 @@ use super::guest_device::GuestDeviceSource;
 use super::probe_guest::ProbeGuestSource;
 use super::report::{Patient, ReportSource, SourceError};
 use super::{certificates, chips, configfs_tsm};
+use assay_devices::GUEST_REQUESTS;
 use assay_protocol::config::{SnpSection, SnpSource};
 use assay_protocol::evidence::SnpEvidence;
 use assay_protocol::ids::{ChipId, ReportData};
-use assay_snp_device::GUEST_REQUESTS;
 use std::path::PathBuf;
 use std::time::Duration;
 

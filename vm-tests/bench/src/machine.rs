@@ -73,6 +73,8 @@ pub struct Parts {
     pub network_boot: Option<PathBuf>,
     /// A second disk, raw; what is there is `/dev/vdb` inside.
     pub second_disk: Option<PathBuf>,
+    /// An NVMe disk with a controller of its own, raw; `/dev/nvme0n1` inside.
+    pub nvme: Option<PathBuf>,
     /// Whether a wire for root's shell leads inside.
     pub shell: bool,
 }
@@ -249,6 +251,11 @@ fn disk(command: &mut Command, parts: &Parts) {
         let file = second.display();
         let disk = format!("if=none,id=second,format=raw,cache=none,file={file}");
         command.args(["-drive", &disk, "-device", "virtio-blk-pci,drive=second"]);
+    }
+    if let Some(nvme) = &parts.nvme {
+        let file = nvme.display();
+        let disk = format!("if=none,id=nvme,format=raw,cache=none,file={file}");
+        command.args(["-drive", &disk, "-device", "nvme,drive=nvme,serial=nvme-1"]);
     }
 }
 

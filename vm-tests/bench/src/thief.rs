@@ -26,12 +26,12 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// What this HyperNode accepted first.
+    /// What this HyperNode accepted last.
     pub fn from(judge: &Judge) -> Result<Self> {
         let context = &judge.context;
         let outcomes = report::outcomes(context, Epoch(0), judge.record.node)?;
         let mut outcomes = outcomes.iter();
-        let attest = outcomes.find(|outcome| outcome.kind == OutcomeKind::Attest);
+        let attest = outcomes.rfind(|outcome| outcome.kind == OutcomeKind::Attest);
         let reference = attest.and_then(|outcome| outcome.evidence.first());
         let salted = reference.context("no evidence")?.salted_digest;
         let object = context.raw_of(&salted)?.context("no raw evidence")?;

@@ -34,6 +34,8 @@ const PROBE_SLOTS_AHEAD: u32 = 20;
 const POLL: Duration = Duration::from_millis(50);
 /// First partition of the image: the EFI system partition begins at 1 MiB.
 const ESP_OFFSET: &str = "@@1048576";
+/// Size of the NVMe disk of a machine that has one.
+const NVME_BYTES: u64 = 64 << 20;
 /// The agent's first line.
 const SERVING: &str = "listening on";
 
@@ -142,6 +144,7 @@ impl Trial {
             network_delay_ms: 0,
             network_boot: None,
             second_disk: None,
+            nvme: None,
             shell: false,
         };
         Ok(Self { bench, parts, dir })
@@ -272,6 +275,14 @@ impl Trial {
         run(Command::new("sh")
             .args(["-c", line])
             .args([&self.parts.disk, &file]))
+    }
+
+    /// Gives the machine an NVMe disk besides.
+    pub fn add_nvme(&mut self) -> Result<()> {
+        let file = self.path("nvme.img");
+        File::create(&file)?.set_len(NVME_BYTES)?;
+        self.parts.nvme = Some(file);
+        Ok(())
     }
 
     /// Inverts one byte of the disk.

@@ -7,14 +7,16 @@ use assay_bench::guest::Guest;
 use assay_bench::judge::Judge;
 use assay_bench::state_disk;
 use assay_bench::table::Row;
-use assay_bench::thief;
+use assay_bench::thief::{self, Captured};
 use assay_bench::trial::{PROVIDER, Seen, Trial};
+use assay_protocol::answers::counter;
 use assay_protocol::hash::sha256;
 use assay_protocol::ids::{Address, NodeId};
 use assay_protocol::outcome::{OutcomeClass, metric};
 use assay_testbed::net::Programs;
 use assay_transport::Identity;
 use nix::unistd::Uid;
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -52,6 +54,7 @@ fn machine() -> Trial {
         let intruder = system.at("/usr/local/bin/assay-intruder");
         let program = Programs::beside_this_one()?.path("assay-intruder")?;
         fs::copy(program, intruder)?;
+        trial.add_nvme()?;
         state_disk::add(trial, system)
     });
     trial.unwrap()
@@ -75,6 +78,7 @@ async fn a_debian_machine_is_believed_at_tier_1_and_its_root_no_further() {
         "pass, tier 1",
     )
     .passes(1, &seen);
+    nvme_health(&mut guest, &judge).await;
     killed(&mut guest, &judge).await;
     bad_network(&mut guest, &judge).await;
     slow_and_broken_disk(&mut guest, &judge).await;
@@ -84,6 +88,60 @@ async fn a_debian_machine_is_believed_at_tier_1_and_its_root_no_further() {
     edited_logs(&mut guest).await;
     second_configuration(&mut guest, &judge).await;
     reset_chip(&mut guest, &judge).await;
+}
+
+/// What the agent claims of its NVMe controller, by the number of a counter.
+async fn nvme_counters(guest: &Guest, judge: &Judge) -> BTreeMap<u16, u64> {
+    let seen = judge.attest(&guest.trial).await.unwrap();
+    assert_eq!(seen.tier, Some(1), "{seen}");
+    let claimed = Captured::from(judge).unwrap().claims.counters;
+    let of_it = claimed.into_iter().filter(|one| {
+        let name = counter::name(one.id).unwrap_or_default();
+        name.starts_with("nvme_") && ["nvme0", ""].contains(&one.scope.as_str())
+    });
+    of_it.map(|one| (one.id, one.value)).collect()
+}
+
+/// The package's timer reads the controller; the agent, which may not, tells what it said. Between two readings somebody
+/// reads so much of the disk.
+async fn nvme_health(guest: &mut Guest, judge: &Judge) {
+    const READS: u64 = 256;
+    const READ_BYTES: u64 = READS * 65_536;
+    let file = "timeout 300 sh -c 'until test -s /run/assay/nvme_smart; do sleep 1; done'";
+    guest.shell.run(file).unwrap();
+    // From here on it is read when this test says so.
+    let now = "systemctl stop assay-smart.timer && systemctl start assay-smart";
+    guest.shell.run(now).unwrap();
+    let before = nvme_counters(guest, judge).await;
+    let read = format!("dd if=/dev/nvme0n1 of=/dev/null bs=64k count={READS} iflag=direct");
+    guest.shell.run(&read).unwrap();
+    let unread = nvme_counters(guest, judge).await;
+    guest.shell.run("systemctl start assay-smart").unwrap();
+    let after = nvme_counters(guest, judge).await;
+    let grew = |id| after[&id] - before[&id];
+    let (reads, bytes) = (grew(counter::NVME_READ_IOS), grew(counter::NVME_READ_BYTES));
+    // Whole units of 512,000 bytes are counted, and somebody else may read a little too.
+    let grown = (READS..2 * READS).contains(&reads)
+        && (READ_BYTES - 512_000..2 * READ_BYTES).contains(&bytes);
+    let read_again = grew(counter::NVME_READ_AT_UPTIME_MS) > 0 && unread == before;
+    let temperature = after[&counter::NVME_TEMPERATURE_K];
+    // QEMU's controller: 50 degrees Celsius, never used up, never an error.
+    let whole = temperature == 323
+        && after[&counter::NVME_USED_PERCENT] == 0
+        && after[&counter::NVME_MEDIA_ERRORS] == 0
+        && after.len() >= 12;
+    Row::honest(
+        "honest-nvme-health",
+        "256 reads of 64 KiB from an NVMe disk between two readings of its controller's health",
+        "the agent's counters grow by as much",
+    )
+    .seen(
+        &format!("{reads} reads and {bytes} bytes more, {temperature} K"),
+        grown && read_again && whole,
+    );
+    let units = "assay-smart.service assay-agent.service assay-measure.service";
+    let scores = format!("systemd-analyze security --no-pager {units} | grep Overall");
+    println!("{}", guest.shell.run(&scores).unwrap());
 }
 
 /// The agent dies and its unit starts it again: the same boot, another session key.

@@ -5,7 +5,9 @@ use assay_bench::judge::Judge;
 use assay_bench::machine::{Machine, NETWORK_IMAGE, SecureBoot};
 use assay_bench::network::outcome_of;
 use assay_bench::table::Row;
+use assay_bench::thief::Captured;
 use assay_bench::trial::{PROVIDER, Trial, boot, serves_again};
+use assay_protocol::answers::{Counter, counter};
 use assay_protocol::ids::Address;
 use assay_protocol::outcome::{OutcomeClass, OutcomeKind, metric};
 use assay_testbed::net::Programs;
@@ -65,6 +67,7 @@ async fn the_image_answers_every_challenge_and_a_slow_disk_is_seen() {
     for options in ["", "throttling.iops-total=40"] {
         let mut trial = Trial::new(SecureBoot::Off, "").unwrap();
         trial.parts.disk_options = options.to_owned();
+        trial.add_nvme().unwrap();
         let (machine, node) = trial.boot().unwrap();
         let judge = Judge::enrol(&trial, node, &machine.endpoint).await.unwrap();
         let seen = judge.attest(&trial).await.unwrap();
@@ -75,6 +78,7 @@ async fn the_image_answers_every_challenge_and_a_slow_disk_is_seen() {
                 "pass, tier 2",
             )
             .passes(2, &seen);
+            nvme_health(&trial, &judge).await;
         }
         let probed = judge.probe(&trial).await.unwrap();
         assert_eq!(probed.class, OutcomeClass::Pass, "{}", probed.detail);
@@ -95,6 +99,23 @@ async fn the_image_answers_every_challenge_and_a_slow_disk_is_seen() {
         &format!("{} reads/s, {} without the throttle", rates[1], rates[0]),
         rates[1] < 100,
     );
+}
+
+/// The first process has the NVMe controllers read beside the agent, which tells of them once that is done.
+async fn nvme_health(trial: &Trial, judge: &Judge) {
+    const ATTEMPTS: usize = 10;
+    let is_told = |counters: Vec<Counter>| {
+        let of_it = |one: &Counter| one.id == counter::NVME_TEMPERATURE_K && one.scope == "nvme0";
+        counters.iter().any(of_it)
+    };
+    for _ in 0..ATTEMPTS {
+        if is_told(Captured::from(judge).unwrap().claims.counters) {
+            return;
+        }
+        let seen = judge.attest(trial).await.unwrap();
+        assert_eq!(seen.tier, Some(2), "{seen}");
+    }
+    panic!("no temperature of nvme0 in {ATTEMPTS} attestations");
 }
 
 /// Regions of four HyperNodes do not fit on a disk of one mebibyte.

@@ -70,6 +70,9 @@ fn it_installs_runs_and_keeps_its_state_until_it_is_purged() {
     system.install("0.1.0").unwrap();
     system.run(&["id", "assay"]).unwrap();
     assert!(!system.at("/etc/assay/agent.toml").exists());
+    let timer = system.at("/etc/systemd/system/timers.target.wants/assay-smart.timer");
+    let is_enabled = || fs::symlink_metadata(&timer).is_ok();
+    assert!(is_enabled());
 
     configure(&system, &tpm);
     fs::write(
@@ -100,7 +103,10 @@ fn it_installs_runs_and_keeps_its_state_until_it_is_purged() {
     let key = fs::read(system.at("/var/lib/assay-agent/ak.blob")).unwrap();
     let config = fs::read(system.at("/etc/assay/agent.toml")).unwrap();
 
+    // Disabled by the provider, it is left so.
+    fs::remove_file(&timer).unwrap();
     system.install("0.1.1").unwrap();
+    assert!(!is_enabled());
     drop(serve(&system));
     let kept = |when: &str| {
         assert_eq!(

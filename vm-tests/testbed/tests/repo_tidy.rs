@@ -23,7 +23,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
     ("assay-log", &["assay-protocol"]),
     ("assay-store", &["assay-protocol", "assay-log"]),
     ("assay-ledger", &["assay-protocol", "assay-aggregate"]),
-    ("assay-snp-device", &[]),
+    ("assay-devices", &[]),
     (
         "assay-agent",
         &[
@@ -31,7 +31,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
             "assay-transport",
             "assay-hw-profiles",
             "assay-ring",
-            "assay-snp-device",
+            "assay-devices",
         ],
     ),
     (
@@ -296,7 +296,7 @@ fn pure_crates_forbid_unsafe_code_and_deny_what_can_panic() {
 /// Where the kernel, or a counting allocator of a benchmark, touches memory behind the compiler's back.
 const MAY_BE_UNSAFE: [&str; 3] = [
     "agent/ring/src",
-    "agent/snp-device/src",
+    "agent/devices/src",
     "attestation-verifier/appraisal/benches/allocations.rs",
 ];
 

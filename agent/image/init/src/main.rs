@@ -60,7 +60,7 @@ fn probe_guest() -> Result<std::convert::Infallible, Failure> {
     modules::load_for_probe_guest()?;
     modules::close()?;
     closing::close()?;
-    supervise::keep_running(&["probe-guest"])
+    supervise::keep_running(&["probe-guest"], None)
 }
 
 /// In this order: whatever can load code is closed before anything from outside is looked at.
@@ -82,7 +82,8 @@ fn server(hash: &str) -> Result<std::convert::Infallible, Failure> {
     if let Some(device) = config.tpm.tcti.strip_prefix("device:") {
         mounts::give_to_agent(Path::new(device))?;
     }
-    supervise::keep_running(&["run", "--config", CONFIG])
+    let health = supervise::Health::default();
+    supervise::keep_running(&["run", "--config", CONFIG], Some(health))
 }
 
 /// A line on the console.

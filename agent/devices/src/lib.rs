@@ -1,8 +1,10 @@
-//! The two character devices of SEV-SNP, as bytes: `/dev/sev-guest` in a confidential guest, `/dev/sev` on its host.
+//! Character devices, as bytes: SEV-SNP's, `/dev/sev-guest` in a confidential guest and `/dev/sev` on its host, and those
+//! of NVMe controllers.
 //!
 //! Their requests are structures with addresses in them, which no library passes on untouched: virtee's `sev` cuts
-//! reports to the length it knows, sorts and rewrites certificate tables, and asks for one chip's id only. So this
-//! crate holds the project's only `unsafe` code: three `ioctl` calls over buffers that it owns.
+//! reports to the length it knows, sorts and rewrites certificate tables, and asks for one chip's id only; those for NVMe
+//! bring discovery, tables of vendors and a library in C along. So this crate holds the agent's `unsafe` code for
+//! devices: four `ioctl` calls over buffers that it owns.
 #![cfg_attr(
     not(test),
     deny(
@@ -15,13 +17,15 @@
 
 mod guest;
 mod host;
+mod nvme;
 
 pub use guest::{CERTIFICATES_BYTES_MAX, GUEST_REQUESTS, GuestDevice, Report};
 pub use host::{CHIP_IDS_BYTES_MAX, HostDevice};
+pub use nvme::{Controller, ControllerError, PAGE_BYTES, Page};
 
 use nix::errno::Errno;
 
-/// Why a device gave nothing.
+/// Why a device of SEV-SNP gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The request failed. Both codes are 0 where neither the firmware nor the hypervisor has a say.
