@@ -239,7 +239,7 @@ fn history_moves_beacons_on_and_a_void_epoch_keeps_states() {
     assert_eq!(history.beacon(Epoch(2)), None, "nothing is revealed yet");
     let mut void = history.clone();
     void.void();
-    let outcome = history.aggregate([], &BTreeMap::new()).unwrap();
+    let outcome = history.aggregate([], &BTreeMap::new(), 0).unwrap();
     let Opened::Reveal(revealed) = revealed(1, Digest([5; 32])) else {
         unreachable!()
     };
