@@ -38,7 +38,7 @@ mod settle;
 mod slots;
 
 use data::{NodeData, Reporter, agreed_owner, attest_votes, chase_votes, reporters};
-use rewards::Asked;
+pub use rewards::share_out;
 pub use settle::money;
 use settle::settle;
 use slots::Slots;
@@ -160,7 +160,7 @@ pub enum EpochError {
     #[error("outcome tree: expected at most 2^32 - 1 leaves, got {0}")]
     TooManyLeaves(usize),
     /// No outcome of an epoch has such sums.
-    #[error("rewards of all providers so far: expected at most 2^128 - 1 wei, got more")]
+    #[error("sum of rewards: expected at most 2^128 - 1 wei, got more")]
     RewardsTooLarge,
 }
 
@@ -275,19 +275,17 @@ impl<'a> Aggregator<'a> {
         let known = prior.nodes.keys().chain(self.registrations.keys());
         let nodes: BTreeSet<NodeId> = known.copied().collect();
         let mut leaves = Vec::with_capacity(nodes.len());
-        let (mut states, mut asked) = (BTreeMap::new(), Asked::default());
+        let (mut states, mut asked) = (BTreeMap::new(), Vec::new());
         let mut cursors = self.cursors();
         for node in nodes {
             let judged = self.judged(node, &self.data(node, &mut cursors));
-            if let Some((owner, wei)) = judged.asks {
-                asked.add(owner, wei);
-            }
+            asked.extend(judged.asks);
             leaves.push(judged.leaf);
             states.insert(node, judged.state);
         }
         let states = States {
             nodes: states,
-            rewards: asked.paid(prior.rewards.clone(), self.input.budget)?,
+            rewards: share_out(prior.rewards.clone(), &asked, self.input.budget)?,
         };
         let rewards = self.reward_leaves(&states);
         let hashes = leaves.iter().map(NodeLeaf::hash);
@@ -365,7 +363,7 @@ impl<'a> Aggregator<'a> {
             leaf_count: u32::try_from(leaves).map_err(|_| EpochError::TooManyLeaves(leaves))?,
             evidence_root: evidence_root(&heads),
             policy_digest: policy_digest(&input.params.classes),
-            cumulative_reward: rewards::total(&states.rewards)?,
+            cumulative_reward: rewards::sum(states.rewards.values())?,
             next_committee: input.next_committee,
         })
     }

@@ -14,43 +14,29 @@ use crate::weights::mul_div;
 use assay_protocol::ids::Address;
 use std::collections::BTreeMap;
 
-/// What the nodes of an epoch ask for, in wei.
-#[derive(Default)]
-pub(super) struct Asked {
-    nodes: Vec<(Address, u128)>,
-    /// It cannot wrap: a tree has less than 2³² nodes, and each asks for less than 2⁹⁴.
-    sum: u128,
-}
-
-/// Sum of what all providers have earned.
-pub(super) fn total(earned: &BTreeMap<Address, u128>) -> Result<u128, EpochError> {
-    let add = |sum: u128, own: &u128| sum.checked_add(*own);
-    let sum = earned.values().try_fold(0, add);
-    sum.ok_or(EpochError::RewardsTooLarge)
-}
-
-impl Asked {
-    /// A node of this owner asks.
-    pub(super) fn add(&mut self, owner: Address, wei: u128) {
-        self.nodes.push((owner, wei));
-        self.sum = self.sum.saturating_add(wei);
-    }
-
-    /// What every provider has earned after this epoch; who never got anything is not in it.
-    pub(super) fn paid(
-        &self,
-        mut earned: BTreeMap<Address, u128>,
-        budget: u128,
-    ) -> Result<BTreeMap<Address, u128>, EpochError> {
-        let room = u128::MAX.saturating_sub(total(&earned)?);
-        let given = self.sum.min(budget).min(room);
-        for (owner, wei) in &self.nodes {
-            let reward = mul_div(*wei, given, self.sum);
-            if reward > 0 {
-                let sum = earned.entry(*owner).or_default();
-                *sum = sum.saturating_add(reward);
-            }
+/// What every provider has earned after an epoch, in wei; who never got anything is not in it. `earned` is the same
+/// before it, `asked` has owner and wei of every node that is to be paid, in any order.
+pub fn share_out(
+    mut earned: BTreeMap<Address, u128>,
+    asked: &[(Address, u128)],
+    budget: u128,
+) -> Result<BTreeMap<Address, u128>, EpochError> {
+    let whole = sum(asked.iter().map(|(_, wei)| wei))?;
+    let room = u128::MAX.saturating_sub(sum(earned.values())?);
+    let given = whole.min(budget).min(room);
+    for (owner, wei) in asked {
+        let reward = mul_div(*wei, given, whole);
+        if reward > 0 {
+            let so_far = earned.entry(*owner).or_default();
+            *so_far = so_far.saturating_add(reward);
         }
-        Ok(earned)
     }
+    Ok(earned)
+}
+
+/// Refused where it does not fit: no outcome of an epoch has such sums, and a tree's nodes, fewer than 2³² of less than
+/// 2⁹⁴ each, cannot ask for as much.
+pub(super) fn sum<'a>(wei: impl Iterator<Item = &'a u128>) -> Result<u128, EpochError> {
+    let add = |sum: u128, own: &u128| sum.checked_add(*own);
+    { wei }.try_fold(0, add).ok_or(EpochError::RewardsTooLarge)
 }
