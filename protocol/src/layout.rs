@@ -58,10 +58,12 @@ cbor_map! {
         7 => evidence_root: Digest,
         /// Digest of the classes in force.
         8 => policy_digest: Digest,
+        /// Rewards of all providers since genesis, in the token's smallest unit.
+        9 => cumulative_reward: u128,
         /// Hash of the next committee.
-        9 => next_committee: Keccak,
+        10 => next_committee: Keccak,
         /// For each member its signature r ‖ s ‖ v, empty when absent.
-        10 => signatures: Vec<Blob>,
+        11 => signatures: Vec<Blob>,
     }
 }
 

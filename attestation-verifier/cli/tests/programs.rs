@@ -110,13 +110,15 @@ fn json_has_every_check_and_verdict() {
     assert_eq!(json["verdicts"].as_array().unwrap().len(), 2);
     assert_eq!(json["verdicts"][1]["verdict"], "pass");
     assert_eq!(json["verdicts"][1]["reproduced"], true);
+    assert_eq!(json["verdicts"][1]["cumulative_up_slots"], 16);
+    assert_eq!(json["verdicts"][1]["cumulative_down_slots"], 0);
 }
 
 #[test]
 fn a_lie_is_exit_code_1_and_names_its_check() {
     let lie = |part: Part<'_>| {
         if let Part::Leaf(1, leaf) = part {
-            leaf.cumulative_reward += 1;
+            leaf.cumulative_up_slots += 1;
         }
     };
     let made = made(Behaviour::Honest, &lie);
@@ -124,7 +126,7 @@ fn a_lie_is_exit_code_1_and_names_its_check() {
     let shown = text(&out.stdout);
     assert_eq!(out.status.code(), Some(1), "{shown}");
     assert!(
-        shown.contains("FAIL") && shown.contains("verdict/cumulative_reward"),
+        shown.contains("FAIL") && shown.contains("verdict/cumulative_up_slots"),
         "{shown}"
     );
     assert!(shown.contains("\nhint: "), "{shown}");

@@ -70,7 +70,10 @@ fn measure(size: &Size, systemic: u32) -> (f64, f64) {
         confirmed_owner: Some(provider(n)),
         ..NodeState::default()
     };
-    let prior: States = (0..size.nodes).map(|n| (node(n), confirmed(n))).collect();
+    let prior = States {
+        nodes: (0..size.nodes).map(|n| (node(n), confirmed(n))).collect(),
+        rewards: (0..size.nodes).map(|n| (provider(n), 1)).collect(),
+    };
     let reports: BTreeMap<_, _> = (0..size.hypernodes)
         .map(|h| (hypernode(h), included(size, &params, &class, h)))
         .collect();
@@ -87,10 +90,14 @@ fn measure(size: &Size, systemic: u32) -> (f64, f64) {
         sites: &BTreeMap::new(),
         prior: &prior,
         reports: &reports,
+        // Too little for all, so that every node's reward is cut.
+        budget: u128::from(size.nodes),
     };
     let outcome = Aggregator::new(input).and_then(|a| a.epoch()).unwrap();
     let seconds = (processor_s() - start, wall.elapsed().as_secs_f64());
-    assert_eq!(outcome.root.leaf_count, size.nodes);
+    let leaves = size.nodes as usize + prior.rewards.len();
+    assert_eq!(outcome.root.leaf_count as usize, leaves);
+    assert!(outcome.root.cumulative_reward > prior.rewards.len() as u128);
     assert!(outcome.leaves.iter().all(|leaf| leaf.verdict == 1));
     seconds
 }

@@ -386,9 +386,9 @@ class Epoch:
         return {"finding": finding, "tier": tier, "up": up, "down": down, "rate": rate, "owner": named}
 
     def node(self, node):
-        """The leaf's words after the type, and whether a slash fell."""
+        """The leaf's words after the type, and what the node asks for: (owner, wei) or None."""
         case = self.case
-        prior = case["prior"].get(node, {"owner": None, "reward": 0, "slash": 0, "history": []})
+        prior = case["prior"].get(node, {"owner": None, "up": 0, "down": 0, "slash": 0, "history": []})
         record = Record()
         for epoch, verdict in prior["history"]:
             record.observe(*case["persistence"], case["reaudit"] > 0, epoch, verdict)
@@ -399,12 +399,12 @@ class Epoch:
         claim = wanted if wanted in claims else (claims[0] if claims and not prior["owner"] else None)
         judged = claim and self.judge(node, claim, prior, record)
         judged = judged or {**UNJUDGED}
-        owner, reward, slash = prior["owner"], int(prior["reward"]), int(prior["slash"])
+        owner, slash, asks = prior["owner"], int(prior["slash"]), None
         verdict, reasons = judged["finding"]
         if owner:
             due = record.observe(*case["persistence"], case["reaudit"] > 0, case["epoch"], verdict)
             money = case["class"]["money"]
-            reward += (verdict == "pass") * money["reward_gwei"] * 10**9
+            asks = (owner, money["reward_gwei"] * 10**9) if verdict == "pass" else None
             slash += due * (money["collateral_gwei"] * 10**9 * money["slash_bps"] // 10_000)
         elif judged["owner"] in claims:
             owner = judged["owner"]
@@ -412,19 +412,47 @@ class Epoch:
         shown = owner or (None if "none" in judged else claim) or (claims[0] if claims else "00" * 20)
         decided = 0 if "none" in judged else coverage(judged["up"] + judged["down"], case["slots"])
         rate, kind = judged["rate"] or (0, 0)
-        words = [case["epoch"], int(node, 16), int(shown, 16), int(owner is not None), VERDICTS[verdict], reasons]
-        words += [judged["tier"], *bounds, decided, rate, kind, min(reward, SATURATED), min(slash, SATURATED)]
-        return words
+        slots = [min(int(prior[way]) + judged[way], 2**64 - 1) for way in ("up", "down")]
+        words = [case["epoch"], int(node, 16), int(shown, 16), int(owner is not None), 0, VERDICTS[verdict], reasons]
+        words += [judged["tier"], *bounds, decided, rate, kind, *slots, min(slash, SATURATED)]
+        return words, asks
 
     def run(self):
-        nodes = sorted(set(self.case["prior"]) | set(self.case["claims"]))
-        leaves = [self.node(node) for node in nodes]
-        root = tree_root([leaf_hash(words) for words in leaves])
-        return {"leaves": [[str(word) for word in words] for words in leaves], "root": root.hex()}
+        case = self.case
+        nodes = sorted(set(case["prior"]) | set(case["claims"]))
+        judged = [self.node(node) for node in nodes]
+        earned = {provider: int(sum) for provider, sum in case["earned"].items()}
+        earned = share_out(earned, [asks for _, asks in judged if asks], int(case["budget"]))
+        if earned is None:
+            return None
+        leaves = [words for words, _ in judged]
+        rewards = [[case["epoch"], int(provider, 16), earned[provider]] for provider in sorted(earned)]
+        hashes = [leaf_hash(1, words) for words in leaves] + [leaf_hash(3, words) for words in rewards]
+        decimal = lambda rows: [[str(word) for word in words] for words in rows]
+        return {
+            "leaves": decimal(leaves),
+            "rewards": decimal(rewards),
+            "root": tree_root(hashes).hex(),
+            "leaf_count": len(hashes),
+            "cumulative_reward": str(sum(earned.values())),
+        }
 
 
-def leaf_hash(words):
-    return keccak256(keccak256(b"".join(word.to_bytes(32, "big") for word in [1, *words])))
+def share_out(earned, asked, budget):
+    """What every provider has earned after the epoch, or None where the sums so far are impossible."""
+    whole = sum(wei for _, wei in asked)
+    if max(whole, sum(earned.values())) > SATURATED:
+        return None
+    given = min(whole, budget, SATURATED - sum(earned.values()))
+    for owner, wei in asked:
+        reward = math.floor(Fraction(given, whole) * wei) if whole else 0
+        if reward:
+            earned[owner] = earned.get(owner, 0) + reward
+    return earned
+
+
+def leaf_hash(kind, words):
+    return keccak256(keccak256(b"".join(word.to_bytes(32, "big") for word in [kind, *words])))
 
 
 def tree_root(row):
@@ -531,6 +559,12 @@ def run_systemic(c):
     return [excused(nodes, c["provider"], slot, c["least"]) for slot in range(c["slots"])]
 
 
+def run_rewards(c):
+    earned = {provider: int(sum) for provider, sum in c["earned"].items()}
+    earned = share_out(earned, [(owner, int(wei)) for owner, wei in c["asked"]], int(c["budget"]))
+    return earned if earned is None else {provider: str(sum) for provider, sum in earned.items()}
+
+
 def run_quantiles(c):
     values = [(int(value), int(weight)) for value, weight in c["values"]]
     found = [quantile(values, quarters) for quarters in (1, 2, 3)]
@@ -545,6 +579,7 @@ RULES = {
     "wilson": lambda c: wilson(c["s"], c["n"]),
     "quantiles": run_quantiles,
     "persistence": run_persistence,
+    "rewards": run_rewards,
     "tree": lambda c: tree_root([bytes.fromhex(leaf) for leaf in c["leaves"]]).hex(),
     "keccak": lambda c: keccak256(bytes.fromhex(c["data"])).hex(),
     "epoch": lambda c: Epoch(c).run(),

@@ -7,6 +7,7 @@
 //! A node on trial (see [`crate::persistence`]) is judged by the votes of its re-audit committee instead.
 //!
 //! - Confirmed: an earlier root confirmed the node's owner. Only then does `pass` pay and `breach` slash.
+//! - Rewards are the provider's, not the node's, and come out of the epoch's budget: the module `rewards` shares it out.
 //! - Confirmation: more than 2/3 of the weight name the same owner and that provider registered the node. The first wins.
 //! - Sums only grow; a node without verdict, and every node in a void epoch, keeps its state.
 
@@ -15,7 +16,8 @@ use crate::draw::{Candidate, DrawOf, PanelOf, Purpose, Urn};
 use crate::more_than_two_thirds;
 use crate::persistence::{Record, Rule};
 use crate::root::{
-    Committee, EpochRoot, LogHead, Member, NodeLeaf, OutcomeTree, RootError, evidence_root,
+    Committee, EpochRoot, LogHead, Member, NodeLeaf, OutcomeTree, RewardLeaf, RootError,
+    evidence_root,
 };
 use crate::rules::{self, RuleError};
 use crate::systemic::{Excuses, Site, Systemic, site_of_provider};
@@ -31,10 +33,12 @@ use assay_protocol::report::{ChaseKind, Report, input_set};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod data;
+mod rewards;
 mod settle;
 mod slots;
 
 use data::{NodeData, Reporter, agreed_owner, attest_votes, chase_votes, reporters};
+pub use rewards::share_out;
 pub use settle::money;
 use settle::settle;
 use slots::Slots;
@@ -68,16 +72,24 @@ pub struct Registration {
 pub struct NodeState {
     /// The owner a root confirmed.
     pub confirmed_owner: Option<Address>,
-    /// Rewards so far, in wei.
-    pub cumulative_reward: u128,
+    /// Slots decided as up so far, whoever owned the node; excused and undecided ones are in neither sum.
+    pub cumulative_up_slots: u64,
+    /// Slots decided as down so far.
+    pub cumulative_down_slots: u64,
     /// Slashes so far, in wei.
     pub cumulative_slash: u128,
     /// Breaches not yet slashed.
     pub record: Record,
 }
 
-/// States of all nodes ever seen.
-pub type States = BTreeMap<NodeId, NodeState>;
+/// What all roots up to one settled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct States {
+    /// All nodes ever seen.
+    pub nodes: BTreeMap<NodeId, NodeState>,
+    /// What every provider has earned since genesis, in wei; who never earned anything is not in it.
+    pub rewards: BTreeMap<Address, u128>,
+}
 
 /// An agreed report with the commit it was promised by. Its signature and commit have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +125,8 @@ pub struct EpochInput<'a> {
     pub prior: &'a States,
     /// The agreed input set.
     pub reports: &'a BTreeMap<HyperNodeId, Included>,
+    /// What the ledger has put aside for this epoch's rewards, in wei; fixed before the epoch began.
+    pub budget: u128,
 }
 
 /// What an epoch comes to.
@@ -120,7 +134,9 @@ pub struct EpochInput<'a> {
 pub struct EpochOutcome {
     /// One leaf per node, ascending by node id.
     pub leaves: Vec<NodeLeaf>,
-    /// The tree over them.
+    /// One leaf per provider that ever earned anything, ascending by address.
+    pub rewards: Vec<RewardLeaf>,
+    /// The tree over all leaves.
     pub tree: OutcomeTree,
     /// States after this root.
     pub states: States,
@@ -140,9 +156,12 @@ pub enum EpochError {
     /// The committee contradicts itself.
     #[error(transparent)]
     Committee(#[from] RootError),
-    /// More nodes than the leaf count can hold.
-    #[error("outcome tree: {0} nodes are too many")]
-    TooManyNodes(usize),
+    /// More leaves than can be counted.
+    #[error("outcome tree: expected at most 2^32 - 1 leaves, got {0}")]
+    TooManyLeaves(usize),
+    /// No outcome of an epoch has such sums.
+    #[error("sum of rewards: expected at most 2^128 - 1 wei, got more")]
+    RewardsTooLarge,
 }
 
 /// An epoch prepared for judging nodes, one or all.
@@ -182,7 +201,15 @@ struct Judgement {
     slash: u128,
 }
 
-/// The state of all nodes after a void epoch: what it was.
+/// A node's part of an outcome.
+struct Judged {
+    leaf: NodeLeaf,
+    state: NodeState,
+    /// Who is to be paid how much, in wei, if the budget allows.
+    asks: Option<(Address, u128)>,
+}
+
+/// What is settled after a void epoch: what it was.
 pub fn void_epoch(prior: &States) -> States {
     prior.clone()
 }
@@ -236,35 +263,57 @@ impl<'a> Aggregator<'a> {
         Ok(aggregator)
     }
 
-    /// Judges one node: its leaf and its state after this root.
+    /// Judges one node: its leaf and its state after this root. Neither depends on the budget or on other nodes' money.
     pub fn node(&self, node: NodeId) -> (NodeLeaf, NodeState) {
-        self.judged(node, &self.data(node, &mut self.cursors()))
+        let Judged { leaf, state, .. } = self.judged(node, &self.data(node, &mut self.cursors()));
+        (leaf, state)
     }
 
     /// Judges all nodes, known or registered.
     pub fn epoch(&self) -> Result<EpochOutcome, EpochError> {
-        let known = self.input.prior.keys().chain(self.registrations.keys());
+        let prior = self.input.prior;
+        let known = prior.nodes.keys().chain(self.registrations.keys());
         let nodes: BTreeSet<NodeId> = known.copied().collect();
         let mut leaves = Vec::with_capacity(nodes.len());
-        let mut states = States::new();
+        let (mut states, mut asked) = (BTreeMap::new(), Vec::new());
         let mut cursors = self.cursors();
         for node in nodes {
-            let (leaf, state) = self.judged(node, &self.data(node, &mut cursors));
-            leaves.push(leaf);
-            states.insert(node, state);
+            let judged = self.judged(node, &self.data(node, &mut cursors));
+            asked.extend(judged.asks);
+            leaves.push(judged.leaf);
+            states.insert(node, judged.state);
         }
-        let tree = OutcomeTree::new(leaves.iter().map(NodeLeaf::hash).collect());
-        let root = self.root(&tree, leaves.len())?;
+        let states = States {
+            nodes: states,
+            rewards: share_out(prior.rewards.clone(), &asked, self.input.budget)?,
+        };
+        let rewards = self.reward_leaves(&states);
+        let hashes = leaves.iter().map(NodeLeaf::hash);
+        let hashes: Vec<_> = hashes.chain(rewards.iter().map(RewardLeaf::hash)).collect();
+        let count = hashes.len();
+        let tree = OutcomeTree::new(hashes);
+        let root = self.root(&tree, count, &states)?;
         Ok(EpochOutcome {
             leaves,
+            rewards,
             tree,
             states,
             root,
         })
     }
 
-    fn judged(&self, node: NodeId, data: &[NodeData<'a>]) -> (NodeLeaf, NodeState) {
-        let prior = self.input.prior.get(&node).copied().unwrap_or_default();
+    fn reward_leaves(&self, states: &States) -> Vec<RewardLeaf> {
+        let leaf = |(provider, sum): (&Address, &u128)| RewardLeaf {
+            epoch: self.input.epoch,
+            provider: *provider,
+            cumulative_reward: *sum,
+        };
+        states.rewards.iter().map(leaf).collect()
+    }
+
+    fn judged(&self, node: NodeId, data: &[NodeData<'a>]) -> Judged {
+        let prior = self.input.prior.nodes.get(&node);
+        let prior = prior.copied().unwrap_or_default();
         let claims = self.registrations.get(&node);
         let judgement = match self.registration(&prior, claims, data) {
             Some((registration, class)) => self
@@ -274,10 +323,21 @@ impl<'a> Aggregator<'a> {
         };
         let rule = Rule::of(self.input.params);
         let state = settle(&rule, self.input.epoch, &prior, claims, &judgement);
-        (self.leaf(node, claims, &judgement, &state), state)
+        let reward = Some(judgement.reward).filter(|wei| *wei > 0);
+        Judged {
+            leaf: self.leaf(node, claims, &judgement, &state),
+            state,
+            // Not the owner of `state`: what a root confirms is paid from the next one on.
+            asks: prior.confirmed_owner.zip(reward),
+        }
     }
 
-    fn root(&self, tree: &OutcomeTree, leaves: usize) -> Result<EpochRoot, EpochError> {
+    fn root(
+        &self,
+        tree: &OutcomeTree,
+        leaves: usize,
+        states: &States,
+    ) -> Result<EpochRoot, EpochError> {
         let input = &self.input;
         let entries: Vec<_> = input
             .reports
@@ -300,9 +360,10 @@ impl<'a> Aggregator<'a> {
             input_set: input_set(&self.network, input.epoch, &entries),
             committee: self.committee.hash(),
             root: tree.root(),
-            leaf_count: u32::try_from(leaves).map_err(|_| EpochError::TooManyNodes(leaves))?,
+            leaf_count: u32::try_from(leaves).map_err(|_| EpochError::TooManyLeaves(leaves))?,
             evidence_root: evidence_root(&heads),
             policy_digest: policy_digest(&input.params.classes),
+            cumulative_reward: rewards::sum(states.rewards.values())?,
             next_committee: input.next_committee,
         })
     }
@@ -518,6 +579,8 @@ impl<'a> Aggregator<'a> {
             node,
             owner: owner.unwrap_or(Address([0; 20])),
             confirmed: state.confirmed_owner.is_some(),
+            // Reports carry no chip ids in this version, so none is proven to the ledger.
+            chips: Digest([0; 32]),
             verdict: finding.verdict as u8,
             reasons: finding.reasons,
             tier: judgement.tier,
@@ -529,7 +592,8 @@ impl<'a> Aggregator<'a> {
             chase_kind: judgement
                 .chase
                 .map_or(ChaseKind::Liveness, |chase| chase.kind) as u8,
-            cumulative_reward: state.cumulative_reward,
+            cumulative_up_slots: state.cumulative_up_slots,
+            cumulative_down_slots: state.cumulative_down_slots,
             cumulative_slash: state.cumulative_slash,
         }
     }

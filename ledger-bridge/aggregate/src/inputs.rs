@@ -1,8 +1,8 @@
 //! From signed bytes on the board to an epoch's inputs, and from epoch to epoch.
 //!
 //! HyperNodes, the bridge and whoever replays a network use the same three steps:
-//! [`open`] verifies one object, [`Gathered`] holds what an epoch's board shows, [`History`] carries beacons and node
-//! states from one resolved epoch to the next.
+//! [`open`] verifies one object, [`Gathered`] holds what an epoch's board shows, [`History`] carries beacons and what
+//! is settled from one resolved epoch to the next.
 
 use crate::agreement::{Entry, input_set_hash};
 use crate::epoch::{
@@ -481,7 +481,7 @@ impl History {
             committee,
             next: Epoch(0),
             beacons: (beacon(0), beacon(1)),
-            states: States::new(),
+            states: States::default(),
         })
     }
 
@@ -523,7 +523,7 @@ impl History {
         self.next
     }
 
-    /// Node states after the last resolved epoch.
+    /// What is settled after the last resolved epoch.
     pub fn states(&self) -> &States {
         &self.states
     }
@@ -537,11 +537,13 @@ impl History {
         }
     }
 
-    /// The root of the next epoch from these inputs. `registrations` are all known ones; see [`registrations`].
+    /// The root of the next epoch from these inputs. `known` are all registrations, see [`registrations`]; `budget` is what
+    /// the ledger has put aside for the epoch's rewards, in wei.
     pub fn aggregate(
         &self,
         known: impl IntoIterator<Item = Registration>,
         reports: &BTreeMap<HyperNodeId, Included>,
+        budget: u128,
     ) -> Result<EpochOutcome, EpochError> {
         let registrations = registrations(known, reports);
         let nowhere = BTreeMap::new();
@@ -557,6 +559,7 @@ impl History {
             sites: &nowhere,
             prior: &self.states,
             reports,
+            budget,
         };
         Aggregator::new(input)?.epoch()
     }

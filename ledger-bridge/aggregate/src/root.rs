@@ -1,9 +1,9 @@
 //! What the ledger checks: the committee's hash, the signed epoch root, the outcome tree, signatures and their quorum.
 //!
 //! ```text
-//! committee hash = keccak256(abi.encode(Member[]))           Member = (address, uint96 weight), ascending by address
-//! digest         = keccak256(0x1901 ‖ domain ‖ struct hash)  EIP-712, name "Assay", version "1"
-//! leaf hash      = keccak256(keccak256(abi.encode(NodeLeaf fields)))
+//! committee hash = keccak256(members)                        address (20) ‖ weight (12) of each, ascending by address
+//! digest         = keccak256(0x1901 ‖ domain ‖ struct hash)  EIP-712, name "Assay", version "2"
+//! leaf hash      = keccak256(keccak256(abi.encode(leaf)))     of a NodeLeaf (type 1) or a RewardLeaf (type 3)
 //! node           = keccak256(min ‖ max)                       OpenZeppelin MerkleProof; an odd node is promoted
 //! ```
 //!
@@ -25,8 +25,11 @@ const DOMAIN_TYPE: &[u8] =
     b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
 const ROOT_TYPE: &[u8] = b"EpochRoot(bytes32 networkId,uint64 epoch,uint32 round,bytes32 inputSet,\
 bytes32 committee,bytes32 root,uint32 leafCount,bytes32 evidenceRoot,bytes32 policyDigest,\
-bytes32 nextCommittee)";
-const LEAF_TYPE_NODE: u64 = 1;
+uint128 cumulativeReward,bytes32 nextCommittee)";
+/// Type of a node's leaf.
+pub const LEAF_TYPE_NODE: u8 = 1;
+/// Type of a provider's leaf.
+pub const LEAF_TYPE_REWARD: u8 = 3;
 
 type Word = [u8; 32];
 
@@ -130,22 +133,23 @@ impl Committee {
         self.members.get(at).map(|member| member.weight)
     }
 
-    /// See [`committee_hash`].
+    /// keccak256 of [`Committee::encode`].
     pub fn hash(&self) -> Keccak {
-        committee_hash(&self.members)
+        keccak(&self.encode())
+    }
+
+    /// The bytes that `EcdsaQuorum` takes: address (20) ‖ weight (12, big-endian) of each member.
+    pub fn encode(&self) -> Vec<u8> {
+        self.members.iter().flat_map(member_word).collect()
     }
 }
 
-/// keccak256 of `abi.encode(Member[])`: the words 0x20, n, then address and weight of each member, ascending by address.
-pub fn committee_hash(members: &[Member]) -> Keccak {
-    let mut sorted = members.to_vec();
-    sorted.sort_unstable();
-    let mut words = vec![number(0x20), number(sorted.len() as u128)];
-    for member in sorted {
-        words.push(address_word(&member.address));
-        words.push(number(member.weight));
-    }
-    keccak(&words.concat())
+/// The weight fills the last 12 bytes of a word, so the address has the others.
+fn member_word(member: &Member) -> Word {
+    let mut word = number(member.weight);
+    let places = word.iter_mut().zip(member.address.0);
+    places.for_each(|(to, from)| *to = from);
+    word
 }
 
 /// What a committee signs once per epoch.
@@ -161,14 +165,16 @@ pub struct EpochRoot {
     pub input_set: Digest,
     /// Hash of the committee that signs.
     pub committee: Keccak,
-    /// Root of the outcome tree; zero when there is no node.
+    /// Root of the outcome tree; zero when there is no leaf.
     pub root: Keccak,
-    /// Number of leaves.
+    /// Number of leaves of all types.
     pub leaf_count: u32,
     /// Root over the reports' log heads.
     pub evidence_root: Digest,
     /// Digest of the classes and parameters verdicts were judged by.
     pub policy_digest: Digest,
+    /// Rewards of all providers since genesis, the sum of the reward leaves, in the token's smallest unit.
+    pub cumulative_reward: u128,
     /// Hash of the committee that signs the next epoch.
     pub next_committee: Keccak,
 }
@@ -193,25 +199,27 @@ impl EpochRoot {
             number(self.leaf_count.into()),
             self.evidence_root.0,
             self.policy_digest.0,
+            number(self.cumulative_reward),
             self.next_committee.0,
         ];
         keccak(&words.concat())
     }
 }
 
-/// EIP-712 domain separator of name "Assay", version "1".
+/// EIP-712 domain separator of name "Assay", version "2".
 pub fn domain_separator(chain_id: u64, contract: &Address) -> Keccak {
     let words = [
         keccak(DOMAIN_TYPE).0,
         keccak(b"Assay").0,
-        keccak(b"1").0,
+        keccak(b"2").0,
         number(chain_id.into()),
         address_word(contract),
     ];
     keccak(&words.concat())
 }
 
-/// One node's outcome of an epoch, as settled on the ledger. Sums are cumulative, so one claim covers all earlier epochs.
+/// One node's outcome of an epoch, as settled on the ledger. Sums are cumulative since genesis, so that one settlement
+/// covers all earlier epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodeLeaf {
     /// Epoch.
@@ -222,6 +230,8 @@ pub struct NodeLeaf {
     pub owner: Address,
     /// Whether a root (this or an earlier one) confirmed the owner.
     pub confirmed: bool,
+    /// Digest over the processors' chip ids; zero when none was proven.
+    pub chips: Digest,
     /// [`crate::verdict::Verdict`] code.
     pub verdict: u8,
     /// [`crate::verdict::reason`] bits.
@@ -240,14 +250,16 @@ pub struct NodeLeaf {
     pub chase_rate: u64,
     /// Kind of the chase rate.
     pub chase_kind: u8,
-    /// Rewards of all epochs up to this one, in the token's smallest unit.
-    pub cumulative_reward: u128,
+    /// Slots decided as up, of all epochs up to this one.
+    pub cumulative_up_slots: u64,
+    /// Slots decided as down, of all epochs up to this one.
+    pub cumulative_down_slots: u64,
     /// Slashes of all epochs up to this one, in the token's smallest unit.
     pub cumulative_slash: u128,
 }
 
 impl NodeLeaf {
-    /// `abi.encode` of all fields, leaf type 1 first: 16 words.
+    /// `abi.encode` of all fields, leaf type 1 first: 18 words.
     pub fn abi(&self) -> Vec<u8> {
         [
             number(LEAF_TYPE_NODE.into()),
@@ -255,6 +267,7 @@ impl NodeLeaf {
             self.node.0,
             address_word(&self.owner),
             number(self.confirmed.into()),
+            self.chips.0,
             number(self.verdict.into()),
             number(self.reasons.into()),
             number(self.tier.into()),
@@ -264,16 +277,51 @@ impl NodeLeaf {
             number(self.coverage.0.into()),
             number(self.chase_rate.into()),
             number(self.chase_kind.into()),
-            number(self.cumulative_reward),
+            number(self.cumulative_up_slots.into()),
+            number(self.cumulative_down_slots.into()),
             number(self.cumulative_slash),
         ]
         .concat()
     }
 
-    /// Hashed twice, so that no inner node can be shown as a leaf.
+    /// See [`leaf_hash`].
     pub fn hash(&self) -> Keccak {
-        keccak(&keccak(&self.abi()).0)
+        leaf_hash(&self.abi())
     }
+}
+
+/// What a provider has earned with all its nodes since genesis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RewardLeaf {
+    /// Epoch.
+    pub epoch: Epoch,
+    /// Who is paid.
+    pub provider: Address,
+    /// Rewards of all epochs up to this one, in the token's smallest unit.
+    pub cumulative_reward: u128,
+}
+
+impl RewardLeaf {
+    /// `abi.encode` of all fields, leaf type 3 first: 4 words.
+    pub fn abi(&self) -> Vec<u8> {
+        [
+            number(LEAF_TYPE_REWARD.into()),
+            number(self.epoch.0.into()),
+            address_word(&self.provider),
+            number(self.cumulative_reward),
+        ]
+        .concat()
+    }
+
+    /// See [`leaf_hash`].
+    pub fn hash(&self) -> Keccak {
+        leaf_hash(&self.abi())
+    }
+}
+
+/// Hash of a leaf's ABI encoding: twice, so that no inner node can be shown as a leaf.
+pub fn leaf_hash(abi: &[u8]) -> Keccak {
+    keccak(&keccak(abi).0)
 }
 
 /// The outcome tree with all its levels, leaves first.

@@ -2,9 +2,10 @@
 
 use alloy_primitives::{B256, U256, aliases::U96};
 use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, sol};
-use assay_aggregate::root::{self, EpochRoot, Member};
+use assay_aggregate::root::{self, Committee, EpochRoot, Member, NodeLeaf, RewardLeaf};
 use assay_protocol::ids::{Address, Digest, Epoch, Keccak, NetworkId, NodeId, Ppm};
 
+/// The structs as `ledger-bridge/contracts/src/interfaces/Types.sol` has them.
 mod theirs {
     use super::sol;
     sol! {
@@ -20,6 +21,7 @@ mod theirs {
             uint32 leafCount;
             bytes32 evidenceRoot;
             bytes32 policyDigest;
+            uint128 cumulativeReward;
             bytes32 nextCommittee;
         }
 
@@ -29,6 +31,7 @@ mod theirs {
             bytes32 node;
             address owner;
             bool confirmed;
+            bytes32 chips;
             uint8 verdict;
             uint8 reasons;
             uint8 tier;
@@ -38,15 +41,23 @@ mod theirs {
             uint32 coveragePpm;
             uint64 chaseRate;
             uint8 chaseKind;
-            uint128 cumulativeReward;
+            uint64 cumulativeUpSlots;
+            uint64 cumulativeDownSlots;
             uint128 cumulativeSlash;
+        }
+
+        struct RewardLeaf {
+            uint8 leafType;
+            uint64 epoch;
+            address provider;
+            uint128 cumulativeReward;
         }
     }
 }
 
 #[test]
-fn committee_hash() {
-    let ours = [
+fn committee_bytes() {
+    let ours = vec![
         Member {
             address: Address([2; 20]),
             weight: 25,
@@ -60,11 +71,11 @@ fn committee_hash() {
         account: m.address.0.into(),
         weight: U96::from(m.weight),
     };
-    let sorted = vec![member(&ours[1]), member(&ours[0])];
-    assert_eq!(
-        root::committee_hash(&ours),
-        root::keccak(&sorted.abi_encode())
-    );
+    let packed = |m: &Member| member(m).abi_encode_packed();
+    let sorted = [packed(&ours[1]), packed(&ours[0])].concat();
+    let committee = Committee::new(ours).unwrap();
+    assert_eq!(committee.encode(), sorted);
+    assert_eq!(committee.hash(), root::keccak(&sorted));
 }
 
 #[test]
@@ -79,6 +90,7 @@ fn epoch_root_digest() {
         leaf_count: 600_000,
         evidence_root: Digest([7; 32]),
         policy_digest: Digest([8; 32]),
+        cumulative_reward: u128::MAX - 1,
         next_committee: Keccak([9; 32]),
     };
     let theirs = theirs::EpochRoot {
@@ -91,11 +103,12 @@ fn epoch_root_digest() {
         leafCount: 600_000,
         evidenceRoot: B256::repeat_byte(7),
         policyDigest: B256::repeat_byte(8),
+        cumulativeReward: u128::MAX - 1,
         nextCommittee: B256::repeat_byte(9),
     };
     let domain = Eip712Domain::new(
         Some("Assay".into()),
-        Some("1".into()),
+        Some("2".into()),
         Some(U256::from(31_337)),
         Some([6; 20].into()),
         None,
@@ -106,11 +119,12 @@ fn epoch_root_digest() {
 
 #[test]
 fn node_leaf_words() {
-    let ours = root::NodeLeaf {
+    let ours = NodeLeaf {
         epoch: Epoch(1),
         node: NodeId([2; 32]),
         owner: Address([3; 20]),
         confirmed: true,
+        chips: Digest([15; 32]),
         verdict: 4,
         reasons: 5,
         tier: 6,
@@ -120,8 +134,9 @@ fn node_leaf_words() {
         coverage: Ppm(10),
         chase_rate: 11,
         chase_kind: 12,
-        cumulative_reward: u128::MAX,
-        cumulative_slash: 14,
+        cumulative_up_slots: u64::MAX,
+        cumulative_down_slots: 13,
+        cumulative_slash: u128::MAX,
     };
     let theirs = theirs::NodeLeaf {
         leafType: 1,
@@ -129,6 +144,7 @@ fn node_leaf_words() {
         node: B256::repeat_byte(2),
         owner: [3; 20].into(),
         confirmed: true,
+        chips: B256::repeat_byte(15),
         verdict: 4,
         reasons: 5,
         tier: 6,
@@ -138,12 +154,32 @@ fn node_leaf_words() {
         coveragePpm: 10,
         chaseRate: 11,
         chaseKind: 12,
-        cumulativeReward: u128::MAX,
-        cumulativeSlash: 14,
+        cumulativeUpSlots: u64::MAX,
+        cumulativeDownSlots: 13,
+        cumulativeSlash: u128::MAX,
     };
     assert_eq!(ours.abi(), theirs.abi_encode());
-    assert_eq!(
-        ours.hash(),
-        root::keccak(&root::keccak(&theirs.abi_encode()).0)
-    );
+    assert_eq!(ours.abi().len(), 18 * 32);
+    assert_eq!(ours.hash(), hashed_twice(&theirs.abi_encode()));
+}
+
+#[test]
+fn reward_leaf_words() {
+    let ours = RewardLeaf {
+        epoch: Epoch(1),
+        provider: Address([2; 20]),
+        cumulative_reward: u128::MAX,
+    };
+    let theirs = theirs::RewardLeaf {
+        leafType: 3,
+        epoch: 1,
+        provider: [2; 20].into(),
+        cumulativeReward: u128::MAX,
+    };
+    assert_eq!(ours.abi(), theirs.abi_encode());
+    assert_eq!(ours.hash(), hashed_twice(&theirs.abi_encode()));
+}
+
+fn hashed_twice(bytes: &[u8]) -> Keccak {
+    root::keccak(&root::keccak(bytes).0)
 }

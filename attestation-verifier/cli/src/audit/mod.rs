@@ -11,6 +11,7 @@ mod enrolment;
 mod evidence;
 mod files;
 mod inputs;
+mod leaf;
 mod log;
 mod probes;
 mod roots;

@@ -30,8 +30,7 @@ pub fn check(findings: &mut Findings, files: &Files, case: &Case) -> Roots {
         let Some(signed) = files.record::<SignedRoot>(findings, "roots", &path) else {
             continue;
         };
-        let committee = expected_committee(case, epoch, &roots);
-        if let Some(root) = check_one(findings, case, epoch, &signed, committee) {
+        if let Some(root) = check_one(findings, case, epoch, &signed, &roots) {
             roots.insert(epoch, root);
         }
     }
@@ -87,7 +86,7 @@ fn check_one(
     case: &Case,
     epoch: Epoch,
     signed: &SignedRoot,
-    expected: ExpectedCommittee,
+    roots: &Roots,
 ) -> Option<CheckedRoot> {
     let about = format!("epoch {epoch}");
     findings
@@ -95,8 +94,9 @@ fn check_one(
         .then_some(())?;
     let policy = policy_digest(&case.params.classes);
     findings.equal(("roots/policy", &about), policy, signed.policy_digest);
+    rewards(findings, case, &about, signed, roots);
     let committee = committee(findings, &about, signed)?;
-    match expected {
+    match expected_committee(case, epoch, roots) {
         ExpectedCommittee::Known(hash) => {
             findings
                 .equal(("roots/committee", &about), hash, committee.hash())
@@ -120,11 +120,35 @@ fn check_one(
         leaf_count: signed.leaf_count,
         evidence_root: signed.evidence_root,
         policy_digest: signed.policy_digest,
+        cumulative_reward: signed.cumulative_reward,
         next_committee: signed.next_committee,
     };
     signatures(findings, case, &about, signed, &committee, &root)?;
     let seats = seats(findings, case, &about, &committee)?;
     Some(CheckedRoot { root, seats })
+}
+
+/// The sum of all providers' rewards rests on budgets and on other nodes' leaves, which a bundle of one node does not
+/// hold. But it never shrinks, and the network's first root confirms owners and pays nobody yet.
+fn rewards(findings: &mut Findings, case: &Case, about: &str, signed: &SignedRoot, roots: &Roots) {
+    let at = ("roots/reward-sum", about);
+    let expected = "the sum of all providers' reward leaves, within the ledger's budgets";
+    let actual = format!("{}, as signed", signed.cumulative_reward);
+    findings.not_checked(at, expected, actual);
+    let at = ("roots/reward-growth", about);
+    let is_first = !case.starts_late() && case.epochs().next() == Some(signed.epoch);
+    match roots.last_key_value() {
+        Some((_, last)) => {
+            let least = last.root.cumulative_reward;
+            let grew = signed.cumulative_reward >= least;
+            let expected = format!("at least {least}, as in the root before");
+            findings.holds(at, grew, expected, signed.cumulative_reward);
+        }
+        None if is_first => {
+            findings.equal(at, 0, signed.cumulative_reward);
+        }
+        None => findings.not_checked(at, "at least the sum in the root before", "no root before"),
+    }
 }
 
 /// The list must be in the order whose hash is pinned: ascending, each account once.

@@ -4,16 +4,17 @@ use super::attestation::Attestations;
 use super::case::Case;
 use super::files::Files;
 use super::inputs::{Agreed, InputSets};
+use super::leaf::{Leaf, SUMS, WORDS};
 use super::log::{EpochRecord, Histories};
 use super::roots::{CheckedRoot, Roots};
 use super::schedule::{Duty, Schedule};
 use crate::findings::{Findings, Outcome};
 use assay_aggregate::epoch::{Aggregator, EpochInput, NodeState, Registration, States};
-use assay_aggregate::persistence::{Record, Rule};
-use assay_aggregate::root::{keccak, verify_proof};
+use assay_aggregate::persistence::Rule;
+use assay_aggregate::root::{leaf_hash, verify_proof};
 use assay_aggregate::verdict::{Verdict, reason};
 use assay_appraisal::summary;
-use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId, Keccak};
+use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId};
 use assay_protocol::layout::{self, ProvenLeaf};
 use assay_protocol::report::{AttestSummary, ChaseSummary, NodeReport};
 use serde::Serialize;
@@ -21,27 +22,6 @@ use std::collections::BTreeMap;
 
 const FROM_EVIDENCE: &str = "recomputed from evidence";
 const FROM_OUTCOMES: &str = "from signed outcomes";
-/// Words of the ABI-encoded leaf, in order.
-const WORDS: [&str; 16] = [
-    "type",
-    "epoch",
-    "node",
-    "owner",
-    "confirmed",
-    "verdict",
-    "reasons",
-    "tier",
-    "availability_ppm",
-    "lower_ppm",
-    "upper_ppm",
-    "coverage_ppm",
-    "chase_rate",
-    "chase_kind",
-    "cumulative_reward",
-    "cumulative_slash",
-];
-/// Words that also depend on epochs before this one.
-const SUMS: [&str; 2] = ["cumulative_reward", "cumulative_slash"];
 
 /// Where a number comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,8 +61,10 @@ pub struct EpochVerdict {
     pub owner: Address,
     /// Whether a root confirmed the owner.
     pub confirmed: bool,
-    /// Rewards of all epochs so far, in the token's smallest unit, decimal.
-    pub cumulative_reward: String,
+    /// Slots decided as up, of all epochs so far.
+    pub cumulative_up_slots: u128,
+    /// Slots decided as down, of all epochs so far.
+    pub cumulative_down_slots: u128,
     /// Slashes of all epochs so far, in the token's smallest unit, decimal.
     pub cumulative_slash: String,
     /// Where the numbers come from.
@@ -162,7 +144,12 @@ pub fn check(
             }
         };
         prior = prior.after(case, &leaf, state);
-        verdicts.push(leaf.verdict(epoch, reproduced, basis(epoch, found)));
+        verdicts.push(EpochVerdict::of(
+            &leaf,
+            epoch,
+            reproduced,
+            basis(epoch, found),
+        ));
     }
     verdicts
 }
@@ -280,10 +267,10 @@ fn leaf(findings: &mut Findings, files: &Files, epoch: Epoch, root: &CheckedRoot
     let words = Leaf::parse(&proven.abi.0);
     let leaf = findings.value(
         ("verdict/leaf-form", &path),
-        "16 words of a node's leaf",
+        &format!("{} words of a node's leaf", WORDS.len()),
         words,
     )?;
-    let hash: Keccak = keccak(&keccak(&proven.abi.0).0);
+    let hash = leaf_hash(&proven.abi.0);
     let included = verify_proof(&hash, &proven.proof, &root.root.root);
     findings
         .plain(
@@ -320,6 +307,10 @@ impl Judged<'_> {
             claimed.assumed_prior()
         };
         let nowhere = BTreeMap::new();
+        let prior = States {
+            nodes: [(case.node(), prior)].into(),
+            rewards: BTreeMap::new(),
+        };
         let input = EpochInput {
             params: &case.params,
             epoch: self.epoch,
@@ -330,8 +321,10 @@ impl Judged<'_> {
             classes: &case.classes,
             registrations: &registrations,
             sites: &nowhere,
-            prior: &States::from([(case.node(), prior)]),
+            prior: &prior,
             reports: self.agreed,
+            // Rewards are in no node's leaf.
+            budget: 0,
         };
         let aggregator = Aggregator::new(input);
         let expected = "an epoch this version can aggregate";
@@ -341,11 +334,8 @@ impl Judged<'_> {
         };
         let (leaf, state) = aggregator.node(case.node());
         let recomputed = Leaf::parse(&leaf.abi());
-        let recomputed = findings.value(
-            ("verdict/recomputed", &about),
-            "a leaf of 16 words",
-            recomputed,
-        );
+        let recomputed =
+            findings.value(("verdict/recomputed", &about), "a node's leaf", recomputed);
         let unsure = self.unsure(case);
         let same = recomputed.is_some_and(|leaf| words(findings, &about, &leaf, claimed, unsure));
         (same, Some(state))
@@ -463,8 +453,12 @@ fn basis(epoch: Epoch, found: &[Found]) -> Vec<Basis> {
         say("chase time", FROM_OUTCOMES),
         say("registration", "from the signed leaf; the ledger holds it"),
         say(
-            "rewards and slashes",
+            "slots and slashes",
             "recomputed from the class and the leaf before",
+        ),
+        say(
+            "rewards",
+            "not in a node's leaf; their sum is from the signed root",
         ),
     ]
 }
@@ -476,88 +470,31 @@ fn from(unproven: usize) -> String {
     }
 }
 
-/// A leaf as its 32-byte words.
-struct Leaf([[u8; 32]; 16]);
-
-impl Leaf {
-    fn parse(abi: &[u8]) -> Result<Self, String> {
-        let (words, rest) = abi.as_chunks::<32>();
-        let words = words.try_into().ok().filter(|_| rest.is_empty());
-        words
-            .map(Self)
-            .ok_or_else(|| format!("{} bytes", abi.len()))
-    }
-
-    fn word(&self, name: &str) -> [u8; 32] {
-        let at = WORDS.iter().position(|word| *word == name);
-        at.and_then(|at| self.0.get(at))
-            .copied()
-            .unwrap_or_default()
-    }
-
-    /// Numbers as such; what does not fit 128 bits is shown whole, by [`Leaf::show`].
-    fn number(&self, name: &str) -> u128 {
-        let word = self.word(name);
-        u128::from_be_bytes(word.last_chunk().copied().unwrap_or_default())
-    }
-
-    fn show(&self, name: &str) -> String {
-        let word = self.word(name);
-        match word.first_chunk::<16>() {
-            Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) => self.number(name).to_string(),
-            _ => hex::encode(word),
-        }
-    }
-
-    fn owner(&self) -> Address {
-        Address(self.word("owner").last_chunk().copied().unwrap_or_default())
-    }
-
-    fn confirmed(&self) -> bool {
-        self.number("confirmed") == 1
-    }
-
-    /// The state this leaf leaves behind, with the record that is not in it.
-    fn state(&self, record: Record) -> NodeState {
-        NodeState {
-            confirmed_owner: self.confirmed().then(|| self.owner()),
-            cumulative_reward: self.number("cumulative_reward"),
-            cumulative_slash: self.number("cumulative_slash"),
-            record,
-        }
-    }
-
-    /// For want of the epoch before: confirmed then as now, sums unknown.
-    fn assumed_prior(&self) -> NodeState {
-        NodeState {
-            confirmed_owner: self.confirmed().then(|| self.owner()),
-            ..NodeState::default()
-        }
-    }
-
-    fn verdict(&self, epoch: Epoch, reproduced: bool, basis: Vec<Basis>) -> EpochVerdict {
-        let code = |name| u8::try_from(self.number(name)).ok();
+impl EpochVerdict {
+    fn of(leaf: &Leaf, epoch: Epoch, reproduced: bool, basis: Vec<Basis>) -> Self {
+        let code = |name| u8::try_from(leaf.number(name)).ok();
         let verdict = code("verdict").and_then(Verdict::from_code);
-        EpochVerdict {
+        Self {
             epoch,
             reproduced,
             verdict: verdict.map_or("unknown", Verdict::name),
             reasons: code("reasons").map(reason::names).unwrap_or_default(),
-            tier: self.number("tier"),
-            availability_ppm: self.number("availability_ppm"),
-            lower_ppm: self.number("lower_ppm"),
-            upper_ppm: self.number("upper_ppm"),
-            coverage_ppm: self.number("coverage_ppm"),
-            chase_rate: self.number("chase_rate"),
-            chase_kind: if self.number("chase_kind") == 1 {
+            tier: leaf.number("tier"),
+            availability_ppm: leaf.number("availability_ppm"),
+            lower_ppm: leaf.number("lower_ppm"),
+            upper_ppm: leaf.number("upper_ppm"),
+            coverage_ppm: leaf.number("coverage_ppm"),
+            chase_rate: leaf.number("chase_rate"),
+            chase_kind: if leaf.number("chase_kind") == 1 {
                 "iops"
             } else {
                 "liveness"
             },
-            owner: self.owner(),
-            confirmed: self.confirmed(),
-            cumulative_reward: self.number("cumulative_reward").to_string(),
-            cumulative_slash: self.number("cumulative_slash").to_string(),
+            owner: leaf.owner(),
+            confirmed: leaf.confirmed(),
+            cumulative_up_slots: leaf.number("cumulative_up_slots"),
+            cumulative_down_slots: leaf.number("cumulative_down_slots"),
+            cumulative_slash: leaf.number("cumulative_slash").to_string(),
             basis,
         }
     }

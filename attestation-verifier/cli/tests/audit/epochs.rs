@@ -122,6 +122,44 @@ fn lies_in_roots_are_named() {
 }
 
 #[test]
+fn rewards_that_shrink_or_come_before_any_owner_is_confirmed_are_named() {
+    let cast = Cast::new(Behaviour::Honest, 4);
+    let said = |epoch: u64, wei: u128| {
+        move |part: Part<'_>| match part {
+            Part::Root(at, root) if at == epoch => root.cumulative_reward = wei,
+            _ => (),
+        }
+    };
+    contradicted(&cast, "roots/reward-growth", &said(0, 1));
+    contradicted(&cast, "roots/reward-growth", &said(2, 1));
+    // More than this node's rewards nobody can refute by its bundle, and that is said.
+    let audit = reproduced(&cast, &said(3, u128::MAX));
+    let mut sums = audit.checks.iter().filter(|c| c.name == "roots/reward-sum");
+    assert!(sums.all(|check| check.outcome == Outcome::NotChecked));
+    let shown = not_passed(&audit);
+    assert!(
+        shown.contains(&format!("{}, as signed", u128::MAX)),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_providers_leaf_is_no_nodes_leaf() {
+    let cast = Cast::new(Behaviour::Honest, 2);
+    let path = layout::leaf(Epoch(1));
+    contradicted(
+        &cast,
+        "verdict/leaf-form",
+        &payload(|files| {
+            let mut proven = ProvenLeaf::decode("leaf", 4096, &files[&path]).unwrap();
+            proven.abi.0.truncate(4 * 32);
+            proven.abi.0[31] = 3;
+            files.insert(path.clone(), proven.encode());
+        }),
+    );
+}
+
+#[test]
 fn a_committee_in_another_order_or_off_the_roster_is_named() {
     let cast = Cast::new(Behaviour::Honest, 2);
     let path = layout::root(Epoch(0));
@@ -159,9 +197,15 @@ fn lies_in_leaves_are_named() {
     };
     contradicted(
         &cast,
-        "verdict/cumulative_reward",
-        &leaf(|l| l.cumulative_reward += 1),
+        "verdict/cumulative_up_slots",
+        &leaf(|l| l.cumulative_up_slots += 1),
     );
+    contradicted(
+        &cast,
+        "verdict/cumulative_down_slots",
+        &leaf(|l| l.cumulative_down_slots = 1),
+    );
+    contradicted(&cast, "verdict/chips", &leaf(|l| l.chips = Digest([1; 32])));
     contradicted(
         &cast,
         "verdict/cumulative_slash",
@@ -210,7 +254,7 @@ fn a_paid_epoch_called_void_is_named() {
     let four = Cast::new(Behaviour::Honest, 4);
     contradicted(
         &four,
-        "verdict/cumulative_reward",
+        "verdict/cumulative_up_slots",
         &payload(|files| {
             let mut claim = Claim::decode("claim", 4096, &files[layout::CLAIM]).unwrap();
             claim.void = vec![Epoch(1)];

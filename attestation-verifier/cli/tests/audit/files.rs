@@ -105,7 +105,7 @@ fn no_byte_of_any_file_may_change_even_when_sealed_anew() {
         let result = audit(flipped(&story.payload, path, somewhere), Some(&story.trust)).result;
         assert_ne!(result, Conclusion::Reproduced, "{path} byte {somewhere}");
     }
-    // The claim byte for byte; of the leaf at least one byte of each of its 16 words.
+    // The claim byte for byte; of the leaf at least one byte of each of its 18 words.
     for (path, step) in [(layout::CLAIM.to_owned(), 1), (layout::leaf(Epoch(1)), 31)] {
         for at in (0..story.payload[&path].len()).step_by(step) {
             let result = audit(flipped(&story.payload, &path, at), Some(&story.trust)).result;

@@ -27,7 +27,7 @@ use assay_protocol::evidence;
 use assay_protocol::hash::digest;
 use assay_protocol::ids::*;
 use assay_protocol::item::{Blob, Item};
-use assay_protocol::layout::{self, Claim, Proofs, SignedRoot};
+use assay_protocol::layout::{self, Claim, Proofs, ProvenLeaf, SignedRoot};
 use assay_protocol::outcome::{Outcome as Signed, OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::params::NetworkParams;
 use assay_protocol::region::RegionId;

@@ -1,6 +1,7 @@
-//! From a node's verdict to its sums.
+//! From a node's verdict to its sums, and to what it asks for.
 
 use super::{Judgement, NodeState, Registration};
+use crate::availability::Census;
 use crate::persistence::Rule;
 use crate::verdict::Verdict;
 use crate::weights::{BPS_ONE, mul_div};
@@ -22,8 +23,9 @@ pub fn money(verdict: Verdict, money: &Money) -> (u128, u128) {
     }
 }
 
-/// A node's state after a root. Money moves only for an owner that an **earlier** root confirmed, and breaches are
-/// remembered from then on; a breach costs only when [`crate::persistence`] says so.
+/// A node's state after a root. Slots are counted from the first judged epoch on. A slash is only an owner's that an
+/// **earlier** root confirmed, and breaches are remembered from then on; a breach costs only when [`crate::persistence`]
+/// says so.
 pub(super) fn settle(
     rule: &Rule,
     epoch: Epoch,
@@ -37,11 +39,12 @@ pub(super) fn settle(
             .flatten()
             .any(|claim| claim.provider == *owner)
     };
+    let counted = counted(prior, &judgement.census);
     if prior.confirmed_owner.is_none() {
         let confirmed_owner = judgement.owner.filter(registered);
         return NodeState {
             confirmed_owner,
-            ..*prior
+            ..counted
         };
     }
     let verdict = judgement.finding.map(|finding| finding.verdict);
@@ -49,9 +52,18 @@ pub(super) fn settle(
     let (record, is_due) = prior.record.observe(rule, epoch, verdict);
     let slash = if is_due { judgement.slash } else { 0 };
     NodeState {
-        confirmed_owner: prior.confirmed_owner,
-        cumulative_reward: prior.cumulative_reward.saturating_add(judgement.reward),
         cumulative_slash: prior.cumulative_slash.saturating_add(slash),
         record,
+        ..counted
+    }
+}
+
+/// With the slots that the census decided.
+fn counted(prior: &NodeState, census: &Census) -> NodeState {
+    let add = |sum: u64, slots: u32| sum.saturating_add(slots.into());
+    NodeState {
+        cumulative_up_slots: add(prior.cumulative_up_slots, census.up),
+        cumulative_down_slots: add(prior.cumulative_down_slots, census.down),
+        ..*prior
     }
 }

@@ -7,6 +7,7 @@ use assay_protocol::params::RosterEntry;
 use assay_protocol::report::{AttestSummary, Cell, ChaseSummary, NodeReport};
 use proptest::prelude::*;
 
+mod rewards;
 mod rules;
 
 const WEIGHTS: [u128; 4] = [40, 25, 20, 15];
@@ -101,6 +102,7 @@ struct Case {
     sites: BTreeMap<NodeId, Site>,
     prior: States,
     reports: BTreeMap<HyperNodeId, Included>,
+    budget: u128,
 }
 
 fn node_report(n: u8) -> NodeReport {
@@ -121,6 +123,21 @@ fn node_report(n: u8) -> NodeReport {
         outcome_root: Digest([0; 32]),
         outcomes: 0,
         reveals: vec![],
+    }
+}
+
+/// Nodes whose owners an earlier root confirmed; nothing else is known of them.
+fn confirmed(nodes: impl IntoIterator<Item = (NodeId, Address)>) -> States {
+    let state = |owner| NodeState {
+        confirmed_owner: Some(owner),
+        ..NodeState::default()
+    };
+    States {
+        nodes: nodes
+            .into_iter()
+            .map(|(id, owner)| (id, state(owner)))
+            .collect(),
+        rewards: BTreeMap::new(),
     }
 }
 
@@ -163,14 +180,9 @@ impl Case {
                 class: class().digest(),
             }],
             sites: BTreeMap::new(),
-            prior: States::from([(
-                node(1),
-                NodeState {
-                    confirmed_owner: Some(OWNER),
-                    ..NodeState::default()
-                },
-            )]),
+            prior: confirmed([(node(1), OWNER)]),
             reports: (0..4).map(included).collect(),
+            budget: u128::MAX,
         }
     }
 
@@ -187,6 +199,7 @@ impl Case {
             sites: &self.sites,
             prior: &self.prior,
             reports: &self.reports,
+            budget: self.budget,
         }
     }
 
@@ -196,6 +209,11 @@ impl Case {
 
     fn leaf(&self) -> NodeLeaf {
         self.run().leaves[0]
+    }
+
+    /// What all providers have earned after the epoch, by the root.
+    fn earned(&self) -> u128 {
+        self.run().root.cumulative_reward
     }
 
     fn refused(&self) -> EpochError {
@@ -236,10 +254,22 @@ fn an_honest_confirmed_node_passes_and_is_paid() {
     );
     assert_eq!((leaf.coverage, leaf.lower), (Ppm(1_000_000), Ppm(917_275)));
     assert_eq!((leaf.chase_rate, leaf.chase_kind), (500, 0));
-    assert_eq!((leaf.cumulative_reward, leaf.cumulative_slash), (REWARD, 0));
-    assert_eq!(outcome.states[&node(1)].cumulative_reward, REWARD);
+    assert_eq!(leaf.cumulative_slash, 0);
+    assert_eq!(
+        (leaf.cumulative_up_slots, leaf.cumulative_down_slots),
+        (30, 0)
+    );
+    assert_eq!(leaf.chips, Digest([0; 32]), "reports carry none");
+    let paid = RewardLeaf {
+        epoch: Epoch(1),
+        provider: OWNER,
+        cumulative_reward: REWARD,
+    };
+    assert_eq!(outcome.rewards, [paid]);
+    assert_eq!(outcome.states.rewards, [(OWNER, REWARD)].into());
     let root = outcome.root;
-    assert_eq!((root.root, root.leaf_count), (outcome.tree.root(), 1));
+    assert_eq!((root.root, root.leaf_count), (outcome.tree.root(), 2));
+    assert_eq!(root.cumulative_reward, REWARD);
     assert_eq!(root.policy_digest, policy_digest(&[class().digest()]));
     assert_eq!(
         root.committee,
@@ -250,18 +280,19 @@ fn an_honest_confirmed_node_passes_and_is_paid() {
 #[test]
 fn the_first_root_confirms_and_moves_no_money() {
     let mut case = Case::new();
-    case.prior.clear();
+    case.prior = States::default();
     let outcome = case.run();
     let leaf = outcome.leaves[0];
+    assert_eq!((leaf.verdict, leaf.confirmed), (1, true));
     assert_eq!(
-        (leaf.verdict, leaf.confirmed, leaf.cumulative_reward),
-        (1, true, 0)
+        (outcome.rewards, outcome.root.cumulative_reward),
+        (vec![], 0)
     );
     // The second one pays.
     case.prior = outcome.states;
-    assert_eq!(case.leaf().cumulative_reward, REWARD);
+    assert_eq!(case.earned(), REWARD);
 
-    case.prior.clear();
+    case.prior = States::default();
     case.change(&[0, 1, 2, 3], |report| {
         report.attest.class = OutcomeClass::Fail
     });
@@ -279,9 +310,9 @@ fn the_first_root_confirms_and_moves_no_money() {
 
 #[test]
 fn confirmation_needs_two_thirds_and_a_registration() {
-    let confirmed = |case: &Case| case.run().states[&node(1)].confirmed_owner;
+    let confirmed = |case: &Case| case.run().states.nodes[&node(1)].confirmed_owner;
     let mut case = Case::new();
-    case.prior.clear();
+    case.prior = States::default();
     // 60 of 100 name the owner.
     case.change(&[0], |report| report.attest.owner = None);
     assert_eq!(confirmed(&case), None);
@@ -303,7 +334,7 @@ fn the_first_confirmed_owner_stays_and_another_name_warns() {
     });
     case.change(&[0, 1, 2, 3], |report| report.attest.owner = Some(other));
     let leaf = case.leaf();
-    assert_eq!((leaf.owner, leaf.cumulative_reward), (OWNER, 0));
+    assert_eq!((leaf.owner, case.earned()), (OWNER, 0));
     assert_eq!(
         (leaf.verdict, leaf.reasons),
         finding(Verdict::Warned, reason::OWNER)
@@ -313,7 +344,7 @@ fn the_first_confirmed_owner_stays_and_another_name_warns() {
 #[test]
 fn two_claims_are_decided_by_the_evidence() {
     let mut case = Case::new();
-    case.prior.clear();
+    case.prior = States::default();
     let squatter = Address([0x01; 20]);
     case.registrations.insert(
         0,
@@ -338,7 +369,7 @@ fn two_thirds_of_the_weight_are_not_enough_data() {
         (leaf.lower, leaf.upper, leaf.coverage),
         (Ppm(0), Ppm(1_000_000), Ppm(0))
     );
-    assert_eq!((leaf.confirmed, leaf.cumulative_reward), (true, 0));
+    assert_eq!((leaf.confirmed, case.earned()), (true, 0));
 
     let mut case = Case::new();
     case.reports.remove(&hyper(1));
@@ -404,10 +435,8 @@ fn failed_attestation_is_slashed() {
     let leaf = case.leaf();
     let breach = finding(Verdict::Breach, reason::ATTESTATION);
     assert_eq!((leaf.verdict, leaf.reasons), breach);
-    assert_eq!(
-        (leaf.tier, leaf.cumulative_slash, leaf.cumulative_reward),
-        (0, SLASH, 0)
-    );
+    assert_eq!((leaf.tier, leaf.cumulative_slash), (0, SLASH));
+    assert_eq!(case.earned(), 0);
 }
 
 #[test]
@@ -440,7 +469,7 @@ fn a_verifiers_fault_is_never_the_nodes_failure() {
         (leaf.availability, leaf.coverage),
         (Ppm(1_000_000), Ppm(500_000))
     );
-    assert_eq!((leaf.cumulative_reward, leaf.cumulative_slash), (0, 0));
+    assert_eq!((case.earned(), leaf.cumulative_slash), (0, 0));
 }
 
 #[test]
@@ -501,14 +530,16 @@ fn nodes_nobody_reports_keep_their_sums_in_every_root() {
     let mut case = Case::new();
     let kept = NodeState {
         confirmed_owner: Some(Address([0xcc; 20])),
-        cumulative_reward: 77,
+        cumulative_up_slots: 70,
+        cumulative_down_slots: 8,
         cumulative_slash: 7,
         record: Record::default(),
     };
-    case.prior.insert(node(5), kept);
+    case.prior.nodes.insert(node(5), kept);
+    case.prior.rewards.insert(Address([0xcc; 20]), 77);
     let outcome = case.run();
     assert_eq!(outcome.leaves.len(), 2);
-    let state = outcome.states[&node(5)];
+    let state = outcome.states.nodes[&node(5)];
     assert_eq!(
         NodeState {
             record: kept.record,
@@ -517,7 +548,15 @@ fn nodes_nobody_reports_keep_their_sums_in_every_root() {
         kept
     );
     let leaf = outcome.leaves[1];
-    assert_eq!((leaf.cumulative_reward, leaf.cumulative_slash), (77, 7));
+    let slots = (leaf.cumulative_up_slots, leaf.cumulative_down_slots);
+    assert_eq!((slots, leaf.cumulative_slash), ((70, 8), 7));
+    let sums: Vec<_> = outcome
+        .rewards
+        .iter()
+        .map(|r| (r.provider, r.cumulative_reward))
+        .collect();
+    assert_eq!(sums, [(OWNER, REWARD), (Address([0xcc; 20]), 77)]);
+    assert_eq!(outcome.root.cumulative_reward, REWARD + 77);
     assert_eq!(void_epoch(&case.prior), case.prior);
 }
 
@@ -641,11 +680,9 @@ proptest! {
         for leaf in &base.leaves {
             let proof = base.tree.proof(&leaf.hash()).unwrap();
             prop_assert!(crate::root::verify_proof(&leaf.hash(), &proof, &base.root.root));
-            let before = case.prior.get(&leaf.node).copied().unwrap_or_default();
-            prop_assert!(leaf.cumulative_reward >= before.cumulative_reward);
+            let before = case.prior.nodes.get(&leaf.node).copied().unwrap_or_default();
             prop_assert!(leaf.cumulative_slash >= before.cumulative_slash);
-            let moved = leaf.cumulative_reward + leaf.cumulative_slash > 0;
-            prop_assert!(!moved || before.confirmed_owner.is_some());
+            prop_assert!(leaf.cumulative_slash == 0 || before.confirmed_owner.is_some());
         }
     }
 }

@@ -239,7 +239,7 @@ fn history_moves_beacons_on_and_a_void_epoch_keeps_states() {
     assert_eq!(history.beacon(Epoch(2)), None, "nothing is revealed yet");
     let mut void = history.clone();
     void.void();
-    let outcome = history.aggregate([], &BTreeMap::new()).unwrap();
+    let outcome = history.aggregate([], &BTreeMap::new(), 0).unwrap();
     let Opened::Reveal(revealed) = revealed(1, Digest([5; 32])) else {
         unreachable!()
     };
@@ -257,6 +257,55 @@ fn history_moves_beacons_on_and_a_void_epoch_keeps_states() {
         "revealed seeds count"
     );
     assert_eq!(void.states(), history.states());
+}
+
+/// Reports by all three that the node is up and passes; its owner is provider 9.
+fn passing_reports(history: &History, node: NodeId) -> BTreeMap<HyperNodeId, Included> {
+    let mut own = node_report(node);
+    (own.class, own.cells) = (class().digest(), Blob(vec![1; 4]));
+    own.attest.class = OutcomeClass::Pass;
+    own.attest.owner = Some(Address([9; 20]));
+    (own.chase.class, own.chase.reads_per_s) = (OutcomeClass::Pass, 1);
+    let included = |n: u8| {
+        let report = Report {
+            network: history.network(),
+            epoch: history.next(),
+            hypernode: id(n),
+            seed: Seed([n; 32]),
+            log_size: 1,
+            log_root: Digest([n; 32]),
+            nodes: vec![own.clone()],
+            at: UnixMs(0),
+        };
+        let commit = Digest([n; 32]);
+        (id(n), Included { commit, report })
+    };
+    (1..=3).map(included).collect()
+}
+
+#[test]
+fn history_carries_rewards_and_slots_over_posted_and_void_epochs() {
+    let mut history = History::new(&params(), [class()]).unwrap();
+    let (node, owner) = (NodeId([7; 32]), Address([9; 20]));
+    let known = [Registration {
+        node,
+        provider: owner,
+        class: class().digest(),
+    }];
+    let post = |history: &mut History, budget| {
+        let reports = passing_reports(history, node);
+        let outcome = history.aggregate(known, &reports, budget).unwrap();
+        history.posted(&outcome, &reports);
+        let state = history.states().nodes[&node];
+        assert_eq!(&outcome.states, history.states());
+        (outcome.root.cumulative_reward, state.cumulative_up_slots)
+    };
+    assert_eq!(post(&mut history, u128::MAX), (0, 4), "confirms");
+    assert_eq!(post(&mut history, u128::MAX), (1_000_000_000, 8));
+    history.void();
+    assert_eq!(post(&mut history, 5), (1_000_000_005, 12));
+    assert_eq!(post(&mut history, 0), (1_000_000_005, 16));
+    assert_eq!(history.states().rewards, [(owner, 1_000_000_005)].into());
 }
 
 #[test]

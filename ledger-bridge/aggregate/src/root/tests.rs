@@ -31,6 +31,7 @@ fn epoch_root() -> EpochRoot {
         leaf_count: 6,
         evidence_root: Digest([7; 32]),
         policy_digest: Digest([8; 32]),
+        cumulative_reward: 10,
         next_committee: Keccak([9; 32]),
     }
 }
@@ -41,6 +42,7 @@ fn node_leaf() -> NodeLeaf {
         node: NodeId([2; 32]),
         owner: Address([3; 20]),
         confirmed: true,
+        chips: Digest([4; 32]),
         verdict: 1,
         reasons: 0,
         tier: 1,
@@ -50,8 +52,17 @@ fn node_leaf() -> NodeLeaf {
         coverage: Ppm(1_000_000),
         chase_rate: 8_000,
         chase_kind: 2,
-        cumulative_reward: 10,
+        cumulative_up_slots: 60,
+        cumulative_down_slots: 10,
         cumulative_slash: 0,
+    }
+}
+
+fn reward_leaf() -> RewardLeaf {
+    RewardLeaf {
+        epoch: Epoch(1),
+        provider: Address([3; 20]),
+        cumulative_reward: 20,
     }
 }
 
@@ -78,31 +89,30 @@ fn abi_words_stand_right_aligned() {
         format!("{}{}", "0".repeat(24), "ab".repeat(20))
     );
     let abi = node_leaf().abi();
-    assert_eq!(abi.len(), 16 * 32);
+    assert_eq!(abi.len(), 18 * 32);
     assert_eq!(abi[31], 1);
-    assert_eq!(abi[14 * 32 + 31], 10);
+    assert_eq!(abi[16 * 32 + 31], 10);
+    let abi = reward_leaf().abi();
+    assert_eq!((abi.len(), abi[31], abi[3 * 32 + 31]), (4 * 32, 3, 20));
 }
 
 #[test]
-fn empty_committee_hash_is_two_words() {
-    let words = [number(0x20), number(0)].concat();
-    assert_eq!(committee_hash(&[]), keccak(&words));
-}
-
-#[test]
-fn committee_hash_does_not_depend_on_order_but_on_everything_else() {
-    let a = Member {
-        address: Address([1; 20]),
-        weight: 40,
+fn a_committee_is_encoded_and_hashed_in_one_order_whatever_order_it_comes_in() {
+    let of = |members: &[(u8, u128)]| {
+        let member = |&(n, weight): &(u8, u128)| Member {
+            address: Address([n; 20]),
+            weight,
+        };
+        Committee::new(members.iter().map(member).collect()).unwrap()
     };
-    let b = Member {
-        address: Address([2; 20]),
-        weight: 25,
-    };
-    assert_eq!(committee_hash(&[a, b]), committee_hash(&[b, a]));
-    assert_ne!(committee_hash(&[a, b]), committee_hash(&[a]));
-    let heavier = Member { weight: 26, ..b };
-    assert_ne!(committee_hash(&[a, b]), committee_hash(&[a, heavier]));
+    let (one, two) = ((1, 40), (2, WEIGHT_MAX));
+    let bytes = [&[1; 20][..], &[0; 11], &[40], &[2; 20], &[0xff; 12]].concat();
+    assert_eq!(of(&[two, one]).encode(), bytes);
+    assert_eq!(of(&[two, one]).hash(), keccak(&bytes));
+    assert_eq!(of(&[one, two]).hash(), of(&[two, one]).hash());
+    assert_ne!(of(&[one, two]).hash(), of(&[one]).hash());
+    assert_ne!(of(&[one, two]).hash(), of(&[one, (2, 41)]).hash());
+    assert_eq!(of(&[]).hash(), keccak(&[]));
 }
 
 #[test]
@@ -160,6 +170,10 @@ fn digest_binds_chain_contract_and_every_field() {
         },
         EpochRoot {
             policy_digest: Digest([0; 32]),
+            ..root
+        },
+        EpochRoot {
+            cumulative_reward: 0,
             ..root
         },
         EpochRoot {
@@ -258,6 +272,10 @@ fn every_leaf_field_is_in_the_hash() {
             confirmed: false,
             ..leaf
         },
+        NodeLeaf {
+            chips: Digest([0; 32]),
+            ..leaf
+        },
         NodeLeaf { verdict: 9, ..leaf },
         NodeLeaf { reasons: 9, ..leaf },
         NodeLeaf { tier: 9, ..leaf },
@@ -286,7 +304,11 @@ fn every_leaf_field_is_in_the_hash() {
             ..leaf
         },
         NodeLeaf {
-            cumulative_reward: 9,
+            cumulative_up_slots: 9,
+            ..leaf
+        },
+        NodeLeaf {
+            cumulative_down_slots: 9,
             ..leaf
         },
         NodeLeaf {
@@ -296,6 +318,24 @@ fn every_leaf_field_is_in_the_hash() {
     ];
     for other in changed {
         assert_ne!(other.hash(), base, "{other:?}");
+    }
+    let leaf = reward_leaf();
+    let changed = [
+        RewardLeaf {
+            epoch: Epoch(9),
+            ..leaf
+        },
+        RewardLeaf {
+            provider: Address([9; 20]),
+            ..leaf
+        },
+        RewardLeaf {
+            cumulative_reward: 9,
+            ..leaf
+        },
+    ];
+    for other in changed {
+        assert_ne!(other.hash(), leaf.hash(), "{other:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use assay_aggregate::epoch::{
     Aggregator, EpochInput, Included, NodeState, Registration, Seat, States,
 };
 use assay_aggregate::persistence::{Record, Rule};
-use assay_aggregate::root::NodeLeaf;
+use assay_aggregate::root::{NodeLeaf, RewardLeaf};
 use assay_protocol::class::{
     AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla, ValidClass,
 };
@@ -38,6 +38,7 @@ struct World {
     registrations: Vec<Registration>,
     sites: BTreeMap<NodeId, Digest>,
     prior: States,
+    budget: u128,
     histories: BTreeMap<NodeId, Value>,
     reports: BTreeMap<HyperNodeId, Included>,
 }
@@ -68,7 +69,7 @@ pub fn with_drawn_seats(random: &mut Random) -> Case {
 /// Whether the same case has a node that drawn seats judge.
 pub fn puts_on_trial(random: &mut Random) -> bool {
     let world = World::new(random, &CROWD);
-    let mut states = world.prior.values();
+    let mut states = world.prior.nodes.values();
     states.any(|state| state.record.on_trial(Epoch(world.epoch)))
 }
 
@@ -110,13 +111,15 @@ impl World {
             beacon: Beacon(random.bytes()),
             registrations: Vec::new(),
             sites: BTreeMap::new(),
-            prior: States::new(),
+            prior: States::default(),
+            budget: 0,
             histories: BTreeMap::new(),
             reports: BTreeMap::new(),
             params,
         };
         (0..nodes).for_each(|n| world.add_node(random, n));
         world.add_reports(random, shape, nodes);
+        world.add_money(random);
         world
     }
 
@@ -147,12 +150,29 @@ impl World {
         let large = random.chance(9);
         let state = NodeState {
             confirmed_owner: (!random.chance(6)).then(|| address(n)),
-            cumulative_reward: if large { u128::MAX - 1 } else { random.stake() },
+            cumulative_up_slots: if large { u64::MAX - 3 } else { random.value() },
+            cumulative_down_slots: random.value(),
             cumulative_slash: if large { u128::MAX } else { random.stake() },
             record: past.iter().fold(Record::default(), observe),
         };
         self.histories.insert(node, history_json(&past));
-        self.prior.insert(node, state);
+        self.prior.nodes.insert(node, state);
+    }
+
+    /// Enough for all passes, or for a part of them only; sums so far that leave room, or hardly any, or are impossible.
+    fn add_money(&mut self, random: &mut Random) {
+        let reward = u128::from(self.class.money.reward_gwei_per_epoch) * 1_000_000_000;
+        let part = reward / 7 * u128::from(random.within(1, 40));
+        self.budget = random.pick(&[u128::MAX, u128::MAX, part, part, part, 0, 1, reward]);
+        for n in 0..random.below(5) {
+            let sum = random.stake().max(1);
+            self.prior.rewards.insert(address(n), sum);
+        }
+        if random.chance(9) {
+            let most = u128::MAX - (1 << 100);
+            let sum = random.pick(&[most, most, most, u128::MAX - 1, u128::MAX]);
+            self.prior.rewards.insert(address(9), sum);
+        }
     }
 
     fn add_reports(&mut self, random: &mut Random, shape: &Shape, nodes: u64) {
@@ -276,10 +296,18 @@ impl World {
             sites: &self.sites,
             prior: &self.prior,
             reports: &self.reports,
+            budget: self.budget,
         };
-        let outcome = Aggregator::new(input).unwrap().epoch().unwrap();
-        let leaves: Vec<Value> = outcome.leaves.iter().map(words).collect();
-        json!({ "leaves": leaves, "root": outcome.root.root.to_string() })
+        let Ok(outcome) = Aggregator::new(input).unwrap().epoch() else {
+            return Value::Null;
+        };
+        let leaves = outcome.leaves.iter().map(NodeLeaf::abi).map(words);
+        let rewards = outcome.rewards.iter().map(RewardLeaf::abi).map(words);
+        json!({
+            "leaves": leaves.collect::<Vec<_>>(), "rewards": rewards.collect::<Vec<_>>(),
+            "root": outcome.root.root.to_string(), "leaf_count": outcome.root.leaf_count,
+            "cumulative_reward": outcome.root.cumulative_reward.to_string(),
+        })
     }
 
     fn json(&self) -> Value {
@@ -287,8 +315,15 @@ impl World {
         let named = |id: &NodeId| id.to_string();
         let prior: Map<_, _> = self
             .prior
+            .nodes
             .iter()
             .map(|(id, state)| (named(id), self.state_json(id, state)))
+            .collect();
+        let earned: BTreeMap<String, String> = self
+            .prior
+            .rewards
+            .iter()
+            .map(|(provider, sum)| (provider.to_string(), sum.to_string()))
             .collect();
         let mut claims: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for claim in &self.registrations {
@@ -311,7 +346,7 @@ impl World {
             "network": params.network_id().to_string(), "beacon": self.beacon.to_string(), "epoch": self.epoch,
             "members": members_json(&self.members), "panel": params.panel_min, "slots": params.slots(),
             "systemic": params.systemic_min_providers, "persistence": params.persistence,
-            "reaudit": params.reaudit_seats, "prior": prior, "claims": claims, "sites": sites, "reports": reports,
+            "reaudit": params.reaudit_seats, "earned": earned, "budget": self.budget.to_string(), "prior": prior, "claims": claims, "sites": sites, "reports": reports,
             "class": {
                 "tier": class.attestation.tier_min, "target": class.sla.availability_ppm,
                 "coverage": class.sla.coverage_ppm_min,
@@ -327,8 +362,8 @@ impl World {
     fn state_json(&self, id: &NodeId, state: &NodeState) -> Value {
         json!({
             "owner": state.confirmed_owner.map(|owner| owner.to_string()),
-            "reward": state.cumulative_reward.to_string(), "slash": state.cumulative_slash.to_string(),
-            "history": self.histories[id],
+            "up": state.cumulative_up_slots, "down": state.cumulative_down_slots,
+            "slash": state.cumulative_slash.to_string(), "history": self.histories[id],
         })
     }
 
@@ -346,9 +381,8 @@ impl World {
     }
 }
 
-/// The leaf's words after its type, as decimal numbers.
-fn words(leaf: &NodeLeaf) -> Value {
-    let abi = leaf.abi();
+/// A leaf's words after its type, as decimal numbers.
+fn words(abi: Vec<u8>) -> Value {
     let words = abi.as_chunks::<32>().0.iter().skip(1);
     words
         .map(|word| alloy_primitives::U256::from_be_bytes(*word).to_string())

@@ -92,6 +92,11 @@ fn persistence_agrees() {
 }
 
 #[test]
+fn rewards_agree() {
+    agree(3_000, rules::rewards);
+}
+
+#[test]
 fn trees_and_keccak_agree() {
     agree(60, rules::tree);
     agree(150, rules::keccak);
@@ -104,24 +109,62 @@ fn whole_epochs_agree() {
 
 /// Else agreement would say little.
 #[test]
-fn the_epochs_lead_to_every_verdict_for_every_reason_and_to_money() {
+fn the_epochs_lead_to_every_verdict_for_every_reason_and_to_slots_and_slashes() {
     let mut verdicts = [0; 4];
     let mut reasons = [0; 8];
-    let (mut confirmed, mut paid) = (0, 0);
+    // confirmed, up slots, down slots, slashes
+    let mut seen = [0; 4];
     for seed in 0..350 {
         let case = epochs::small(&mut Random(seed));
-        for leaf in case.expected["leaves"].as_array().unwrap() {
-            let word = |at: usize| leaf[at].as_str().unwrap().to_owned();
-            verdicts[word(4).parse::<usize>().unwrap()] += 1;
-            let bits: u8 = word(5).parse().unwrap();
-            (0..8).for_each(|bit| reasons[bit] += usize::from(bits >> bit & 1));
-            confirmed += usize::from(word(3) == "1");
-            paid += usize::from(word(14) != "0");
+        for leaf in case.expected["leaves"].as_array().into_iter().flatten() {
+            verdicts[number(&leaf[5]) as usize] += 1;
+            (0..8).for_each(|bit| reasons[bit] += usize::from(number(&leaf[6]) >> bit & 1 == 1));
+            for (seen, at) in seen.iter_mut().zip([3, 14, 15, 16]) {
+                *seen += usize::from(number(&leaf[at]) > 0);
+            }
         }
     }
     assert!(verdicts.iter().all(|seen| *seen > 20), "{verdicts:?}");
     assert!(reasons.iter().all(|seen| *seen > 5), "{reasons:?}");
-    assert!(confirmed > 100 && paid > 100, "{confirmed} {paid}");
+    assert!(seen.iter().all(|seen| *seen > 100), "{seen:?}");
+}
+
+#[test]
+fn the_epochs_pay_all_that_is_asked_for_a_part_of_it_and_nothing() {
+    let (mut refused, mut nothing, mut all_of_the_budget, mut less) = (0, 0, 0, 0);
+    for seed in 0..350 {
+        let Case {
+            input, expected, ..
+        } = epochs::small(&mut Random(seed));
+        if expected.is_null() {
+            refused += 1;
+            continue;
+        }
+        let before: u128 = input["earned"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(number)
+            .sum();
+        let grown = number(&expected["cumulative_reward"]) - before;
+        let leaves = expected["rewards"].as_array().unwrap();
+        let sum: u128 = leaves.iter().map(|leaf| number(&leaf[2])).sum();
+        assert_eq!(sum - before, grown, "seed {seed}");
+        let budget = number(&input["budget"]);
+        assert!(grown <= budget, "seed {seed}: {grown} of {budget}");
+        // What is lost by rounding is less than one unit for each of at most nine nodes.
+        match (grown, budget - grown) {
+            (0, _) => nothing += 1,
+            (_, 0..9) => all_of_the_budget += 1,
+            _ => less += 1,
+        }
+    }
+    let seen = [refused, nothing, all_of_the_budget, less];
+    assert!(seen.iter().all(|seen| *seen > 3), "{seen:?}");
+}
+
+fn number(value: &Value) -> u128 {
+    value.as_str().unwrap().parse().unwrap()
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::Case;
 use crate::random::Random;
 use assay_aggregate::availability::{Seat, SlotState, slot_state};
 use assay_aggregate::draw::{Candidate, DrawOf, PanelOf, Purpose, Urn, proposer};
+use assay_aggregate::epoch::share_out;
 use assay_aggregate::median;
 use assay_aggregate::persistence::{Record, Rule};
 use assay_aggregate::root::{OutcomeTree, keccak as keccak256};
@@ -287,6 +288,51 @@ pub fn persistence(random: &mut Random) -> Case {
         rule: "persistence",
         input: json!({ "m": m, "n": window, "reaudit": rule.reaudit, "verdicts": history_json(&verdicts) }),
         expected: json!(slashes),
+    }
+}
+
+/// Up to nine nodes of up to four owners; budgets around what they ask; sums that leave room, little, none or wrap.
+pub fn rewards(random: &mut Random) -> Case {
+    let wei = |random: &mut Random| match random.chance(30) {
+        true => random.pick(&[u128::MAX, u128::MAX / 2, 1 << 127]),
+        false => random.stake(),
+    };
+    let asked: Vec<(Address, u128)> = (0..random.below(10))
+        .map(|_| (Address([random.below(4) as u8; 20]), wei(random)))
+        .collect();
+    let earned: BTreeMap<Address, u128> = (0..random.below(4))
+        .map(|n| (Address([n as u8; 20]), wei(random).max(1)))
+        .collect();
+    let whole = asked
+        .iter()
+        .fold(0u128, |sum, (_, wei)| sum.saturating_add(*wei));
+    let part = whole / 7 * u128::from(random.below(8));
+    let near = [whole, whole.saturating_sub(1), whole.saturating_add(1)];
+    let budget = random.pick(&[
+        0,
+        1,
+        2,
+        part,
+        part,
+        part,
+        near[0],
+        near[1],
+        near[2],
+        u128::MAX,
+    ]);
+    let sums = |sums: BTreeMap<Address, u128>| -> BTreeMap<String, String> {
+        let show = |(owner, wei): (Address, u128)| (owner.to_string(), wei.to_string());
+        sums.into_iter().map(show).collect()
+    };
+    let list: Vec<_> = asked
+        .iter()
+        .map(|(owner, wei)| json!([owner.to_string(), wei.to_string()]))
+        .collect();
+    let after = share_out(earned.clone(), &asked, budget).ok();
+    Case {
+        rule: "rewards",
+        input: json!({ "earned": sums(earned), "asked": list, "budget": budget.to_string() }),
+        expected: json!(after.map(sums)),
     }
 }
 

@@ -544,11 +544,12 @@ fn layout() -> Vec<Sample> {
         leaf_count: 3,
         evidence_root: DIGEST,
         policy_digest: DIGEST,
+        cumulative_reward: 1 << 80,
         next_committee: Keccak([6; 32]),
         signatures: vec![Blob(vec![5; 65]), Blob(Vec::new())],
     };
     let leaf = ProvenLeaf {
-        abi: Blob(vec![0; 416]),
+        abi: Blob(vec![0; 18 * 32]),
         proof: vec![Keccak([4; 32])],
     };
     let inputs = Inputs {

@@ -78,9 +78,9 @@ fn a_reaudit_must_confirm_two_epochs_later() {
 #[test]
 fn breaches_before_the_owner_was_confirmed_do_not_count() {
     let mut case = failing().at(1, |params| params.persistence = (2, 2));
-    case.prior.clear();
+    case.prior = States::default();
     let outcome = case.run_at(1);
-    assert_eq!(outcome.states[&node(1)].record, Record::default());
+    assert_eq!(outcome.states.nodes[&node(1)].record, Record::default());
 }
 
 /// 120 equal HyperNodes and 101 re-audit seats: enough that seats are drawn.
@@ -114,7 +114,7 @@ fn on_trial() -> (Case, BTreeMap<HyperNodeId, u128>) {
     let rule = Rule::of(&case.params);
     let (record, slash) = Record::default().observe(&rule, Epoch(0), Verdict::Breach);
     assert!(!slash && record.on_trial(Epoch(2)));
-    case.prior.get_mut(&node(1)).unwrap().record = record;
+    case.prior.nodes.get_mut(&node(1)).unwrap().record = record;
     let of = DrawOf {
         network: case.params.network_id(),
         beacon: Beacon([7; 32]),
@@ -143,7 +143,7 @@ fn on_trial_the_drawn_seats_vote_and_not_the_stake() {
     let leaf = case.run_at(2).leaves[0];
     let breach = (Verdict::Breach as u8, SLASH);
     assert_eq!((leaf.verdict, leaf.cumulative_slash), breach);
-    case.prior.get_mut(&node(1)).unwrap().record = Record::default();
+    case.prior.nodes.get_mut(&node(1)).unwrap().record = Record::default();
     assert_eq!(case.run_at(2).leaves[0].verdict, Verdict::Pass as u8);
 }
 
@@ -181,7 +181,7 @@ fn on_trial_a_third_that_was_drawn_often_does_not_convict_by_silence() {
     // Exactly a third of the stake.
     silent(&mut case, &often[..40], SLOTS);
     let mut untried = case.clone();
-    untried.prior.get_mut(&node(1)).unwrap().record = Record::default();
+    untried.prior.nodes.get_mut(&node(1)).unwrap().record = Record::default();
     assert_eq!(untried.run_at(2).leaves[0].verdict, Verdict::Breach as u8);
     let leaf = case.run_at(2).leaves[0];
     assert_eq!(
@@ -243,18 +243,15 @@ fn providers(down: &[u8]) -> Case {
             provider: owner(n),
             ..registered
         });
-        let state = NodeState {
-            confirmed_owner: Some(owner(n)),
-            ..NodeState::default()
-        };
-        case.prior.insert(node(n), state);
     }
+    case.prior = confirmed((1..=7).map(|n| (node(n), owner(n))));
     case
 }
 
 #[test]
 fn what_most_other_providers_suffered_is_no_breach() {
-    let leaf = providers(&[1, 2, 3, 4, 5]).leaf();
+    let case = providers(&[1, 2, 3, 4, 5]);
+    let leaf = case.leaf();
     // 20 of 30 slots were decided, all up: too little is known to be paid.
     let expected = finding(Verdict::Warned, reason::COVERAGE | reason::SYSTEMIC);
     assert_eq!((leaf.verdict, leaf.reasons), expected);
@@ -262,7 +259,16 @@ fn what_most_other_providers_suffered_is_no_breach() {
         (leaf.availability, leaf.coverage),
         (Ppm(1_000_000), Ppm(666_666))
     );
-    assert_eq!((leaf.cumulative_reward, leaf.cumulative_slash), (0, 0));
+    // Excused slots are neither up nor down, and only nodes 6 and 7 are paid.
+    let slots = (leaf.cumulative_up_slots, leaf.cumulative_down_slots);
+    assert_eq!((slots, leaf.cumulative_slash), ((20, 0), 0));
+    let paid: Vec<_> = case
+        .run()
+        .rewards
+        .iter()
+        .map(|paid| paid.provider)
+        .collect();
+    assert_eq!(paid, [Address([6; 20]), Address([7; 20])]);
 }
 
 #[test]

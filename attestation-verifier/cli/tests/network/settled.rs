@@ -1,0 +1,78 @@
+//! The epoch's root, signed by all, and the node's leaf in it.
+
+use super::{Cast, Files, Lie, PROVIDER, Part};
+use assay_aggregate::epoch::{Included, Registration};
+use assay_aggregate::inputs::History;
+use assay_aggregate::root::{EpochRoot, OutcomeTree, RewardLeaf, sign};
+use assay_protocol::ids::{Address, Epoch, HyperNodeId};
+use assay_protocol::item::{Blob, Item};
+use assay_protocol::layout::{self, ProvenLeaf, SignedRoot};
+use std::collections::BTreeMap;
+
+/// For an epoch's rewards, in wei; a pass asks for more.
+const BUDGET: u128 = 7_000_000_000;
+
+/// Aggregates, signs the root and writes the epoch's ledger half.
+pub(super) fn settle(
+    cast: &Cast,
+    history: &mut History,
+    epoch: u64,
+    included: &BTreeMap<HyperNodeId, Included>,
+    lie: Lie<'_>,
+    files: &mut Files,
+) {
+    let at = Epoch(epoch);
+    let registration = Registration {
+        node: cast.tpm.node,
+        provider: PROVIDER,
+        class: cast.class.digest(),
+    };
+    let outcome = history.aggregate([registration], included, BUDGET).unwrap();
+    let mut leaf = outcome.leaves[0];
+    lie(Part::Leaf(epoch, &mut leaf));
+    let rewards = outcome.rewards.iter().map(RewardLeaf::hash);
+    let tree = OutcomeTree::new(rewards.chain([leaf.hash()]).collect());
+    let mut root = EpochRoot {
+        root: tree.root(),
+        ..outcome.root
+    };
+    lie(Part::Root(epoch, &mut root));
+    let digest = root.digest(cast.params.chain_id, &cast.params.contract);
+    let member = |address: &Address| cast.params.roster.iter().position(|e| e.ledger == *address);
+    let committee: Vec<_> = history
+        .committee()
+        .members()
+        .iter()
+        .map(|m| (m.address, m.weight))
+        .collect();
+    let signature = |(address, _): &(Address, u128)| {
+        let who = member(address).unwrap();
+        Blob(sign(&digest, &ledger_key(who)).unwrap().to_vec())
+    };
+    let mut signatures: Vec<Blob> = committee.iter().map(signature).collect();
+    lie(Part::Signatures(epoch, &mut signatures));
+    let signed = SignedRoot {
+        epoch: root.epoch,
+        round: root.round,
+        input_set: root.input_set,
+        committee,
+        root: root.root,
+        leaf_count: root.leaf_count,
+        evidence_root: root.evidence_root,
+        policy_digest: root.policy_digest,
+        cumulative_reward: root.cumulative_reward,
+        next_committee: root.next_committee,
+        signatures,
+    };
+    files.insert(layout::root(at), signed.encode());
+    let proven = ProvenLeaf {
+        abi: Blob(leaf.abi()),
+        proof: tree.proof(&leaf.hash()).unwrap(),
+    };
+    files.insert(layout::leaf(at), proven.encode());
+    history.posted(&outcome, included);
+}
+
+pub(super) fn ledger_key(who: usize) -> [u8; 32] {
+    [who as u8 + 0x31; 32]
+}
