@@ -4,18 +4,28 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import solc from "solc";
 
-// The contract in use, compiled as it was deployed; then those that follow it.
-const CONTRACTS = [{ name: "AssayLedger", evmVersion: "cancun" }];
+// What is deployed. Callers know some contracts by an interface that says more than the contract's own ABI.
+const CONTRACTS = [
+  { name: "TestToken" },
+  { name: "EcdsaQuorum" },
+  { name: "BlsQuorum" },
+  { name: "AssayEpochs" },
+  { name: "AssayStake" },
+  { name: "AssayNodes", interface: "IAssayNodes" },
+  { name: "AssayReservations" },
+  { name: "AssayFaults" },
+];
+const EVM = "osaka";
 const here = (path) => new URL(path, import.meta.url);
 const sha256 = (text) => createHash("sha256").update(text).digest("hex");
 
-const settings = (evmVersion) => ({
+const settings = {
   optimizer: { enabled: true, runs: 200 },
   viaIR: true,
-  evmVersion,
+  evmVersion: EVM,
   metadata: { bytecodeHash: "none", appendCBOR: false },
   outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
-});
+};
 
 // An import's text, and note of it: the digest of an artefact is over every source that went into it.
 function reader(used) {
@@ -27,23 +37,41 @@ function reader(used) {
   };
 }
 
-function compile({ name, evmVersion }) {
+// Enums by their numbers: bindings know them as such.
+function plain(abi) {
+  const type = (key, value) => (key === "internalType" && value.startsWith("enum ") ? "uint8" : value);
+  return JSON.parse(JSON.stringify(abi, type));
+}
+
+// A contract's ABI and that of the interface, each entry once.
+function abiOf(output, name, path, interfaceName) {
+  const own = plain(output.contracts[path][name].abi);
+  if (!interfaceName) return own;
+  const more = plain(output.contracts[`src/interfaces/${interfaceName}.sol`][interfaceName].abi);
+  const known = new Set(own.map((entry) => JSON.stringify(entry)));
+  return [...own, ...more.filter((entry) => !known.has(JSON.stringify(entry)))];
+}
+
+function compile({ name, interface: interfaceName }) {
   const path = `src/${name}.sol`;
   const used = {};
   const load = reader(used);
   const sources = { [path]: { content: load(path).contents } };
-  const input = { language: "Solidity", sources, settings: settings(evmVersion) };
+  const input = { language: "Solidity", sources, settings };
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: load }));
-  for (const problem of output.errors ?? []) console.error(problem.formattedMessage);
-  if (output.errors?.length) process.exit(1); // warnings count: there are none today
-  const contract = output.contracts[path][name];
+  // Warnings count, unless they are about the library, whose source is not ours.
+  const isOurs = (problem) => problem.severity === "error" || !problem.sourceLocation?.file.startsWith("@openzeppelin/");
+  const problems = (output.errors ?? []).filter(isOurs);
+  for (const problem of problems) console.error(problem.formattedMessage);
+  if (problems.length) process.exit(1);
+  const { evm } = output.contracts[path][name];
   const digests = Object.keys(used).sort().map((source) => `${source}\n${sha256(used[source])}\n`);
   const artifact = {
     compiler: solc.version(),
     sourcesSha256: sha256(digests.join("")),
-    abi: contract.abi,
-    bytecode: `0x${contract.evm.bytecode.object}`,
-    deployedBytecode: `0x${contract.evm.deployedBytecode.object}`,
+    abi: abiOf(output, name, path, interfaceName),
+    bytecode: `0x${evm.bytecode.object}`,
+    deployedBytecode: `0x${evm.deployedBytecode.object}`,
   };
   return `${JSON.stringify(artifact, null, 1)}\n`;
 }

@@ -214,6 +214,13 @@ pub fn void_epoch(prior: &States) -> States {
     prior.clone()
 }
 
+/// Sum of all weights that vote.
+fn total_weight(seats: &[Seat]) -> u128 {
+    seats
+        .iter()
+        .fold(0, |sum, seat| sum.saturating_add(seat.weight))
+}
+
 /// The hash-relevant members of a committee: seats with weight.
 pub fn committee_of(seats: &[Seat]) -> Result<Committee, RootError> {
     let member = |seat: &Seat| Member {
@@ -252,7 +259,7 @@ impl<'a> Aggregator<'a> {
         let mut aggregator = Self {
             input,
             network,
-            total: committee.total(),
+            total: total_weight(input.committee),
             committee,
             urn,
             reporters,

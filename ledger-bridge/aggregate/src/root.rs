@@ -1,7 +1,7 @@
 //! What the ledger checks: the committee's hash, the signed epoch root, the outcome tree, signatures and their quorum.
 //!
 //! ```text
-//! committee hash = keccak256(members)                        address (20) ‖ weight (12) of each, ascending by address
+//! committee hash = keccak256(members)                        address (20) ‖ scaled weight (4) of each, ascending by address
 //! digest         = keccak256(0x1901 ‖ domain ‖ struct hash)  EIP-712, name "Assay", version "2"
 //! leaf hash      = keccak256(keccak256(abi.encode(leaf)))     of a NodeLeaf (type 1) or a RewardLeaf (type 3)
 //! node           = keccak256(min ‖ max)                       OpenZeppelin MerkleProof; an odd node is promoted
@@ -13,10 +13,12 @@ use crate::more_than_two_thirds;
 use crate::weights::WEIGHT_MAX;
 use alloy_primitives::keccak256;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm};
-use assay_protocol::limits::ROSTER_MAX;
 use assay_protocol::merkle;
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use std::collections::BTreeMap;
+
+/// Most members of a committee: as many as `EcdsaQuorum` takes.
+pub const MEMBERS_MAX: usize = 256;
 
 /// Length of an outcome signature: r ‖ s ‖ v, v = 27 or 28.
 pub const SIGNATURE_LEN: usize = 65;
@@ -46,7 +48,7 @@ pub struct Member {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RootError {
     /// Too many members.
-    #[error("committee: expected at most {ROSTER_MAX} members, got {0}")]
+    #[error("committee: expected at most {MEMBERS_MAX} members, got {0}")]
     TooManyMembers(usize),
     /// An address occurs twice.
     #[error("committee: member {0} occurs twice")]
@@ -82,15 +84,20 @@ pub enum RootError {
 }
 
 /// A committee: distinct members with weight, ascending by address.
+///
+/// What counts for a quorum are weights in 32 bits, as the contracts scale them (`contracts/src/lib/Weights.sol`): all are
+/// shifted right by one number, the least with which their sum and one for each member stay below 2³²; what a shift would
+/// make zero is one. The share of any set of members is off by less than 1.2 · 10⁻⁷.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committee {
     members: Vec<Member>,
+    shift: u32,
 }
 
 impl Committee {
     /// Sorts and checks members.
     pub fn new(mut members: Vec<Member>) -> Result<Self, RootError> {
-        if members.len() > ROSTER_MAX {
+        if members.len() > MEMBERS_MAX {
             return Err(RootError::TooManyMembers(members.len()));
         }
         members.sort_unstable();
@@ -109,28 +116,31 @@ impl Committee {
                 });
             }
         }
-        Ok(Self { members })
+        let shift = shift_of(&members);
+        Ok(Self { members, shift })
     }
 
-    /// The members, ascending by address.
+    /// The members, ascending by address, with their whole weights.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// Sum of all weights.
+    /// Sum of all scaled weights: what a quorum is two thirds of.
     pub fn total(&self) -> u128 {
-        self.members
-            .iter()
-            .fold(0, |sum, member| sum.saturating_add(member.weight))
+        self.members.iter().fold(0, |sum, member| {
+            sum.saturating_add(self.scaled(member).into())
+        })
     }
 
-    /// Weight of an account; `None` for strangers.
+    /// Scaled weight of an account; `None` for strangers.
     pub fn weight(&self, address: &Address) -> Option<u128> {
         let at = self
             .members
             .binary_search_by_key(address, |member| member.address)
             .ok()?;
-        self.members.get(at).map(|member| member.weight)
+        self.members
+            .get(at)
+            .map(|member| self.scaled(member).into())
     }
 
     /// keccak256 of [`Committee::encode`].
@@ -138,18 +148,31 @@ impl Committee {
         keccak(&self.encode())
     }
 
-    /// The bytes that `EcdsaQuorum` takes: address (20) ‖ weight (12, big-endian) of each member.
+    /// The bytes that `EcdsaQuorum` takes: address (20) ‖ scaled weight (4, big-endian) of each member.
     pub fn encode(&self) -> Vec<u8> {
-        self.members.iter().flat_map(member_word).collect()
+        let entry = |member: &Member| {
+            let weight = self.scaled(member).to_be_bytes();
+            member.address.0.into_iter().chain(weight)
+        };
+        self.members.iter().flat_map(entry).collect()
+    }
+
+    fn scaled(&self, member: &Member) -> u32 {
+        let weight = member.weight.checked_shr(self.shift).unwrap_or(0);
+        u32::try_from(weight).unwrap_or(u32::MAX).max(1)
     }
 }
 
-/// The weight fills the last 12 bytes of a word, so the address has the others.
-fn member_word(member: &Member) -> Word {
-    let mut word = number(member.weight);
-    let places = word.iter_mut().zip(member.address.0);
-    places.for_each(|(to, from)| *to = from);
-    word
+/// How far the weights are shifted, 0 to 73.
+fn shift_of(members: &[Member]) -> u32 {
+    let total = members
+        .iter()
+        .fold(0u128, |sum, member| sum.saturating_add(member.weight));
+    let fits = |shift: &u32| {
+        let sum = total.checked_shr(*shift).unwrap_or(0);
+        sum.saturating_add(members.len() as u128) < 1 << 32
+    };
+    (0..u128::BITS).find(fits).unwrap_or(u128::BITS)
 }
 
 /// What a committee signs once per epoch.
@@ -425,7 +448,7 @@ pub fn quorum(
     committee: &Committee,
 ) -> Result<u128, RootError> {
     let mut signed = BTreeMap::new();
-    for signature in signatures.iter().take(ROSTER_MAX) {
+    for signature in signatures.iter().take(MEMBERS_MAX) {
         let address = recover(digest, signature.as_ref())?;
         let weight = committee
             .weight(&address)

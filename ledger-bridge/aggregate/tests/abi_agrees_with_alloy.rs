@@ -1,6 +1,6 @@
 //! Our hand-written ABI and EIP-712 encodings against alloy's generated ones.
 
-use alloy_primitives::{B256, U256, aliases::U96};
+use alloy_primitives::{B256, U256};
 use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, sol};
 use assay_aggregate::root::{self, Committee, EpochRoot, Member, NodeLeaf, RewardLeaf};
 use assay_protocol::ids::{Address, Digest, Epoch, Keccak, NetworkId, NodeId, Ppm};
@@ -9,7 +9,7 @@ use assay_protocol::ids::{Address, Digest, Epoch, Keccak, NetworkId, NodeId, Ppm
 mod theirs {
     use super::sol;
     sol! {
-        struct Member { address account; uint96 weight; }
+        struct Member { address account; uint32 weight; }
 
         struct EpochRoot {
             bytes32 networkId;
@@ -64,12 +64,12 @@ fn committee_bytes() {
         },
         Member {
             address: Address([1; 20]),
-            weight: (1 << 96) - 1,
+            weight: 0xff00_0000,
         },
     ];
     let member = |m: &Member| theirs::Member {
         account: m.address.0.into(),
-        weight: U96::from(m.weight),
+        weight: u32::try_from(m.weight).unwrap(),
     };
     let packed = |m: &Member| member(m).abi_encode_packed();
     let sorted = [packed(&ours[1]), packed(&ours[0])].concat();

@@ -1,53 +1,61 @@
-//! The contract's ABI, read from the interface the contract implements; a test holds it equal to the artefact's.
+//! The contracts' ABIs and creation code, from the artefacts that `ledger-bridge/contracts/compile.mjs` writes and CI
+//! proves current.
 
 use alloy_primitives::Bytes;
 use alloy_sol_types::SolInterface;
 
-#[allow(missing_docs, clippy::too_many_arguments)]
-mod generated {
-    alloy_sol_types::sol!(#![sol(all_derives)] "../contracts/src/IAssayLedger.sol");
+/// One module a contract: structs that several ABIs share are a type in each.
+macro_rules! contracts {
+    ($($module:ident: $name:ident, $errors:ident from $path:literal,)*) => {
+        $(
+            #[allow(missing_docs, clippy::too_many_arguments, clippy::pub_underscore_fields)]
+            pub(crate) mod $module {
+                alloy_sol_types::sol!(#[sol(all_derives)] $name, $path);
+            }
+            pub use $module::$name;
+        )*
+
+        /// The error of any contract: they call each other, so that one's error comes out of another.
+        fn known(data: &Bytes) -> Option<Revert> {
+            $(
+                if let Ok(error) = $module::$name::$errors::abi_decode_validate(data) {
+                    let name = $module::$name::$errors::name_by_selector(error.selector())?;
+                    return Some(Revert { name, detail: arguments(&format!("{error:?}")) });
+                }
+            )*
+            None
+        }
+    };
 }
 
-pub use generated::IAssayLedger;
-
-/// The checked-in compiler output (`ledger-bridge/contracts/compile.mjs`).
-pub const ARTIFACT: &str = include_str!("../../contracts/artifacts/AssayLedger.json");
-
-/// Creation code of the contract, from [`ARTIFACT`]; constructor arguments are appended to it.
-pub fn creation_code() -> Option<Vec<u8>> {
-    let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).ok()?;
-    hex::decode(artifact.get("bytecode")?.as_str()?.strip_prefix("0x")?).ok()
+contracts! {
+    token: TestToken, TestTokenErrors from "../contracts/artifacts/TestToken.json",
+    quorum: EcdsaQuorum, EcdsaQuorumErrors from "../contracts/artifacts/EcdsaQuorum.json",
+    epochs: AssayEpochs, AssayEpochsErrors from "../contracts/artifacts/AssayEpochs.json",
+    stake: AssayStake, AssayStakeErrors from "../contracts/artifacts/AssayStake.json",
+    nodes: AssayNodes, AssayNodesErrors from "../contracts/artifacts/AssayNodes.json",
+    reservations: AssayReservations, AssayReservationsErrors from "../contracts/artifacts/AssayReservations.json",
+    faults: AssayFaults, AssayFaultsErrors from "../contracts/artifacts/AssayFaults.json",
 }
 
 /// A contract error: its name, and its name with arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revert {
-    /// Name of the custom error, `Error`, `Panic`, or `unknown`.
+    /// Name of the custom error, or `unknown`.
     pub name: &'static str,
     /// Name and arguments, for people.
     pub detail: String,
 }
 
-/// Decodes revert data to the contract's custom error.
+/// Decodes revert data to the custom error of whichever contract has it.
 pub fn decode_revert(data: &Bytes) -> Revert {
-    use IAssayLedger::IAssayLedgerErrors as Errors;
-    if let Ok(error) = Errors::abi_decode_validate(data) {
-        let name = Errors::name_by_selector(error.selector()).unwrap_or("unknown");
-        return Revert {
-            name,
-            detail: arguments(&format!("{error:?}")),
-        };
-    }
-    if data.is_empty() {
-        return Revert {
-            name: "unknown",
-            detail: "no reason given (out of gas, or a call to no contract)".into(),
-        };
-    }
-    Revert {
+    known(data).unwrap_or_else(|| Revert {
         name: "unknown",
-        detail: data.to_string(),
-    }
+        detail: match data.is_empty() {
+            true => "no reason given (out of gas, or a call to no contract)".into(),
+            false => data.to_string(),
+        },
+    })
 }
 
 /// `WrongEpoch(WrongEpoch { expected: 0 })` reads better as `WrongEpoch { expected: 0 }`.

@@ -1,153 +1,399 @@
-//! What can be done to the contract, apart from when and by whom: an [`Action`] becomes a
-//! [`crate::SignedTx`].
+//! What can be done to the contracts, apart from when and by whom: an [`Action`] becomes a [`crate::SignedTx`].
 //! A bridge stores the signed bytes before it sends them; the same bytes sent twice do one thing.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_sol_types::{SolCall, SolValue};
-use assay_aggregate::root::Committee;
-use assay_protocol::ids::{Epoch, Keccak, NetworkId, NodeId, Stake};
+use alloy_primitives::{Address, Bytes, U256};
+use alloy_sol_types::SolCall;
+use assay_aggregate::root::{Committee, EpochRoot, NodeLeaf, RewardLeaf};
+use assay_protocol::ids::{
+    self, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake,
+};
 
-use crate::abi::{IAssayLedger as Abi, creation_code};
+use crate::abi::{AssayEpochs, AssayNodes, AssayReservations, AssayStake, TestToken};
+use crate::convert::{amount96, proof_words, signature_bytes};
 use crate::tx::Call;
-use crate::types::{GenesisParameters, NewHyperNode, NewNode};
+use crate::types::{ClassTerms, Contracts, CreditTier, NewHyperNode, NewNode, NewOffer};
 
-/// One state change of the contract, not yet signed.
+/// Which of a network's contracts an action calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Epochs,
+    Stake,
+    Nodes,
+    Reservations,
+    Token,
+}
+
+impl Target {
+    pub(crate) fn address(self, contracts: &Contracts) -> ids::Address {
+        match self {
+            Self::Epochs => contracts.epochs,
+            Self::Stake => contracts.stake,
+            Self::Nodes => contracts.nodes,
+            Self::Reservations => contracts.reservations,
+            Self::Token => contracts.token,
+        }
+    }
+}
+
+/// One state change of a contract, not yet signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
     /// The contract's function, for messages.
     pub name: &'static str,
-    value: U256,
-    data: Bytes,
+    pub(crate) target: Target,
+    /// What the called contract takes of the sender's tokens.
+    pub(crate) takes: Stake,
+    pub(crate) data: Bytes,
 }
 
+/// Genesis and HyperNodes.
 impl Action {
-    /// A HyperNode of the genesis roster, by its ledger key.
+    /// Joins as a HyperNode, by its ledger key.
     pub fn register_hypernode(new: &NewHyperNode) -> Self {
-        let call = Abi::registerHyperNodeCall {
+        let call = AssayStake::registerCall {
             ed25519Key: new.ed25519.0.into(),
+            ed25519Proof: Bytes::copy_from_slice(&new.proof),
             operatorId: new.operator.0.into(),
             seedChainEnd: new.seed_end.0.into(),
             endpoint: new.endpoint.clone(),
+            blsKey: Bytes::new(),
+            blsProof: Bytes::new(),
+            amount: amount96(new.stake),
         };
-        Self::paying("registerHyperNode", new.stake, &call)
+        Self::of("register", Target::Stake, &call).taking(new.stake)
     }
 
-    /// Closes the roster and fixes the genesis committee; by the deployer.
+    /// Begins the network with the HyperNodes that have registered; by the deployer.
     pub fn open_genesis(network: NetworkId) -> Self {
-        Self::of(
-            "openGenesis",
-            &Abi::openGenesisCall {
-                networkId_: network.0.into(),
-            },
-        )
-    }
-
-    /// Registers a node provisionally, by its provider.
-    pub fn register_node(new: &NewNode) -> Self {
-        let call = Abi::registerNodeCall {
-            nodeId: new.node.0.into(),
-            classDigest: new.class_digest.0.into(),
-            region: new.region.into(),
-            endpoint: new.endpoint.clone(),
+        let call = AssayEpochs::openGenesisCall {
+            networkId_: network.0.into(),
         };
-        Self::paying("registerNode", new.collateral, &call)
+        Self::of("openGenesis", Target::Epochs, &call)
     }
 
-    /// Takes back the collateral of a provisional registration, by its provider.
-    pub fn cancel_registration(node: NodeId) -> Self {
-        Self::of(
-            "cancelRegistration",
-            &Abi::cancelRegistrationCall {
-                nodeId: node.0.into(),
-            },
-        )
+    /// Adds to the sender's stake.
+    pub fn bond(amount: Stake) -> Self {
+        let call = AssayStake::bondCall {
+            amount: amount96(amount),
+        };
+        Self::of("bond", Target::Stake, &call).taking(amount)
     }
 
-    /// Adds to the reward pool.
-    pub fn fund_rewards(amount: Stake) -> Self {
-        Self::paying("fundRewards", amount, &Abi::fundRewardsCall {})
+    /// Starts to take stake back.
+    pub fn unbond(amount: Stake) -> Self {
+        let call = AssayStake::unbondCall {
+            amount: amount96(amount),
+        };
+        Self::of("unbond", Target::Stake, &call)
     }
 
+    /// Pays the sender stake whose time has come.
+    pub fn withdraw_stake() -> Self {
+        Self::of("withdraw", Target::Stake, &AssayStake::withdrawCall {})
+    }
+
+    /// Another endpoint or seed chain of the sender's HyperNode.
+    pub fn update_hypernode(seed_end: Seed, endpoint: &str) -> Self {
+        let call = AssayStake::updateCall {
+            seedChainEnd: seed_end.0.into(),
+            endpoint: endpoint.to_owned(),
+        };
+        Self::of("update", Target::Stake, &call)
+    }
+
+    /// Brings a HyperNode's seat and weight up to date; by anybody.
+    pub fn refresh_hypernode(hypernode: HyperNodeId) -> Self {
+        let call = AssayStake::refreshCall {
+            ed25519Key: hypernode.0.into(),
+        };
+        Self::of("refresh", Target::Stake, &call)
+    }
+}
+
+/// Epochs, budgets and rewards.
+impl Action {
     /// Posts an epoch's signed root. `signatures` are parallel to `committee`, `None` for an absent member.
     pub fn post_root(
-        root: impl Into<Abi::EpochRoot>,
+        root: &EpochRoot,
         committee: &Committee,
         signatures: &[Option<[u8; 65]>],
     ) -> Self {
-        let signature = |s: &Option<[u8; 65]>| s.map_or_else(Bytes::new, Bytes::from);
-        let call = Abi::postRootCall {
+        let call = AssayEpochs::postRootCall {
             r: root.into(),
-            committee: committee.members().iter().map(Into::into).collect(),
-            signatures: signatures.iter().map(signature).collect(),
+            committee: committee.encode().into(),
+            signatures: signature_bytes(signatures).into(),
         };
-        Self::of("postRoot", &call)
+        Self::of("postRoot", Target::Epochs, &call)
+    }
+
+    /// Replaces the root of an epoch that is not final; epochs posted after it are open again. `committee` is the one that
+    /// signs the next epoch, `signatures` as in [`Action::post_root`].
+    pub fn correct(
+        root: &EpochRoot,
+        committee: &Committee,
+        signatures: &[Option<[u8; 65]>],
+    ) -> Self {
+        let call = AssayEpochs::correctCall {
+            r: root.into(),
+            committee: committee.encode().into(),
+            signatures: signature_bytes(signatures).into(),
+        };
+        Self::of("correct", Target::Epochs, &call)
     }
 
     /// Declares an epoch void.
     pub fn post_void(epoch: Epoch) -> Self {
-        Self::of("postVoid", &Abi::postVoidCall { epoch: epoch.0 })
+        Self::of(
+            "postVoid",
+            Target::Epochs,
+            &AssayEpochs::postVoidCall { epoch: epoch.0 },
+        )
     }
 
-    /// Settles one leaf by its Merkle proof (siblings from the leaf up).
-    pub fn settle(epoch: Epoch, leaf: impl Into<Abi::NodeLeaf>, proof: &[Keccak]) -> Self {
-        let proof = proof.iter().map(|k| B256::from(k.0)).collect();
+    /// Adds `per_epoch` to the budgets of `epochs` epochs.
+    pub fn fund(first: Epoch, epochs: u64, per_epoch: Stake) -> Self {
+        let call = AssayEpochs::fundCall {
+            firstEpoch: first.0,
+            epochs,
+            perEpoch: per_epoch.0,
+        };
+        let all = Stake(per_epoch.0.saturating_mul(epochs.into()));
+        Self::of("fund", Target::Epochs, &call).taking(all)
+    }
+
+    /// Pays a provider by its leaf of a final epoch.
+    pub fn claim(leaf: &RewardLeaf, proof: &[Keccak]) -> Self {
+        let call = AssayEpochs::claimCall {
+            leaf: leaf.into(),
+            proof: proof_words(proof),
+        };
+        Self::of("claim", Target::Epochs, &call)
+    }
+
+    /// Says, with a bond, that an epoch's root does not follow from its input set.
+    pub fn dispute(epoch: Epoch, bond: Stake) -> Self {
         Self::of(
-            "settle",
-            &Abi::settleCall {
-                epoch: epoch.0,
-                leaf: leaf.into(),
-                proof,
+            "dispute",
+            Target::Epochs,
+            &AssayEpochs::disputeCall { epoch: epoch.0 },
+        )
+        .taking(bond)
+    }
+
+    /// Pays a dispute's bond to whom it is due.
+    pub fn close_dispute(epoch: Epoch) -> Self {
+        let call = AssayEpochs::closeDisputeCall { epoch: epoch.0 };
+        Self::of("closeDispute", Target::Epochs, &call)
+    }
+}
+
+/// Nodes.
+impl Action {
+    /// Registers a node provisionally, by its provider.
+    pub fn register_node(new: &NewNode) -> Self {
+        let call = AssayNodes::registerCall {
+            node: new.node.0.into(),
+            classDigest: new.class_digest.0.into(),
+            region: new.region.into(),
+            endpoint: new.endpoint.clone(),
+            amount: new.collateral.0,
+        };
+        Self::of("register", Target::Nodes, &call).taking(new.collateral)
+    }
+
+    /// Takes back the collateral of a registration that was not confirmed, by its provider.
+    pub fn cancel_registration(node: NodeId) -> Self {
+        Self::of(
+            "cancel",
+            Target::Nodes,
+            &AssayNodes::cancelCall {
+                node: node.0.into(),
             },
         )
     }
 
-    /// Pays a node's arrears from the pool.
-    pub fn pay_arrears(node: NodeId) -> Self {
+    /// Adds to the sender's collateral.
+    pub fn top_up(node: NodeId, amount: Stake) -> Self {
+        let call = AssayNodes::topUpCall {
+            node: node.0.into(),
+            amount: amount.0,
+        };
+        Self::of("topUp", Target::Nodes, &call).taking(amount)
+    }
+
+    /// Asks to leave, by the node's owner.
+    pub fn request_exit(node: NodeId) -> Self {
+        let node = node.0.into();
         Self::of(
-            "payArrears",
-            &Abi::payArrearsCall {
-                nodeId: node.0.into(),
-            },
+            "requestExit",
+            Target::Nodes,
+            &AssayNodes::requestExitCall { node },
         )
     }
 
-    /// Pays the sender's released rewards.
-    pub fn claim() -> Self {
-        Self::of("claim", &Abi::claimCall {})
+    /// Pays what is left of the collateral to a provider that has left.
+    pub fn exit(node: NodeId, provider: ids::Address) -> Self {
+        let call = AssayNodes::exitCall {
+            node: node.0.into(),
+            provider: Address::from(provider.0),
+        };
+        Self::of("exit", Target::Nodes, &call)
     }
 
-    /// Creation of the contract; `None` when the artefact is unusable.
-    pub(crate) fn deploy(parameters: &GenesisParameters) -> Option<Self> {
-        let mut data = creation_code()?;
-        data.extend_from_slice(&Abi::Parameters::from(parameters).abi_encode());
-        Some(Self {
-            name: "deploy",
-            value: U256::ZERO,
-            data: data.into(),
-        })
+    /// Settles a node's leaf of a posted epoch: status, and what it asks for into escrow.
+    pub fn settle(leaf: &NodeLeaf, proof: &[Keccak]) -> Self {
+        let call = AssayNodes::settleCall {
+            leaf: leaf.into(),
+            proof: proof_words(proof),
+        };
+        Self::of("settle", Target::Nodes, &call)
     }
 
-    pub(crate) fn to(&self, to: Option<Address>) -> Call<'_> {
+    /// Takes a node's leaf of a final epoch for who owns it.
+    pub fn confirm(leaf: &NodeLeaf, proof: &[Keccak]) -> Self {
+        let call = AssayNodes::confirmCall {
+            leaf: leaf.into(),
+            proof: proof_words(proof),
+        };
+        Self::of("confirm", Target::Nodes, &call)
+    }
+
+    /// Pays escrow whose epochs are final to treasury and Builders, or back to collateral.
+    pub fn release(node: NodeId, provider: ids::Address) -> Self {
+        let call = AssayNodes::releaseCall {
+            node: node.0.into(),
+            provider: Address::from(provider.0),
+        };
+        Self::of("release", Target::Nodes, &call)
+    }
+
+    /// Terms of a class; once, by the governor.
+    pub fn set_class(class: Digest, terms: &ClassTerms) -> Self {
+        let call = AssayNodes::setClassCall {
+            classDigest: class.0.into(),
+            terms: terms.into(),
+        };
+        Self::of("setClass", Target::Nodes, &call)
+    }
+}
+
+/// Reservations.
+impl Action {
+    /// Offers a node, or changes or closes an offer; by its owner.
+    pub fn offer(new: &NewOffer) -> Self {
+        let call = AssayReservations::offerCall {
+            node: new.node.0.into(),
+            pricePerEpoch: new.price.0,
+            minEpochs: new.min_epochs,
+            maxEpochs: new.max_epochs,
+            open: new.open,
+        };
+        Self::of("offer", Target::Reservations, &call)
+    }
+
+    /// Reserves a node, prepaid: `epochs` epochs from `first` on, at `price` an epoch at most.
+    pub fn reserve(node: NodeId, first: Epoch, epochs: u64, price: Stake) -> Self {
+        let call = AssayReservations::reserveCall {
+            node: node.0.into(),
+            firstEpoch: first.0,
+            epochs,
+            maxPricePerEpoch: price.0,
+        };
+        let all = Stake(price.0.saturating_mul(epochs.into()));
+        Self::of("reserve", Target::Reservations, &call).taking(all)
+    }
+
+    /// Gives up the billing periods that have not begun, by the Builder.
+    pub fn cancel_reservation(id: u64) -> Self {
+        let id = U256::from(id);
+        Self::of(
+            "cancel",
+            Target::Reservations,
+            &AssayReservations::cancelCall { id },
+        )
+    }
+
+    /// Records a node's slots before a reservation.
+    pub fn start_reservation(id: u64, leaf: &NodeLeaf, proof: &[Keccak]) -> Self {
+        let call = AssayReservations::startCall {
+            id: U256::from(id),
+            leaf: leaf.into(),
+            proof: proof_words(proof),
+        };
+        Self::of("start", Target::Reservations, &call)
+    }
+
+    /// Settles the billing period that ends with the leaf's epoch.
+    pub fn settle_reservation(id: u64, leaf: &NodeLeaf, proof: &[Keccak]) -> Self {
+        let call = AssayReservations::settleCall {
+            id: U256::from(id),
+            leaf: leaf.into(),
+            proof: proof_words(proof),
+        };
+        Self::of("settle", Target::Reservations, &call)
+    }
+
+    /// Pays an account what it has there.
+    pub fn withdraw_rent(account: ids::Address) -> Self {
+        let account = Address::from(account.0);
+        Self::of(
+            "withdraw",
+            Target::Reservations,
+            &AssayReservations::withdrawCall { account },
+        )
+    }
+
+    /// Credit schedule of a class; once, by the governor.
+    pub fn set_schedule(class: Digest, tiers: &[CreditTier]) -> Self {
+        let call = AssayReservations::setScheduleCall {
+            classDigest: class.0.into(),
+            tiers: tiers.iter().map(Into::into).collect(),
+        };
+        Self::of("setSchedule", Target::Reservations, &call)
+    }
+}
+
+/// The token.
+impl Action {
+    /// Makes tokens; only the test token does.
+    pub fn mint(to: ids::Address, amount: Stake) -> Self {
+        let call = TestToken::mintCall {
+            to: Address::from(to.0),
+            amount: U256::from(amount.0),
+        };
+        Self::of("mint", Target::Token, &call)
+    }
+
+    /// Lets a contract take so many of the sender's tokens, and not more.
+    pub(crate) fn approve(spender: ids::Address, amount: Stake) -> Self {
+        let call = TestToken::approveCall {
+            spender: Address::from(spender.0),
+            value: U256::from(amount.0),
+        };
+        Self::of("approve", Target::Token, &call)
+    }
+}
+
+impl Action {
+    pub(crate) fn to<'a>(&'a self, contracts: &Contracts) -> Call<'a> {
         Call {
             action: self.name,
-            to,
-            value: self.value,
+            to: Some(Address::from(self.target.address(contracts).0)),
+            value: U256::ZERO,
             data: &self.data,
         }
     }
 
-    fn of(name: &'static str, call: &impl SolCall) -> Self {
+    fn of(name: &'static str, target: Target, call: &impl SolCall) -> Self {
         Self {
             name,
-            value: U256::ZERO,
+            target,
+            takes: Stake(0),
             data: call.abi_encode().into(),
         }
     }
 
-    fn paying(name: &'static str, amount: Stake, call: &impl SolCall) -> Self {
-        Self {
-            value: U256::from(amount.0),
-            ..Self::of(name, call)
-        }
+    fn taking(self, takes: Stake) -> Self {
+        Self { takes, ..self }
     }
 }

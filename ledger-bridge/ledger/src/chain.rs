@@ -1,4 +1,4 @@
-//! What any ledger must offer: reads, raw signed transactions, receipts. Nothing here knows the contract.
+//! What any ledger must offer: reads, raw signed transactions, receipts. Nothing here knows the contracts.
 
 use alloy_primitives::{Address, B256, Bytes, Log, U256};
 
@@ -73,6 +73,33 @@ pub struct Trial<'a> {
     pub data: &'a [u8],
 }
 
+/// Which events are asked for: those of one contract whose second topic (its first indexed argument) is this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogQuery {
+    /// The contract.
+    pub address: Address,
+    /// The second topic.
+    pub topic: B256,
+    /// First block looked at.
+    pub from: u64,
+}
+
+impl LogQuery {
+    /// Whether an event is one of those asked for, wherever its block is.
+    pub(crate) fn asks_for(&self, log: &Log) -> bool {
+        log.address == self.address && log.topics().get(1) == Some(&self.topic)
+    }
+}
+
+/// An event of an included transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Height of its block.
+    pub block: u64,
+    /// The event.
+    pub log: Log,
+}
+
 /// An EVM chain, low level. Implementations block; they are safe to share between threads.
 pub trait Chain: Send + Sync {
     /// The chain id that transactions must be signed for.
@@ -106,6 +133,9 @@ pub trait Chain: Send + Sync {
 
     /// Deployed code; empty where there is none.
     fn code(&self, address: Address) -> Result<Bytes, ChainError>;
+
+    /// Events up to the newest block of a finality, in order.
+    fn logs(&self, query: &LogQuery, at: Finality) -> Result<Vec<Event>, ChainError>;
 
     /// The newest block.
     fn latest(&self) -> Result<Block, ChainError> {

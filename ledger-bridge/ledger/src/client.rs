@@ -1,27 +1,20 @@
-//! The typed client of one AssayLedger contract on any [`Chain`].
+//! The client of one network's contracts on any [`Chain`]: who it talks to, and what it sends. What it reads is in
+//! `reads`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall;
-use assay_aggregate::root::{Committee, Member};
-use assay_protocol::ids::{
-    self, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
-};
+use assay_protocol::ids::{self, Keccak, Stake};
 
-use crate::abi::{IAssayLedger as Abi, decode_revert};
+use crate::abi::{AssayEpochs, TestToken, decode_revert};
 use crate::action::Action;
 use crate::chain::{Chain, ChainError, Finality, Receipt};
+use crate::deploy::Deployer;
 use crate::key::KeyError;
 use crate::send::{self, FEE_CAP_DEFAULT};
 use crate::tx::{SignedTx, TxSigner};
-use crate::types::{
-    EpochRecord, GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NodeRecord, NodeStatus,
-    Resolution, Rewards,
-};
-
-/// Most registrations read; a larger answer is a fault, not a fleet.
-const MAX_RECORDS: u64 = 1_000_000;
+use crate::types::{Contracts, Deployment};
 
 /// A ledger operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +32,7 @@ pub enum LedgerError {
     Reverted {
         /// The contract's function.
         action: String,
-        /// Name of the contract's error (`IAssayLedger.sol` says what each means).
+        /// Name of the contract's error (`contracts/src/interfaces` says what each means).
         name: String,
         /// Name and arguments.
         detail: String,
@@ -70,7 +63,7 @@ pub enum LedgerError {
     },
     /// An answer is not what the ABI says.
     #[error(
-        "{action}: the contract's answer cannot be read: {why}\nhint: is there an AssayLedger at this address on this chain?"
+        "{action}: the contract's answer cannot be read: {why}\nhint: is there an AssayEpochs at this address on this chain?"
     )]
     BadAnswer {
         /// The contract's function.
@@ -88,17 +81,38 @@ pub enum LedgerError {
         /// The chain.
         chain_id: u64,
     },
-    /// The genesis committee does not hash to what the contract holds.
-    #[error("committee of the roster hashes to {computed}, the contract holds {stored}")]
+    /// The contract names no others: its deployment was not finished.
+    #[error(
+        "{address} names no stake contract: its deployment was not finished\nhint: deploy again"
+    )]
+    NotWired {
+        /// The contract.
+        address: ids::Address,
+    },
+    /// The committee of the stake contract does not hash to what the epochs contract holds.
+    #[error(
+        "committee of the registered HyperNodes hashes to {computed}, the contract holds {stored}"
+    )]
     CommitteeMismatch {
-        /// From the roster.
+        /// From the HyperNodes.
         computed: Keccak,
         /// In the contract.
         stored: Keccak,
     },
-    /// The checked-in artefact holds no creation code.
-    #[error("the contract artefact of this build is unusable")]
-    BadArtifact,
+    /// The sender has too few of the network's tokens; nothing was sent.
+    #[error(
+        "{action}: account {account} has {actual} of the token's smallest unit, {expected} are needed"
+    )]
+    TooFewTokens {
+        /// The contract's function.
+        action: String,
+        /// The sender.
+        account: ids::Address,
+        /// What the action takes.
+        expected: Stake,
+        /// What the sender has.
+        actual: Stake,
+    },
     /// Signing failed.
     #[error("ledger key")]
     Key(#[from] KeyError),
@@ -114,71 +128,77 @@ impl LedgerError {
     }
 }
 
-/// One AssayLedger contract. Submissions through one value are serialised, so that nonces do not race.
+/// A network's contracts. Submissions through one value are serialised, so that nonces do not race.
 pub struct AssayLedger {
     chain: Arc<dyn Chain>,
-    contract: Address,
+    contracts: Contracts,
     submitting: Mutex<()>,
-    reads: Finality,
+    pub(crate) reads: Finality,
     fee_cap: u128,
+    /// Where the latest event of an epoch was found: later epochs' are not before it.
+    pub(crate) seen: Mutex<(u64, u64)>,
 }
 
 impl AssayLedger {
-    /// A client of the contract at `contract`; fails when there is no code.
+    /// A client of the network whose `AssayEpochs` is at `contract`; fails when there is no code, or no network.
     pub fn at(chain: Arc<dyn Chain>, contract: ids::Address) -> Result<Self, LedgerError> {
-        let ledger = Self {
-            chain,
-            contract: Address::from(contract.0),
-            submitting: Mutex::new(()),
-            reads: Finality::Latest,
-            fee_cap: FEE_CAP_DEFAULT,
-        };
-        let code = ledger.chain.code(ledger.contract).map_err(failed("code"))?;
-        if code.is_empty() {
+        let epochs = Address::from(contract.0);
+        if chain.code(epochs).map_err(failed("code"))?.is_empty() {
             return Err(LedgerError::NoContract {
                 address: contract,
-                chain_id: ledger.chain_id()?,
+                chain_id: chain.chain_id().map_err(failed("chain id"))?,
             });
         }
-        Ok(ledger)
+        let contracts = contracts(chain.as_ref(), epochs)?;
+        if contracts.stake == ids::Address([0; 20]) {
+            return Err(LedgerError::NotWired { address: contract });
+        }
+        Ok(Self::of(
+            chain,
+            contracts,
+            Finality::Latest,
+            FEE_CAP_DEFAULT,
+        ))
     }
 
-    /// Deploys a new contract; `key` becomes its deployer, who opens genesis.
+    fn of(chain: Arc<dyn Chain>, contracts: Contracts, reads: Finality, fee_cap: u128) -> Self {
+        Self {
+            chain,
+            contracts,
+            submitting: Mutex::new(()),
+            reads,
+            fee_cap,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Deploys a new network; `key` becomes its deployer, who opens genesis.
     pub fn deploy(
         chain: Arc<dyn Chain>,
         key: &dyn TxSigner,
-        parameters: &GenesisParameters,
+        with: &Deployment,
     ) -> Result<Self, LedgerError> {
-        Self::deploy_paying(chain, key, parameters, FEE_CAP_DEFAULT)
+        Self::deploy_paying(chain, key, with, FEE_CAP_DEFAULT)
     }
 
     /// Like [`AssayLedger::deploy`], paying at most this for a unit of gas.
     pub fn deploy_paying(
         chain: Arc<dyn Chain>,
         key: &dyn TxSigner,
-        parameters: &GenesisParameters,
+        with: &Deployment,
         fee_cap: u128,
     ) -> Result<Self, LedgerError> {
-        let action = Action::deploy(parameters).ok_or(LedgerError::BadArtifact)?;
-        let tx = send::prepare(chain.as_ref(), key, &action.to(None), fee_cap)?;
-        let receipt = send::send(chain.as_ref(), &tx)?;
-        let missing = || LedgerError::BadAnswer {
-            action: tx.action.clone(),
-            why: "no contract address".into(),
+        let deployer = Deployer {
+            chain,
+            key,
+            fee_cap,
         };
-        let contract = receipt.contract_address.ok_or_else(missing)?;
-        Self::at(chain, ids::Address(contract.into_array()))
+        Ok(deployer.deploy(with)?.with_fee_cap(fee_cap))
     }
 
-    /// A client of the same contract whose reads see the state of this finality.
+    /// A client of the same network whose reads see the state of this finality.
     pub fn reading(&self, reads: Finality) -> Self {
-        Self {
-            chain: Arc::clone(&self.chain),
-            contract: self.contract,
-            submitting: Mutex::new(()),
-            reads,
-            fee_cap: self.fee_cap,
-        }
+        Self::of(Arc::clone(&self.chain), self.contracts, reads, self.fee_cap)
     }
 
     /// Pays at most this for a unit of gas, in the chain's smallest unit.
@@ -192,9 +212,14 @@ impl AssayLedger {
         self.fee_cap
     }
 
-    /// The contract's address.
+    /// The address that participants configure: `AssayEpochs`.
     pub fn contract(&self) -> ids::Address {
-        ids::Address(self.contract.into_array())
+        self.contracts.epochs
+    }
+
+    /// All addresses.
+    pub fn contracts(&self) -> &Contracts {
+        &self.contracts
     }
 
     /// The chain this client talks to.
@@ -207,7 +232,7 @@ impl AssayLedger {
         self.chain.chain_id().map_err(failed("chain id"))
     }
 
-    /// Balance of any account.
+    /// What an account has for gas, in the chain's own currency.
     pub fn balance(&self, account: ids::Address) -> Result<Stake, LedgerError> {
         let balance = self
             .chain
@@ -218,14 +243,14 @@ impl AssayLedger {
 
     /// Signs an action with the sender's next nonce, without sending it. What the contract would refuse is refused here.
     pub fn prepare(&self, key: &dyn TxSigner, action: &Action) -> Result<SignedTx, LedgerError> {
-        let call = action.to(Some(self.contract));
+        let call = action.to(&self.contracts);
         send::prepare(self.chain.as_ref(), key, &call, self.fee_cap)
     }
 
     /// Tries an action of anybody's out on the state that this client reads; nothing is sent.
     pub fn trial(&self, action: &Action) -> Result<(), LedgerError> {
-        let call = action.to(Some(self.contract));
-        let tried = self.chain.call_at(self.contract, call.data, self.reads);
+        let to = Address::from(action.target.address(&self.contracts).0);
+        let tried = self.chain.call_at(to, &action.data, self.reads);
         tried.map(drop).map_err(failed(action.name))
     }
 
@@ -235,205 +260,100 @@ impl AssayLedger {
         send::send(self.chain.as_ref(), tx)
     }
 
-    /// Prepares and sends an action.
+    /// Prepares and sends an action. What it takes of the sender's tokens at most is approved before, to that amount; an
+    /// allowance that is as large already is left as it is.
     pub fn submit(&self, key: &dyn TxSigner, action: &Action) -> Result<Receipt, LedgerError> {
         let _one_at_a_time = self
             .submitting
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        self.allow(key, action)?;
         self.send(&self.prepare(key, action)?)
     }
 
-    /// [`Action::register_hypernode`], submitted.
-    pub fn register_hypernode(
-        &self,
-        key: &dyn TxSigner,
-        new: &NewHyperNode,
-    ) -> Result<Receipt, LedgerError> {
-        self.submit(key, &Action::register_hypernode(new))
-    }
-
-    /// [`Action::open_genesis`], submitted.
-    pub fn open_genesis(
-        &self,
-        key: &dyn TxSigner,
-        network: NetworkId,
-    ) -> Result<Receipt, LedgerError> {
-        self.submit(key, &Action::open_genesis(network))
-    }
-
-    /// [`Action::register_node`], submitted.
-    pub fn register_node(&self, key: &dyn TxSigner, new: &NewNode) -> Result<Receipt, LedgerError> {
-        self.submit(key, &Action::register_node(new))
-    }
-
-    /// [`Action::fund_rewards`], submitted.
-    pub fn fund_rewards(&self, key: &dyn TxSigner, amount: Stake) -> Result<Receipt, LedgerError> {
-        self.submit(key, &Action::fund_rewards(amount))
-    }
-
-    /// [`Action::post_root`], submitted.
-    pub fn post_root(
-        &self,
-        key: &dyn TxSigner,
-        root: impl Into<Abi::EpochRoot>,
-        committee: &Committee,
-        signatures: &[Option<[u8; 65]>],
-    ) -> Result<Receipt, LedgerError> {
-        self.submit(key, &Action::post_root(root, committee, signatures))
-    }
-
-    /// [`Action::post_void`], submitted.
-    pub fn post_void(&self, key: &dyn TxSigner, epoch: Epoch) -> Result<Receipt, LedgerError> {
-        self.submit(key, &Action::post_void(epoch))
-    }
-
-    /// [`Action::settle`], submitted.
-    pub fn settle(
-        &self,
-        key: &dyn TxSigner,
-        epoch: Epoch,
-        leaf: impl Into<Abi::NodeLeaf>,
-        proof: &[Keccak],
-    ) -> Result<Receipt, LedgerError> {
-        self.submit(key, &Action::settle(epoch, leaf, proof))
-    }
-
-    /// [`Action::claim`], submitted.
-    pub fn claim(&self, key: &dyn TxSigner) -> Result<Receipt, LedgerError> {
-        self.submit(key, &Action::claim())
-    }
-
-    /// The parameters fixed at deployment.
-    pub fn genesis_parameters(&self) -> Result<GenesisParameters, LedgerError> {
-        let p = self.read(&Abi::parametersCall {})?;
-        Ok(GenesisParameters {
-            genesis_unix_ms: UnixMs(p.genesisUnixMs),
-            epoch_ms: p.epochMs,
-            void_after_ms: p.voidAfterMs,
-            dispute_window_epochs: p.disputeWindowEpochs,
-            operator_cap_bps: Bps(p.operatorCapBps),
-        })
-    }
-
-    /// The network id, once genesis is open.
-    pub fn network_id(&self) -> Result<Option<NetworkId>, LedgerError> {
-        let id = self.read(&Abi::networkIdCall {})?;
-        Ok((!id.is_zero()).then_some(NetworkId(id.0)))
-    }
-
-    /// Hash of the committee that signs the next epoch; zero before genesis is open.
-    pub fn committee_hash(&self) -> Result<Keccak, LedgerError> {
-        Ok(Keccak(self.read(&Abi::committeeHashCall {})?.0))
-    }
-
-    /// The genesis committee, ascending by address, checked against the stored hash.
-    pub fn committee(&self) -> Result<Committee, LedgerError> {
-        let member = |h: HyperNodeRecord| Member {
-            address: h.address,
-            weight: h.weight.0,
+    /// Approves what the action takes, unless the contract would refuse it for another reason.
+    fn allow(&self, key: &dyn TxSigner, action: &Action) -> Result<(), LedgerError> {
+        let (account, spender) = (key.address(), action.target.address(&self.contracts));
+        if action.takes == Stake(0) || self.allowance(account, spender)? >= action.takes {
+            return Ok(());
+        }
+        let tried = self.prepare(key, action).map(drop);
+        match tried.as_ref().err().and_then(LedgerError::revert_name) {
+            Some("ERC20InsufficientAllowance" | "SafeERC20FailedOperation") => {}
+            _ => tried?,
+        }
+        let balance = TestToken::balanceOfCall {
+            account: Address::from(account.0),
         };
-        let members = self.hypernodes()?.into_iter().map(member).collect();
-        let committee =
-            Committee::new(members).map_err(|e| bad_answer("committee", e.to_string()))?;
-        let (computed, stored) = (committee.hash(), self.committee_hash()?);
-        if computed != stored {
-            return Err(LedgerError::CommitteeMismatch { computed, stored });
+        let actual = self.newest_of_token(&balance)?;
+        if actual < action.takes {
+            return Err(LedgerError::TooFewTokens {
+                action: action.name.to_owned(),
+                account,
+                expected: action.takes,
+                actual,
+            });
         }
-        Ok(committee)
+        let approve = Action::approve(spender, action.takes);
+        self.send(&self.prepare(key, &approve)?).map(drop)
     }
 
-    /// The first epoch that is neither posted nor void.
-    pub fn next_epoch(&self) -> Result<Epoch, LedgerError> {
-        Ok(Epoch(self.read(&Abi::nextEpochCall {})?))
+    /// On the newest block, whatever this client reads otherwise: what is not final yet was approved, or taken, all the same.
+    fn allowance(&self, owner: ids::Address, spender: ids::Address) -> Result<Stake, LedgerError> {
+        let call = TestToken::allowanceCall {
+            owner: Address::from(owner.0),
+            spender: Address::from(spender.0),
+        };
+        self.newest_of_token(&call)
     }
 
-    /// What is kept of an epoch.
-    pub fn epoch_record(&self, epoch: Epoch) -> Result<EpochRecord, LedgerError> {
-        let r = self.read(&Abi::epochRecordCall { epoch: epoch.0 })?;
-        Ok(EpochRecord {
-            resolution: match r.resolution {
-                Abi::Resolution::Posted => Resolution::Posted,
-                Abi::Resolution::Void => Resolution::Void,
-                _ => Resolution::Open,
-            },
-            round: r.round,
-            leaf_count: r.leafCount,
-            resolved_at: UnixMs(r.resolvedAtMs),
-            root: Keccak(r.root.0),
-            input_set: Digest(r.inputSet.0),
-            evidence_root: Digest(r.evidenceRoot.0),
-            policy: Digest(r.policyDigest.0),
-            committee: Keccak(r.committee.0),
-        })
+    fn newest_of_token(&self, call: &impl SolCall<Return = U256>) -> Result<Stake, LedgerError> {
+        let token = Address::from(self.contracts.token.0);
+        let amount = read(self.chain.as_ref(), token, Finality::Latest, call)?;
+        Ok(Stake(amount.saturating_to()))
     }
 
-    /// The roster, in order of registration.
-    pub fn hypernodes(&self) -> Result<Vec<HyperNodeRecord>, LedgerError> {
-        let count = self.count(&Abi::hyperNodeCountCall {})?;
-        let one = |index| Ok(hypernode(self.read(&Abi::hyperNodeAtCall { index })?));
-        (0..count).map(U256::from).map(one).collect()
-    }
-
-    /// All registrations of nodes ever made, in order; cancelled ones have status [`NodeStatus::None`].
-    /// What counts in an epoch is for [`crate::claims_at`] to say.
-    pub fn nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
-        let count = self.count(&Abi::nodeCountCall {})?;
-        let one = |index| Ok(node(self.read(&Abi::nodeAtCall { index })?));
-        (0..count).map(U256::from).map(one).collect()
-    }
-
-    /// What the reward pool holds.
-    pub fn reward_pool(&self) -> Result<Stake, LedgerError> {
-        Ok(Stake(self.read(&Abi::rewardPoolCall {})?))
-    }
-
-    /// A provider's rewards as of now.
-    pub fn rewards(&self, provider: ids::Address) -> Result<Rewards, LedgerError> {
-        let r = self.read(&Abi::rewardsCall {
-            provider: Address::from(provider.0),
-        })?;
-        let stake = |amount: U256| Stake(amount.saturating_to());
-        Ok(Rewards {
-            claimable: stake(r.claimable),
-            waiting: stake(r.waiting),
-        })
-    }
-
-    /// The EIP-712 digest as the contract computes it.
-    pub fn hash_root(&self, root: impl Into<Abi::EpochRoot>) -> Result<Keccak, LedgerError> {
-        Ok(Keccak(self.read(&Abi::hashRootCall { r: root.into() })?.0))
-    }
-
-    /// The leaf hash as the contract computes it.
-    pub fn leaf_hash(&self, leaf: impl Into<Abi::NodeLeaf>) -> Result<Keccak, LedgerError> {
-        Ok(Keccak(
-            self.read(&Abi::leafHashCall { leaf: leaf.into() })?.0,
-        ))
-    }
-
-    fn count(&self, call: &impl SolCall<Return = U256>) -> Result<u64, LedgerError> {
-        let count: u64 = self.read(call)?.saturating_to();
-        if count > MAX_RECORDS {
-            return Err(bad_answer(
-                "count",
-                format!("{count} records, at most {MAX_RECORDS} are read"),
-            ));
-        }
-        Ok(count)
-    }
-
-    fn read<C: SolCall>(&self, call: &C) -> Result<C::Return, LedgerError> {
-        let name = C::SIGNATURE.split('(').next().unwrap_or_default();
-        let output = self
-            .chain
-            .call_at(self.contract, &call.abi_encode(), self.reads)
-            .map_err(failed(name))?;
-        C::abi_decode_returns_validate(&output).map_err(|e| bad_answer(name, e.to_string()))
+    /// Reads from one of the contracts.
+    pub(crate) fn read<C: SolCall>(
+        &self,
+        from: ids::Address,
+        call: &C,
+    ) -> Result<C::Return, LedgerError> {
+        read(self.chain.as_ref(), Address::from(from.0), self.reads, call)
     }
 }
 
-fn bad_answer(action: &str, why: String) -> LedgerError {
+fn contracts(chain: &dyn Chain, epochs: Address) -> Result<Contracts, LedgerError> {
+    macro_rules! named {
+        ($call:ident) => {{
+            let call = AssayEpochs::$call {};
+            ids::Address(read(chain, epochs, Finality::Latest, &call)?.into_array())
+        }};
+    }
+    Ok(Contracts {
+        epochs: ids::Address(epochs.into_array()),
+        stake: named!(stakeCall),
+        nodes: named!(nodesCall),
+        reservations: named!(reservationsCall),
+        faults: named!(faultsCall),
+        token: named!(tokenCall),
+        verifier: named!(verifierCall),
+    })
+}
+
+fn read<C: SolCall>(
+    chain: &dyn Chain,
+    from: Address,
+    at: Finality,
+    call: &C,
+) -> Result<C::Return, LedgerError> {
+    let name = C::SIGNATURE.split('(').next().unwrap_or(C::SIGNATURE);
+    let output = chain.call_at(from, &call.abi_encode(), at);
+    let output = output.map_err(failed(name))?;
+    C::abi_decode_returns_validate(&output).map_err(|e| bad_answer(name, e.to_string()))
+}
+
+pub(crate) fn bad_answer(action: &str, why: String) -> LedgerError {
     LedgerError::BadAnswer {
         action: action.to_owned(),
         why,
@@ -456,50 +376,5 @@ pub(crate) fn failed(action: &str) -> impl Fn(ChainError) -> LedgerError {
             action: action.clone(),
             source,
         },
-    }
-}
-
-fn hypernode(h: Abi::HyperNode) -> HyperNodeRecord {
-    HyperNodeRecord {
-        address: ids::Address(h.signer.into_array()),
-        ed25519: HyperNodeId(h.ed25519Key.0),
-        operator: Digest(h.operatorId.0),
-        seed_end: Seed(h.seedChainEnd.0),
-        endpoint: h.endpoint,
-        stake: Stake(h.stake.to()),
-        weight: Stake(h.weight.to()),
-    }
-}
-
-fn node(v: Abi::NodeView) -> NodeRecord {
-    let (r, a) = (v.registration, v.account);
-    NodeRecord {
-        node: NodeId(v.node.0),
-        provider: ids::Address(v.provider.into_array()),
-        class_digest: Digest(r.classDigest.0),
-        region: r.region.0,
-        endpoint: r.endpoint,
-        registered_at: UnixMs(r.registeredAtMs),
-        cancelled_at: (r.cancelledAtMs != 0).then_some(UnixMs(r.cancelledAtMs)),
-        pledged: Stake(r.pledged),
-        collateral: Stake(r.collateral),
-        escrow: Stake(r.escrow),
-        status: status(r.status),
-        confirmed_owner: (!a.owner.is_zero()).then(|| ids::Address(a.owner.into_array())),
-        settled_epoch: a.settledEpochs.checked_sub(1).map(Epoch),
-        cumulative_reward: Stake(a.cumulativeReward),
-        cumulative_slash: Stake(a.cumulativeSlash),
-        arrears: Stake(a.arrears),
-    }
-}
-
-fn status(s: Abi::Status) -> NodeStatus {
-    match s {
-        Abi::Status::Provisional => NodeStatus::Provisional,
-        Abi::Status::Active => NodeStatus::Active,
-        Abi::Status::Warned => NodeStatus::Warned,
-        Abi::Status::Suspended => NodeStatus::Suspended,
-        Abi::Status::Removed => NodeStatus::Removed,
-        _ => NodeStatus::None,
     }
 }

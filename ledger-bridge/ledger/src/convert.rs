@@ -1,36 +1,130 @@
-//! From the project's types to the contract's.
+//! From the project's types to the contracts'.
 
-use alloy_primitives::{Address, Uint};
-use assay_aggregate::root::{EpochRoot, Member, NodeLeaf};
+use alloy_primitives::aliases::U96;
+use alloy_primitives::{Address, B256};
+use assay_aggregate::root::{EpochRoot, LEAF_TYPE_NODE, LEAF_TYPE_REWARD, NodeLeaf, RewardLeaf};
+use assay_protocol::ids::{Bps, Digest, Epoch, Keccak, NetworkId, Stake};
 
-use crate::abi::IAssayLedger as Abi;
-use crate::types::GenesisParameters;
+use crate::abi::{epochs, faults, nodes, reservations, stake};
+use crate::types::{ClassTerms, CreditTier, FaultShares, GenesisParameters, NodeTerms, RentTerms};
 
-const NODE_LEAF: u8 = 1;
+/// Stake in the 96 bits the contract takes. What is larger saturates, which no account can pay.
+pub(crate) fn amount96(amount: Stake) -> U96 {
+    U96::saturating_from(amount.0)
+}
 
-impl From<&GenesisParameters> for Abi::Parameters {
+/// Basis points in 16 bits; the contracts refuse what saturates.
+pub(crate) fn bps16(bps: Bps) -> u16 {
+    u16::try_from(bps.0).unwrap_or(u16::MAX)
+}
+
+pub(crate) fn proof_words(proof: &[Keccak]) -> Vec<B256> {
+    proof.iter().map(|hash| B256::from(hash.0)).collect()
+}
+
+/// Signatures as `EcdsaQuorum` takes them: a bitmap of the members who signed, member i at bit i mod 8 of byte i / 8, then
+/// of each in order the compact form of EIP-2098: r, and s with the parity of v in its highest bit.
+pub(crate) fn signature_bytes(signatures: &[Option<[u8; 65]>]) -> Vec<u8> {
+    let mut bytes = vec![0; signatures.len().div_ceil(8)];
+    for (at, signature) in signatures.iter().enumerate() {
+        let Some(signature) = signature else { continue };
+        if let Some(place) = bytes.get_mut(at / 8) {
+            *place |= 1 << (at % 8);
+        }
+        let mut compact = [0; 64];
+        compact.copy_from_slice(&signature[..64]);
+        compact[32] |= u8::from(signature[64] == 28) << 7;
+        bytes.extend_from_slice(&compact);
+    }
+    bytes
+}
+
+impl From<&GenesisParameters> for epochs::IAssayEpochs::Parameters {
     fn from(p: &GenesisParameters) -> Self {
         Self {
             genesisUnixMs: p.genesis_unix_ms.0,
             epochMs: p.epoch_ms,
             voidAfterMs: p.void_after_ms,
-            disputeWindowEpochs: p.dispute_window_epochs,
-            operatorCapBps: p.operator_cap_bps.0,
+            disputeWindowMs: p.dispute_window_ms,
+            disputeExtensionMs: p.dispute_extension_ms,
+            disputeBond: p.dispute_bond.0,
         }
     }
 }
 
-impl From<&Member> for Abi::Member {
-    /// Weights of a checked committee fit 96 bits; a larger one saturates and its hash no longer matches.
-    fn from(m: &Member) -> Self {
+impl From<&GenesisParameters> for stake::IAssayStake::Parameters {
+    fn from(p: &GenesisParameters) -> Self {
         Self {
-            signer: Address::from(m.address.0),
-            weight: Uint::saturating_from(m.weight),
+            minStake: amount96(p.min_stake),
+            operatorCapBps: bps16(p.operator_cap_bps),
+            activeAfterEpochs: p.active_after_epochs,
+            unbondingMs: p.unbonding_ms,
+            reporterBps: bps16(p.reporter_bps),
         }
     }
 }
 
-impl From<&EpochRoot> for Abi::EpochRoot {
+impl From<&NodeTerms> for nodes::INodesTypes::Parameters {
+    fn from(p: &NodeTerms) -> Self {
+        Self {
+            provisionalMs: p.provisional_ms,
+            changeDelayMs: p.change_delay_ms,
+            removeAfterMs: p.remove_after_ms,
+            silenceMs: p.silence_ms,
+            persistenceEpochs: p.persistence_epochs,
+            reauditEpochs: p.reaudit_epochs,
+        }
+    }
+}
+
+impl From<&RentTerms> for reservations::IAssayReservations::Parameters {
+    fn from(p: &RentTerms) -> Self {
+        Self {
+            slotsPerEpoch: p.slots_per_epoch,
+            undecidedPpm: p.undecided_ppm,
+            periodEpochs: p.period_epochs,
+            maxAheadEpochs: p.max_ahead_epochs,
+            noticeEpochs: p.notice_epochs,
+            refundEpochs: p.refund_epochs,
+        }
+    }
+}
+
+impl From<&FaultShares> for faults::IAssayFaults::Shares {
+    fn from(p: &FaultShares) -> Self {
+        Self {
+            twoRoots: bps16(p.two_roots),
+            wrongRoot: bps16(p.wrong_root),
+            twoVotes: bps16(p.two_votes),
+            forkedLog: bps16(p.forked_log),
+            wrongRegionKey: bps16(p.wrong_region_key),
+        }
+    }
+}
+
+impl From<&ClassTerms> for nodes::INodesTypes::ClassTerms {
+    fn from(t: &ClassTerms) -> Self {
+        Self {
+            collateral: t.collateral.0,
+            slashCapPerEpoch: t.slash_cap_per_epoch.0,
+            removeBelow: t.remove_below.0,
+            slashCapBps: bps16(t.slash_cap_bps),
+            builderShareBps: bps16(t.builder_share_bps),
+            reaudit: t.reaudit,
+        }
+    }
+}
+
+impl From<&CreditTier> for reservations::IAssayReservations::CreditTier {
+    fn from(t: &CreditTier) -> Self {
+        Self {
+            belowPpm: t.below_ppm,
+            creditBps: bps16(t.credit_bps),
+        }
+    }
+}
+
+impl From<&EpochRoot> for epochs::AssayEpochs::EpochRoot {
     fn from(r: &EpochRoot) -> Self {
         Self {
             networkId: r.network.0.into(),
@@ -42,30 +136,73 @@ impl From<&EpochRoot> for Abi::EpochRoot {
             leafCount: r.leaf_count,
             evidenceRoot: r.evidence_root.0.into(),
             policyDigest: r.policy_digest.0.into(),
+            cumulativeReward: r.cumulative_reward,
             nextCommittee: r.next_committee.0.into(),
         }
     }
 }
 
-impl From<&NodeLeaf> for Abi::NodeLeaf {
-    fn from(l: &NodeLeaf) -> Self {
+/// A node's leaf, which two ABIs have.
+macro_rules! node_leaves {
+    ($($to:path),*) => {$(
+        impl From<&NodeLeaf> for $to {
+            fn from(l: &NodeLeaf) -> Self {
+                Self {
+                    leafType: LEAF_TYPE_NODE,
+                    epoch: l.epoch.0,
+                    node: l.node.0.into(),
+                    owner: Address::from(l.owner.0),
+                    confirmed: l.confirmed,
+                    chips: l.chips.0.into(),
+                    verdict: l.verdict,
+                    reasons: l.reasons,
+                    tier: l.tier,
+                    availabilityPpm: l.availability.0,
+                    lowerPpm: l.lower.0,
+                    upperPpm: l.upper.0,
+                    coveragePpm: l.coverage.0,
+                    chaseRate: l.chase_rate,
+                    chaseKind: l.chase_kind,
+                    cumulativeUpSlots: l.cumulative_up_slots,
+                    cumulativeDownSlots: l.cumulative_down_slots,
+                    cumulativeSlash: l.cumulative_slash,
+                }
+            }
+        }
+    )*};
+}
+
+node_leaves!(
+    nodes::AssayNodes::NodeLeaf,
+    reservations::AssayReservations::NodeLeaf
+);
+
+impl From<&RewardLeaf> for epochs::AssayEpochs::RewardLeaf {
+    fn from(l: &RewardLeaf) -> Self {
         Self {
-            leafType: NODE_LEAF,
+            leafType: LEAF_TYPE_REWARD,
             epoch: l.epoch.0,
-            node: l.node.0.into(),
-            owner: Address::from(l.owner.0),
-            confirmed: l.confirmed,
-            verdict: l.verdict,
-            reasons: l.reasons,
-            tier: l.tier,
-            availabilityPpm: l.availability.0,
-            lowerPpm: l.lower.0,
-            upperPpm: l.upper.0,
-            coveragePpm: l.coverage.0,
-            chaseRate: l.chase_rate,
-            chaseKind: l.chase_kind,
+            provider: Address::from(l.provider.0),
             cumulativeReward: l.cumulative_reward,
-            cumulativeSlash: l.cumulative_slash,
+        }
+    }
+}
+
+/// A root as an event tells it.
+impl From<&epochs::AssayEpochs::EpochRoot> for EpochRoot {
+    fn from(r: &epochs::AssayEpochs::EpochRoot) -> Self {
+        Self {
+            network: NetworkId(r.networkId.0),
+            epoch: Epoch(r.epoch),
+            round: r.round,
+            input_set: Digest(r.inputSet.0),
+            committee: Keccak(r.committee.0),
+            root: Keccak(r.root.0),
+            leaf_count: r.leafCount,
+            evidence_root: Digest(r.evidenceRoot.0),
+            policy_digest: Digest(r.policyDigest.0),
+            cumulative_reward: r.cumulativeReward,
+            next_committee: Keccak(r.nextCommittee.0),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The ledger as Assay sees it: one low-level [`Chain`] trait, an embedded EVM chain on disk
 //! ([`embedded::EmbeddedChain`]), any EVM node by URL ([`rpc::RpcChain`]), and the typed client
-//! [`AssayLedger`] for the one contract (ARCHITECTURE sections 5 and 9).
+//! [`AssayLedger`] for a network's contracts (ARCHITECTURE sections 5 and 9).
 //!
 //! The API is synchronous: asynchronous callers use `spawn_blocking`.
 //!
@@ -14,11 +14,13 @@ mod chain;
 mod claims;
 mod client;
 mod convert;
+mod deploy;
 pub mod embedded;
 mod fee;
 pub mod http;
 mod key;
 mod keystore;
+mod reads;
 pub mod rpc;
 mod send;
 mod signer;
@@ -26,8 +28,10 @@ mod tx;
 mod types;
 
 pub use action::Action;
-pub use chain::{Block, Chain, ChainError, Finality, Market, Receipt, Trial, TxRefused};
-pub use claims::{claims_at, is_covered};
+pub use chain::{
+    Block, Chain, ChainError, Event, Finality, LogQuery, Market, Receipt, Trial, TxRefused,
+};
+pub use claims::{claims_at, is_known, is_owing};
 pub use client::{AssayLedger, LedgerError};
 pub use fee::Fee;
 pub use key::{KeyError, LedgerKey};
@@ -35,6 +39,7 @@ pub use keystore::read_password;
 pub use signer::RemoteSigner;
 pub use tx::{SignedTx, TxRequest, TxSigner};
 pub use types::{
-    EpochRecord, GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NodeRecord, NodeStatus,
-    Resolution, Rewards,
+    ClassTerms, Contracts, CreditTier, Deployment, EpochRecord, FaultShares, GenesisParameters,
+    HyperNodeRecord, NewHyperNode, NewNode, NewOffer, NodeRecord, NodeStatus, NodeTerms, RentTerms,
+    ReservationRecord, Resolution, Resolved, Roles, possession_message,
 };

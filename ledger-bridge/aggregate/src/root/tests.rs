@@ -105,14 +105,61 @@ fn a_committee_is_encoded_and_hashed_in_one_order_whatever_order_it_comes_in() {
         };
         Committee::new(members.iter().map(member).collect()).unwrap()
     };
-    let (one, two) = ((1, 40), (2, WEIGHT_MAX));
-    let bytes = [&[1; 20][..], &[0; 11], &[40], &[2; 20], &[0xff; 12]].concat();
+    let (one, two) = ((1, 40), (2, 0x0102_0304));
+    let bytes = [&[1; 20][..], &[0, 0, 0, 40], &[2; 20], &[1, 2, 3, 4]].concat();
     assert_eq!(of(&[two, one]).encode(), bytes);
     assert_eq!(of(&[two, one]).hash(), keccak(&bytes));
     assert_eq!(of(&[one, two]).hash(), of(&[two, one]).hash());
     assert_ne!(of(&[one, two]).hash(), of(&[one]).hash());
     assert_ne!(of(&[one, two]).hash(), of(&[one, (2, 41)]).hash());
     assert_eq!(of(&[]).hash(), keccak(&[]));
+}
+
+fn scaled(weights: &[u128]) -> Vec<u128> {
+    let member = |(n, weight): (u32, &u128)| {
+        let mut address = Address([0; 20]);
+        address.0[..4].copy_from_slice(&n.to_be_bytes());
+        Member {
+            address,
+            weight: *weight,
+        }
+    };
+    let committee = Committee::new((0..).zip(weights).map(member).collect()).unwrap();
+    let members = committee.members().iter();
+    let scaled: Vec<u128> = members
+        .filter_map(|m| committee.weight(&m.address))
+        .collect();
+    assert_eq!(committee.total(), scaled.iter().sum::<u128>());
+    assert!(committee.total() < 1 << 32);
+    scaled
+}
+
+#[test]
+fn weights_are_scaled_by_the_least_shift_that_fits_and_never_to_nothing() {
+    assert_eq!(scaled(&[1, 2, 3]), [1, 2, 3]);
+    // One below and one at the edge: the sum and one for each member stay below 2^32.
+    let edge = (1u128 << 32) - 4;
+    assert_eq!(scaled(&[edge, 1]), [edge, 1]);
+    assert_eq!(scaled(&[edge + 1, 1]), [edge >> 1, 1]);
+    assert_eq!(scaled(&[WEIGHT_MAX, 1])[1], 1, "who has weight keeps some");
+    let coins = [40, 25, 20, 15].map(|coins| coins * 1_000_000_000_000_000_000u128);
+    let scaled = scaled(&coins);
+    assert!(scaled[0] > 1 << 29 && scaled.is_sorted_by(|a, b| a > b));
+}
+
+proptest::proptest! {
+    #[test]
+    fn scaled_shares_are_the_stakes_shares(
+        weights in proptest::collection::vec(1u128..WEIGHT_MAX, 1..256), bits in 0u64..,
+    ) {
+        let scaled = scaled(&weights);
+        let in_set = |at: &usize| bits >> (at % 64) & 1 == 1;
+        let share = |all: &[u128]| {
+            let part: f64 = (0..all.len()).filter(in_set).map(|at| all[at] as f64).sum();
+            part / all.iter().map(|w| *w as f64).sum::<f64>()
+        };
+        proptest::prop_assert!((share(&weights) - share(&scaled)).abs() < 1.3e-7);
+    }
 }
 
 #[test]
@@ -129,8 +176,8 @@ fn bad_committees_are_named() {
         let refused = Committee::new(vec![member(1, weight)]);
         assert!(matches!(refused, Err(RootError::MemberWeight { .. })));
     }
-    let many = vec![member(1, 1); ROSTER_MAX + 1];
-    assert_eq!(Committee::new(many), Err(RootError::TooManyMembers(1025)));
+    let many = vec![member(1, 1); MEMBERS_MAX + 1];
+    assert_eq!(Committee::new(many), Err(RootError::TooManyMembers(257)));
 }
 
 #[test]

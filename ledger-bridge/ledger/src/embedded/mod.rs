@@ -15,7 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use assay_protocol::ids::{self, Stake};
 
-use crate::chain::{Block, Chain, ChainError, Finality, Market, Receipt, Trial, TxRefused};
+use crate::chain::{
+    Block, Chain, ChainError, Event, Finality, LogQuery, Market, Receipt, Trial, TxRefused,
+};
 use store::Store;
 
 /// The rules of this chain. Changing them is a hard fork: a chain made under others is refused.
@@ -216,6 +218,10 @@ impl Chain for EmbeddedChain {
         let store = self.store();
         let hash = store.account(address)?.code_hash;
         store.code(hash)
+    }
+
+    fn logs(&self, query: &LogQuery, _at: Finality) -> Result<Vec<Event>, ChainError> {
+        self.store().logs(query)
     }
 }
 

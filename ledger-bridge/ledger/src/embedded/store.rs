@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::ExportedTx;
 use super::exec::{NextBlock, Outcome};
 use super::tx::RecoveredTx;
-use crate::chain::{Block, ChainError, Receipt};
+use crate::chain::{Block, ChainError, Event, LogQuery, Receipt};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -33,6 +33,9 @@ CREATE TABLE IF NOT EXISTS tx(
   sender BLOB NOT NULL, callee BLOB, created BLOB, success INTEGER NOT NULL, gas_used INTEGER NOT NULL,
   logs BLOB NOT NULL, revert_data BLOB
 ) STRICT;
+CREATE TABLE IF NOT EXISTS event(
+  address BLOB NOT NULL, topic BLOB NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(address, topic, number)
+) STRICT, WITHOUT ROWID;
 ";
 
 sol! {
@@ -75,10 +78,30 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.execute_batch(SCHEMA)?;
-        Ok(Self {
+        let mut store = Self {
             path: path.display().to_string(),
             connection,
-        })
+        };
+        store.index_events()?;
+        Ok(store)
+    }
+
+    /// Fills in what a program that did not know the table `event` left out: the newest blocks, or all of them. Back from
+    /// the newest one to the first that is in it, in one transaction, so that the table never has a gap.
+    fn index_events(&mut self) -> Result<(), ChainError> {
+        let sql = self.connection.transaction()?;
+        let mut select = sql.prepare("SELECT number, logs FROM tx ORDER BY number DESC")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let logs = decode_logs(&row.get::<_, Vec<u8>>(1)?)?;
+            let has_some = logs.iter().any(|log| indexed(log).is_some());
+            if has_some && put_events(&sql, number(row, 0)?, &logs)? == 0 {
+                break;
+            }
+        }
+        drop(rows);
+        drop(select);
+        Ok(sql.commit()?)
     }
 
     pub(super) fn is_empty(&self) -> Result<bool, ChainError> {
@@ -172,6 +195,25 @@ impl Store {
         Ok(Some(receipt))
     }
 
+    /// The events of a query: which blocks have some is in a table of its own.
+    pub(super) fn logs(&self, query: &LogQuery) -> Result<Vec<Event>, ChainError> {
+        let sql = "SELECT number, logs FROM event JOIN tx USING(number)
+                   WHERE address = ?1 AND topic = ?2 AND number >= ?3 ORDER BY number";
+        let mut select = self.connection.prepare_cached(sql)?;
+        let (address, topic) = (query.address.as_slice(), query.topic.as_slice());
+        let rows = select.query_map(params![address, topic, to_sql(query.from)], |row| {
+            Ok((number(row, 0)?, row.get::<_, Vec<u8>>(1)?))
+        })?;
+        let mut events = Vec::new();
+        for row in rows {
+            let (block, logs) = row?;
+            let logs = decode_logs(&logs)?.into_iter();
+            let asked = logs.filter(|log| query.asks_for(log));
+            events.extend(asked.map(|log| Event { block, log }));
+        }
+        Ok(events)
+    }
+
     pub(super) fn export(&self) -> Result<Vec<ExportedTx>, ChainError> {
         let sql = "SELECT time_ms, raw FROM tx JOIN block USING(number) ORDER BY number";
         let mut query = self.connection.prepare(sql)?;
@@ -201,6 +243,7 @@ impl Store {
             block.time_ms,
         )?;
         put_tx(&sql, block.number, tx, outcome, &logs)?;
+        put_events(&sql, block.number, &outcome.logs)?;
         for (address, account) in &outcome.state {
             apply(&sql, *address, account)?;
         }
@@ -393,6 +436,24 @@ fn put_tx(
         outcome.revert_data.as_ref().map(|data| data.to_vec()),
     ])?;
     Ok(())
+}
+
+/// Returns how many rows are new: none when the block's events are there already.
+fn put_events(sql: &Transaction<'_>, number: u64, logs: &[Log]) -> rusqlite::Result<usize> {
+    let mut insert = sql.prepare_cached("INSERT OR IGNORE INTO event VALUES(?1, ?2, ?3)")?;
+    let mut new = 0;
+    for log in logs {
+        if let Some(topic) = indexed(log) {
+            let (address, topic) = (log.address.as_slice(), topic.as_slice());
+            new += insert.execute(params![address, topic, to_sql(number)])?;
+        }
+    }
+    Ok(new)
+}
+
+/// The topic that events are found by.
+fn indexed(log: &Log) -> Option<&B256> {
+    log.topics().get(1)
 }
 
 fn receipt(row: &Row<'_>, tx_hash: B256) -> rusqlite::Result<Receipt> {

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 
 use super::call::Caller;
 use super::wire;
-use crate::chain::{Block, Chain, ChainError, Finality, Market, Receipt, Trial};
+use crate::chain::{Block, Chain, ChainError, Event, Finality, LogQuery, Market, Receipt, Trial};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Blocks asked for at once where a node refuses more, at first and at least.
+const LOG_BLOCKS: u64 = 10_000;
+const LOG_BLOCKS_MIN: u64 = 100;
 
 /// How a node is reached and when a block of it is final.
 #[derive(Debug, Clone)]
@@ -66,6 +69,29 @@ impl RpcChain {
     ) -> Result<T, ChainError> {
         self.caller
             .ask("eth_getBlockByNumber", json!([tag, false]), parse)
+    }
+
+    fn events(&self, query: &LogQuery, from: u64, to: Value) -> Result<Vec<Event>, ChainError> {
+        let params = json!([wire::query_json(query, from, to)]);
+        let parse = |answer: &Value| wire::parse_events(answer, query);
+        self.caller.ask("eth_getLogs", params, parse)
+    }
+
+    /// The same in parts, for nodes that bound the blocks of one question.
+    fn events_in_parts(&self, query: &LogQuery, last: u64) -> Result<Vec<Event>, ChainError> {
+        let (mut from, mut blocks, mut found) = (query.from, LOG_BLOCKS, Vec::new());
+        while from <= last {
+            let to = from.saturating_add(blocks - 1).min(last);
+            match self.events(query, from, wire::quantity(to)) {
+                Ok(events) => {
+                    found.extend(events);
+                    from = to.saturating_add(1);
+                }
+                Err(ChainError::Rpc { .. }) if blocks > LOG_BLOCKS_MIN => blocks /= 10,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     /// The block that a finality means: the chain's tag, or a height counted back from the newest block.
@@ -158,6 +184,13 @@ impl Chain for RpcChain {
     fn code(&self, address: Address) -> Result<Bytes, ChainError> {
         self.caller
             .ask("eth_getCode", account(address), wire::parse_data)
+    }
+
+    fn logs(&self, query: &LogQuery, at: Finality) -> Result<Vec<Event>, ChainError> {
+        match self.events(query, query.from, self.tag(at)?) {
+            Err(ChainError::Rpc { .. }) => self.events_in_parts(query, self.block(at)?.number),
+            other => other,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::MAX_BODY_BYTES;
 use super::wire::{self, code};
-use crate::chain::{Chain, ChainError, Trial};
+use crate::chain::{Chain, ChainError, Finality, Trial};
 
 /// Requests executed at the same time; more wait their turn.
 const MAX_CONCURRENT: usize = 16;
@@ -131,6 +131,16 @@ fn dispatch(chain: &dyn Chain, method: &str, params: &[Value]) -> Result<Value, 
             "{:#x}",
             chain.balance(account(params)?)?
         ))),
+        "eth_getLogs" => {
+            let query = param(
+                params,
+                0,
+                wire::parse_query,
+                "a filter of one contract and epoch",
+            )?;
+            let events = chain.logs(&query, Finality::Latest)?;
+            Ok(events.iter().map(wire::event_json).collect())
+        }
         "eth_getCode" => Ok(wire::data(&chain.code(account(params)?)?)),
         other => Err(error(
             code::UNKNOWN_METHOD,

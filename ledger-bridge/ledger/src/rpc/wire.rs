@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, Log, LogData, U256, hex};
 use serde_json::{Value, json};
 
-use crate::chain::{Block, Receipt};
+use crate::chain::{Block, Event, LogQuery, Receipt};
 
 /// JSON-RPC error codes (EIP-1474; 3 is what execution clients use for a revert).
 pub(super) mod code {
@@ -154,6 +154,65 @@ pub(super) fn parse_receipt(value: &Value) -> Option<Receipt> {
             Some(given) => Some(parse_data(given)?),
         },
     })
+}
+
+/// The filter of `eth_getLogs`: `to` is a tag or a height.
+pub(super) fn query_json(query: &LogQuery, from: u64, to: Value) -> Value {
+    json!({
+        "address": data(query.address.as_slice()),
+        "topics": [null, query.topic.to_string()],
+        "fromBlock": quantity(from),
+        "toBlock": to,
+    })
+}
+
+/// What [`query_json`] writes, and up to the newest block: nothing else is served.
+pub(super) fn parse_query(value: &Value) -> Option<LogQuery> {
+    let fields = value.as_object().filter(|fields| fields.len() == 4)?;
+    let topics = fields.get("topics")?.as_array()?;
+    let [Value::Null, topic] = topics.as_slice() else {
+        return None;
+    };
+    let to = fields.get("toBlock")?.as_str()?;
+    matches!(to, "latest" | "safe" | "finalized").then_some(LogQuery {
+        address: parse_address(fields.get("address")?)?,
+        topic: parse_hash(topic)?,
+        from: parse_u64(fields.get("fromBlock")?)?,
+    })
+}
+
+pub(super) fn event_json(event: &Event) -> Value {
+    json!({
+        "address": data(event.log.address.as_slice()),
+        "topics": event.log.topics().iter().map(B256::to_string).collect::<Vec<_>>(),
+        "data": data(&event.log.data.data),
+        "blockNumber": quantity(event.block),
+        "removed": false,
+    })
+}
+
+/// Events in the order of the chain, and only those asked for: a node that sends others, or sorts them otherwise, cannot be
+/// told from one that leaves some out. An event that was taken back is none.
+pub(super) fn parse_events(value: &Value, query: &LogQuery) -> Option<Vec<Event>> {
+    let mut events = Vec::new();
+    let mut least = query.from;
+    for value in value.as_array()? {
+        let event = Event {
+            block: parse_u64(value.get("blockNumber")?)?,
+            log: parse_log(value)?,
+        };
+        match value.get("removed") {
+            None | Some(Value::Bool(false)) => {}
+            Some(Value::Bool(true)) => continue,
+            Some(_) => return None,
+        }
+        if event.block < least || !query.asks_for(&event.log) {
+            return None;
+        }
+        least = event.block;
+        events.push(event);
+    }
+    Some(events)
 }
 
 fn parse_log(value: &Value) -> Option<Log> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use assay_ledger::embedded::ChainConfig;
 use assay_ledger::rpc::RpcChain;
-use assay_ledger::{Block, Chain, ChainError, Finality, Market, Receipt, Trial};
+use assay_ledger::{Block, Chain, ChainError, Event, Finality, LogQuery, Market, Receipt, Trial};
 use assay_testbed::Anvil;
 
 use super::network::START_MS;
@@ -54,6 +54,9 @@ impl Chain for FreeGas {
     }
     fn code(&self, address: Address) -> Result<Bytes, ChainError> {
         self.0.code(address)
+    }
+    fn logs(&self, query: &LogQuery, at: Finality) -> Result<Vec<Event>, ChainError> {
+        self.0.logs(query, at)
     }
 }
 

@@ -2,12 +2,10 @@
 //! finality, reorganisations.
 
 mod bed;
+#[path = "../ledger/conformance/mod.rs"]
+mod conformance;
 mod finality;
 mod gas;
-#[path = "../ledger/life.rs"]
-mod life;
 #[path = "../ledger/network.rs"]
 mod network;
-#[path = "../ledger/refusals.rs"]
-mod refusals;
 mod signer;

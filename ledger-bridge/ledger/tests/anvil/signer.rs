@@ -1,7 +1,7 @@
 //! A signer behind a URL: a node that holds a key signs what it is asked to; one that signs something else is caught.
 
 use assay_ledger::{Action, KeyError, RemoteSigner, SignedTx, TxSigner};
-use assay_protocol::ids::{Address, Stake};
+use assay_protocol::ids::{Address, Epoch, Stake};
 use assay_testbed::web::{Reply, Web};
 use serde_json::{Value, json};
 
@@ -18,18 +18,18 @@ fn unlocked() -> Address {
 fn a_node_with_the_key_signs_and_the_action_is_done() {
     let net = Network::deployed();
     let signer = RemoteSigner::new(&net.bed.node.url(), None, unlocked()).unwrap();
-    let receipt = net
-        .ledger
-        .submit(&signer, &Action::fund_rewards(Stake(9)))
-        .unwrap();
+    let mint = Action::mint(unlocked(), Stake(9));
+    let receipt = net.ledger.submit(&signer, &mint).unwrap();
     assert_eq!(receipt.from.0, unlocked().0);
-    assert_eq!(net.ledger.reward_pool().unwrap(), Stake(9));
+    let minted = || net.ledger.tokens(unlocked()).unwrap();
+    assert_eq!(minted(), Stake(9));
+    // What takes tokens needs two signatures: one approves, one takes.
+    let fund = Action::fund(Epoch(5), 1, Stake(4));
+    net.ledger.submit(&signer, &fund).unwrap();
+    assert_eq!(minted(), Stake(5));
     let stranger = RemoteSigner::new(&net.bed.node.url(), None, key(7).address()).unwrap();
-    let error = net
-        .ledger
-        .submit(&stranger, &Action::fund_rewards(Stake(9)));
-    let error = error.unwrap_err().to_string();
-    assert_eq!(net.ledger.reward_pool().unwrap(), Stake(9), "{error}");
+    let error = net.ledger.submit(&stranger, &mint).unwrap_err();
+    assert_eq!(minted(), Stake(5), "{error}");
 }
 
 /// What a signer of this key that answers `result` is told to have done.
@@ -46,14 +46,14 @@ fn signed_by(result: Value, address: Address) -> Result<SignedTx, KeyError> {
     signer.sign_tx(&request)
 }
 
-/// A transaction of nonce 0 that funds with this much, signed by the deployer's key.
+/// A transaction of nonce 0 that mints this much, signed by the deployer's key.
 fn wanted(amount: u128) -> SignedTx {
     use assay_ledger::embedded::EmbeddedChain;
     let dir = tempfile::tempdir().unwrap();
     let chain = EmbeddedChain::open(&dir.path().join("x"), &config(), || START_MS).unwrap();
     let ledger =
-        assay_ledger::AssayLedger::deploy(std::sync::Arc::new(chain), &key(2), &parameters());
-    let action = Action::fund_rewards(Stake(amount));
+        assay_ledger::AssayLedger::deploy(std::sync::Arc::new(chain), &key(2), &deployment());
+    let action = Action::mint(unlocked(), Stake(amount));
     ledger.unwrap().prepare(&deployer(), &action).unwrap()
 }
 

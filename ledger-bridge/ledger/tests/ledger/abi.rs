@@ -1,114 +1,124 @@
-//! The Rust ABI, the interface and the compiled artefact say the same.
+//! What is signed and proven, by a second implementation of its encoding: the bindings that the artefacts generate.
 
-use std::collections::BTreeSet;
+use alloy_primitives::Bytes;
+use alloy_sol_types::{SolError, SolStruct, SolValue};
+use assay_aggregate::root::{EpochRoot, NodeLeaf, RewardLeaf};
+use assay_ledger::abi::{
+    AssayEpochs, AssayNodes, AssayReservations, AssayStake, EcdsaQuorum, TestToken, decode_revert,
+};
+use assay_protocol::ids::{Digest, Keccak};
 
-use alloy_primitives::keccak256;
-use alloy_sol_types::SolStruct;
-use assay_ledger::abi::{ARTIFACT, IAssayLedger as Abi};
-use serde_json::Value;
-
-fn entries(kind: &str) -> Vec<Value> {
-    let artifact: Value = serde_json::from_str(ARTIFACT).unwrap();
-    let abi = artifact["abi"].as_array().unwrap().clone();
-    abi.into_iter()
-        .filter(|entry| entry["type"] == kind)
-        .collect()
-}
-
-/// `(bytes32,(address,uint96)[])` of a list of parameters.
-fn types(parameters: &Value) -> String {
-    let one = |p: &Value| match p["type"].as_str().unwrap().strip_prefix("tuple") {
-        Some(array) => types(&p["components"]) + array,
-        None => p["type"].as_str().unwrap().to_owned(),
-    };
-    let list: Vec<String> = parameters.as_array().unwrap().iter().map(one).collect();
-    format!("({})", list.join(","))
-}
-
-fn selectors<const N: usize>(kind: &str) -> BTreeSet<[u8; N]> {
-    let hash = |e: &Value| {
-        keccak256(format!(
-            "{}{}",
-            e["name"].as_str().unwrap(),
-            types(&e["inputs"])
-        ))
-    };
-    entries(kind)
-        .iter()
-        .map(|e| hash(e)[..N].try_into().unwrap())
-        .collect()
-}
+use super::network::*;
 
 #[test]
-fn functions_errors_and_events_are_those_of_the_artefact() {
-    let set = |list: &[[u8; 4]]| list.iter().copied().collect::<BTreeSet<_>>();
+fn the_signed_type_is_the_contracts() {
     assert_eq!(
-        set(Abi::IAssayLedgerCalls::SELECTORS),
-        selectors::<4>("function")
-    );
-    assert_eq!(
-        set(Abi::IAssayLedgerErrors::SELECTORS),
-        selectors::<4>("error")
-    );
-    let events: BTreeSet<[u8; 32]> = Abi::IAssayLedgerEvents::SELECTORS.iter().copied().collect();
-    assert_eq!(events, selectors::<32>("event"));
-}
-
-/// Outputs are in no selector, so the structs are compared field by field.
-#[test]
-fn structs_are_those_of_the_artefact() {
-    let mut found = BTreeSet::new();
-    for entry in entries("function").iter().chain(&entries("constructor")) {
-        for list in ["inputs", "outputs"] {
-            entry[list]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .for_each(|p| collect(p, &mut found));
-        }
-    }
-    let rust = [
-        Abi::Parameters::eip712_root_type(),
-        Abi::Member::eip712_root_type(),
-        Abi::HyperNode::eip712_root_type(),
-        Abi::EpochRoot::eip712_root_type(),
-        Abi::NodeLeaf::eip712_root_type(),
-        Abi::EpochRecord::eip712_root_type(),
-        Abi::Registration::eip712_root_type(),
-        Abi::NodeAccount::eip712_root_type(),
-        Abi::NodeView::eip712_root_type(),
-    ];
-    let rust: BTreeSet<String> = rust.into_iter().map(|s| s.into_owned()).collect();
-    assert_eq!(rust, found);
-}
-
-fn name(parameter: &Value) -> Option<String> {
-    let internal = parameter["internalType"].as_str().unwrap();
-    internal
-        .strip_prefix("struct IAssayLedger.")
-        .map(|n| n.trim_end_matches("[]").to_owned())
-}
-
-fn collect(parameter: &Value, found: &mut BTreeSet<String>) {
-    let Some(own) = name(parameter) else { return };
-    let components = parameter["components"].as_array().unwrap();
-    let field = |c: &Value| {
-        format!(
-            "{} {}",
-            name(c).unwrap_or(c["type"].as_str().unwrap().into()),
-            c["name"].as_str().unwrap()
-        )
-    };
-    let fields: Vec<String> = components.iter().map(field).collect();
-    found.insert(format!("{own}({})", fields.join(",")));
-    components.iter().for_each(|c| collect(c, found));
-}
-
-#[test]
-fn the_signed_type_is_the_one_the_design_fixes() {
-    assert_eq!(
-        Abi::EpochRoot::eip712_root_type(),
+        AssayEpochs::EpochRoot::eip712_root_type(),
         "EpochRoot(bytes32 networkId,uint64 epoch,uint32 round,bytes32 inputSet,bytes32 committee,bytes32 root,\
-         uint32 leafCount,bytes32 evidenceRoot,bytes32 policyDigest,bytes32 nextCommittee)"
+         uint32 leafCount,bytes32 evidenceRoot,bytes32 policyDigest,uint128 cumulativeReward,bytes32 nextCommittee)"
     );
+    let root = EpochRoot {
+        round: 7,
+        cumulative_reward: u128::MAX,
+        next_committee: Keccak([6; 32]),
+        ..epoch_root(9, Keccak([8; 32]), Keccak([7; 32]))
+    };
+    let theirs = AssayEpochs::EpochRoot::from(&root);
+    assert_eq!(theirs.eip712_hash_struct().0, root.struct_hash().0);
+    assert_eq!(EpochRoot::from(&theirs), root, "and back");
+}
+
+#[test]
+fn leaves_encode_as_their_proofs_begin() {
+    let node = NodeLeaf {
+        confirmed: false,
+        chips: Digest([0xcc; 32]),
+        cumulative_down_slots: 3,
+        cumulative_slash: u128::MAX,
+        ..leaf(5)
+    };
+    let ours = node.abi();
+    assert_eq!(AssayNodes::NodeLeaf::from(&node).abi_encode(), ours);
+    assert_eq!(AssayReservations::NodeLeaf::from(&node).abi_encode(), ours);
+    let earned: RewardLeaf = reward(5, u128::MAX - 1);
+    let theirs = AssayEpochs::RewardLeaf::from(&earned);
+    assert_eq!(theirs.abi_encode(), earned.abi());
+}
+
+#[test]
+fn an_error_of_any_contract_has_its_name_and_arguments() {
+    let errors: [(Vec<u8>, &str, &str); 6] = [
+        (
+            TestToken::ERC20InvalidSender {
+                sender: [7; 20].into(),
+            }
+            .abi_encode(),
+            "ERC20InvalidSender",
+            "0x0707",
+        ),
+        (
+            EcdsaQuorum::WrongSigner {
+                index: alloy_primitives::U256::from(5),
+            }
+            .abi_encode(),
+            "WrongSigner",
+            "5",
+        ),
+        (
+            AssayEpochs::RoundTooLow {
+                least: 3,
+                actual: 2,
+            }
+            .abi_encode(),
+            "RoundTooLow",
+            "least: 3, actual: 2",
+        ),
+        (
+            AssayStake::NothingOwed {}.abi_encode(),
+            "NothingOwed",
+            "NothingOwed",
+        ),
+        (
+            AssayNodes::NothingToConfirm {
+                node: NODE.0.into(),
+                epoch: 12,
+            }
+            .abi_encode(),
+            "NothingToConfirm",
+            "12",
+        ),
+        (
+            AssayReservations::WrongLength {
+                least: 1,
+                most: 6,
+                actual: 7,
+            }
+            .abi_encode(),
+            "WrongLength",
+            "actual: 7",
+        ),
+    ];
+    for (data, name, part) in errors {
+        let revert = decode_revert(&data.into());
+        assert_eq!(revert.name, name);
+        assert!(revert.detail.starts_with(name), "{}", revert.detail);
+        assert!(revert.detail.contains(part), "{part}: {}", revert.detail);
+    }
+}
+
+#[test]
+fn an_unknown_revert_still_says_something() {
+    let revert = decode_revert(&Bytes::new());
+    assert_eq!(revert.name, "unknown");
+    assert!(revert.detail.contains("no reason"));
+    let mut cut = AssayStake::NotRegistered {
+        signer: [1; 20].into(),
+    }
+    .abi_encode();
+    cut.pop();
+    for odd in [vec![1, 2, 3, 4], vec![9], cut] {
+        let revert = decode_revert(&odd.clone().into());
+        assert_eq!(revert.name, "unknown");
+        assert_eq!(revert.detail, format!("0x{}", hex::encode(odd)));
+    }
 }

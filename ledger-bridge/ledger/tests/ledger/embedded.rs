@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
+use alloy_primitives::{Address, B256, Signature, TxKind, U256};
+use assay_aggregate::root::{EpochRoot, NodeLeaf};
 use assay_ledger::embedded::{ChainConfig, EmbeddedChain, SystemClock};
-use assay_ledger::{AssayLedger, Chain, ChainError, LedgerKey, TxRefused};
+use assay_ledger::{Action, AssayLedger, Chain, ChainError, LedgerKey, NewOffer, TxRefused};
 use assay_protocol::ids::{Epoch, Keccak, Stake};
 
 use super::bed::HandClock;
@@ -23,12 +24,6 @@ pub fn transfer(nonce: u64) -> TxEip1559 {
         value: U256::from(5),
         ..TxEip1559::default()
     }
-}
-
-pub fn sign(tx: TxEip1559, key: &LedgerKey) -> Vec<u8> {
-    let signature = key.sign_digest(&Keccak(tx.signature_hash().0)).unwrap();
-    let signature = Signature::from_raw_array(&signature).unwrap();
-    TxEnvelope::from(tx.into_signed(signature)).encoded_2718()
 }
 
 #[track_caller]
@@ -228,20 +223,82 @@ fn everything_survives_a_reopen() {
     let ledger = AssayLedger::at(chain, contract).unwrap();
     assert_eq!(ledger.nodes().unwrap(), nodes);
     assert_eq!(ledger.next_epoch().unwrap(), Epoch(1));
-    ledger.fund_rewards(&deployer(), Stake(1)).unwrap();
+    ledger
+        .submit(&deployer(), &Action::fund(Epoch(9), 1, Stake(1)))
+        .unwrap();
+}
+
+/// A whole network: nodes, rent, slash, dispute, correction, claim, and a transaction that reverted.
+fn lived() -> Network {
+    let net = Network::active().enriched(&builder());
+    let offer = NewOffer {
+        node: NODE,
+        price: Stake(10),
+        min_epochs: 1,
+        max_epochs: 6,
+        open: true,
+    };
+    net.does(&provider(), &Action::offer(&offer)).unwrap();
+    net.does(&builder(), &Action::reserve(NODE, Epoch(3), 2, Stake(10)))
+        .unwrap();
+    let breach = NodeLeaf {
+        verdict: 3,
+        cumulative_slash: 60,
+        ..leaf(1)
+    };
+    net.conclude(&breach).unwrap();
+    net.does(&provider(), &Action::dispute(Epoch(1), BOND))
+        .unwrap();
+    let better = EpochRoot {
+        round: 1,
+        cumulative_reward: 5,
+        ..net.root(1, tree_of(&[reward(1, 5).hash()]).root())
+    };
+    net.correct(&better, &[0, 1, 2]).unwrap();
+    net.finish(4);
+    let root = net.root(2, Keccak([9; 32]));
+    let signatures = net.signatures(&root, &[0, 1, 2]);
+    let post = Action::post_root(&root, &net.committee(2), &signatures);
+    let both = [deployer(), builder()].map(|key| net.ledger.prepare(&key, &post).unwrap());
+    net.ledger.send(&both[0]).unwrap();
+    refused(net.ledger.send(&both[1]), "WrongEpoch");
+    net.does(&hypernode(0), &Action::unbond(Stake(5))).unwrap();
+    let proof = tree_of(&[reward(1, 5).hash()]);
+    let proof = proof.proof(&reward(1, 5).hash()).unwrap();
+    net.does(&deployer(), &Action::claim(&reward(1, 5), &proof))
+        .unwrap();
+    net
 }
 
 #[test]
 fn a_replay_gives_the_same_blocks() {
-    let net = Network::ready();
-    net.conclude(&leaf(0)).unwrap();
+    let net = lived();
     let txs = net.chain.export().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let twin = fresh(&dir);
+    let twin = Arc::new(fresh(&dir));
     twin.replay(&txs).unwrap();
     assert_eq!(twin.latest().unwrap(), net.chain.latest().unwrap());
-    let there = AssayLedger::at(Arc::new(twin), net.ledger.contract()).unwrap();
-    assert_eq!(there.nodes().unwrap(), net.ledger.nodes().unwrap());
+    assert_eq!(twin.export().unwrap(), txs);
+    let there = AssayLedger::at(twin, net.ledger.contract()).unwrap();
+    let here = &net.ledger;
+    assert_eq!(there.contracts(), here.contracts());
+    assert_eq!(there.nodes().unwrap(), here.nodes().unwrap());
+    assert_eq!(there.hypernodes().unwrap(), here.hypernodes().unwrap());
+    assert_eq!(there.reservations().unwrap(), here.reservations().unwrap());
+    for epoch in (0..3).map(Epoch) {
+        let record = |ledger: &AssayLedger| ledger.epoch_record(epoch).unwrap();
+        assert_eq!(record(&there), record(here));
+        let resolved = |ledger: &AssayLedger| ledger.resolved(epoch).unwrap();
+        assert_eq!(resolved(&there), resolved(here));
+    }
+    for account in [deployer(), provider(), builder(), treasury()] {
+        let tokens = |ledger: &AssayLedger| ledger.tokens(account.address()).unwrap();
+        assert_eq!(tokens(&there), tokens(here));
+    }
+    // A transaction less is another chain.
+    let twin = HandClock::new().chain(&dir.path().join("shorter.db"));
+    twin.replay(&txs[..txs.len() - 1]).unwrap();
+    assert_ne!(twin.latest().unwrap(), net.chain.latest().unwrap());
 }
 
 #[test]
@@ -378,10 +435,4 @@ fn killed_after(path: &std::path::Path, count: usize) -> Vec<B256> {
     child.kill().unwrap();
     child.wait().unwrap();
     sent
-}
-
-#[test]
-fn an_unknown_revert_still_says_something() {
-    let revert = assay_ledger::abi::decode_revert(&Bytes::new());
-    assert!(revert.detail.contains("no reason"));
 }

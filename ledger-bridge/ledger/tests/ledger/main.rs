@@ -2,8 +2,8 @@
 
 mod abi;
 mod bed;
+mod conformance;
 mod embedded;
-mod life;
+mod events;
 mod network;
-mod refusals;
 mod rpc;

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use assay_ledger::rpc::{MAX_ANSWER_BYTES, MAX_BODY_BYTES, RpcChain, RpcOptions, serve};
-use assay_ledger::{AssayLedger, Chain, ChainError, Finality, Trial, TxRefused};
+use assay_ledger::{Action, AssayLedger, Chain, ChainError, Finality, Trial, TxRefused};
 use assay_protocol::ids::{Epoch, Keccak};
 use assay_testbed::web::{Reply, Web, http_reply, pem, self_signed};
 
-use super::embedded::{sign, transfer};
+use super::embedded::transfer;
 use super::network::*;
 
 /// Serves `chain` from a thread that lives as long as the test process.
-fn served(chain: Arc<dyn Chain>) -> String {
+pub fn served(chain: Arc<dyn Chain>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -98,12 +98,9 @@ fn transactions_and_refusals_pass_through() {
     let ledger = AssayLedger::at(remote.clone(), net.ledger.contract()).unwrap();
     let root = net.root(0, Keccak([9; 32]));
     let post = |signers: &[usize]| {
-        ledger.post_root(
-            &deployer(),
-            &root,
-            &net.committee(),
-            &net.signatures(&root, signers),
-        )
+        let signatures = net.signatures(&root, signers);
+        let post = Action::post_root(&root, &net.committee(0), &signatures);
+        ledger.submit(&deployer(), &post)
     };
     refused(post(&[0]), "QuorumNotReached");
     post(&[0, 1, 2]).unwrap();
@@ -119,7 +116,8 @@ fn transactions_and_refusals_pass_through() {
     assert!(matches!(error, ChainError::Reverted(_)), "{error}");
 }
 
-fn post(url: &str, body: &[u8]) -> (u16, String) {
+/// Status and body of the answer to a request.
+pub fn ask(url: &str, body: &[u8]) -> (u16, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .build()
@@ -191,7 +189,7 @@ fn bad_requests_get_standard_errors() {
             "-32602",
         ),
     ] {
-        let (status, answer) = post(&url, body.as_bytes());
+        let (status, answer) = ask(&url, body.as_bytes());
         assert!(status == 200 && answer.contains(code), "{body}: {answer}");
     }
 }

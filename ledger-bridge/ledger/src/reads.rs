@@ -1,0 +1,361 @@
+//! What the contracts say, in the project's own types.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::{SolCall, SolEvent};
+use assay_aggregate::root::{Committee, EpochRoot, Member};
+use assay_protocol::ids::{
+    self, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
+};
+
+use crate::abi::{AssayEpochs, AssayNodes, AssayReservations, AssayStake, TestToken, nodes, stake};
+use crate::chain::{Event, LogQuery};
+use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
+use crate::types::{
+    ClassTerms, EpochRecord, GenesisParameters, HyperNodeRecord, NodeRecord, NodeStatus,
+    ReservationRecord, Resolution, Resolved,
+};
+
+/// Most records read; a larger answer is a fault, not a fleet.
+const MAX_RECORDS: u64 = 1_000_000;
+
+/// Epochs.
+impl AssayLedger {
+    /// The parameters fixed at deployment.
+    pub fn genesis_parameters(&self) -> Result<GenesisParameters, LedgerError> {
+        let e = self.read(self.contracts().epochs, &AssayEpochs::parametersCall {})?;
+        let s = self.read(self.contracts().stake, &AssayStake::parametersCall {})?;
+        Ok(GenesisParameters {
+            genesis_unix_ms: UnixMs(e.genesisUnixMs),
+            epoch_ms: e.epochMs,
+            void_after_ms: e.voidAfterMs,
+            dispute_window_ms: e.disputeWindowMs,
+            dispute_extension_ms: e.disputeExtensionMs,
+            dispute_bond: Stake(e.disputeBond),
+            min_stake: Stake(s.minStake.to()),
+            operator_cap_bps: Bps(s.operatorCapBps.into()),
+            active_after_epochs: s.activeAfterEpochs,
+            unbonding_ms: s.unbondingMs,
+            reporter_bps: Bps(s.reporterBps.into()),
+        })
+    }
+
+    /// The network id, once genesis is open.
+    pub fn network_id(&self) -> Result<Option<NetworkId>, LedgerError> {
+        let id = self.read(self.contracts().epochs, &AssayEpochs::networkIdCall {})?;
+        Ok((!id.is_zero()).then_some(NetworkId(id.0)))
+    }
+
+    /// Hash of the committee that signs the next epoch; zero before genesis is open.
+    pub fn committee_hash(&self) -> Result<Keccak, LedgerError> {
+        let hash = self.read(self.contracts().epochs, &AssayEpochs::committeeHashCall {})?;
+        Ok(Keccak(hash.0))
+    }
+
+    /// The committee of an epoch, as the stake contract fixes it; the two of the running and the next epoch, and earlier
+    /// ones.
+    pub fn committee_of(&self, epoch: Epoch) -> Result<Committee, LedgerError> {
+        let epoch = epoch.0;
+        let members = self.read(self.contracts().stake, &AssayStake::membersCall { epoch })?;
+        let member = |m: &stake::IQuorumVerifier::Member| Member {
+            address: ids::Address(m.signer.into_array()),
+            weight: m.weight.to(),
+        };
+        Committee::new(members.iter().map(member).collect())
+            .map_err(|e| bad_answer("members", e.to_string()))
+    }
+
+    /// The committee of epoch 0, checked against the hash of the committee that signs next: they are one as long as no
+    /// root names another.
+    pub fn committee(&self) -> Result<Committee, LedgerError> {
+        let committee = self.committee_of(Epoch(0))?;
+        let (computed, stored) = (committee.hash(), self.committee_hash()?);
+        match computed == stored {
+            true => Ok(committee),
+            false => Err(LedgerError::CommitteeMismatch { computed, stored }),
+        }
+    }
+
+    /// The first epoch that is neither posted nor void.
+    pub fn next_epoch(&self) -> Result<Epoch, LedgerError> {
+        let next = self.read(self.contracts().epochs, &AssayEpochs::nextEpochCall {})?;
+        Ok(Epoch(next))
+    }
+
+    /// What the ring keeps of an epoch.
+    pub fn epoch_record(&self, epoch: Epoch) -> Result<EpochRecord, LedgerError> {
+        let call = AssayEpochs::epochRecordCall { epoch: epoch.0 };
+        let r = self.read(self.contracts().epochs, &call)?;
+        Ok(EpochRecord {
+            resolution: match r.resolution {
+                1 => Resolution::Posted,
+                2 => Resolution::Void,
+                _ => Resolution::Open,
+            },
+            corrections: r.corrections,
+            posted_at: UnixMs(r.postedAtMs),
+            final_at: UnixMs(r.finalAtMs),
+            leaf_count: r.leafCount,
+            root: Keccak(r.root.0),
+            digest: Keccak(r.digest.0),
+            cumulative_reward: Stake(r.cumulativeReward),
+            round: r.round,
+        })
+    }
+
+    /// Whether an epoch, posted or void, can no longer change.
+    pub fn is_final(&self, epoch: Epoch) -> Result<bool, LedgerError> {
+        let call = AssayEpochs::isFinalCall { epoch: epoch.0 };
+        self.read(self.contracts().epochs, &call)
+    }
+
+    /// What became of an epoch, with the root as it was signed: from the events, so for epochs that the ring has lost, too.
+    /// The last event counts: a correction replaces a root and opens the epochs after it, which are then posted again.
+    pub fn resolved(&self, epoch: Epoch) -> Result<Resolved, LedgerError> {
+        if epoch >= self.next_epoch()? {
+            return Ok(Resolved::Open);
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = if seen.0 <= epoch.0 { seen.1 } else { 0 };
+        let mut told = self.told(epoch, from)?;
+        // A chain that was reorganised can hold the event in an earlier block than the one that was seen.
+        if told.is_none() && from > 0 {
+            told = self.told(epoch, 0)?;
+        }
+        let Some((block, resolved)) = told else {
+            let why = format!("no event of epoch {epoch}, which is resolved");
+            return Err(bad_answer("RootPosted", why));
+        };
+        *seen = (epoch.0, block);
+        Ok(resolved)
+    }
+
+    /// The last event that resolved an epoch, from this block on, and its block.
+    fn told(&self, epoch: Epoch, from: u64) -> Result<Option<(u64, Resolved)>, LedgerError> {
+        let query = LogQuery {
+            address: Address::from(self.contracts().epochs.0),
+            topic: B256::from(U256::from(epoch.0)),
+            from,
+        };
+        let events = self.chain().logs(&query, self.reads);
+        let events = events.map_err(failed("RootPosted"))?;
+        let resolving = |event: &Event| Some((event.block, told(&event.log)?));
+        Ok(events.iter().rev().find_map(resolving))
+    }
+
+    /// What is put aside for an epoch's rewards: fixed before the epoch begins.
+    pub fn budget(&self, epoch: Epoch) -> Result<Stake, LedgerError> {
+        let call = AssayEpochs::budgetOfCall { epoch: epoch.0 };
+        Ok(Stake(self.read(self.contracts().epochs, &call)?))
+    }
+
+    /// What a provider was paid since genesis.
+    pub fn paid(&self, provider: ids::Address) -> Result<Stake, LedgerError> {
+        let provider = Address::from(provider.0);
+        let paid = self.read(self.contracts().epochs, &AssayEpochs::paidCall { provider })?;
+        Ok(Stake(paid))
+    }
+
+    /// The EIP-712 digest as the contract computes it.
+    pub fn hash_root(&self, root: &EpochRoot) -> Result<Keccak, LedgerError> {
+        let call = AssayEpochs::hashRootCall { r: root.into() };
+        Ok(Keccak(self.read(self.contracts().epochs, &call)?.0))
+    }
+
+    /// What an account has of the network's token.
+    pub fn tokens(&self, account: ids::Address) -> Result<Stake, LedgerError> {
+        let account = Address::from(account.0);
+        let balance = self.read(
+            self.contracts().token,
+            &TestToken::balanceOfCall { account },
+        )?;
+        Ok(Stake(balance.saturating_to()))
+    }
+}
+
+/// HyperNodes and nodes.
+impl AssayLedger {
+    /// Who has registered, in order of registration.
+    pub fn hypernodes(&self) -> Result<Vec<HyperNodeRecord>, LedgerError> {
+        let stake = self.contracts().stake;
+        let count = self.count(stake, &AssayStake::hyperNodeCountCall {})?;
+        let one = |index| {
+            let index = U256::from(index);
+            Ok(hypernode(
+                self.read(stake, &AssayStake::hyperNodeAtCall { index })?,
+            ))
+        };
+        (0..count).map(one).collect()
+    }
+
+    /// All registrations of nodes ever made, in order. What counts in an epoch is for [`crate::claims_at`] to say.
+    pub fn nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
+        let contract = self.contracts().nodes;
+        let count = self.count(contract, &AssayNodes::registrationCountCall {})?;
+        let mut accounts: BTreeMap<B256, nodes::INodesTypes::Account> = BTreeMap::new();
+        let mut records = Vec::new();
+        for id in 1..=count {
+            let id = U256::from(id);
+            let registration = self.read(contract, &AssayNodes::registrationAtCall { id })?;
+            let node = registration.node;
+            let account = match accounts.get(&node) {
+                Some(account) => account,
+                None => {
+                    let account = self.read(contract, &AssayNodes::accountCall { node })?;
+                    accounts.entry(node).or_insert(account)
+                }
+            };
+            records.push(node_record(&registration, account));
+        }
+        Ok(records)
+    }
+
+    /// What the ledger asks of a class; all zero when it does not know it.
+    pub fn class_terms(&self, class: Digest) -> Result<ClassTerms, LedgerError> {
+        let call = AssayNodes::classTermsCall {
+            classDigest: class.0.into(),
+        };
+        let t = self.read(self.contracts().nodes, &call)?;
+        Ok(ClassTerms {
+            collateral: Stake(t.collateral),
+            slash_cap_per_epoch: Stake(t.slashCapPerEpoch),
+            remove_below: Stake(t.removeBelow),
+            slash_cap_bps: Bps(t.slashCapBps.into()),
+            builder_share_bps: Bps(t.builderShareBps.into()),
+            reaudit: t.reaudit,
+        })
+    }
+
+    /// How many entries of a registration's escrow wait for their release.
+    pub fn pending_releases(
+        &self,
+        node: NodeId,
+        provider: ids::Address,
+    ) -> Result<u64, LedgerError> {
+        let call = AssayNodes::pendingReleasesCall {
+            node: node.0.into(),
+            provider: Address::from(provider.0),
+        };
+        Ok(self.read(self.contracts().nodes, &call)?.saturating_to())
+    }
+
+    /// All reservations ever made, in order.
+    pub fn reservations(&self) -> Result<Vec<ReservationRecord>, LedgerError> {
+        let contract = self.contracts().reservations;
+        let count = self.count(contract, &AssayReservations::reservationCountCall {})?;
+        let one = |number| {
+            let id = U256::from(number);
+            let r = self.read(contract, &AssayReservations::reservationCall { id })?;
+            Ok(ReservationRecord {
+                id: number,
+                node: NodeId(r.node.0),
+                builder: ids::Address(r.builder.into_array()),
+                provider: ids::Address(r.provider.into_array()),
+                first: Epoch(r.firstEpoch),
+                end: Epoch(r.endEpoch),
+                settled_through: Epoch(r.settledThrough),
+                started: r.started,
+                price: Stake(r.pricePerEpoch),
+                held: Stake(r.held),
+                credited: Stake(r.credited),
+            })
+        };
+        (1..=count).map(one).collect()
+    }
+
+    /// What a provider offers a node for in each epoch; `None` without an open offer.
+    pub fn offered_price(&self, node: NodeId) -> Result<Option<Stake>, LedgerError> {
+        let node = node.0.into();
+        let call = AssayReservations::offerOfCall { node };
+        let offer = self.read(self.contracts().reservations, &call)?;
+        Ok(offer.open.then_some(Stake(offer.pricePerEpoch)))
+    }
+
+    /// Rent, credits and shares of slashes that wait for an account to withdraw them.
+    pub fn rent_balance(&self, account: ids::Address) -> Result<Stake, LedgerError> {
+        let account = Address::from(account.0);
+        let call = AssayReservations::balanceOfCall(account);
+        Ok(Stake(self.read(self.contracts().reservations, &call)?))
+    }
+
+    fn count(
+        &self,
+        contract: ids::Address,
+        call: &impl SolCall<Return = U256>,
+    ) -> Result<u64, LedgerError> {
+        let count: u64 = self.read(contract, call)?.saturating_to();
+        if count > MAX_RECORDS {
+            let why = format!("{count} records, at most {MAX_RECORDS} are read");
+            return Err(bad_answer("count", why));
+        }
+        Ok(count)
+    }
+}
+
+/// What an event says of its epoch; `None` for events that resolve nothing.
+fn told(log: &alloy_primitives::Log) -> Option<Resolved> {
+    let data = &log.data;
+    if let Ok(event) = AssayEpochs::RootPosted::decode_log_data_validate(data) {
+        return Some(Resolved::Posted(Box::new((&event.r).into())));
+    }
+    if let Ok(event) = AssayEpochs::RootCorrected::decode_log_data_validate(data) {
+        return Some(Resolved::Posted(Box::new((&event.r).into())));
+    }
+    AssayEpochs::EpochVoided::decode_log_data_validate(data)
+        .ok()
+        .map(|_| Resolved::Void)
+}
+
+fn hypernode(h: stake::IAssayStake::HyperNode) -> HyperNodeRecord {
+    HyperNodeRecord {
+        address: ids::Address(h.signer.into_array()),
+        ed25519: HyperNodeId(h.ed25519Key.0),
+        operator: Digest(h.operatorId.0),
+        seed_end: Seed(h.seedChainEnd.0),
+        endpoint: h.endpoint,
+        registered_epoch: Epoch(h.registeredEpoch),
+        stake: Stake(h.bonded.to()),
+        unbonding: Stake(h.unbonding.to()),
+        jailed: h.jailed,
+    }
+}
+
+fn node_record(
+    r: &nodes::INodesTypes::Registration,
+    a: &nodes::INodesTypes::Account,
+) -> NodeRecord {
+    let at = |ms: u64| (ms != 0).then_some(UnixMs(ms));
+    NodeRecord {
+        node: NodeId(r.node.0),
+        provider: ids::Address(r.provider.into_array()),
+        class_digest: Digest(r.classDigest.0),
+        region: r.region.0,
+        endpoint: r.endpoint.clone(),
+        registered_at: UnixMs(r.registeredAtMs),
+        confirming_at: at(r.confirmingAtMs),
+        ended_at: at(r.endedAtMs),
+        serves_through: r.exitEpochs.checked_sub(1).map(Epoch),
+        pledged: Stake(r.pledged),
+        collateral: Stake(r.collateral),
+        escrow: Stake(r.escrow),
+        slashed: Stake(r.slashed),
+        status: status(r.status),
+        confirmed_owner: (!a.owner.is_zero()).then(|| ids::Address(a.owner.into_array())),
+        settled_epoch: a.settledEpochs.checked_sub(1).map(Epoch),
+        cumulative_slash: Stake(a.cumulativeSlash),
+    }
+}
+
+/// `NodeStatus` of the contracts, in their order.
+fn status(code: u8) -> NodeStatus {
+    match code {
+        1 => NodeStatus::Provisional,
+        2 => NodeStatus::Active,
+        3 => NodeStatus::Warned,
+        4 => NodeStatus::Suspended,
+        5 => NodeStatus::Removed,
+        _ => NodeStatus::None,
+    }
+}

@@ -1,0 +1,12 @@
+//! What must be true of a network on every chain: `tests/anvil` runs these files on a real node.
+
+mod corrections;
+mod deployment;
+mod epochs;
+mod hashes;
+mod logs;
+mod nodes;
+mod refusals;
+mod rent;
+mod slashes;
+mod stake;

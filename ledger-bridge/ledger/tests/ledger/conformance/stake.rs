@@ -1,0 +1,197 @@
+//! HyperNodes: who is in the committee, what it weighs, how stake comes and goes.
+
+use assay_aggregate::root::{Committee, Member};
+use assay_ledger::abi::AssayFaults;
+use assay_ledger::embedded::ChainConfig;
+use assay_ledger::{Action, AssayLedger, LedgerError, LedgerKey, Receipt};
+use assay_protocol::ids::{Epoch, Keccak, Seed, Stake};
+
+use crate::bed::Bed;
+use crate::network::*;
+
+fn weights(committee: &Committee, count: usize) -> Vec<u128> {
+    (0..count)
+        .map(|index| {
+            let weight = committee.weight(&hypernode(index).address());
+            weight.unwrap_or_default()
+        })
+        .collect()
+}
+
+#[test]
+fn genesis_caps_weights_and_sorts_the_committee() {
+    let net = Network::open(&[60, 25, 10, 5]);
+    let committee = net.ledger.committee().unwrap();
+    assert_eq!(
+        weights(&committee, 4),
+        [40, 25, 10, 5],
+        "60 of 100 capped at 40 %"
+    );
+    let roster = net.ledger.hypernodes().unwrap();
+    let stakes: Vec<u128> = roster.iter().map(|h| h.stake.0).collect();
+    assert_eq!(stakes, [60, 25, 10, 5]);
+    assert_eq!(roster[0].address, hypernode(0).address());
+    assert_eq!(roster[1].endpoint, "127.0.0.1:9001");
+    let new = new_hypernode(3, 5);
+    assert_eq!(roster[3].ed25519, new.ed25519);
+    assert_eq!(roster[3].operator, new.operator);
+    assert_eq!(roster[3].seed_end, new.seed_end);
+    assert_eq!(roster[3].registered_epoch, Epoch(0));
+    assert!(roster.iter().all(|h| !h.jailed && h.unbonding == Stake(0)));
+    assert!(committee.members().is_sorted_by_key(|m| m.address));
+    assert_eq!(committee.hash(), net.ledger.committee_hash().unwrap());
+    assert_eq!(net.ledger.network_id().unwrap(), Some(NETWORK));
+    assert_eq!(net.tokens(&hypernode(0)), RICH - 60, "what it staked");
+}
+
+#[test]
+fn stake_that_comes_or_goes_counts_two_epochs_later_and_is_paid_after_unbonding() {
+    let net = Network::open(&STAKES);
+    net.clock.set(GENESIS_MS);
+    net.does(&hypernode(3), &Action::bond(Stake(25))).unwrap();
+    net.does(&hypernode(0), &Action::unbond(Stake(40))).unwrap();
+    let leaving = &net.ledger.hypernodes().unwrap()[0];
+    assert_eq!((leaving.stake, leaving.unbonding), (Stake(0), Stake(40)));
+    assert_eq!(weights(&net.committee(1), 4), STAKES);
+    net.finish(0);
+    assert_eq!(weights(&net.committee(2), 4), [0, 25, 20, 34], "40 % of 85");
+    // Epoch 0 is signed by those who stood then, for two more epochs.
+    for epoch in 0..2 {
+        net.finish(epoch);
+        let root = net.root(epoch, Keccak([9; 32]));
+        net.post(&root, &[0, 1, 2]).unwrap();
+    }
+    let error = net.ledger.committee().unwrap_err();
+    let LedgerError::CommitteeMismatch { stored, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(stored, net.committee(2).hash());
+    net.finish(2);
+    let root = net.root(2, Keccak([9; 32]));
+    net.post(&root, &[1, 2, 3]).unwrap();
+
+    net.clock.set(GENESIS_MS + UNBONDING_MS - 1_000);
+    let withdraw = || net.does(&hypernode(0), &Action::withdraw_stake());
+    refused(withdraw(), "NothingToWithdraw");
+    net.clock.set(GENESIS_MS + UNBONDING_MS);
+    withdraw().unwrap();
+    assert_eq!(net.tokens(&hypernode(0)), RICH);
+    assert_eq!(net.ledger.hypernodes().unwrap()[0].unbonding, Stake(0));
+    refused(withdraw(), "NothingToWithdraw");
+}
+
+#[test]
+fn who_registers_after_genesis_stands_two_epochs_later() {
+    let net = Network::open(&STAKES);
+    net.clock.set(GENESIS_MS);
+    net.register(4, &new_hypernode(4, 30)).unwrap();
+    let new = net.ledger.hypernodes().unwrap().remove(4);
+    assert_eq!((new.registered_epoch, new.stake), (Epoch(2), Stake(30)));
+    assert_eq!(net.committee(1).members().len(), 4);
+    net.finish(0);
+    assert_eq!(net.committee(2).weight(&hypernode(4).address()), Some(30));
+}
+
+#[test]
+fn another_endpoint_and_another_seed_chain() {
+    let net = Network::open(&STAKES);
+    let update = Action::update_hypernode(Seed([0x77; 32]), "10.0.0.1:9");
+    net.does(&hypernode(2), &update).unwrap();
+    let changed = &net.ledger.hypernodes().unwrap()[2];
+    assert_eq!(changed.seed_end, Seed([0x77; 32]));
+    assert_eq!(changed.endpoint, "10.0.0.1:9");
+    let refresh = Action::refresh_hypernode(changed.ed25519);
+    net.does(&provider(), &refresh).unwrap();
+    assert_eq!(weights(&net.committee(1), 4), STAKES);
+}
+
+#[test]
+fn who_signs_two_roots_loses_its_stake_and_can_only_leave() {
+    let net = Network::open(&STAKES);
+    net.finish(0);
+    let root = net.root(0, Keccak([9; 32]));
+    let (a, signature_a) = signed_by(&net, &root, 0);
+    let (b, signature_b) = signed_by(&net, &net.root(0, Keccak([8; 32])), 0);
+    let proof = AssayFaults::twoRootsCall {
+        a,
+        signatureA: signature_a,
+        b,
+        signatureB: signature_b,
+    };
+    let faults = net.ledger.contracts().faults;
+    net.calls(&provider(), faults, &proof);
+    assert_eq!(net.meets(&provider(), faults, &proof), "AlreadyProven");
+    let guilty = &net.ledger.hypernodes().unwrap()[0];
+    assert!(guilty.jailed && guilty.stake == Stake(0));
+    assert_eq!((net.tokens(&provider()), net.tokens(&treasury())), (4, 36));
+    refused(net.does(&hypernode(0), &Action::bond(Stake(40))), "Jailed");
+    net.finish(1);
+    assert_eq!(weights(&net.committee(3), 4), [0, 24, 20, 15], "40 % of 60");
+}
+
+const SEATS: u16 = 128;
+
+/// The largest committee, in the order that is worst to sort, still opens and signs within one transaction's gas; who
+/// comes later has a seat when it stakes more than the least of them.
+#[test]
+fn a_full_committee_fits_one_transaction() {
+    let mut keys: Vec<LedgerKey> = (0..SEATS + 2).map(numbered_key).collect();
+    keys.sort_by_key(|k| std::cmp::Reverse(k.address()));
+    let (_bed, ledger) = ledger_with_accounts(&keys);
+    for (n, key) in keys.iter().enumerate() {
+        let stake = match n as u16 {
+            SEATS => 1_000,
+            n => 1_000 + u128::from(n),
+        };
+        enrich(&ledger, key.address());
+        let new = proven(&ledger, key.address(), &new_hypernode(n, stake));
+        let register = Action::register_hypernode(&new);
+        ledger.submit(key, &register).unwrap();
+    }
+    let opened = ledger
+        .submit(&deployer(), &Action::open_genesis(NETWORK))
+        .unwrap();
+    let committee = ledger.committee().unwrap();
+    assert_eq!(committee.members().len(), usize::from(SEATS));
+    let weight = |n: usize| committee.weight(&keys[n].address());
+    assert_eq!(weight(128), None, "as little as the first, which was there");
+    assert_eq!((weight(0), weight(129)), (None, Some(1_129)));
+    let posted = post_signed_by(&ledger, &keys, &committee);
+    println!(
+        "gas: openGenesis {}, postRoot {} ({SEATS} signatures)",
+        opened.gas_used, posted.gas_used
+    );
+}
+
+fn post_signed_by(ledger: &AssayLedger, keys: &[LedgerKey], committee: &Committee) -> Receipt {
+    let root = epoch_root(0, Keccak([9; 32]), committee.hash());
+    let digest = root.digest(CHAIN_ID, &ledger.contract());
+    let sign = |m: &Member| {
+        let key = keys.iter().find(|k| k.address() == m.address)?;
+        Some(key.sign_digest(&digest).unwrap())
+    };
+    let signatures: Vec<_> = committee.members().iter().map(sign).collect();
+    let post = Action::post_root(&root, committee, &signatures);
+    ledger.submit(&deployer(), &post).unwrap()
+}
+
+fn numbered_key(n: u16) -> LedgerKey {
+    let mut secret = [7; 32];
+    secret[..2].copy_from_slice(&n.to_be_bytes());
+    LedgerKey::from_bytes(&secret).unwrap()
+}
+
+fn ledger_with_accounts(keys: &[LedgerKey]) -> (Bed, AssayLedger) {
+    let accounts = keys
+        .iter()
+        .chain([&deployer()])
+        .map(|k| (k.address(), Stake(RICH)))
+        .collect();
+    let bed = Bed::start(&ChainConfig {
+        chain_id: CHAIN_ID,
+        balances: accounts,
+    });
+    bed.clock.set(GENESIS_MS + EPOCH_MS);
+    let ledger = AssayLedger::deploy(bed.chain.clone(), &deployer(), &deployment()).unwrap();
+    (bed, ledger)
+}
