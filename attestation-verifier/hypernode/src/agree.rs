@@ -11,7 +11,7 @@ use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input
 use assay_aggregate::draw::proposer;
 use assay_aggregate::epoch::{EpochOutcome, Included, Registration};
 use assay_aggregate::inputs::{self, Gathered, Opened, ROUND};
-use assay_ledger::{Resolution, claims_at};
+use assay_ledger::{Resolved, claims_at};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
 use assay_protocol::report::{Commit, Proposal, Reveal, RootSignature, Vote, commitment};
@@ -361,13 +361,14 @@ impl<'a> Round<'a> {
     }
 }
 
-/// The root of the next unresolved epoch from these reports and the ledger's registrations.
+/// The root of the next unresolved epoch from these reports and the ledger's registrations and budget.
 async fn aggregate(
     context: &Context,
     epoch: Epoch,
     reports: &BTreeMap<HyperNodeId, Included>,
 ) -> Result<EpochOutcome> {
     let known = registrations(context, epoch).await?;
+    let budget = context.ledger.budget(epoch).await?.0;
     context.history(|history| {
         if history.next() != epoch {
             bail!(
@@ -375,26 +376,25 @@ async fn aggregate(
                 history.next()
             );
         }
-        Ok(history.aggregate(known, reports)?)
+        Ok(history.aggregate(known, reports, budget)?)
     })
 }
 
 /// The claims that count in an epoch: the same ones whenever they are read after its end.
 async fn registrations(context: &Context, epoch: Epoch) -> Result<Vec<Registration>> {
     let records = context.ledger.registrations().await?;
-    let cutoff = context.params.epoch_start(epoch);
-    Ok(claims_at(&records, cutoff, &context.classes))
+    let start = context.params.epoch_start(epoch);
+    Ok(claims_at(&records, epoch, start, &context.classes))
 }
 
 /// Follows the ledger: takes over each epoch it resolved, recomputing its root from the board.
 pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
     loop {
         let next = context.history(|history| history.next());
-        let record = context.ledger.epoch_record(next).await?;
-        match record.resolution {
-            Resolution::Open => return Ok(()),
-            Resolution::Void => context.history(|history| history.void()),
-            Resolution::Posted => {
+        match context.ledger.resolved(next).await? {
+            Resolved::Open => return Ok(()),
+            Resolved::Void => context.history(|history| history.void()),
+            Resolved::Posted(root) => {
                 let mut gathered = Gathered::default();
                 for object in board.read_all(next).await? {
                     if let Ok(opened) =
@@ -403,16 +403,15 @@ pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
                         gathered.add(&context.network, next, opened);
                     }
                 }
-                let list = gathered.list(&record.input_set).with_context(|| {
+                let list = gathered.list(&root.input_set).with_context(|| {
                     format!("epoch {next}: the board does not show the agreed list")
                 })?;
                 let reports = gathered.included(list)?;
                 let outcome = aggregate(context, next, &reports).await?;
-                if outcome.root.root != record.root {
+                if outcome.root != *root {
                     bail!(
-                        "epoch {next}: ledger root {}, recomputed {}",
-                        record.root,
-                        outcome.root.root
+                        "epoch {next}: the ledger holds {root:?}, recomputed {:?}",
+                        outcome.root
                     );
                 }
                 context.history(|history| history.posted(&outcome, &reports));

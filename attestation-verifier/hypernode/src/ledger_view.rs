@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, Result};
 use assay_ledger::rpc::{self, RpcChain, RpcOptions};
-use assay_ledger::{AssayLedger, Finality, NodeRecord, NodeStatus, is_covered};
+use assay_ledger::{AssayLedger, Finality, NodeRecord, NodeStatus, Resolved, is_known, is_owing};
 use assay_protocol::class::ValidClass;
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Stake};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -78,6 +78,11 @@ impl LedgerView {
         self.read(|ledger| Ok(ledger.nodes()?)).await
     }
 
+    /// What is put aside for an epoch's rewards.
+    pub async fn budget(&self, epoch: Epoch) -> Result<Stake> {
+        self.read(move |ledger| Ok(ledger.budget(epoch)?)).await
+    }
+
     /// Reads registrations and where the other HyperNodes are reached; [`LedgerView::nodes`] then answers from it.
     pub async fn refresh(&self) -> Result<()> {
         let records = self.read(|ledger| Ok(ledger.hypernodes()?)).await?;
@@ -91,14 +96,14 @@ impl LedgerView {
 
     /// Nodes to challenge in an epoch, one entry each, as last read. Of a node that nobody is confirmed to own, every
     /// registration has its turn, so that a stranger who registers it first with a wrong address only delays it.
-    /// Cancelled and removed ones, and those that pledged less than their class asks for, are left out. Nodes with a
-    /// confirmed owner come first: whoever caps the list drops newcomers, never them.
+    /// Ended and removed ones, those that owe no service in the epoch and those of no class in force are left out. Nodes
+    /// with a confirmed owner come first: whoever caps the list drops newcomers, never them.
     pub fn nodes(&self, epoch: Epoch) -> Vec<Registered> {
         let mut candidates: BTreeMap<NodeId, Vec<NodeRecord>> = BTreeMap::new();
         for record in lock(&self.known).iter() {
             let owner = record.confirmed_owner;
             let owned = owner.is_none_or(|owner| owner == record.provider);
-            if owned && self.is_in_service(record) {
+            if owned && self.is_in_service(record, epoch) {
                 candidates
                     .entry(record.node)
                     .or_default()
@@ -115,9 +120,9 @@ impl LedgerView {
             .collect()
     }
 
-    fn is_in_service(&self, record: &NodeRecord) -> bool {
-        let out = matches!(record.status, NodeStatus::None | NodeStatus::Removed);
-        !out && record.cancelled_at.is_none() && is_covered(record, &self.classes)
+    fn is_in_service(&self, record: &NodeRecord, epoch: Epoch) -> bool {
+        let is_over = record.status == NodeStatus::Removed || record.ended_at.is_some();
+        !is_over && is_owing(record, epoch) && is_known(record, &self.classes)
     }
 
     /// One of [`LedgerView::nodes`].
@@ -132,10 +137,9 @@ impl LedgerView {
         self.read(|ledger| Ok(ledger.next_epoch()?)).await
     }
 
-    /// What the ledger keeps of an epoch.
-    pub async fn epoch_record(&self, epoch: Epoch) -> Result<assay_ledger::EpochRecord> {
-        self.read(move |ledger| Ok(ledger.epoch_record(epoch)?))
-            .await
+    /// What became of an epoch.
+    pub async fn resolved(&self, epoch: Epoch) -> Result<Resolved> {
+        self.read(move |ledger| Ok(ledger.resolved(epoch)?)).await
     }
 
     /// The other HyperNodes.
@@ -185,16 +189,17 @@ mod tests {
             region: [0; 32],
             endpoint: provider.to_string(),
             registered_at: UnixMs(1_000),
-            cancelled_at: None,
+            confirming_at: None,
+            ended_at: None,
+            serves_through: None,
             pledged: Stake(least),
             collateral: Stake(least),
             escrow: Stake(0),
+            slashed: Stake(0),
             status: NodeStatus::Provisional,
             confirmed_owner: None,
             settled_epoch: None,
-            cumulative_reward: Stake(0),
             cumulative_slash: Stake(0),
-            arrears: Stake(0),
         }
     }
 
@@ -220,19 +225,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cancelled_removed_unpledged_or_of_no_class_is_not_asked() {
+    fn what_is_over_removed_or_of_no_class_is_not_asked() {
         let broken: [fn(&mut NodeRecord); 4] = [
-            |record| record.cancelled_at = Some(UnixMs(2_000)),
+            |record| record.ended_at = Some(UnixMs(2_000)),
             |record| record.status = NodeStatus::Removed,
-            |record| record.pledged.0 -= 1,
             |record| record.class_digest = Digest([9; 32]),
+            |record| record.serves_through = Some(Epoch(3)),
         ];
-        assert_eq!(nodes(&[record(7, MINE)], 0).len(), 1);
+        assert_eq!(nodes(&[record(7, MINE)], 4).len(), 1);
         for (number, change) in broken.into_iter().enumerate() {
             let mut record = record(7, MINE);
             change(&mut record);
-            assert_eq!(nodes(&[record], 0), [], "case {number}");
+            assert_eq!(nodes(&[record], 4), [], "case {number}");
         }
+    }
+
+    #[test]
+    fn a_node_that_leaves_is_asked_through_its_last_epoch() {
+        let mut leaving = record(7, MINE);
+        leaving.serves_through = Some(Epoch(3));
+        assert_eq!(nodes(std::slice::from_ref(&leaving), 3).len(), 1);
+        assert_eq!(nodes(&[leaving], 4), []);
     }
 
     #[test]

@@ -7,7 +7,10 @@ use assay_hypernode::ledger_view::Registered;
 use assay_hypernode::report;
 use assay_hypernode::vcek::KdsSection;
 use assay_ledger::embedded::{ChainConfig, EmbeddedChain, SystemClock};
-use assay_ledger::{AssayLedger, GenesisParameters, LedgerKey, NewHyperNode, NewNode, rpc};
+use assay_ledger::{
+    Action, AssayLedger, ClassTerms, Deployment, GenesisParameters, LedgerKey, NewHyperNode,
+    NewNode, possession_message, rpc,
+};
 use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{PublicKey, Signer as _};
 use assay_protocol::hash::digest;
@@ -143,7 +146,8 @@ impl Bench {
             member.config.ledger_url.clone_from(&url);
         }
         let (deployer, network) = (key(DEPLOYER), bench.params.network_id());
-        ledger.open_genesis(&deployer, network).unwrap();
+        let genesis = Action::open_genesis(network);
+        ledger.submit(&deployer, &genesis).unwrap();
         bench.ledger = Some(ledger);
         bench.write();
         bench
@@ -159,7 +163,8 @@ impl Bench {
             collateral: Stake(COLLATERAL),
         };
         let ledger = self.ledger.as_ref().unwrap();
-        ledger.register_node(&key(PROVIDER), &new).unwrap();
+        let register = Action::register_node(&new);
+        ledger.submit(&key(PROVIDER), &register).unwrap();
     }
 
     fn make(times: Times, vendors: &TrustBundle, class: &str) -> Self {
@@ -242,30 +247,52 @@ impl Bench {
         };
         let chain = EmbeddedChain::open(&self.path("chain.db"), &config, SystemClock).unwrap();
         let chain = Arc::new(chain);
-        let parameters = GenesisParameters {
-            genesis_unix_ms: UnixMs(clock::now().0 + 600_000),
-            epoch_ms: self.params.epoch_ms,
-            void_after_ms: self.params.void_after_ms,
-            dispute_window_epochs: 1,
-            operator_cap_bps: self.params.operator_cap_bps,
-        };
-        let ledger = AssayLedger::deploy(chain.clone(), &deployer, &parameters).unwrap();
+        let genesis = GenesisParameters::least(
+            UnixMs(clock::now().0 + 600_000),
+            self.params.epoch_ms,
+            self.params.void_after_ms,
+            self.params.operator_cap_bps,
+        );
+        let deployment = Deployment::least(genesis, self.params.slots(), deployer.address());
+        let ledger = AssayLedger::deploy(chain.clone(), &deployer, &deployment).unwrap();
+        let submit = |key: &LedgerKey, action: Action| ledger.submit(key, &action).unwrap();
+        submit(&deployer, Action::set_class(self.class_digest(), &terms()));
+        submit(
+            &deployer,
+            Action::mint(provider.address(), Stake(COLLATERAL)),
+        );
         for ((member, entry), endpoint) in
             self.members.iter().zip(&self.params.roster).zip(endpoints)
         {
+            let account = member.ledger_key.address();
+            let message = possession_message(CHAIN_ID, ledger.contracts().stake, account);
             let new = NewHyperNode {
                 ed25519: entry.id,
+                proof: member.identity.sign(&message),
                 operator: entry.operator,
                 seed_end: entry.seed_end,
                 endpoint,
                 stake: entry.stake,
             };
-            ledger.register_hypernode(&member.ledger_key, &new).unwrap();
+            submit(&deployer, Action::mint(account, entry.stake));
+            submit(&member.ledger_key, Action::register_hypernode(&new));
         }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(rpc::serve(chain, listener));
         (ledger, url)
+    }
+}
+
+/// What the ledger asks of the class's providers.
+fn terms() -> ClassTerms {
+    ClassTerms {
+        collateral: Stake(COLLATERAL),
+        slash_cap_per_epoch: Stake(COLLATERAL),
+        remove_below: Stake(0),
+        slash_cap_bps: Bps(10_000),
+        builder_share_bps: Bps(0),
+        reaudit: false,
     }
 }
 

@@ -4,6 +4,7 @@ use super::case::Case;
 use super::files::Files;
 use crate::findings::Findings;
 use assay_aggregate::epoch::Seat;
+use assay_aggregate::inputs;
 use assay_aggregate::more_than_two_thirds;
 use assay_aggregate::root::{Committee, EpochRoot, Member, recover};
 use assay_protocol::class::policy_digest;
@@ -202,7 +203,8 @@ fn signatures(
             Ok(signer) => findings.equal(at, member.address, signer),
             Err(error) => findings.holds(at, false, member.address, error),
         };
-        weight = weight.saturating_add(if good { member.weight } else { 0 });
+        let own = committee.weight(&member.address).unwrap_or(0);
+        weight = weight.saturating_add(if good { own } else { 0 });
     }
     let total = committee.total();
     let expected = format!("signatures by more than 2/3 of the weight {total}");
@@ -237,9 +239,27 @@ fn seats(
         })
     };
     let seats: Result<Vec<Seat>, Address> = committee.members().iter().map(seat).collect();
-    findings.value(
+    let seats = findings.value(
         ("roots/roster", about),
         "members that are on the roster",
         seats,
+    )?;
+    weights(findings, case, about, &seats).then_some(seats)
+}
+
+/// The committee's hash is over weights in 32 bits; votes and medians go by whole ones, which are the roster's.
+fn weights(findings: &mut Findings, case: &Case, about: &str, seats: &[Seat]) -> bool {
+    let known = inputs::seats(&case.params).unwrap_or_default();
+    let weight = |seat: &Seat| (seat.ledger, seat.weight);
+    let known: BTreeMap<Address, u128> = known.iter().map(weight).collect();
+    let wrong = seats
+        .iter()
+        .find(|seat| known.get(&seat.ledger) != Some(&seat.weight));
+    let shown = |seat: &Seat| format!("{} of {}", seat.weight, seat.ledger);
+    findings.holds(
+        ("roots/weights", about),
+        wrong.is_none(),
+        "the capped stakes of the roster",
+        wrong.map_or_else(|| "the same".to_owned(), shown),
     )
 }

@@ -163,7 +163,9 @@ fn a_providers_leaf_is_no_nodes_leaf() {
 fn a_committee_in_another_order_or_off_the_roster_is_named() {
     let cast = Cast::new(Behaviour::Honest, 2);
     let path = layout::root(Epoch(0));
-    let lies: [Told<SignedRoot>; 3] = [
+    let lies: [Told<SignedRoot>; 4] = [
+        // Less than the hash of the committee can see.
+        ("roots/weights", |root| root.committee[0].1 += 1),
         ("roots/committee-order", |root| root.committee.swap(0, 1)),
         ("roots/committee-list", |root| {
             root.committee[1] = root.committee[0]

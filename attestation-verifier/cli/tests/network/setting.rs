@@ -21,7 +21,8 @@ pub(super) fn params(hypernodes: &[Key], class: &HardwareClass) -> NetworkParams
             id: key.id(),
             operator: Digest([who as u8; 32]),
             ledger,
-            stake: Stake(STAKES[who] * 1_000),
+            // So much that the ledger's 32 bits do not hold it.
+            stake: Stake(STAKES[who] * 1_000_000_000_000_000_000),
             seed_end: seed_end(&Seed([0x50 + who as u8; 32]), LINKS),
         }
     };

@@ -12,6 +12,7 @@ use crate::boot_log::Variant;
 use crate::net::{LocalNetwork, Plan, Programs, sleep_until};
 use anyhow::{Context as _, Result, bail};
 use assay_protocol::ids::{Epoch, NodeId, UnixMs};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -161,7 +162,10 @@ fn wait_settled(network: &LocalNetwork) -> Result<()> {
     loop {
         let status = network.status()?;
         let nodes = status["nodes"].as_array().context("status without nodes")?;
-        if nodes.iter().all(|node| node["settled_epoch"] == 1) {
+        // A node that passes has nothing to be settled; what the others lose is in escrow.
+        let confirmed = |node: &Value| !node["confirmed_owner"].is_null();
+        let done = status["next_epoch"].as_u64() > Some(1) && nodes.iter().all(confirmed);
+        if done && is_slashed(network, nodes)? {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -171,6 +175,25 @@ fn wait_settled(network: &LocalNetwork) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(300));
     }
+}
+
+/// Whether everything that verdicts have asked for was taken.
+fn is_slashed(network: &LocalNetwork, nodes: &[Value]) -> Result<bool> {
+    let config = network.bridge_config();
+    let config = config.to_str().context("path is not text")?;
+    let verdicts = network
+        .programs
+        .run("assay-bridge", &["verdicts", "--config", config, "--json"])?;
+    let verdicts: Vec<Value> = serde_json::from_str(&verdicts)?;
+    let asked = |node: &Value| {
+        let of_node = verdicts.iter().filter(|row| row["node"] == node["node"]);
+        of_node
+            .map(|row| row["cumulative_slash_gwei"].as_u64())
+            .max()
+    };
+    Ok(nodes
+        .iter()
+        .all(|node| node["slash_gwei"].as_u64() >= asked(node).flatten()))
 }
 
 /// A node and its bundle's file.

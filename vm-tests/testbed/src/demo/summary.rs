@@ -47,9 +47,9 @@ pub struct NodeSummary {
     pub chase_rate: u64,
     /// `iops` or `liveness`.
     pub chase_kind: String,
-    /// Reward in gwei.
+    /// What its provider has earned, in gwei.
     pub reward: u64,
-    /// Slashed into escrow, in gwei.
+    /// Slashed, in escrow or for good, in gwei.
     pub slashed: u64,
 }
 
@@ -73,9 +73,13 @@ pub fn collect(network: &LocalNetwork, bundles: &[Bundle], root: &Path) -> Resul
         .programs
         .run("assay-bridge", &["verdicts", "--config", config, "--json"])?;
     let verdicts: Vec<Value> = serde_json::from_str(&verdicts)?;
+    let rewards = network
+        .programs
+        .run("assay-bridge", &["rewards", "--config", config, "--json"])?;
+    let rewards: Vec<Value> = serde_json::from_str(&rewards)?;
     let nodes = bundles
         .iter()
-        .map(|bundle| node(bundle, &verdicts, &status))
+        .map(|bundle| node(bundle, &verdicts, &rewards, &status))
         .collect::<Result<_>>()?;
     let relative = |bundle: &Bundle| {
         let tar = bundle
@@ -96,7 +100,12 @@ pub fn collect(network: &LocalNetwork, bundles: &[Bundle], root: &Path) -> Resul
     })
 }
 
-fn node(bundle: &Bundle, verdicts: &[Value], status: &Value) -> Result<NodeSummary> {
+fn node(
+    bundle: &Bundle,
+    verdicts: &[Value],
+    rewards: &[Value],
+    status: &Value,
+) -> Result<NodeSummary> {
     let id = bundle.node.to_string();
     let verdict = verdicts
         .iter()
@@ -107,6 +116,10 @@ fn node(bundle: &Bundle, verdicts: &[Value], status: &Value) -> Result<NodeSumma
         .into_iter()
         .find(|node| node["node"] == id.as_str())
         .with_context(|| format!("the ledger does not know {id}"))?;
+    // Each provider of the demo has one node.
+    let owner = &verdict["owner"];
+    let earned = rewards.iter().find(|row| row["provider"] == *owner);
+    let reward = earned.map_or(Ok(0), |row| number(row, "earned_gwei"))?;
     let text = |key: &str| verdict[key].as_str().unwrap_or_default().to_owned();
     let reasons = verdict["reasons"].as_array().into_iter().flatten();
     Ok(NodeSummary {
@@ -122,8 +135,8 @@ fn node(bundle: &Bundle, verdicts: &[Value], status: &Value) -> Result<NodeSumma
         coverage_ppm: number(verdict, "coverage_ppm")?,
         chase_rate: number(verdict, "chase_rate")?,
         chase_kind: text("chase_kind"),
-        reward: number(settled, "reward_gwei")?,
-        slashed: number(settled, "escrow_gwei")?,
+        reward,
+        slashed: number(settled, "escrow_gwei")? + number(settled, "slashed_gwei")?,
     })
 }
 

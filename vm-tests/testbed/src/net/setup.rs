@@ -19,6 +19,10 @@ use std::time::Duration;
 const START: Duration = Duration::from_secs(20);
 /// 10^9 gwei: one unit of the ledger's currency.
 const COIN_GWEI: u64 = 1_000_000_000;
+/// Tokens of every account, in whole coins.
+const TOKENS: u64 = 10_000;
+/// What is put aside for the rewards of an epoch, in whole coins.
+const REWARDS_PER_EPOCH: u64 = 10;
 /// Chain id of embedded test ledgers.
 const CHAIN_ID: u64 = 31_337;
 
@@ -47,7 +51,8 @@ impl Plan {
             "epoch_ms = {}\nslot_ms = {}\ncommit_ms = {}\nreveal_ms = {}\nvote_ms = {}\nvoid_after_ms = {}\n\
              clock_skew_ms_max = {}\npanel_min = 3\noperator_cap_bps = 4000\nsystemic_min_providers = 0\n\
              control_probes = 2\npersistence = [1, 1]\nreaudit_seats = 0\nregion_epochs = 2\n\
-             seed_chain_links = 4096\ndispute_window_epochs = 1\nclasses = [{:?}]\n",
+             seed_chain_links = 4096\ndispute_window_epochs = 1\nclasses = [{:?}]\n\
+             [ledger]\nperiod_epochs = 1\n",
             self.epoch_ms,
             self.slot_ms,
             self.commit_ms,
@@ -134,7 +139,7 @@ impl LocalNetwork {
                 ScalerNode::new(&scaler_dir, &ca, label, *variant, provider.address)
             })
             .collect::<Result<Vec<_>>>()?;
-        progress("embedded ledger: contract deployed, stake bonded");
+        progress("embedded ledger: contracts deployed, stake bonded");
         let deployer = account(&programs, &dir, "deployer")?;
         let members = (1..=stakes.len())
             .map(|n| account(&programs, &dir, &format!("hypernode-{n}")))
@@ -143,6 +148,7 @@ impl LocalNetwork {
         let plan_file = dir.join("plan.toml");
         fs::write(&plan_file, plan.toml(&class))?;
         let contract = deploy(&programs, &rpc, &deployer, &plan_file, plan.genesis_in_ms)?;
+        mint(&programs, &dir, &rpc, &deployer, &contract)?;
         let mut hypernodes = Vec::new();
         for (n, (account, stake)) in members.iter().zip(stakes).enumerate() {
             let made = register(&programs, &dir, &rpc, &contract, account, *stake, n + 1)?;
@@ -196,7 +202,8 @@ impl LocalNetwork {
         let network = self.id();
         let roster: Vec<HyperNodeId> = self.params.roster.iter().map(|entry| entry.id).collect();
         let deployer = self.key("deployer");
-        self.bridge_command("fund", &deployer, &["--gwei", &gwei(100)])?;
+        let each = gwei(REWARDS_PER_EPOCH);
+        self.ledger_command("fund", &deployer, &["--gwei", &each, "--epochs", "100"])?;
         for at in 0..self.scalers.len() {
             let Some(scaler) = self.scalers.get_mut(at) else {
                 break;
@@ -218,7 +225,7 @@ impl LocalNetwork {
                 "--collateral-gwei",
                 &collateral,
             ];
-            self.bridge_command("register-node", &key, &args)?;
+            self.ledger_command("register-node", &key, &args)?;
         }
         if super::now() >= self.params.genesis_unix_ms {
             bail!(
@@ -244,9 +251,10 @@ impl LocalNetwork {
         Ok(())
     }
 
-    /// Runs a setup command of the bridge against this network's ledger.
-    pub fn bridge_command(&self, command: &str, key: &Path, more: &[&str]) -> Result<String> {
+    /// Runs one of the bridge's `ledger` commands against this network's ledger.
+    pub fn ledger_command(&self, command: &str, key: &Path, more: &[&str]) -> Result<String> {
         let mut args = vec![
+            "ledger",
             command,
             "--rpc",
             &self.rpc,
@@ -361,16 +369,9 @@ fn start_bridge(
     let board_id: Digest = said.trim().parse()?;
     let (board_port, rpc_port) = (free_port()?, free_port()?);
     let mut funded = String::new();
-    for entry in fs::read_dir(dir.join("keys"))? {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "address")
-        {
-            let address = fs::read_to_string(&path)?;
-            let balance = gwei(1_000);
-            funded += &format!("  {{ address = \"{address}\", balance_gwei = {balance} }},\n");
-        }
+    for address in addresses(dir)? {
+        let balance = gwei(1_000);
+        funded += &format!("  {{ address = \"{address}\", balance_gwei = {balance} }},\n");
     }
     let config = dir.join("bridge.toml");
     let text_of_config = format!(
@@ -405,6 +406,7 @@ fn deploy(
 ) -> Result<String> {
     let in_ms = genesis_in_ms.to_string();
     let args = [
+        "ledger",
         "deploy",
         "--rpc",
         rpc,
@@ -416,6 +418,40 @@ fn deploy(
         &in_ms,
     ];
     Ok(programs.run("assay-bridge", &args)?.trim().to_owned())
+}
+
+/// Gives every account of the network its tokens; they are worthless ones.
+fn mint(
+    programs: &Programs,
+    dir: &Path,
+    rpc: &str,
+    deployer: &Account,
+    contract: &str,
+) -> Result<()> {
+    let (key, tokens) = (text(&deployer.key)?, gwei(TOKENS));
+    for address in addresses(dir)? {
+        let to = ["--to", &address, "--gwei", &tokens];
+        let mut args = vec!["ledger", "mint", "--rpc", rpc, "--key", key];
+        args.extend(["--contract", contract]);
+        args.extend(to);
+        programs.run("assay-bridge", &args)?;
+    }
+    Ok(())
+}
+
+/// The accounts that were made so far.
+fn addresses(dir: &Path) -> Result<Vec<String>> {
+    let mut addresses = Vec::new();
+    for entry in fs::read_dir(dir.join("keys"))? {
+        let path = entry?.path();
+        let is_address = path
+            .extension()
+            .is_some_and(|extension| extension == "address");
+        if is_address {
+            addresses.push(fs::read_to_string(&path)?);
+        }
+    }
+    Ok(addresses)
 }
 
 /// Closes the roster; returns the network's parameters.
@@ -431,6 +467,7 @@ fn open_genesis(
     let file = dir.join("network.json");
     let out = text(&file)?;
     let args = [
+        "ledger",
         "open-genesis",
         "--rpc",
         rpc,
@@ -476,18 +513,19 @@ fn register(
     let port = free_port()?;
     fs::write(own.join("port"), port.to_string())?;
     let operator = digest(&[b"operator of ", label.as_bytes()]).to_string();
-    let (id, seed_end) = (material.ed25519.to_string(), material.seed_end.to_string());
+    let seed_end = material.seed_end.to_string();
     let (endpoint, stake) = (format!("127.0.0.1:{port}"), gwei(stake));
     let args = [
-        "register-hypernode",
+        "ledger",
+        "register",
         "--rpc",
         rpc,
         "--contract",
         contract,
         "--key",
         text(&account.key)?,
-        "--ed25519",
-        &id,
+        "--identity",
+        text(&key)?,
         "--operator",
         &operator,
         "--seed-end",
