@@ -1,9 +1,11 @@
 //! Arguments that several commands share: the ledger, the key, the form of the output.
 
 use anyhow::{Context, Result};
+use assay_aggregate::inputs::History;
 use assay_bridge::WEI_PER_GWEI;
-use assay_bridge::config::{KeySource, KeystoreSource, SignerSource};
+use assay_bridge::config::{Config, ConfigError, KeySource, KeystoreSource, SignerSource};
 use assay_bridge::run;
+use assay_bridge::store::Store;
 use assay_ledger::rpc::{RpcChain, RpcOptions};
 use assay_ledger::{Action, AssayLedger, Chain, TxSigner};
 use assay_protocol::ids::Address;
@@ -19,6 +21,31 @@ pub struct Output {
     /// One JSON object on stdout, and errors as one on stderr.
     #[arg(long)]
     pub json: bool,
+}
+
+/// A bridge's configuration.
+#[derive(Args)]
+pub struct ConfigArg {
+    /// bridge.toml
+    #[arg(long)]
+    pub config: PathBuf,
+}
+
+impl ConfigArg {
+    /// Reads it.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(&self.config)
+    }
+
+    /// State, ledger and history of its network, for reading.
+    pub fn network(&self) -> Result<(Store, AssayLedger, History)> {
+        let config = self.load()?;
+        let params = config.params()?;
+        let store = run::open_store_for_reading(&config, params.network_id())?;
+        let ledger = run::ledger_for_reading(&config, &params)?;
+        let history = History::new(&params, config.load_classes()?)?;
+        Ok((store, ledger, history))
+    }
 }
 
 /// Where the ledger is.
@@ -127,7 +154,17 @@ impl Signed {
     /// Does one thing and says what it cost.
     pub fn submit(&self, action: &Action) -> Result<()> {
         let (ledger, signer) = self.open()?;
-        let receipt = ledger.submit(signer.as_ref(), action)?;
+        self.submit_to(&ledger, signer.as_ref(), action)
+    }
+
+    /// The same on a ledger that is open already.
+    pub fn submit_to(
+        &self,
+        ledger: &AssayLedger,
+        signer: &dyn TxSigner,
+        action: &Action,
+    ) -> Result<()> {
+        let receipt = ledger.submit(signer, action)?;
         say_json(&json!({
             "action": action.name, "tx": receipt.tx_hash.to_string(), "gas": receipt.gas_used,
         }))

@@ -248,10 +248,100 @@ pub struct Plan {
     pub reveal_ms: u64,
     pub vote_ms: u64,
     pub void_after_ms: u64,
-    /// Epochs between a posting and the release of its rewards.
+    /// Epochs between the posting of a root and its finality.
     pub dispute_window_epochs: u64,
     /// Hardware class files.
     pub classes: Vec<PathBuf>,
+    /// Roles, windows and money of the ledger.
+    #[serde(default)]
+    pub ledger: LedgerPlan,
+}
+
+/// The `[ledger]` section of a plan: what the contracts are deployed with beside the network's parameters. Windows are in
+/// epochs, rounded up to what the contracts ask for at least.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerPlan {
+    /// An ERC-20 token; without, a worthless one for tests is deployed.
+    pub token: Option<Address>,
+    /// Receives what slashes and lost bonds bring; without, the deployer.
+    pub treasury: Option<Address>,
+    /// Sets classes and budgets; without, the deployer.
+    pub governor: Option<Address>,
+    /// May pause new risks; without, the deployer.
+    pub guardian: Option<Address>,
+    /// How long a dispute keeps a root open.
+    pub dispute_extension_epochs: u64,
+    /// What a dispute costs when no correction comes of it.
+    pub dispute_bond_gwei: u64,
+    /// Least stake of a HyperNode.
+    pub min_stake_gwei: u64,
+    /// How many epochs ahead a change of stake counts.
+    pub active_after_epochs: u64,
+    /// How long stake that leaves can still be slashed.
+    pub unbonding_epochs: u64,
+    /// Share of a slashed stake that goes to who proved the fault.
+    pub reporter_bps: Bps,
+    /// How long a registration waits for its confirmation.
+    pub provisional_epochs: u64,
+    /// From an announced change of owner, TPM or processors until it counts.
+    pub change_delay_epochs: u64,
+    /// A suspension of this length ends in removal.
+    pub remove_after_epochs: u64,
+    /// Without any leaf for so long, a node that left gets its collateral.
+    pub silence_epochs: u64,
+    /// A node whose collateral falls below this share of the least is suspended.
+    pub remove_below_bps: Bps,
+    /// Most that can be taken of a pledge in all.
+    pub slash_cap_bps: Bps,
+    /// Share of a slash that goes to the Builders who had reserved the node.
+    pub builder_share_bps: Bps,
+    /// Share of a billing period's slots that are paid for without a decision.
+    pub undecided_ppm: u32,
+    /// Epochs in a billing period.
+    pub period_epochs: u32,
+    /// How far ahead a reservation may begin.
+    pub max_ahead_epochs: u32,
+    /// Epochs after the current one that a cancellation cannot free.
+    pub notice_epochs: u32,
+    /// Epochs after a reservation's end from which unsettled rent goes back.
+    pub refund_epochs: u32,
+    /// Credits: below this availability in ppm, this share of the rent in basis points.
+    pub credits: Vec<(u32, Bps)>,
+}
+
+impl Default for LedgerPlan {
+    fn default() -> Self {
+        Self {
+            token: None,
+            treasury: None,
+            governor: None,
+            guardian: None,
+            dispute_extension_epochs: 1,
+            dispute_bond_gwei: 10_000_000_000,
+            min_stake_gwei: 1_000_000_000,
+            active_after_epochs: 2,
+            unbonding_epochs: 168,
+            reporter_bps: Bps(2_000),
+            provisional_epochs: 72,
+            change_delay_epochs: 48,
+            remove_after_epochs: 168,
+            silence_epochs: 240,
+            remove_below_bps: Bps(3_000),
+            slash_cap_bps: Bps(9_000),
+            builder_share_bps: Bps(2_500),
+            undecided_ppm: 100_000,
+            period_epochs: 24,
+            max_ahead_epochs: 720,
+            notice_epochs: 2,
+            refund_epochs: 72,
+            credits: vec![
+                (995_000, Bps(1_000)),
+                (990_000, Bps(3_000)),
+                (950_000, Bps(10_000)),
+            ],
+        }
+    }
 }
 
 impl Config {
@@ -298,6 +388,16 @@ impl LedgerSection {
         match self {
             Self::Embedded { listen, .. } => format!("http://{listen}"),
             Self::Rpc { url, .. } => url.clone(),
+        }
+    }
+
+    /// The identity of an embedded chain; `None` for any other.
+    pub fn chain_config(&self) -> Option<ChainConfig> {
+        match self {
+            Self::Embedded {
+                chain_id, accounts, ..
+            } => Some(chain_config(*chain_id, accounts)),
+            Self::Rpc { .. } => None,
         }
     }
 

@@ -119,6 +119,7 @@ fn signed_root(ledger: &AssayLedger, history: &History, posted: &Posted) -> Resu
         leaf_count: root.leaf_count,
         evidence_root: root.evidence_root,
         policy_digest: root.policy_digest,
+        cumulative_reward: root.cumulative_reward,
         next_committee: root.next_committee,
         signatures: signatures.into_iter().map(blob).collect(),
     })

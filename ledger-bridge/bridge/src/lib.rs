@@ -15,11 +15,14 @@ pub mod poster;
 pub mod quote;
 pub mod random;
 pub mod replay;
+pub mod rewards;
 pub mod run;
 pub mod setup;
 pub mod simulate;
 pub mod status;
 pub mod store;
+pub mod tend;
+pub mod terms;
 pub mod verdicts;
 
 use assay_protocol::ids::UnixMs;

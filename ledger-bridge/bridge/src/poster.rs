@@ -1,7 +1,7 @@
-//! The poster: one epoch after the other, from votes to a settled root.
+//! The poster: one epoch after the other, from votes to a root on the ledger, and what the root makes possible.
 //!
 //! ```text
-//! resume the outbox ─▶ follow the ledger (recompute, settle) ─▶ next epoch over? ─▶ agreed ─▶ aggregate ─▶ quorum ─▶ post
+//! resume the outbox ─▶ tend (settle, confirm, release, rent) ─▶ follow the ledger (recompute) ─▶ next epoch over? ─▶ agreed ─▶ aggregate ─▶ quorum ─▶ post
 //!                                                                              └─ deadline passed ─▶ void
 //! ```
 //! Time is an argument; the loop around [`Poster::step`] is in [`crate::run`].
@@ -9,26 +9,17 @@
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{Gathered, History, signatures_for};
 use assay_aggregate::more_than_two_thirds;
-use assay_aggregate::root::NodeLeaf;
 use assay_ledger::{Action, AssayLedger, Finality, LedgerError, TxSigner};
-use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, NodeId, UnixMs};
+use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, UnixMs};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::metrics::Sample;
 use crate::outbox::{Outbox, OutboxError, Progress, Settings};
-use crate::replay::{self, Gathering, Posted, ReplayError};
+use crate::replay::{self, Gathering, ReplayError};
 use crate::store::{Store, StoreError};
-
-/// Contract refusals of a settlement that no later attempt can change: the leaf is done.
-const FINAL: [&str; 5] = [
-    "AlreadySettled",
-    "StaleEpoch",
-    "NotConfirmed",
-    "NodeNotRegistered",
-    "WrongOwner",
-];
+use crate::tend::{Kind, NOTHING_TO_DO, QUEUE_MAX, Queue};
 
 /// Gas of a root with the signatures of 67 of 100 HyperNodes, until one was posted.
 const ROOT_GAS: u64 = 430_000;
@@ -48,6 +39,14 @@ pub enum PosterError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A root was replaced, and with it what this bridge has recomputed since.
+    #[error(
+        "epoch {epoch} was undone by a correction of an earlier one\nhint: this version cannot go on from a corrected root; see the events of the contract"
+    )]
+    Undone {
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// The ledger is another network's.
     #[error(
         "ledger {contract}: {part}: expected {expected}, got {actual}\nhint: do the network file and the ledger belong together?"
@@ -74,15 +73,15 @@ pub enum Step {
         /// What is missing.
         why: String,
     },
-    /// The ledger has a root for this epoch; its leaves are settled.
-    Settled {
+    /// The ledger has this root for the epoch, which was recomputed.
+    Followed {
         /// The epoch.
         epoch: Epoch,
-        /// Leaves settled in this step.
-        settled: u32,
-        /// Leaves that needed nothing.
-        skipped: u32,
+        /// Nodes under the root.
+        nodes: usize,
     },
+    /// What roots made possible was done.
+    Tended(Tended),
     /// A root was posted.
     Posted {
         /// The epoch.
@@ -119,16 +118,17 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Waiting { epoch, why } => write!(f, "epoch {epoch}: {why}"),
-            Self::Settled {
-                epoch,
-                settled,
-                skipped,
-            } => {
+            Self::Followed { epoch, nodes } => {
                 write!(
                     f,
-                    "epoch {epoch}: {settled} nodes settled, {skipped} needed nothing"
+                    "epoch {epoch}: root on the ledger is the one computed here, {nodes} nodes"
                 )
             }
+            Self::Tended(done) => write!(
+                f,
+                "ledger: {} nodes settled, {} confirmed, {} escrows released, {} reservations moved on",
+                done.settled, done.confirmed, done.released, done.rents
+            ),
             Self::Posted {
                 epoch,
                 signed,
@@ -163,6 +163,31 @@ impl fmt::Display for Step {
     }
 }
 
+/// How many of each kind were done in a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tended {
+    /// Leaves settled, or held until their epoch is final.
+    pub settled: u32,
+    /// Owners confirmed.
+    pub confirmed: u32,
+    /// Escrows released.
+    pub released: u32,
+    /// Reservations begun, or settled for a period.
+    pub rents: u32,
+}
+
+impl Tended {
+    fn count(&mut self, kind: Kind) {
+        let place = match kind {
+            Kind::Settle => &mut self.settled,
+            Kind::Confirm => &mut self.confirmed,
+            Kind::Release => &mut self.released,
+            Kind::Rent => &mut self.rents,
+        };
+        *place = place.saturating_add(1);
+    }
+}
+
 /// The poster of one network.
 pub struct Poster {
     store: Arc<Store>,
@@ -175,6 +200,13 @@ pub struct Poster {
     board: Gathering,
     chain_id: u64,
     leads: bool,
+    queue: Queue,
+    /// The newest final epoch that was looked at with all its leaves; `None` before the first.
+    tended: Option<Epoch>,
+    /// Whether something may be due before another epoch becomes final.
+    is_due: bool,
+    /// What is due and waits, and why the first of it does.
+    held_up: Option<(u32, String)>,
     /// Gas of the latest root.
     root_gas: u64,
 }
@@ -216,6 +248,10 @@ impl Poster {
             board,
             chain_id,
             leads: false,
+            queue: Queue::default(),
+            tended: None,
+            is_due: false,
+            held_up: None,
             root_gas: ROOT_GAS,
         };
         poster.check_ledger()?;
@@ -282,15 +318,25 @@ impl Poster {
             ));
         }
         self.outbox.advance(now)?;
-        if epoch < self.settled.next_epoch()? {
-            return self.follow(epoch, now);
+        let (settled, newest) = (self.settled.next_epoch()?, self.ledger.next_epoch()?);
+        if settled < epoch {
+            return Err(PosterError::Undone { epoch: settled });
         }
-        if epoch < self.ledger.next_epoch()? {
+        let is_behind = epoch < settled;
+        if (!is_behind || self.queue.len() >= QUEUE_MAX)
+            && let Some(step) = self.tend(now)?
+        {
+            return Ok(step);
+        }
+        if is_behind {
+            return self.follow(epoch);
+        }
+        if epoch < newest {
             return Ok(waiting(epoch, "resolved on the ledger, not finally yet"));
         }
         let end = self.history.params().epoch_end(epoch);
         if now < end {
-            return Ok(waiting(epoch, "running"));
+            return Ok(waiting(epoch, &self.running()));
         }
         if self.board.epoch() != epoch {
             self.board = Gathering::of(epoch);
@@ -316,6 +362,13 @@ impl Poster {
         attempt
     }
 
+    fn running(&self) -> String {
+        match &self.held_up {
+            None => "running".to_owned(),
+            Some((count, why)) => format!("running; {count} due on the ledger: {why}"),
+        }
+    }
+
     /// The contract counts in whole seconds of block time.
     fn is_void_time(&self, end: UnixMs, now: UnixMs) -> bool {
         let whole = now.0 - now.0 % 1_000;
@@ -334,13 +387,13 @@ impl Poster {
         if gathered.list(&input_set).is_none() {
             return Ok(waiting(epoch, "agreed on a list that is not on the board"));
         }
-        let signed = signed_weights(gathered, &weights);
+        let signed = signed_weights(gathered, &self.history);
         let total = self.history.committee().total();
         if !more_than_two_thirds(signed.values().sum(), total) {
             return Ok(waiting(epoch, "agreed, waiting for root signatures"));
         }
-        let known = replay::claims(&self.settled, &self.history)?;
-        let (_, outcome) = replay::aggregate(&self.history, gathered, &input_set, &known)?;
+        let ledger = replay::Read::of(&self.settled, &self.history)?;
+        let (_, outcome) = replay::aggregate(&self.history, gathered, &input_set, &ledger)?;
         let computed = outcome.root.digest(self.chain_id, &self.ledger.contract());
         let weight = signed.get(&computed).copied().unwrap_or(0);
         if more_than_two_thirds(weight, total) {
@@ -395,122 +448,77 @@ impl Poster {
         })
     }
 
-    /// The ledger is ahead: recompute, settle what is left, move on.
-    fn follow(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
+    /// The ledger is ahead: recompute, move on.
+    fn follow(&mut self, epoch: Epoch) -> Result<Step, PosterError> {
         let Some(posted) = replay::recompute(&self.store, &self.settled, &self.history)? else {
             self.history.void();
+            self.is_due = true;
             return Ok(Step::WasVoid { epoch });
         };
-        let Settling {
-            settled,
-            skipped,
-            waiting: left,
-        } = self.settle(&posted, now)?;
-        if let Some((count, why)) = left {
-            let why = format!("root is final, {count} nodes are not settled yet: {why}");
-            return Ok(waiting(epoch, &why));
-        }
         self.history.posted(&posted.outcome, &posted.reports);
-        Ok(Step::Settled {
-            epoch,
-            settled,
-            skipped,
-        })
+        let nodes = posted.outcome.leaves.len();
+        self.queue.push(posted.outcome);
+        self.is_due = true;
+        Ok(Step::Followed { epoch, nodes })
     }
 
-    fn settle(&mut self, posted: &Posted, now: UnixMs) -> Result<Settling, PosterError> {
-        let outcome = &posted.outcome;
-        let epoch = outcome.root.epoch;
-        let mut open = Vec::new();
-        for leaf in &outcome.leaves {
-            if !self.store.is_settled(epoch, &leaf.node)? {
-                open.push(leaf);
-            }
+    /// Does what the roots on the ledger make possible; `None` when there was nothing.
+    fn tend(&mut self, now: UnixMs) -> Result<Option<Step>, PosterError> {
+        let last_final = self.last_final()?;
+        if self.queue.is_empty() || !(self.is_due || last_final > self.tended) {
+            return Ok(None);
         }
-        let before = if open.is_empty() {
-            BTreeMap::new()
-        } else {
-            self.settled_epochs()?
-        };
-        let mut done = Settling::default();
-        for leaf in &open {
-            let is_ahead = before.get(&leaf.node).is_some_and(|last| *last >= epoch);
-            let progress = if is_ahead {
-                Leaf::Over("on the ledger".to_owned())
-            } else {
-                self.settle_leaf(outcome, leaf, now)?
-            };
-            match progress {
-                Leaf::Settled => {
-                    done.settled = done.settled.saturating_add(1);
-                    self.store.put_settled(epoch, &leaf.node, "settled")?;
+        let (nodes, reservations) = (self.settled.nodes()?, self.settled.reservations()?);
+        let params = self.history.params();
+        let due = self
+            .queue
+            .due(last_final, &nodes, &reservations, |epoch| {
+                params.epoch_start(epoch)
+            })
+            .map_err(LeafMissing::of(self.history.next()))?;
+        let mut done = Tended::default();
+        self.held_up = None;
+        for one in due {
+            match self.outbox.perform(&one.name, &one.action, now) {
+                Ok(Progress::Done { .. }) => done.count(one.kind),
+                Ok(other) => {
+                    let (count, first) = self.held_up.take().unwrap_or((0, why(&other)));
+                    self.held_up = Some((count.saturating_add(1), first));
                 }
-                Leaf::Over(note) => self.store.put_settled(epoch, &leaf.node, &note)?,
-                Leaf::Waits(why) => {
-                    let (count, first) = done.waiting.take().unwrap_or((0, why));
-                    done.waiting = Some((count.saturating_add(1), first));
-                }
+                // Nothing to do, or somebody else's is in a block that is not final yet.
+                Err(error)
+                    if error
+                        .revert_name()
+                        .is_some_and(|n| NOTHING_TO_DO.contains(&n)) => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        let all = u32::try_from(outcome.leaves.len()).unwrap_or(u32::MAX);
-        done.skipped = all.saturating_sub(done.settled);
-        Ok(done)
-    }
-
-    fn settle_leaf(
-        &mut self,
-        outcome: &EpochOutcome,
-        leaf: &NodeLeaf,
-        now: UnixMs,
-    ) -> Result<Leaf, PosterError> {
-        let epoch = outcome.root.epoch;
-        let proof = outcome
-            .tree
-            .proof(&leaf.hash())
-            .map_err(LeafMissing::of(epoch))?;
-        let action = Action::settle(epoch, leaf, &proof);
-        let name = format!("settle/{epoch}/{}", leaf.node);
-        match self.outbox.perform(&name, &action, now) {
-            Ok(Progress::Done { .. }) => Ok(Leaf::Settled),
-            Ok(other) => Ok(Leaf::Waits(why(&other))),
-            Err(error) if error.revert_name().is_some() => {
-                self.refused(epoch, &leaf.node, &action, error)
-            }
-            Err(error) => Err(error.into()),
+        let is_idle = self.held_up.is_none() && done == Tended::default();
+        // What was done may make more possible: a confirmed node can be settled.
+        self.is_due = !is_idle;
+        if is_idle {
+            self.tended = last_final;
+            last_final
+                .into_iter()
+                .for_each(|epoch| self.queue.forget_through(epoch));
         }
+        Ok((done != Tended::default()).then_some(Step::Tended(done)))
     }
 
-    /// A refusal that stays true closes the leaf once the final state refuses too; any other ends the step.
-    fn refused(
-        &self,
-        epoch: Epoch,
-        node: &NodeId,
-        action: &Action,
-        error: OutboxError,
-    ) -> Result<Leaf, PosterError> {
-        let finally = self.settled.trial(action).err();
-        let name = finally.as_ref().and_then(|error| error.revert_name());
-        match (error.revert_name(), name) {
-            (_, Some(name)) if FINAL.contains(&name) => {
-                let line = format!(
-                    "epoch {epoch}: node {node}: the ledger says {name}: nothing to settle"
-                );
-                crate::log::say(line);
-                Ok(Leaf::Over(name.to_owned()))
+    /// The newest of the kept epochs that is final on the ledger.
+    fn last_final(&self) -> Result<Option<Epoch>, PosterError> {
+        let mut last = self.tended;
+        for epoch in self
+            .queue
+            .epochs()
+            .filter(|epoch| Some(*epoch) > self.tended)
+        {
+            if !self.settled.is_final(epoch)? {
+                break;
             }
-            (Some(newest), _) if FINAL.contains(&newest) => Ok(Leaf::Waits(format!(
-                "the ledger says {newest}, not finally yet"
-            ))),
-            _ => Err(error.into()),
+            last = Some(epoch);
         }
-    }
-
-    fn settled_epochs(&self) -> Result<BTreeMap<NodeId, Epoch>, PosterError> {
-        let nodes = self.settled.nodes()?;
-        Ok(nodes
-            .into_iter()
-            .filter_map(|n| Some((n.node, n.settled_epoch?)))
-            .collect())
+        Ok(last)
     }
 
     fn check_ledger(&self) -> Result<(), PosterError> {
@@ -582,23 +590,6 @@ fn root_name(epoch: Epoch) -> String {
     format!("postRoot/{epoch}")
 }
 
-/// What became of an epoch's leaves in one step.
-#[derive(Debug, Default)]
-struct Settling {
-    settled: u32,
-    skipped: u32,
-    /// How many are not done, and why the first is not.
-    waiting: Option<(u32, String)>,
-}
-
-/// What became of a leaf.
-enum Leaf {
-    Settled,
-    /// Nothing is left to do, and why.
-    Over(String),
-    Waits(String),
-}
-
 fn why(progress: &Progress) -> String {
     match progress {
         Progress::Pending(why) => why.clone(),
@@ -610,15 +601,15 @@ fn unfinished(epoch: Epoch, what: &str, progress: &Progress) -> Step {
     waiting(epoch, &format!("{what} sent: {}", why(progress)))
 }
 
-fn signed_weights(
-    gathered: &Gathered,
-    weights: &BTreeMap<assay_protocol::ids::HyperNodeId, u128>,
-) -> BTreeMap<Keccak, u128> {
+/// The weight behind each digest, as the contract will count it.
+fn signed_weights(gathered: &Gathered, history: &History) -> BTreeMap<Keccak, u128> {
     let mut signed = BTreeMap::new();
-    for (from, (digest, _)) in gathered.signatures() {
-        let weight = weights.get(from).copied().unwrap_or(0);
-        let sum: &mut u128 = signed.entry(*digest).or_default();
-        *sum = sum.saturating_add(weight);
+    for seat in history.seats() {
+        if let Some((digest, _)) = gathered.signatures().get(&seat.hypernode) {
+            let weight = history.committee().weight(&seat.ledger).unwrap_or(0);
+            let sum: &mut u128 = signed.entry(*digest).or_default();
+            *sum = sum.saturating_add(weight);
+        }
     }
     signed
 }

@@ -3,8 +3,9 @@
 
 use assay_aggregate::epoch::{EpochError, EpochOutcome, Included, Registration};
 use assay_aggregate::inputs::{self, Gathered, History, HistoryError, InputError};
-use assay_ledger::{AssayLedger, EpochRecord, LedgerError, Resolution, claims_at};
-use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak};
+use assay_aggregate::root::EpochRoot;
+use assay_ledger::{AssayLedger, LedgerError, Resolved, claims_at};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, Stake};
 use std::collections::BTreeMap;
 
 use crate::store::{Store, StoreError, StoredObject};
@@ -64,7 +65,7 @@ pub enum ReplayError {
     },
     /// The ledger holds another root than these inputs give.
     #[error(
-        "epoch {epoch}: outcome root: recomputed {computed}, the ledger holds {posted}\nhint: compare the versions of bridge and HyperNodes; do not settle"
+        "epoch {epoch}: digest of the root: recomputed {computed}, the ledger holds {posted}\nhint: compare the versions of bridge and HyperNodes; do not settle"
     )]
     OtherRoot {
         /// The epoch.
@@ -95,8 +96,6 @@ impl ReplayError {
 
 /// A posted epoch, recomputed.
 pub struct Posted {
-    /// What the ledger keeps of it.
-    pub record: EpochRecord,
     /// Everything on its board.
     pub gathered: Gathered,
     /// The agreed reports.
@@ -156,12 +155,33 @@ impl Gathering {
     }
 }
 
+/// What the ledger says about an epoch before it is judged: the same for every reader from its end on.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The claims that count in it, see [`claims_at`].
+    pub claims: Vec<Registration>,
+    /// What is put aside for its rewards.
+    pub budget: Stake,
+}
+
+impl Read {
+    /// Reads it for the history's next epoch.
+    pub fn of(ledger: &AssayLedger, history: &History) -> Result<Self, LedgerError> {
+        let epoch = history.next();
+        let start = history.params().epoch_start(epoch);
+        Ok(Self {
+            claims: claims_at(&ledger.nodes()?, epoch, start, history.classes()),
+            budget: ledger.budget(epoch)?,
+        })
+    }
+}
+
 /// Aggregates an input set of the next epoch.
 pub fn aggregate(
     history: &History,
     gathered: &Gathered,
     input_set: &Digest,
-    known: &[Registration],
+    ledger: &Read,
 ) -> Result<(BTreeMap<HyperNodeId, Included>, EpochOutcome), ReplayError> {
     let epoch = history.next();
     let missing = || ReplayError::UnknownInputs {
@@ -176,7 +196,7 @@ pub fn aggregate(
     let reports = gathered.included(list).map_err(unopened)?;
     let refused = |source| ReplayError::Aggregate { epoch, source };
     let outcome = history
-        .aggregate(known.iter().copied(), &reports)
+        .aggregate(ledger.claims.iter().copied(), &reports, ledger.budget.0)
         .map_err(refused)?;
     Ok((reports, outcome))
 }
@@ -203,22 +223,24 @@ pub fn recompute(
     history: &History,
 ) -> Result<Option<Posted>, ReplayError> {
     let epoch = history.next();
-    let record = ledger.epoch_record(epoch)?;
-    match record.resolution {
-        Resolution::Void => return Ok(None),
-        Resolution::Open => {
+    let root = match ledger.resolved(epoch)? {
+        Resolved::Void => return Ok(None),
+        Resolved::Open => {
             let next = ledger.next_epoch()?;
             return Err(ReplayError::NotResolved { epoch, next });
         }
-        Resolution::Posted => {}
-    }
+        Resolved::Posted(root) => root,
+    };
     let mut board = Gathering::of(epoch);
     board.update(store, history)?;
     let gathered = board.gathered;
-    let known = claims(ledger, history)?;
-    let (reports, outcome) = aggregate(history, &gathered, &record.input_set, &known)?;
-    if outcome.root.root != record.root {
-        let (computed, posted) = (outcome.root.root, record.root);
+    let read = Read::of(ledger, history)?;
+    let (reports, outcome) = aggregate(history, &gathered, &root.input_set, &read)?;
+    if outcome.root != *root {
+        let digest = |root: &EpochRoot| -> Result<Keccak, LedgerError> {
+            Ok(root.digest(ledger.chain_id()?, &ledger.contract()))
+        };
+        let (computed, posted) = (digest(&outcome.root)?, digest(&root)?);
         return Err(ReplayError::OtherRoot {
             epoch,
             computed,
@@ -226,15 +248,8 @@ pub fn recompute(
         });
     }
     Ok(Some(Posted {
-        record,
         gathered,
         reports,
         outcome,
     }))
-}
-
-/// The claims that count in the history's next epoch, see [`claims_at`].
-pub fn claims(ledger: &AssayLedger, history: &History) -> Result<Vec<Registration>, LedgerError> {
-    let cutoff = history.params().epoch_start(history.next());
-    Ok(claims_at(&ledger.nodes()?, cutoff, history.classes()))
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use assay_aggregate::epoch::committee_of;
 use assay_aggregate::inputs::{History, seats};
-use assay_ledger::{AssayLedger, Chain, GenesisParameters, HyperNodeRecord, LedgerKey, TxSigner};
+use assay_ledger::{Action, AssayLedger, Chain, HyperNodeRecord, LedgerKey, TxSigner};
 use assay_protocol::cose::Signer;
 use assay_protocol::ids::{Address, Digest, HyperNodeId, Stake, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry};
@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::WEI_PER_GWEI;
 use crate::config::Plan;
+use crate::terms;
 
 /// An opened network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,7 +52,8 @@ pub fn new_board_key(path: &Path) -> Result<HyperNodeId> {
     Ok(HyperNodeId(Identity::create(path)?.public_key()))
 }
 
-/// Deploys a contract for a plan; the key's account opens genesis later.
+/// Deploys a network's contracts for a plan; the key's account opens genesis later. Its classes are made known when that
+/// account is the governor, too; otherwise the governor does it with [`set_classes`].
 pub fn deploy(
     chain: Arc<dyn Chain>,
     key: &dyn TxSigner,
@@ -59,15 +61,29 @@ pub fn deploy(
     genesis: UnixMs,
     fee_cap: u128,
 ) -> Result<Address> {
-    let parameters = GenesisParameters {
-        genesis_unix_ms: genesis,
-        epoch_ms: plan.epoch_ms,
-        void_after_ms: plan.void_after_ms,
-        dispute_window_epochs: plan.dispute_window_epochs,
-        operator_cap_bps: plan.operator_cap_bps,
-    };
-    let deployed = AssayLedger::deploy_paying(chain, key, &parameters, fee_cap)?;
+    let deployment = terms::deployment(plan, genesis, key.address())?;
+    let deployed = AssayLedger::deploy_paying(chain, key, &deployment, fee_cap)?;
+    if deployment.roles.governor == key.address() {
+        set_classes(&deployed, key, plan)?;
+    }
     Ok(deployed.contract())
+}
+
+/// Makes the plan's classes known to the ledger: terms and credit schedule, once each, by the governor. What is there is
+/// left as it is; returns how many were new.
+pub fn set_classes(ledger: &AssayLedger, key: &dyn TxSigner, plan: &Plan) -> Result<usize> {
+    let tiers = terms::credits(plan);
+    let mut set = 0;
+    for class in plan.load_classes()? {
+        if ledger.class_terms(class.digest())?.collateral > Stake(0) {
+            continue;
+        }
+        let terms = terms::class(plan, &class);
+        ledger.submit(key, &Action::set_class(class.digest(), &terms))?;
+        ledger.submit(key, &Action::set_schedule(class.digest(), &tiers))?;
+        set += 1;
+    }
+    Ok(set)
 }
 
 /// Closes the roster: assembles the parameters, opens genesis, writes the network file.
@@ -82,7 +98,7 @@ pub fn open_genesis(
     let network = params.network_id();
     match ledger.network_id()? {
         None => {
-            ledger.open_genesis(key, network)?;
+            ledger.submit(key, &Action::open_genesis(network))?;
         }
         Some(open) => ensure!(
             open == network,
@@ -110,13 +126,14 @@ pub fn open_genesis(
 /// The network's parameters: what the plan says, what the contract was made with, who registered.
 fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
     let genesis = ledger.genesis_parameters()?;
+    let window_ms = plan.dispute_window_epochs.saturating_mul(plan.epoch_ms);
     let same = [
         ("epoch_ms", plan.epoch_ms, genesis.epoch_ms),
         ("void_after_ms", plan.void_after_ms, genesis.void_after_ms),
         (
-            "dispute_window_epochs",
-            plan.dispute_window_epochs,
-            genesis.dispute_window_epochs,
+            "dispute_window_epochs in milliseconds",
+            window_ms,
+            genesis.dispute_window_ms,
         ),
         (
             "operator_cap_bps",
@@ -131,6 +148,7 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
             );
         }
     }
+    check_classes(ledger, plan)?;
     let mut roster: Vec<_> = ledger.hypernodes()?.iter().map(roster_entry).collect();
     roster.sort_unstable_by_key(|entry| entry.id);
     let mut classes: Vec<Digest> = plan.load_classes()?.iter().map(|c| c.digest()).collect();
@@ -159,8 +177,22 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
     };
     params.validate().context("plan and roster")?;
     // Rules this version does not have are refused now, not at the end of the first epoch.
-    History::new(&params, plan.load_classes()?)?.aggregate([], &BTreeMap::new())?;
+    History::new(&params, plan.load_classes()?)?.aggregate([], &BTreeMap::new(), 0)?;
     Ok(params)
+}
+
+/// A class whose terms ask for less than the class itself would let a node in that pledged too little.
+fn check_classes(ledger: &AssayLedger, plan: &Plan) -> Result<()> {
+    for class in plan.load_classes()? {
+        let (digest, expected) = (class.digest(), terms::class(plan, &class).collateral);
+        let actual = ledger.class_terms(digest)?.collateral;
+        ensure!(
+            actual >= expected,
+            "class {digest}: collateral on the ledger: expected at least {expected}, got {actual}\n\
+             hint: the governor sets its terms with `ledger set-classes`; terms that are set never change"
+        );
+    }
+    Ok(())
 }
 
 fn roster_entry(record: &HyperNodeRecord) -> RosterEntry {

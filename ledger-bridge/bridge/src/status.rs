@@ -1,7 +1,10 @@
 //! What the ledger says, for people and programs.
 
 use anyhow::Result;
-use assay_ledger::{AssayLedger, HyperNodeRecord, NodeRecord, NodeStatus, Resolution};
+use assay_ledger::{
+    AssayLedger, EpochRecord, HyperNodeRecord, NodeRecord, NodeStatus, ReservationRecord,
+    Resolution,
+};
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, UnixMs};
 use serde::Serialize;
 use std::fmt;
@@ -21,14 +24,16 @@ pub struct Status {
     pub network: Option<NetworkId>,
     /// First epoch not resolved.
     pub next_epoch: Epoch,
-    /// What the reward pool holds.
-    pub reward_pool_gwei: u64,
-    /// Resolved epochs.
+    /// What is put aside for the rewards of that epoch.
+    pub budget_gwei: u64,
+    /// Resolved epochs that the contract still keeps.
     pub epochs: Vec<EpochStatus>,
     /// The roster.
     pub hypernodes: Vec<HyperNodeStatus>,
     /// Registrations.
     pub nodes: Vec<RegistrationStatus>,
+    /// Reservations.
+    pub reservations: Vec<ReservationStatus>,
 }
 
 /// A resolved epoch.
@@ -44,12 +49,16 @@ pub struct EpochStatus {
     pub leaf_count: u32,
     /// Outcome root.
     pub root: Keccak,
-    /// H(L).
-    pub input_set: Digest,
-    /// Evidence root.
-    pub evidence_root: Digest,
-    /// Block time of the resolution.
-    pub resolved_at_ms: UnixMs,
+    /// EIP-712 digest of what was signed.
+    pub digest: Keccak,
+    /// Rewards of all providers since genesis.
+    pub cumulative_reward_gwei: u64,
+    /// How many roots were replaced, here or before.
+    pub corrections: u8,
+    /// Block time of the posting.
+    pub posted_at_ms: UnixMs,
+    /// From when it is final.
+    pub final_at_ms: UnixMs,
 }
 
 /// A HyperNode.
@@ -65,8 +74,10 @@ pub struct HyperNodeStatus {
     pub endpoint: String,
     /// Stake.
     pub stake_gwei: u64,
-    /// Capped stake, wei as text.
-    pub weight: String,
+    /// Stake on its way out.
+    pub unbonding_gwei: u64,
+    /// Slashed for a fault.
+    pub jailed: bool,
 }
 
 /// A registration of a node.
@@ -81,14 +92,34 @@ pub struct RegistrationStatus {
     pub confirmed_owner: Option<Address>,
     pub settled_epoch: Option<Epoch>,
     pub registered_at: UnixMs,
-    pub cancelled_at: Option<UnixMs>,
+    pub ended_at: Option<UnixMs>,
+    pub serves_through: Option<Epoch>,
     pub pledged_gwei: u64,
     pub collateral_gwei: u64,
     pub escrow_gwei: u64,
-    pub reward_gwei: u64,
+    pub slashed_gwei: u64,
+    /// What roots have asked for since genesis.
     pub slash_gwei: u64,
-    pub arrears_gwei: u64,
 }
+
+/// A Builder's reservation.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "as in assay_ledger::ReservationRecord")]
+pub struct ReservationStatus {
+    pub id: u64,
+    pub node: NodeId,
+    pub builder: Address,
+    pub provider: Address,
+    pub first: Epoch,
+    pub end: Epoch,
+    pub settled_through: Epoch,
+    pub price_gwei: u64,
+    pub held_gwei: u64,
+    pub credited_gwei: u64,
+}
+
+/// Places of the contract's ring of epochs.
+const RING: u64 = 1_024;
 
 /// Wei as whole gwei.
 pub fn to_gwei(wei: u128) -> u64 {
@@ -98,38 +129,58 @@ pub fn to_gwei(wei: u128) -> u64 {
 /// Reads everything.
 pub fn read(ledger: &AssayLedger) -> Result<Status> {
     let next_epoch = ledger.next_epoch()?;
-    let epochs = (0..next_epoch.0)
-        .map(|e| epoch(ledger, Epoch(e)))
-        .collect::<Result<_>>()?;
+    let first = next_epoch.0.saturating_sub(RING);
+    let mut epochs = Vec::new();
+    for epoch in (first..next_epoch.0).map(Epoch) {
+        epochs.extend(epoch_status(epoch, &ledger.epoch_record(epoch)?));
+    }
     Ok(Status {
         chain_id: ledger.chain_id()?,
         contract: ledger.contract(),
         height: ledger.chain().height()?,
         network: ledger.network_id()?,
         next_epoch,
-        reward_pool_gwei: to_gwei(ledger.reward_pool()?.0),
+        budget_gwei: to_gwei(ledger.budget(next_epoch)?.0),
         epochs,
         hypernodes: ledger.hypernodes()?.into_iter().map(hypernode).collect(),
         nodes: ledger.nodes()?.into_iter().map(registration).collect(),
+        reservations: ledger.reservations()?.iter().map(reservation).collect(),
     })
 }
 
-fn epoch(ledger: &AssayLedger, epoch: Epoch) -> Result<EpochStatus> {
-    let record = ledger.epoch_record(epoch)?;
-    Ok(EpochStatus {
+fn epoch_status(epoch: Epoch, record: &EpochRecord) -> Option<EpochStatus> {
+    let resolution = match record.resolution {
+        Resolution::Posted => "posted",
+        Resolution::Void => "void",
+        Resolution::Open => return None,
+    };
+    Some(EpochStatus {
         epoch,
-        resolution: match record.resolution {
-            Resolution::Posted => "posted",
-            Resolution::Void => "void",
-            Resolution::Open => "open",
-        },
+        resolution,
         round: record.round,
         leaf_count: record.leaf_count,
         root: record.root,
-        input_set: record.input_set,
-        evidence_root: record.evidence_root,
-        resolved_at_ms: record.resolved_at,
+        digest: record.digest,
+        cumulative_reward_gwei: to_gwei(record.cumulative_reward.0),
+        corrections: record.corrections,
+        posted_at_ms: record.posted_at,
+        final_at_ms: record.final_at,
     })
+}
+
+fn reservation(r: &ReservationRecord) -> ReservationStatus {
+    ReservationStatus {
+        id: r.id,
+        node: r.node,
+        builder: r.builder,
+        provider: r.provider,
+        first: r.first,
+        end: r.end,
+        settled_through: r.settled_through,
+        price_gwei: to_gwei(r.price.0),
+        held_gwei: to_gwei(r.held.0),
+        credited_gwei: to_gwei(r.credited.0),
+    }
 }
 
 fn hypernode(h: HyperNodeRecord) -> HyperNodeStatus {
@@ -139,7 +190,8 @@ fn hypernode(h: HyperNodeRecord) -> HyperNodeStatus {
         operator: h.operator,
         endpoint: h.endpoint,
         stake_gwei: to_gwei(h.stake.0),
-        weight: h.weight.to_string(),
+        unbonding_gwei: to_gwei(h.unbonding.0),
+        jailed: h.jailed,
     }
 }
 
@@ -150,7 +202,7 @@ fn registration(n: NodeRecord) -> RegistrationStatus {
         class: n.class_digest,
         endpoint: n.endpoint,
         status: match n.status {
-            NodeStatus::None => "cancelled",
+            NodeStatus::None => "none",
             NodeStatus::Provisional => "provisional",
             NodeStatus::Active => "active",
             NodeStatus::Warned => "warned",
@@ -160,13 +212,13 @@ fn registration(n: NodeRecord) -> RegistrationStatus {
         confirmed_owner: n.confirmed_owner,
         settled_epoch: n.settled_epoch,
         registered_at: n.registered_at,
-        cancelled_at: n.cancelled_at,
+        ended_at: n.ended_at,
+        serves_through: n.serves_through,
         pledged_gwei: to_gwei(n.pledged.0),
         collateral_gwei: to_gwei(n.collateral.0),
         escrow_gwei: to_gwei(n.escrow.0),
-        reward_gwei: to_gwei(n.cumulative_reward.0),
+        slashed_gwei: to_gwei(n.slashed.0),
         slash_gwei: to_gwei(n.cumulative_slash.0),
-        arrears_gwei: to_gwei(n.arrears.0),
     }
 }
 
@@ -182,11 +234,11 @@ impl fmt::Display for Status {
             self.contract, self.chain_id, self.height
         )?;
         writeln!(f, "next epoch  {}", self.next_epoch)?;
-        writeln!(f, "reward pool {} gwei", self.reward_pool_gwei)?;
+        writeln!(f, "budget      {} gwei for it", self.budget_gwei)?;
         for e in &self.epochs {
             writeln!(
                 f,
-                "epoch {:>6}  {}  {} nodes  root {}",
+                "epoch {:>6}  {}  {} leaves  root {}",
                 e.epoch, e.resolution, e.leaf_count, e.root
             )?;
         }
@@ -200,8 +252,15 @@ impl fmt::Display for Status {
         for n in &self.nodes {
             writeln!(
                 f,
-                "node {}  {}  collateral {}  escrow {}  reward {} gwei",
-                n.node, n.status, n.collateral_gwei, n.escrow_gwei, n.reward_gwei
+                "node {}  {}  collateral {}  escrow {}  slashed {} gwei",
+                n.node, n.status, n.collateral_gwei, n.escrow_gwei, n.slashed_gwei
+            )?;
+        }
+        for r in &self.reservations {
+            writeln!(
+                f,
+                "reservation {}  node {}  epochs {} to before {}  held {}  credited {} gwei",
+                r.id, r.node, r.first, r.end, r.held_gwei, r.credited_gwei
             )?;
         }
         Ok(())

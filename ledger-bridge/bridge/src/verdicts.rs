@@ -30,7 +30,8 @@ pub struct VerdictRow {
     pub coverage_ppm: Ppm,
     pub chase_rate: u64,
     pub chase_kind: &'static str,
-    pub cumulative_reward_gwei: u64,
+    pub cumulative_up_slots: u64,
+    pub cumulative_down_slots: u64,
     pub cumulative_slash_gwei: u64,
 }
 
@@ -54,7 +55,8 @@ impl From<&NodeLeaf> for VerdictRow {
             } else {
                 "liveness"
             },
-            cumulative_reward_gwei: to_gwei(leaf.cumulative_reward),
+            cumulative_up_slots: leaf.cumulative_up_slots,
+            cumulative_down_slots: leaf.cumulative_down_slots,
             cumulative_slash_gwei: to_gwei(leaf.cumulative_slash),
         }
     }
@@ -64,7 +66,7 @@ impl fmt::Display for VerdictRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "epoch {} node {} tier {} {} {:?} availability {} (>= {}) coverage {} chase {} {} reward {} slash {} gwei",
+            "epoch {} node {} tier {} {} {:?} availability {} (>= {}) coverage {} chase {} {} slots {} up {} down slash {} gwei",
             self.epoch,
             self.node,
             self.tier,
@@ -75,7 +77,8 @@ impl fmt::Display for VerdictRow {
             self.coverage_ppm,
             self.chase_rate,
             self.chase_kind,
-            self.cumulative_reward_gwei,
+            self.cumulative_up_slots,
+            self.cumulative_down_slots,
             self.cumulative_slash_gwei
         )
     }

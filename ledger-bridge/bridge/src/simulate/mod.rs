@@ -268,6 +268,7 @@ fn aggregate(
         registrations: &world.registrations(),
         sites: &BTreeMap::new(),
         prior,
+        budget: u128::MAX,
         reports: &spoken.reports,
     };
     Aggregator::new(input)?.epoch().map(Some)
@@ -364,7 +365,7 @@ impl Effect {
     fn slashes(&mut self, world: &World, attacked: &States, calm: &States) {
         let (_, one) = assay_aggregate::epoch::money(Verdict::Breach, &world.class.money);
         let count = |states: &States, node: usize| {
-            let state = states.get(&world::node_id(node));
+            let state = states.nodes.get(&world::node_id(node));
             let sum = state.map_or(0, |state| state.cumulative_slash);
             u64::try_from(sum.checked_div(one).unwrap_or(0)).unwrap_or(u64::MAX)
         };

@@ -129,9 +129,11 @@ impl World {
             confirmed_owner: Some(provider(n)),
             ..NodeState::default()
         };
-        (0..self.kinds.len())
-            .map(|n| (node_id(n), state(n)))
-            .collect()
+        let nodes = (0..self.kinds.len()).map(|n| (node_id(n), state(n)));
+        States {
+            nodes: nodes.collect(),
+            ..States::default()
+        }
     }
 }
 

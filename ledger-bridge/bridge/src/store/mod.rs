@@ -6,7 +6,7 @@ pub mod db;
 mod postgres;
 mod sqlite;
 
-use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId, NodeId};
+use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId};
 use assay_protocol::wire::BoardObject;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ pub use actions::{LiveAction, TxEnd};
 /// Form of the tables; another one is another version's.
 const SCHEMA_VERSION: &str = "2";
 /// `INT` and `BLOB` are replaced by each database's own names.
-const SCHEMA: [&str; 7] = [
+const SCHEMA: [&str; 6] = [
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS objects (
        epoch INT NOT NULL, number INT NOT NULL, kind TEXT NOT NULL, hypernode BLOB NOT NULL, bytes BLOB NOT NULL,
@@ -31,8 +31,6 @@ const SCHEMA: [&str; 7] = [
     "CREATE TABLE IF NOT EXISTS sent (
        action TEXT NOT NULL, attempt INT NOT NULL, number INT NOT NULL, hash BLOB NOT NULL UNIQUE, raw BLOB NOT NULL,
        PRIMARY KEY (action, attempt, number))",
-    "CREATE TABLE IF NOT EXISTS settled (epoch INT NOT NULL, node BLOB NOT NULL, note TEXT NOT NULL,
-       PRIMARY KEY (epoch, node))",
 ];
 /// How often the next number of an epoch is tried for, when other processes number objects too.
 const NUMBERING_ATTEMPTS: usize = 32;
@@ -299,20 +297,6 @@ impl Store {
             taken.push(object);
         }
         Ok(taken)
-    }
-
-    /// Whether nothing is left to do for this leaf.
-    pub fn is_settled(&self, epoch: Epoch, node: &NodeId) -> Result<bool, StoreError> {
-        let sql = "SELECT note FROM settled WHERE epoch = $1 AND node = $2";
-        let row = self.one(sql, vec![epoch.0.into(), node.0.into()])?;
-        Ok(row.is_some())
-    }
-
-    /// Nothing is left to do for this leaf; `note` says why.
-    pub fn put_settled(&self, epoch: Epoch, node: &NodeId, note: &str) -> Result<(), StoreError> {
-        let sql = "INSERT INTO settled VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        let values = vec![epoch.0.into(), node.0.into(), note.into()];
-        self.rows(sql, values).map(drop)
     }
 
     fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<Row>, StoreError> {

@@ -99,9 +99,12 @@ impl Bed {
     }
 }
 
-const HYPERNODE: &str =
-    "register-hypernode AT --ed25519 ID --operator ID --seed-end ID --endpoint h:1 --stake-gwei 1";
-const NODE: &str = "register-node AT --node ID --class ID --endpoint h:1 --collateral-gwei 1";
+const HYPERNODE: &str = "ledger register AT --identity board.key --operator ID --seed-end ID --endpoint h:1 \
+                         --stake-gwei 1000000000";
+const NODE: &str = "ledger register-node AT --node ID --class-file demo.toml --endpoint h:1 \
+                    --collateral-gwei 10000000000";
+const CLAIM: &str =
+    "ledger claim --config bridge.toml --provider 1111111111111111111111111111111111111111";
 
 #[test]
 fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
@@ -109,10 +112,9 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
     let signing = [
         HYPERNODE,
         NODE,
-        "fund AT --gwei 1",
-        "claim AT",
-        "open-genesis AT --plan plan.toml --out o",
-        "deploy --rpc RPC --plan plan.toml --genesis-in-ms 1",
+        "ledger fund AT --gwei 1 --epochs 1",
+        "ledger open-genesis AT --plan plan.toml --out o",
+        "ledger deploy --rpc RPC --plan plan.toml --genesis-in-ms 1",
     ];
     for command in signing {
         for (key, code, text) in [
@@ -139,10 +141,9 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             ("--key poster.key --rpc-ca roots.pem", 2, "roots.pem"),
             ("--key poster.key --surprise", 2, "--surprise"),
         ] {
-            let is_refused_first = ["open", "claim", "register-h"]
-                .iter()
-                .any(|start| command.starts_with(start));
-            if !(is_refused_first && text == "over the cap") {
+            // Genesis is open already: there is nothing to pay for.
+            let is_free = command.contains("open-genesis");
+            if !(is_free && text == "over the cap") {
                 bed.fails(&format!("{command} {key}"), code, text);
             }
         }
@@ -161,28 +162,110 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
     }
     for (line, code, text) in [
         (
-            "fund AT --key poster.key --gwei 0",
+            "ledger fund AT --key poster.key --gwei 0 --epochs 1",
             1,
-            "refused by the contract",
+            "BadRange",
         ),
-        ("fund AT --key poster.key --gwei -1", 2, "-1"),
-        ("fund AT --key poor.key --gwei 1", 1, "fundRewards"),
-        ("claim AT --key poster.key", 1, "NothingToClaim"),
+        (
+            "ledger fund AT --key poster.key --gwei 1 --epochs 513",
+            1,
+            "BadRange",
+        ),
+        (
+            "ledger fund AT --key poster.key --gwei -1 --epochs 1",
+            2,
+            "-1",
+        ),
+        (
+            "ledger fund AT --key poor.key --gwei 1 --epochs 1 --first 9999",
+            1,
+            "has 0",
+        ),
+        (&format!("{CLAIM} --key poster.key"), 1, "nothing earned"),
+        (
+            &format!("{CLAIM} --key short.key"),
+            2,
+            "64 hexadecimal digits",
+        ),
+        (&format!("{CLAIM}1 --key poster.key"), 2, "--provider"),
+        (
+            "ledger stake AT --key poster.key --gwei 1",
+            1,
+            "NotRegistered",
+        ),
+        (
+            "ledger unstake AT --key poster.key --gwei 1",
+            1,
+            "NotRegistered",
+        ),
+        ("ledger withdraw AT --key poster.key", 1, "NotRegistered"),
+        (
+            "ledger cancel-node AT --key poster.key --node ID",
+            1,
+            "NotRegistered",
+        ),
+        ("ledger leave AT --key poster.key --node ID", 1, "OnlyOwner"),
+        (
+            "ledger top-up AT --key poster.key --node ID --gwei 1",
+            1,
+            "NotRegistered",
+        ),
+        (
+            "ledger offer AT --key poster.key --node ID --gwei 1 --max-epochs 1",
+            1,
+            "OnlyOwner",
+        ),
+        (
+            "ledger reserve AT --key poster.key --node ID --first 9 --epochs 1 --gwei 1",
+            1,
+            "nobody offers it",
+        ),
+        (
+            "ledger cancel-reservation AT --key poster.key --reservation 1",
+            1,
+            "UnknownReservation",
+        ),
+        (
+            "ledger withdraw-rent AT --key poster.key --account 1111111111111111111111111111111111111111",
+            1,
+            "NothingToWithdraw",
+        ),
+        (
+            "ledger dispute AT --key poster.key --epoch 0",
+            1,
+            "EpochNotPosted",
+        ),
+        (
+            "ledger close-dispute AT --key poster.key --epoch 0",
+            1,
+            "NoDispute",
+        ),
+        (
+            "ledger export --chain nowhere.db --chain-id 1 --out o",
+            1,
+            "no ledger here",
+        ),
+        (
+            "ledger replay --config bridge.toml --from plan.toml --chain new.db",
+            1,
+            "expected kind = \"embedded\"",
+        ),
+        ("ledger walk", 2, "walk"),
         (
             &format!("{NODE} --key poster.key --region {}", "x".repeat(33)),
             1,
             "at most 32 bytes",
         ),
         (
-            &format!("{} --key poster.key", NODE.replace("--class ID", "")),
+            &format!(
+                "{} --key poster.key",
+                NODE.replace("--class-file demo.toml", "")
+            ),
             2,
             "--class",
         ),
         (
-            &format!(
-                "{} --key poster.key",
-                NODE.replace("--class ID", "--class-file not.toml")
-            ),
+            &format!("{} --key poster.key", NODE.replace("demo.toml", "not.toml")),
             2,
             "not.toml",
         ),
@@ -195,22 +278,38 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "--node",
         ),
         (
-            &format!("{HYPERNODE} --key poster.key"),
+            &format!(
+                "{} --key poster.key",
+                NODE.replace("--class-file demo.toml", "--class ID")
+            ),
             1,
-            "refused by the contract",
+            "UnknownClass",
         ),
         (
-            "deploy --rpc RPC --key poster.key --plan not.toml --genesis-in-ms 1",
+            &format!("{} --key poster.key", HYPERNODE.replace("1000000000", "1")),
+            1,
+            "StakeTooSmall",
+        ),
+        (
+            &format!(
+                "{} --key poster.key",
+                HYPERNODE.replace("board.key", "nowhere")
+            ),
+            1,
+            "nowhere",
+        ),
+        (
+            "ledger deploy --rpc RPC --key poster.key --plan not.toml --genesis-in-ms 1",
             2,
             "not.toml",
         ),
         (
-            "deploy --rpc RPC --key poster.key --plan plan.toml",
+            "ledger deploy --rpc RPC --key poster.key --plan plan.toml",
             2,
             "genesis",
         ),
         (
-            "open-genesis AT --key poster.key --plan nowhere.toml --out o",
+            "ledger open-genesis AT --key poster.key --plan nowhere.toml --out o",
             2,
             "nowhere.toml",
         ),
@@ -272,7 +371,7 @@ fn a_hostile_ledger_is_named_by_every_command_that_asks_it() {
         bed.proxy.fault("eth_chainId", fault);
         for line in [
             "status AT",
-            "claim AT --key poster.key",
+            "ledger withdraw AT --key poster.key",
             "verdicts --config bridge.toml",
         ] {
             bed.fails(line, 1, "");
@@ -305,11 +404,18 @@ fn every_command_answers_programs_in_json() {
         "--plan plan.toml --key deployer.key --rpc {}",
         bed.proxy.url()
     );
-    assert!(answer(&format!("deploy {plan} --genesis-in-ms 100000000000"))["contract"].is_string());
-    let funded = answer(&format!("fund {at} --key deployer.key --gwei 5"));
-    assert_eq!(funded["action"], "fundRewards");
+    assert!(
+        answer(&format!(
+            "ledger deploy {plan} --genesis-in-ms 100000000000"
+        ))["contract"]
+            .is_string()
+    );
+    let funded = answer(&format!(
+        "ledger fund {at} --key deployer.key --gwei 5 --epochs 1 --first 9999"
+    ));
+    assert_eq!(funded["action"], "fund");
     let opened = answer(&format!(
-        "open-genesis {at} --key deployer.key --plan plan.toml --out again.json"
+        "ledger open-genesis {at} --key deployer.key --plan plan.toml --out again.json"
     ));
     assert!(opened["network"].is_string());
     std::fs::write(
@@ -327,13 +433,14 @@ fn every_command_answers_programs_in_json() {
         .set_balance(account, 1_000_000_000_000_000_000)
         .unwrap();
     let by = "--key one.json --password-file password";
-    assert_eq!(
-        answer(&format!("fund {at} {by} --gwei 5"))["action"],
-        "fundRewards"
-    );
-    let output = bridge(dir, &format!("claim {at} {by} --json"));
+    let minted = answer(&format!("ledger mint {at} {by} --to {account} --gwei 5"));
+    assert_eq!(minted["action"], "mint");
+    let fund = format!("ledger fund {at} {by} --gwei 5 --epochs 1 --first 9999");
+    assert_eq!(answer(&fund)["action"], "fund");
+    assert_eq!(answer("rewards --config bridge.toml"), json!([]));
+    let output = bridge(dir, &format!("{CLAIM} {by} --json"));
     assert_eq!(output.status.code(), Some(1));
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(error["exit"], 1);
-    assert!(error["error"].as_str().unwrap().contains("NothingToClaim"));
+    assert!(error["error"].as_str().unwrap().contains("nothing earned"));
 }

@@ -56,8 +56,10 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     let dir = temp.path();
     plan_file(dir, PLAN);
     let mut accounts = Vec::new();
+    let mut addresses = Vec::new();
     for name in ["poster", "deployer", "provider", "h0", "h1", "h2", "h3"] {
         let address = ok(dir, &["keygen", "ledger", "--out", &format!("{name}.key")]);
+        addresses.push(address.clone());
         accounts.push(format!(
             "{{ address = \"{address}\", balance_gwei = 100000000000 }}"
         ));
@@ -86,6 +88,7 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     let _running = Killed(run.spawn().unwrap());
     await_port(rpc);
     let deploy = [
+        "ledger",
         "deploy",
         "--rpc",
         &url,
@@ -99,16 +102,22 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     let contract = ok(dir, &deploy);
     let at = ["--rpc", &url, "--contract", &contract];
     let with = |command: &str, key: &str, rest: &[&str]| -> Vec<String> {
-        let parts = [&[command, "--key", key][..], &at, rest].concat();
+        let parts = [&["ledger", command, "--key", key][..], &at, rest].concat();
         parts.into_iter().map(str::to_owned).collect()
     };
     let run_ok = |args: Vec<String>| ok(dir, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    for address in &addresses {
+        let to = ["--to", address, "--gwei", "100000000000"];
+        run_ok(with("mint", "deployer.key", &to));
+    }
     for index in 0..4 {
+        let identity = format!("h{index}.id");
+        ok(dir, &["keygen", "board", "--out", &identity]);
         let id = format!("{:02x}", 0x20 + index).repeat(32);
         let seed_end = "33".repeat(32);
         let rest = [
-            "--ed25519",
-            &id,
+            "--identity",
+            &identity,
             "--operator",
             &id,
             "--seed-end",
@@ -116,9 +125,9 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
             "--endpoint",
             "127.0.0.1:1",
             "--stake-gwei",
-            "1000",
+            "1000000000",
         ];
-        run_ok(with("register-hypernode", &format!("h{index}.key"), &rest));
+        run_ok(with("register", &format!("h{index}.key"), &rest));
     }
     let genesis = with(
         "open-genesis",
@@ -143,11 +152,12 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
             "10000000000",
         ],
     ));
-    run_ok(with("fund", "deployer.key", &["--gwei", "5000"]));
+    let fund = ["--gwei", "5000", "--epochs", "3"];
+    run_ok(with("fund", "deployer.key", &fund));
 
     let status: serde_json::Value =
         serde_json::from_str(&ok(dir, &[&["status", "--json"][..], &at].concat())).unwrap();
-    assert_eq!(status["reward_pool_gwei"], 5000);
+    assert_eq!(status["budget_gwei"], 5000);
     assert_eq!(status["nodes"][0]["status"], "provisional");
     assert_eq!(status["hypernodes"].as_array().unwrap().len(), 4);
     await_port(board);
@@ -162,19 +172,19 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
         &[
             "--node",
             &node,
-            "--class",
-            &"55".repeat(32),
+            "--class-file",
+            "demo.toml",
             "--endpoint",
             "x",
             "--collateral-gwei",
-            "1",
+            "10000000000",
         ],
     );
     fails(
         dir,
         &twice.iter().map(String::as_str).collect::<Vec<_>>(),
         1,
-        "NodeAlreadyRegistered",
+        "AlreadyRegistered",
     );
     let export = [
         "export",

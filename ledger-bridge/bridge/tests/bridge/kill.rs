@@ -11,7 +11,9 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use assay_bridge::setup;
 use assay_bridge::store::{Store, TxEnd};
 use assay_bridge::system_now;
-use assay_ledger::{Block, Chain, ChainError, Finality, LedgerKey, Market, Receipt, Trial, rpc};
+use assay_ledger::{
+    Block, Chain, ChainError, Event, Finality, LedgerKey, LogQuery, Market, Receipt, Trial, rpc,
+};
 use assay_protocol::ids::{Digest, Epoch, Keccak};
 use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest};
@@ -77,6 +79,9 @@ impl Chain for Cut {
     }
     fn code(&self, address: Address) -> Result<Bytes, ChainError> {
         self.inner.code(address)
+    }
+    fn logs(&self, query: &LogQuery, at: Finality) -> Result<Vec<Event>, ChainError> {
+        self.inner.logs(query, at)
     }
 }
 
@@ -190,7 +195,7 @@ fn killed_at(cut: Wire) {
     bridge.kill();
     assert_eq!(store.ended("postRoot", TxEnd::Included).unwrap(), 1);
     let after = net.chain.nonce(poster_key().address().0.into()).unwrap();
-    assert_eq!(after - before, 2, "one root, one settlement");
+    assert_eq!(after - before, 2, "one root, one confirmation");
     runtime.shutdown_background();
 }
 

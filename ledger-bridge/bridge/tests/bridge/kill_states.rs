@@ -81,12 +81,12 @@ impl Killed {
             Resolution::Posted
         );
         let ended = |action: &str, end| self.store().ended(action, end).unwrap();
-        for action in ["postRoot", "settle"] {
+        for action in ["postRoot", "confirm"] {
             assert_eq!(ended(action, TxEnd::Included), 1, "{action}");
             assert_eq!(ended(action, TxEnd::Reverted), 0, "{action}");
         }
         let nonce = self.net.chain.nonce(poster_key().address().0.into());
-        assert_eq!(nonce.unwrap() - self.nonce, 2, "one root, one settlement");
+        assert_eq!(nonce.unwrap() - self.nonce, 2, "one root, one confirmation");
         if let Some(root) = before.first() {
             let receipts = root.sent.iter().map(|tx| {
                 let receipt = self.net.chain.receipt(tx.hash.0.into()).unwrap();

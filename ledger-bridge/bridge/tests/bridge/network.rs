@@ -1,5 +1,6 @@
 //! Four simulated HyperNodes (keys only) around a bridge on a fresh embedded chain with a hand-moved clock.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use assay_bridge::store::Store;
 use assay_ledger::embedded::{ChainConfig, EmbeddedChain};
 use assay_ledger::rpc::RpcChain;
 use assay_ledger::{
-    Action, AssayLedger, Chain, GenesisParameters, LedgerKey, NewHyperNode, NewNode,
+    Action, AssayLedger, Chain, LedgerKey, NewHyperNode, NewNode, possession_message,
 };
 use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{Authenticated, Payload, Signer, seal};
@@ -40,7 +41,9 @@ pub const CHAIN_ID: u64 = 31_337;
 pub const EPOCH_MS: u64 = 8_000;
 pub const NODE: NodeId = NodeId([0x11; 32]);
 const LINKS: u64 = 64;
-const SETUP_MS: u64 = 10_000;
+const COIN: u128 = 1_000_000_000_000_000_000;
+/// A node makes a block a transaction, each a second later than the one before.
+const SETUP_MS: u64 = 100_000;
 
 pub const PLAN: &str = r#"
 epoch_ms = 8000
@@ -100,9 +103,12 @@ impl HyperNode {
         HyperNodeId(self.identity.public_key())
     }
 
-    fn registration(&self, stake: u128) -> NewHyperNode {
+    fn registration(&self, ledger: &AssayLedger, stake: u128) -> NewHyperNode {
+        let contract = ledger.contracts().stake;
+        let message = possession_message(CHAIN_ID, contract, self.ledger.address());
         NewHyperNode {
             ed25519: self.id(),
+            proof: self.identity.sign(&message),
             operator: Digest([150 + self.index; 32]),
             seed_end: seed_end(&self.seed, LINKS),
             endpoint: format!("127.0.0.1:{}", 9000 + u16::from(self.index)),
@@ -270,12 +276,11 @@ impl Network {
     }
 
     pub fn open_at(genesis: u64, plan: &str) -> Self {
-        Self::open_with(genesis, plan, Stake(20_000_000_000_000_000_000))
-    }
-
-    /// Like [`Network::open`], the node registered with another collateral.
-    pub fn with_collateral(collateral: Stake) -> Self {
-        Self::open_with(1_800_000_000_000, PLAN, collateral)
+        let dir = tempfile::tempdir().unwrap();
+        // What counts in epoch 0 is registered before it.
+        let clock = Arc::new(AtomicU64::new(genesis - SETUP_MS));
+        let chain = Arc::new(chain(&dir.path().join("chain.db"), &clock));
+        Self::open_on(dir, clock, chain, None, genesis, plan)
     }
 
     /// Like [`Network::open`], on a real node.
@@ -296,16 +301,7 @@ impl Network {
         node.set_time((genesis - SETUP_MS) / 1_000).unwrap();
         let chain = Arc::new(RpcChain::connect(&node.url()).unwrap());
         let clock = Arc::new(AtomicU64::new(genesis - SETUP_MS));
-        let collateral = Stake(20_000_000_000_000_000_000);
-        Self::open_on(dir, clock, chain, Some(node), genesis, plan, collateral)
-    }
-
-    fn open_with(genesis: u64, plan: &str, collateral: Stake) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        // What counts in epoch 0 is registered before it.
-        let clock = Arc::new(AtomicU64::new(genesis - SETUP_MS));
-        let chain = Arc::new(chain(&dir.path().join("chain.db"), &clock));
-        Self::open_on(dir, clock, chain, None, genesis, plan, collateral)
+        Self::open_on(dir, clock, chain, Some(node), genesis, plan)
     }
 
     fn open_on(
@@ -315,22 +311,28 @@ impl Network {
         node: Option<Anvil>,
         genesis: u64,
         plan: &str,
-        collateral: Stake,
     ) -> Self {
         let plan = plan_file(dir.path(), plan);
         let class = plan.load_classes().unwrap().remove(0);
-        let parameters = GenesisParameters {
-            genesis_unix_ms: UnixMs(genesis),
-            epoch_ms: plan.epoch_ms,
-            void_after_ms: plan.void_after_ms,
-            dispute_window_epochs: plan.dispute_window_epochs,
-            operator_cap_bps: plan.operator_cap_bps,
-        };
-        let ledger = AssayLedger::deploy(chain.clone(), &deployer(), &parameters).unwrap();
+        let contract = setup::deploy(
+            chain.clone(),
+            &deployer(),
+            &plan,
+            UnixMs(genesis),
+            u128::MAX,
+        );
+        let ledger = AssayLedger::at(chain.clone(), contract.unwrap()).unwrap();
+        let submit = |key: &LedgerKey, action: Action| ledger.submit(key, &action).unwrap();
+        for n in (1..15).chain([49, 50, 51]) {
+            submit(
+                &deployer(),
+                Action::mint(key(n).address(), Stake(1_000 * COIN)),
+            );
+        }
         let hypernodes: Vec<_> = (0..4).map(HyperNode::new).collect();
         for (hypernode, stake) in hypernodes.iter().zip([40, 25, 20, 15]) {
-            let new = hypernode.registration(stake * 1_000_000_000);
-            ledger.register_hypernode(&hypernode.ledger, &new).unwrap();
+            let new = hypernode.registration(&ledger, stake * COIN);
+            submit(&hypernode.ledger, Action::register_hypernode(&new));
         }
         let out = dir.path().join("network.json");
         setup::open_genesis(&ledger, &deployer(), &plan, &out).unwrap();
@@ -340,12 +342,10 @@ impl Network {
             class_digest: class.digest(),
             region: [0; 32],
             endpoint: "127.0.0.1:7000".into(),
-            collateral,
+            collateral: Stake(20 * COIN),
         };
-        ledger.register_node(&provider(), &new).unwrap();
-        ledger
-            .fund_rewards(&deployer(), Stake(1_000_000_000_000_000_000))
-            .unwrap();
+        submit(&provider(), Action::register_node(&new));
+        submit(&deployer(), Action::fund(Epoch(0), 50, Stake(COIN)));
         clock.store(genesis, Ordering::SeqCst);
         if let Some(node) = &node {
             node.set_time(genesis / 1_000).unwrap();
@@ -374,9 +374,11 @@ impl Network {
             class_digest: self.class.digest(),
             region: [0; 32],
             endpoint: "127.0.0.1:7001".into(),
-            collateral: Stake(20_000_000_000_000_000_000),
+            collateral: Stake(20 * COIN),
         };
-        self.ledger().register_node(by, &new).unwrap();
+        self.ledger()
+            .submit(by, &Action::register_node(&new))
+            .unwrap();
     }
 
     pub fn cancel(&self, by: &LedgerKey) {
@@ -390,6 +392,11 @@ impl Network {
 
     pub fn ledger(&self) -> AssayLedger {
         AssayLedger::at(self.chain.clone(), self.params.contract).unwrap()
+    }
+
+    /// `None` while the node does not answer.
+    pub fn ledger_if_up(&self) -> Option<AssayLedger> {
+        AssayLedger::at(self.chain.clone(), self.params.contract).ok()
     }
 
     pub fn history(&self) -> History {
@@ -466,11 +473,22 @@ impl Network {
     /// What a HyperNode computes from the agreed reports.
     pub fn outcome(&self, history: &History) -> EpochOutcome {
         let epoch = history.next();
-        let known = replay::claims(&self.ledger(), history).unwrap();
-        history.aggregate(known, &self.reports(epoch)).unwrap()
+        self.outcome_of(history, &self.reports(epoch))
     }
 
-    pub fn reports(&self, epoch: Epoch) -> std::collections::BTreeMap<HyperNodeId, Included> {
+    /// What comes of other reports.
+    pub fn outcome_of(
+        &self,
+        history: &History,
+        reports: &BTreeMap<HyperNodeId, Included>,
+    ) -> EpochOutcome {
+        let read = replay::Read::of(&self.ledger(), history).unwrap();
+        history
+            .aggregate(read.claims, reports, read.budget.0)
+            .unwrap()
+    }
+
+    pub fn reports(&self, epoch: Epoch) -> BTreeMap<HyperNodeId, Included> {
         let included = |h: &HyperNode| Included {
             commit: h.commitment(self, epoch),
             report: h.report(self, epoch),

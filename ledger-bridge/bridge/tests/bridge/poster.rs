@@ -4,16 +4,16 @@ use assay_aggregate::agreement::input_set_hash;
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::History;
 use assay_bridge::export::{self, Range};
-use assay_bridge::poster::Step;
+use assay_bridge::poster::{Poster, Step, Tended};
 use assay_bridge::store::TxEnd;
-use assay_bridge::{replay, status, verdicts};
-use assay_ledger::{Action, NodeStatus, Resolution};
-use assay_protocol::ids::{Epoch, Keccak, NodeId, Stake};
+use assay_bridge::{replay, rewards, setup, status, verdicts};
+use assay_ledger::{Action, ClassTerms, NewOffer, NodeStatus, Resolution, Resolved};
+use assay_protocol::ids::{Bps, Epoch, Keccak, NodeId, Stake, UnixMs};
 use assay_protocol::item::Item;
 use assay_protocol::layout::{self, Claim, SignedRoot};
 use assay_protocol::params::NetworkParams;
 
-use crate::network::{NODE, Network, key, poster_key, provider};
+use crate::network::{NODE, Network, PLAN, deployer, key, plan_file, poster_key, provider};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
@@ -21,8 +21,8 @@ fn is_waiting(step: &Step, text: &str) -> bool {
     matches!(step, Step::Waiting { why, .. } if why.contains(text))
 }
 
-/// Runs the network through an epoch; the poster posts and settles it.
-fn complete(net: &Network, poster: &mut assay_bridge::poster::Poster, epoch: Epoch) {
+/// Runs the network through an epoch; the poster posts it, follows it and does what it makes possible.
+fn complete(net: &Network, poster: &mut Poster, epoch: Epoch) -> Tended {
     net.agree(epoch);
     let digest = net.digest(&net.outcome(poster.history()));
     net.sign(epoch, digest, &ALL);
@@ -31,15 +31,36 @@ fn complete(net: &Network, poster: &mut assay_bridge::poster::Poster, epoch: Epo
         matches!(posted, Step::Posted { signed, total, .. } if signed == total),
         "{posted}"
     );
-    let settled = poster.step(net.now()).unwrap();
-    assert_eq!(
-        settled,
-        Step::Settled {
-            epoch,
-            settled: 1,
-            skipped: 0
+    assert_eq!(poster.step(net.now()).unwrap(), followed(epoch));
+    let (done, step) = tend(net, poster);
+    assert!(is_waiting(&step, "running"), "{step}");
+    done
+}
+
+fn followed(epoch: Epoch) -> Step {
+    Step::Followed { epoch, nodes: 1 }
+}
+
+/// Steps until nothing is tended any more: what was, and the step after it.
+fn tend(net: &Network, poster: &mut Poster) -> (Tended, Step) {
+    let mut all = Tended::default();
+    loop {
+        match poster.step(net.now()).unwrap() {
+            Step::Tended(done) => {
+                all.settled += done.settled;
+                all.confirmed += done.confirmed;
+                all.released += done.released;
+                all.rents += done.rents;
+            }
+            step => return (all, step),
         }
-    );
+    }
+}
+
+/// What a provider has earned, as the poster's history has it.
+fn earned(poster: &Poster) -> u128 {
+    let rewards = &poster.history().states().rewards;
+    rewards.get(&provider().address()).copied().unwrap_or(0)
 }
 
 /// Everybody signs this outcome's root and a stranger posts it.
@@ -55,42 +76,40 @@ fn post_by_hand(net: &Network, history: &History, outcome: &EpochOutcome) {
     };
     let committee = history.committee();
     let signatures: Vec<_> = committee.members().iter().map(signature).collect();
-    net.ledger()
-        .post_root(&provider(), &outcome.root, committee, &signatures)
-        .unwrap();
+    let post = Action::post_root(&outcome.root, committee, &signatures);
+    net.ledger().submit(&provider(), &post).unwrap();
 }
 
 #[test]
-fn epochs_are_posted_and_settled_once_and_a_restart_repeats_nothing() {
+fn epochs_are_posted_and_tended_once_and_a_restart_repeats_nothing() {
     let net = Network::open();
     let mut poster = net.poster();
     assert!(is_waiting(&poster.step(net.now()).unwrap(), "running"));
-    complete(&net, &mut poster, Epoch(0));
-    complete(&net, &mut poster, Epoch(1));
+    // Who owns it is settled with the leaf that says so.
+    let confirms = Tended {
+        confirmed: 1,
+        ..Tended::default()
+    };
+    assert_eq!(complete(&net, &mut poster, Epoch(0)), confirms);
+    // A node in good standing that passes has nothing to be settled.
+    assert_eq!(complete(&net, &mut poster, Epoch(1)), Tended::default());
 
     let ledger = net.ledger();
     let node = &ledger.nodes().unwrap()[0];
     assert_eq!(node.status, NodeStatus::Active);
-    assert_eq!(node.settled_epoch, Some(Epoch(1)));
+    assert_eq!(node.settled_epoch, Some(Epoch(0)));
     assert_eq!(node.confirmed_owner, Some(provider().address()));
     let reward = u128::from(net.class.money.reward_gwei_per_epoch) * 1_000_000_000;
     assert_eq!(
-        node.cumulative_reward.0, reward,
+        earned(&poster),
+        reward,
         "the first epoch confirms, the second pays"
     );
 
     let height = ledger.chain().height().unwrap();
     let mut again = net.poster();
     for epoch in [Epoch(0), Epoch(1)] {
-        let step = again.step(net.now()).unwrap();
-        assert_eq!(
-            step,
-            Step::Settled {
-                epoch,
-                settled: 0,
-                skipped: 1
-            }
-        );
+        assert_eq!(again.step(net.now()).unwrap(), followed(epoch));
     }
     assert!(is_waiting(&again.step(net.now()).unwrap(), "running"));
     assert_eq!(again.history().states(), poster.history().states());
@@ -104,7 +123,83 @@ fn epochs_are_posted_and_settled_once_and_a_restart_repeats_nothing() {
         "no transaction more"
     );
     assert_eq!(net.store.ended("postRoot", TxEnd::Included).unwrap(), 2);
-    assert_eq!(net.store.ended("settle", TxEnd::Included).unwrap(), 2);
+    assert_eq!(net.store.ended("confirm", TxEnd::Included).unwrap(), 1);
+    assert_eq!(net.store.ended("settle", TxEnd::Included).unwrap(), 0);
+}
+
+#[test]
+fn a_final_epoch_s_rewards_are_claimed_by_their_leaf_and_once() {
+    let net = Network::open();
+    let mut poster = net.poster();
+    for epoch in [Epoch(0), Epoch(1), Epoch(2)] {
+        complete(&net, &mut poster, epoch);
+    }
+    let reward = u128::from(net.class.money.reward_gwei_per_epoch) * 1_000_000_000;
+    let (ledger, provider) = (net.ledger(), provider().address());
+    let found = rewards::claimable(&net.store, &ledger, net.history(), &provider).unwrap();
+    let found = found.unwrap();
+    assert_eq!(found.leaf.cumulative_reward, 2 * reward);
+    let before = ledger.tokens(provider).unwrap();
+    let claim = Action::claim(&found.leaf, &found.proof);
+    ledger.submit(&key(3), &claim).unwrap();
+    assert_eq!(ledger.tokens(provider).unwrap().0, before.0 + 2 * reward);
+    let again = ledger.submit(&key(3), &claim).unwrap_err();
+    assert_eq!(again.revert_name(), Some("NothingToClaim"));
+    let rows = rewards::read(&net.store, &ledger, net.history()).unwrap();
+    assert_eq!(rows.len(), 1);
+    let gwei = status::to_gwei(2 * reward);
+    assert_eq!(
+        (rows[0].earned_gwei, rows[0].final_gwei, rows[0].paid_gwei),
+        (gwei, gwei, gwei)
+    );
+    let stranger = key(3).address();
+    let none = rewards::claimable(&net.store, &ledger, net.history(), &stranger).unwrap();
+    assert_eq!(none, None);
+}
+
+#[test]
+fn an_epoch_pays_no_more_than_its_budget() {
+    let net = Network::open();
+    let mut poster = net.poster();
+    for epoch in 0..50 {
+        complete(&net, &mut poster, Epoch(epoch));
+    }
+    let before = earned(&poster);
+    // Nobody has put anything aside for it.
+    complete(&net, &mut poster, Epoch(50));
+    assert_eq!(earned(&poster), before);
+}
+
+#[test]
+fn a_reservation_is_begun_and_settled_by_the_bridge() {
+    let net = Network::open_at(
+        1_800_000_000_000,
+        &format!("{PLAN}[ledger]\nperiod_epochs = 1\n"),
+    );
+    let mut poster = net.poster();
+    complete(&net, &mut poster, Epoch(0));
+    let (ledger, builder) = (net.ledger(), key(51));
+    let offer = NewOffer {
+        node: NODE,
+        price: Stake(1_000),
+        min_epochs: 1,
+        max_epochs: 10,
+        open: true,
+    };
+    ledger.submit(&provider(), &Action::offer(&offer)).unwrap();
+    assert_eq!(ledger.offered_price(NODE).unwrap(), Some(Stake(1_000)));
+    let reserve = Action::reserve(NODE, Epoch(3), 2, Stake(1_000));
+    ledger.submit(&builder, &reserve).unwrap();
+    assert_eq!(complete(&net, &mut poster, Epoch(1)).rents, 0);
+    let begun = complete(&net, &mut poster, Epoch(2));
+    assert_eq!(begun.rents, 1, "the slots before it are known");
+    assert_eq!(complete(&net, &mut poster, Epoch(3)).rents, 1);
+    assert_eq!(complete(&net, &mut poster, Epoch(4)).rents, 1);
+    let reservation = &ledger.reservations().unwrap()[0];
+    assert_eq!(reservation.held, Stake(0));
+    let provider = provider().address();
+    assert_eq!(ledger.rent_balance(provider).unwrap(), Stake(2_000));
+    assert_eq!(complete(&net, &mut poster, Epoch(5)).rents, 0);
 }
 
 #[test]
@@ -205,16 +300,12 @@ fn somebody_else_s_posting_and_settlement_are_followed() {
     post_by_hand(&net, &history, &outcome);
     let leaf = &outcome.leaves[0];
     let proof = outcome.tree.proof(&leaf.hash()).unwrap();
-    ledger.settle(&provider(), epoch, leaf, &proof).unwrap();
-    let step = poster.step(net.now()).unwrap();
-    assert_eq!(
-        step,
-        Step::Settled {
-            epoch,
-            settled: 0,
-            skipped: 1
-        }
-    );
+    let confirm = Action::confirm(leaf, &proof);
+    ledger.submit(&provider(), &confirm).unwrap();
+    assert_eq!(poster.step(net.now()).unwrap(), followed(epoch));
+    let (done, step) = tend(&net, &mut poster);
+    assert_eq!(done, Tended::default());
+    assert!(is_waiting(&step, "running"), "{step}");
     assert_eq!(
         ledger
             .chain()
@@ -236,25 +327,22 @@ fn a_pending_transaction_whose_nonce_was_taken_is_replaced() {
     let lost = ledger
         .prepare(
             &poster_key(),
-            &Action::fund_rewards(assay_protocol::ids::Stake(1)),
+            &Action::mint(poster_key().address(), Stake(1)),
         )
         .unwrap();
     net.store
-        .enqueue("fundRewards/1", &poster_key().address(), &lost)
+        .enqueue("mint/1", &poster_key().address(), &lost)
         .unwrap();
     let taken = ledger
         .prepare(
             &poster_key(),
-            &Action::fund_rewards(assay_protocol::ids::Stake(2)),
+            &Action::mint(poster_key().address(), Stake(2)),
         )
         .unwrap();
     ledger.send(&taken).unwrap();
     let posted = net.poster().step(net.now()).unwrap();
     assert!(matches!(posted, Step::Posted { .. }), "{posted}");
-    assert_eq!(
-        net.store.ended("fundRewards", TxEnd::Superseded).unwrap(),
-        1
-    );
+    assert_eq!(net.store.ended("mint", TxEnd::Superseded).unwrap(), 1);
     assert!(net.store.live().unwrap().is_empty());
 }
 
@@ -335,7 +423,7 @@ fn bundles_and_tables_come_from_the_replayed_board() {
 #[test]
 fn a_ledger_of_another_network_is_refused_by_name() {
     let (one, other) = (Network::open(), Network::open());
-    let poster = assay_bridge::poster::Poster::new(
+    let poster = Poster::new(
         one.store.clone(),
         other.ledger(),
         poster_key(),
@@ -353,7 +441,7 @@ fn a_board_without_the_posted_inputs_stops_before_settling() {
     let net = Network::open();
     complete(&net, &mut net.poster(), Epoch(0));
     let empty = assay_bridge::store::Store::open(&net.dir.path().join("other"), net.network);
-    let poster = assay_bridge::poster::Poster::new(
+    let poster = Poster::new(
         std::sync::Arc::new(empty.unwrap()),
         net.ledger(),
         poster_key(),
@@ -377,7 +465,7 @@ fn a_root_that_cannot_be_reproduced_is_never_settled() {
     post_by_hand(&net, &history, &outcome);
     let error = net.poster().step(net.now()).unwrap_err().to_string();
     assert!(
-        error.contains("outcome root: recomputed") && error.contains("hint:"),
+        error.contains("digest of the root: recomputed") && error.contains("hint:"),
         "{error}"
     );
     assert_eq!(net.ledger().nodes().unwrap()[0].settled_epoch, None);
@@ -400,30 +488,19 @@ fn registrations_that_come_and_go_during_an_epoch_do_not_move_its_root() {
     net.cancel(&provider());
     let posted = poster.step(net.now()).unwrap();
     assert!(matches!(posted, Step::Posted { .. }), "{posted}");
-    let settled = Step::Settled {
-        epoch,
-        settled: 0,
-        skipped: 1,
-    };
-    assert_eq!(poster.step(net.now()).unwrap(), settled);
+    assert_eq!(poster.step(net.now()).unwrap(), followed(epoch));
+    assert_eq!(tend(&net, &mut poster).0, Tended::default());
     assert_eq!(net.ledger().nodes().unwrap()[0].confirmed_owner, None);
     // Who starts later, from the same board, comes to the same.
-    assert_eq!(net.poster().step(net.now()).unwrap(), settled);
-    // The claim lived when epoch 1 began; no later epoch adds to it, and the ledger pays none of it.
-    let mut earned = Vec::new();
+    assert_eq!(net.poster().step(net.now()).unwrap(), followed(epoch));
+    // The claim lived when epoch 1 began; no later epoch adds to it.
+    let mut sums = Vec::new();
     for epoch in [Epoch(1), Epoch(2), Epoch(3)] {
-        net.agree(epoch);
-        let digest = net.digest(&net.outcome(poster.history()));
-        net.sign(epoch, digest, &ALL);
-        for _ in ["posted", "settled"] {
-            poster.step(net.now()).unwrap();
-        }
-        earned.push(poster.history().states()[&NODE].cumulative_reward);
+        complete(&net, &mut poster, epoch);
+        sums.push(earned(&poster));
     }
     assert_eq!(poster.history().next(), Epoch(4));
-    assert_eq!(earned, [earned[0]; 3]);
-    let node = &net.ledger().nodes().unwrap()[0];
-    assert_eq!((node.cumulative_reward, node.arrears), (Stake(0), Stake(0)));
+    assert_eq!(sums, [sums[0]; 3]);
 }
 
 #[test]
@@ -432,9 +509,9 @@ fn a_registration_before_the_epoch_counts_in_it_and_not_before() {
     let mut poster = net.poster();
     let outsider = key(49);
     net.register(&outsider);
-    let claims = |poster: &assay_bridge::poster::Poster| {
-        let claims = replay::claims(&net.ledger(), poster.history()).unwrap();
-        claims
+    let claims = |poster: &Poster| {
+        let read = replay::Read::of(&net.ledger(), poster.history()).unwrap();
+        read.claims
             .iter()
             .map(|claim| claim.provider)
             .collect::<Vec<_>>()
@@ -445,31 +522,37 @@ fn a_registration_before_the_epoch_counts_in_it_and_not_before() {
 }
 
 #[test]
-fn less_collateral_than_the_class_asks_for_earns_nothing() {
-    let class = Network::open().class;
-    let least = u128::from(class.money.collateral_gwei_min) * 1_000_000_000;
-    let reward = u128::from(class.money.reward_gwei_per_epoch) * 1_000_000_000;
-    for (collateral, expected) in [(1, None), (least - 1, None), (least, Some(reward))] {
-        let net = Network::with_collateral(Stake(collateral));
-        let mut poster = net.poster();
-        for epoch in [Epoch(0), Epoch(1)] {
-            net.agree(epoch);
-            let digest = net.digest(&net.outcome(poster.history()));
-            net.sign(epoch, digest, &ALL);
-            for _ in ["posted", "settled"] {
-                poster.step(net.now()).unwrap();
-            }
-        }
-        assert_eq!(poster.history().next(), Epoch(2));
-        let state = poster.history().states().get(&NODE);
-        assert_eq!(
-            state.map(|s| s.cumulative_reward),
-            expected,
-            "{collateral} wei"
-        );
-        let node = &net.ledger().nodes().unwrap()[0];
-        assert_eq!(node.cumulative_reward.0, expected.unwrap_or(0));
-    }
+fn a_network_whose_ledger_asks_for_less_collateral_than_the_class_is_not_opened() {
+    let net = Network::open();
+    let text = format!("{PLAN}[ledger]\ngovernor = \"{}\"\n", key(3).address());
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_file(dir.path(), &text);
+    let genesis = UnixMs(net.now().0 + 100_000);
+    let contract = setup::deploy(net.chain.clone(), &deployer(), &plan, genesis, u128::MAX);
+    let ledger = assay_ledger::AssayLedger::at(net.chain.clone(), contract.unwrap()).unwrap();
+    let out = dir.path().join("network.json");
+    let refused = || {
+        let error = setup::open_genesis(&ledger, &deployer(), &plan, &out).unwrap_err();
+        error.to_string()
+    };
+    let unknown = refused();
+    assert!(
+        unknown.contains("collateral on the ledger") && unknown.contains("got 0"),
+        "{unknown}"
+    );
+    let least = u128::from(net.class.money.collateral_gwei_min) * 1_000_000_000;
+    let poor = ClassTerms {
+        collateral: Stake(least - 1),
+        slash_cap_per_epoch: Stake(1),
+        remove_below: Stake(0),
+        slash_cap_bps: Bps(1),
+        builder_share_bps: Bps(0),
+        reaudit: false,
+    };
+    let set = Action::set_class(net.class.digest(), &poor);
+    ledger.submit(&key(3), &set).unwrap();
+    assert!(refused().contains("hint: the governor"), "{}", refused());
+    assert!(!out.exists());
 }
 
 #[test]
@@ -501,11 +584,12 @@ fn a_hypernode_that_never_reveals_is_left_out_and_the_epoch_is_posted() {
     }
     let mut reports = net.reports(epoch);
     reports.remove(&silent.id());
-    let known = replay::claims(&net.ledger(), poster.history()).unwrap();
-    let outcome = poster.history().aggregate(known, &reports).unwrap();
+    let outcome = net.outcome_of(poster.history(), &reports);
     net.sign(epoch, net.digest(&outcome), &[0, 1, 2]);
     let posted = poster.step(net.now()).unwrap();
     assert!(matches!(posted, Step::Posted { .. }), "{posted}");
-    let record = net.ledger().epoch_record(epoch).unwrap();
-    assert_eq!(record.input_set, input_set);
+    let Resolved::Posted(root) = net.ledger().resolved(epoch).unwrap() else {
+        panic!("epoch {epoch} has no root")
+    };
+    assert_eq!(root.input_set, input_set);
 }

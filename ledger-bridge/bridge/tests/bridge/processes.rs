@@ -41,7 +41,7 @@ fn two_bridges_on_one_database_do_each_thing_once_and_the_second_takes_over() {
     });
     second.kill();
     assert_eq!(net.chain.nonce(account).unwrap() - before, 2);
-    for action in ["postRoot", "settle"] {
+    for action in ["postRoot", "confirm"] {
         assert_eq!(store.ended(action, TxEnd::Included).unwrap(), 1, "{action}");
     }
     let receipt = net.chain.receipt(sent.hash.0.into()).unwrap();

@@ -2,7 +2,7 @@
 
 use assay_bridge::store::{LiveAction, Store, StoreError, TxEnd};
 use assay_ledger::SignedTx;
-use assay_protocol::ids::{Address, Epoch, HyperNodeId, Keccak, NetworkId, NodeId};
+use assay_protocol::ids::{Address, Epoch, HyperNodeId, Keccak, NetworkId};
 use assay_protocol::wire::BoardObject;
 use assay_testbed::Postgres;
 
@@ -60,7 +60,6 @@ on_both!(
     writers_at_once_number_without_gaps,
     what_is_under_way_is_one_of_its_kind_and_keeps_every_byte,
     an_ended_action_makes_room_for_another_attempt,
-    leaves_are_settled_once,
     a_state_of_another_network_or_none_is_refused_and_reading_changes_nothing,
     one_process_leads_and_the_next_follows_when_it_ends,
 );
@@ -172,17 +171,6 @@ fn an_ended_action_makes_room_for_another_attempt(place: &Place) {
     store.finish(&second, TxEnd::Included).unwrap();
     assert!(store.live().unwrap().is_empty());
     assert_eq!(store.ended("postRoot", TxEnd::Included).unwrap(), 1);
-}
-
-fn leaves_are_settled_once(place: &Place) {
-    let store = place.open();
-    let node = NodeId([1; 32]);
-    assert!(!store.is_settled(E, &node).unwrap());
-    store.put_settled(E, &node, "settled").unwrap();
-    store.put_settled(E, &node, "again").unwrap();
-    let again = place.open();
-    assert!(again.is_settled(E, &node).unwrap());
-    assert!(!again.is_settled(Epoch(4), &node).unwrap());
 }
 
 fn a_state_of_another_network_or_none_is_refused_and_reading_changes_nothing(place: &Place) {

@@ -1,0 +1,238 @@
+//! What a root on the ledger makes possible: anybody may do it, and this bridge does.
+//!
+//! ```text
+//! posted   settle     status and escrow, by each node's newest leaf
+//! final    confirm    who owns a node
+//!          release    escrow of final epochs, to treasury and Builders
+//!          start, settle    the reservations whose period the epoch ends
+//! ```
+//! What is due follows from the ledger's final state and the leaves alone, so nothing of it is remembered: after a restart
+//! the same is due, and what was done is not.
+
+use assay_aggregate::epoch::EpochOutcome;
+use assay_aggregate::root::{NodeLeaf, RootError};
+use assay_aggregate::verdict::Verdict;
+use assay_ledger::{Action, NodeRecord, NodeStatus, ReservationRecord};
+use assay_protocol::ids::{Epoch, NodeId, UnixMs};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Outcomes that are kept while a bridge catches up; more are tended before it goes on.
+pub const QUEUE_MAX: usize = 8;
+
+/// Refusals that say there is nothing to do, or not with this leaf.
+pub const NOTHING_TO_DO: [&str; 13] = [
+    "AlreadySettled",
+    "StaleLeaf",
+    "NotConfirmed",
+    "NotRegistered",
+    "LeafTooEarly",
+    "NothingToConfirm",
+    "NothingToRelease",
+    "AlreadyStarted",
+    "ReservationOver",
+    "LeafOutside",
+    "WrongPeriodEnd",
+    "TooManyVoidEpochs",
+    "EpochNotFinal",
+];
+
+/// What kind of thing is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A node's leaf, settled or held until its epoch is final.
+    Settle,
+    /// A node's owner.
+    Confirm,
+    /// Escrow.
+    Release,
+    /// A reservation's beginning or period.
+    Rent,
+}
+
+/// One thing to do, under a name of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Kind.
+    pub kind: Kind,
+    /// Name in the outbox.
+    pub name: String,
+    /// What to send.
+    pub action: Action,
+}
+
+/// Posted epochs that are not tended to the end, oldest first.
+#[derive(Debug, Default)]
+pub struct Queue(VecDeque<EpochOutcome>);
+
+impl Queue {
+    /// Adds the newest one.
+    pub fn push(&mut self, outcome: EpochOutcome) {
+        self.0.push_back(outcome);
+    }
+
+    /// The oldest one's epoch.
+    pub fn first(&self) -> Option<Epoch> {
+        self.0.front().map(|outcome| outcome.root.epoch)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The epochs, oldest first.
+    pub fn epochs(&self) -> impl Iterator<Item = Epoch> + '_ {
+        self.0.iter().map(|outcome| outcome.root.epoch)
+    }
+
+    /// Forgets the epochs up to this one, whose leaves nothing is left to do with; the newest stays, for settling.
+    pub fn forget_through(&mut self, epoch: Epoch) {
+        while self.0.len() > 1 && self.first().is_some_and(|first| first <= epoch) {
+            self.0.pop_front();
+        }
+    }
+
+    /// What is due, as the ledger stands. `last_final` is the newest final epoch, `start` the start of an epoch.
+    pub fn due(
+        &self,
+        last_final: Option<Epoch>,
+        nodes: &[NodeRecord],
+        reservations: &[ReservationRecord],
+        start: impl Fn(Epoch) -> UnixMs,
+    ) -> Result<Vec<Due>, RootError> {
+        let mut by_node: BTreeMap<NodeId, Vec<&NodeRecord>> = BTreeMap::new();
+        for record in nodes {
+            by_node.entry(record.node).or_default().push(record);
+        }
+        let is_final = |outcome: &&EpochOutcome| Some(outcome.root.epoch) <= last_final;
+        let mut due = Vec::new();
+        if let Some(newest) = self.0.iter().rfind(is_final) {
+            let begun = start(newest.root.epoch);
+            collect(
+                &mut due,
+                newest,
+                &by_node,
+                Kind::Confirm,
+                |leaf, records| confirms(leaf, records, begun),
+            )?;
+        }
+        if let Some(newest) = self.0.back() {
+            let begun = start(newest.root.epoch);
+            collect(&mut due, newest, &by_node, Kind::Settle, |leaf, records| {
+                settles(leaf, records, begun)
+            })?;
+        }
+        if let Some(epoch) = last_final {
+            let slashed = nodes.iter().filter(|record| record.escrow.0 > 0);
+            due.extend(slashed.map(|record| release(epoch, record)));
+        }
+        for outcome in self.0.iter().filter(is_final) {
+            for reservation in reservations {
+                due.extend(rent(outcome, reservation)?);
+            }
+        }
+        Ok(due)
+    }
+}
+
+fn collect(
+    due: &mut Vec<Due>,
+    outcome: &EpochOutcome,
+    by_node: &BTreeMap<NodeId, Vec<&NodeRecord>>,
+    kind: Kind,
+    is_due: impl Fn(&NodeLeaf, &[&NodeRecord]) -> bool,
+) -> Result<(), RootError> {
+    let epoch = outcome.root.epoch;
+    for leaf in &outcome.leaves {
+        let records = by_node.get(&leaf.node).map_or(&[][..], Vec::as_slice);
+        if !is_due(leaf, records) {
+            continue;
+        }
+        let proof = outcome.tree.proof(&leaf.hash())?;
+        let (name, action) = match kind {
+            Kind::Confirm => ("confirm", Action::confirm(leaf, &proof)),
+            _ => ("settle", Action::settle(leaf, &proof)),
+        };
+        let name = format!("{name}/{epoch}/{}", leaf.node);
+        due.push(Due { kind, name, action });
+    }
+    Ok(())
+}
+
+/// A registration that waits for the owner this leaf names, made before the leaf's epoch began.
+fn waits_for<'a>(
+    leaf: &NodeLeaf,
+    records: &[&'a NodeRecord],
+    begun: UnixMs,
+) -> Option<&'a NodeRecord> {
+    let named = |record: &&&NodeRecord| {
+        record.provider == leaf.owner
+            && record.status == NodeStatus::Provisional
+            && record.registered_at <= begun
+    };
+    let is_owned = records
+        .iter()
+        .any(|record| record.confirmed_owner.is_some());
+    let found = records.iter().find(named).copied();
+    found.filter(|_| leaf.confirmed && !is_owned)
+}
+
+fn confirms(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs) -> bool {
+    waits_for(leaf, records, begun).is_some()
+}
+
+/// A leaf is settled when it changes something: sums are cumulative, so what is left out now is in a later one.
+fn settles(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs) -> bool {
+    if let Some(record) = waits_for(leaf, records, begun) {
+        return record.confirming_at.is_none();
+    }
+    let owned = |record: &&&NodeRecord| record.confirmed_owner == Some(record.provider);
+    let Some(record) = records.iter().find(owned) else {
+        return false;
+    };
+    let is_later = record
+        .settled_epoch
+        .is_none_or(|settled| settled < leaf.epoch);
+    let steady = record.status == NodeStatus::Active && leaf.verdict == Verdict::Pass as u8;
+    let idle = steady || record.status == NodeStatus::Removed;
+    let is_due = leaf.cumulative_slash > record.cumulative_slash.0
+        || record.serves_through.is_some()
+        || record.settled_epoch.is_none();
+    is_later && (is_due || !idle)
+}
+
+fn release(epoch: Epoch, record: &NodeRecord) -> Due {
+    Due {
+        kind: Kind::Release,
+        name: format!("release/{epoch}/{}/{}", record.node, record.provider),
+        action: Action::release(record.node, record.provider),
+    }
+}
+
+/// A reservation begins by the leaf of the last epoch before it, and its periods end with leaves of theirs; which of them
+/// the contract takes is the contract's to say.
+fn rent(outcome: &EpochOutcome, r: &ReservationRecord) -> Result<Option<Due>, RootError> {
+    let epoch = outcome.root.epoch;
+    let is_over = r.settled_through >= r.end;
+    let begins = !r.started && epoch < r.first;
+    let ends = r.started && epoch >= r.settled_through;
+    let leaf = outcome.leaves.iter().find(|leaf| leaf.node == r.node);
+    let Some(leaf) = leaf.filter(|_| !is_over && (begins || ends)) else {
+        return Ok(None);
+    };
+    let proof = outcome.tree.proof(&leaf.hash())?;
+    let (name, action) = match begins {
+        true => ("start", Action::start_reservation(r.id, leaf, &proof)),
+        false => ("rent", Action::settle_reservation(r.id, leaf, &proof)),
+    };
+    Ok(Some(Due {
+        kind: Kind::Rent,
+        name: format!("{name}/{}/{epoch}", r.id),
+        action,
+    }))
+}

@@ -1,0 +1,119 @@
+//! From a plan to what the contracts are deployed with.
+
+use anyhow::{Result, ensure};
+use assay_ledger::{
+    ClassTerms, CreditTier, Deployment, FaultShares, GenesisParameters, NodeTerms, RentTerms, Roles,
+};
+use assay_protocol::class::HardwareClass;
+use assay_protocol::ids::{Address, Bps, Stake, UnixMs};
+
+use crate::config::Plan;
+use crate::setup::gwei;
+
+const BPS_ONE: u128 = 10_000;
+
+/// Everything a plan's network is deployed with; `deployer` has every role that the plan gives to nobody.
+pub fn deployment(plan: &Plan, genesis: UnixMs, deployer: Address) -> Result<Deployment> {
+    let slots = plan.epoch_ms.checked_div(plan.slot_ms).unwrap_or(0);
+    ensure!(
+        (1..=u64::from(u32::MAX)).contains(&slots),
+        "plan: epoch_ms {} over slot_ms {}: expected at least one slot",
+        plan.epoch_ms,
+        plan.slot_ms
+    );
+    let genesis = genesis_parameters(plan, genesis);
+    let l = &plan.ledger;
+    let until_final = genesis.until_final_ms();
+    let at_least = |epochs: u64| epochs.saturating_mul(plan.epoch_ms).max(until_final);
+    let refund = until_final.div_ceil(plan.epoch_ms);
+    Ok(Deployment {
+        nodes: NodeTerms {
+            provisional_ms: at_least(l.provisional_epochs),
+            change_delay_ms: l.change_delay_epochs.saturating_mul(plan.epoch_ms),
+            remove_after_ms: l.remove_after_epochs.saturating_mul(plan.epoch_ms),
+            silence_ms: at_least(l.silence_epochs),
+            persistence_epochs: plan.persistence.1,
+            reaudit_epochs: reaudit_epochs(plan),
+        },
+        rent: RentTerms {
+            slots_per_epoch: u32::try_from(slots).unwrap_or(u32::MAX),
+            undecided_ppm: l.undecided_ppm,
+            period_epochs: l.period_epochs,
+            max_ahead_epochs: l.max_ahead_epochs,
+            notice_epochs: l.notice_epochs,
+            refund_epochs: l
+                .refund_epochs
+                .max(u32::try_from(refund).unwrap_or(u32::MAX)),
+        },
+        // Signing two things is never an accident; a root that was replaced can be.
+        faults: FaultShares {
+            two_roots: Bps(10_000),
+            wrong_root: Bps(5_000),
+            two_votes: Bps(10_000),
+            forked_log: Bps(10_000),
+            wrong_region_key: Bps(5_000),
+        },
+        roles: Roles {
+            token: l.token,
+            treasury: l.treasury.unwrap_or(deployer),
+            governor: l.governor.unwrap_or(deployer),
+            guardian: l.guardian.unwrap_or(deployer),
+        },
+        genesis,
+    })
+}
+
+fn genesis_parameters(plan: &Plan, genesis: UnixMs) -> GenesisParameters {
+    let l = &plan.ledger;
+    let epochs = |count: u64| count.saturating_mul(plan.epoch_ms);
+    let mut parameters = GenesisParameters {
+        genesis_unix_ms: genesis,
+        epoch_ms: plan.epoch_ms,
+        void_after_ms: plan.void_after_ms,
+        dispute_window_ms: epochs(plan.dispute_window_epochs),
+        dispute_extension_ms: epochs(l.dispute_extension_epochs),
+        dispute_bond: gwei(l.dispute_bond_gwei),
+        min_stake: gwei(l.min_stake_gwei),
+        operator_cap_bps: plan.operator_cap_bps,
+        active_after_epochs: l.active_after_epochs,
+        unbonding_ms: epochs(l.unbonding_epochs),
+        reporter_bps: l.reporter_bps,
+    };
+    parameters.unbonding_ms = parameters.unbonding_ms.max(parameters.unbonding_ms_min());
+    parameters
+}
+
+/// A trial starts two epochs after the breach and lasts a window; without re-audit there is none.
+fn reaudit_epochs(plan: &Plan) -> u32 {
+    match plan.reaudit_seats {
+        0 => 0,
+        _ => plan.persistence.1.saturating_add(2),
+    }
+}
+
+/// Terms of a class. The aggregation holds the re-audit itself and asks for a slash only after it, so the contract needs
+/// no leaf about it.
+pub fn class(plan: &Plan, class: &HardwareClass) -> ClassTerms {
+    let collateral = gwei(class.money.collateral_gwei_min);
+    let share = |bps: Bps| {
+        let whole = collateral.0.saturating_mul(bps.0.into());
+        Stake(whole.checked_div(BPS_ONE).unwrap_or(0))
+    };
+    ClassTerms {
+        collateral,
+        slash_cap_per_epoch: share(class.money.slash_bps),
+        remove_below: share(plan.ledger.remove_below_bps),
+        slash_cap_bps: plan.ledger.slash_cap_bps,
+        builder_share_bps: plan.ledger.builder_share_bps,
+        reaudit: false,
+    }
+}
+
+/// The credit schedule of the plan's classes.
+pub fn credits(plan: &Plan) -> Vec<CreditTier> {
+    let tier = |(below_ppm, credit_bps): &(u32, Bps)| CreditTier {
+        below_ppm: *below_ppm,
+        credit_bps: *credit_bps,
+    };
+    plan.ledger.credits.iter().map(tier).collect()
+}
