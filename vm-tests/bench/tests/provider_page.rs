@@ -22,7 +22,10 @@ const ELSEWHERE: [(&str, &str); 2] = [
         "make package",
         "the same script packs this build's programs",
     ),
-    ("assay-bridge register-node", "there is no ledger inside"),
+    (
+        "assay-bridge ledger register-node",
+        "there is no ledger inside",
+    ),
 ];
 
 /// The lines of the page's code blocks in this language, block by block.

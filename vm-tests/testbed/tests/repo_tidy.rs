@@ -474,23 +474,47 @@ fn lock_files_name_only_the_public_registries() {
     }
 }
 
-/// Names of tests that a document cites: snake case of four words or more, in backquotes, outside of code blocks.
-fn cited_tests(document: &str) -> Vec<String> {
+/// What a document's prose has in backquotes, outside of code blocks.
+fn quoted(document: &str) -> impl Iterator<Item = &str> {
     let prose = document.split("```").step_by(2);
-    let quoted = prose.flat_map(|text| text.split('`').skip(1).step_by(2));
+    prose.flat_map(|text| text.split('`').skip(1).step_by(2))
+}
+
+/// Names of the programs' tests that a document cites: snake case of four words or more.
+fn cited_tests(document: &str) -> Vec<String> {
     let snake = |word: &&str| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         word.matches('_').count() >= 3 && word.chars().all(plain)
     };
-    quoted.filter(snake).map(str::to_owned).collect()
+    quoted(document).filter(snake).map(str::to_owned).collect()
+}
+
+/// Names of the contracts' tests that a document cites.
+fn cited_contract_tests(document: &str) -> Vec<String> {
+    let is_test = |word: &&str| {
+        let begins = ["test_", "testFuzz_", "invariant_"];
+        let named = begins.iter().any(|begin| word.starts_with(begin));
+        named && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    quoted(document)
+        .filter(is_test)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// All files of one language in one text.
+fn sources_in(ending: &str) -> String {
+    let ends = |path: &PathBuf| path.extension().is_some_and(|found| found == ending);
+    files()
+        .iter()
+        .filter(|path| ends(path))
+        .map(|path| read(path))
+        .collect()
 }
 
 #[test]
 fn the_documents_cite_only_tests_that_exist() {
-    let rust = files()
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
-    let sources: String = rust.map(|path| read(&path)).collect();
+    let rust = sources_in("rs");
     let mut missing = Vec::new();
     let mut cited = 0;
     for document in [
@@ -501,7 +525,7 @@ fn the_documents_cite_only_tests_that_exist() {
     ] {
         for test in cited_tests(&read(&root().join(document))) {
             cited += 1;
-            if !sources.contains(&format!("fn {test}(")) {
+            if !rust.contains(&format!("fn {test}(")) {
                 missing.push(format!("{document}: {test}"));
             }
         }
@@ -511,11 +535,39 @@ fn the_documents_cite_only_tests_that_exist() {
 }
 
 #[test]
+fn the_documents_cite_only_tests_of_contracts_that_exist() {
+    let solidity = sources_in("sol");
+    let mut missing = Vec::new();
+    let mut cited = 0;
+    for document in [
+        "SECURITY.md",
+        "ledger-bridge/BUILDERS.md",
+        "ledger-bridge/OPERATORS.md",
+        "ledger-bridge/contracts/README.md",
+        "ledger-bridge/contracts/STAKE.md",
+    ] {
+        for test in cited_contract_tests(&read(&root().join(document))) {
+            cited += 1;
+            if !solidity.contains(&format!("function {test}(")) {
+                missing.push(format!("{document}: {test}"));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+    assert!(cited > 10, "only {cited} citations found");
+}
+
+#[test]
 fn a_citation_is_found_in_prose_only() {
     let text =
         "see `a_test_of_this` and `not one`\n```\n`in_a_code_block`\n```\n`another_test_of_that`";
     assert_eq!(
         cited_tests(text),
         ["a_test_of_this", "another_test_of_that"]
+    );
+    let text = "`test_aOf` and `testFuzz_b` and `test` and `test_x y`\n```\n`test_code`\n```\n`invariant_c`";
+    assert_eq!(
+        cited_contract_tests(text),
+        ["test_aOf", "testFuzz_b", "invariant_c"]
     );
 }
