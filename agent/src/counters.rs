@@ -216,6 +216,7 @@ mod tests {
     use crate::host_files;
     use assay_protocol::item::Item as _;
     use assay_protocol::limits::COUNTERS_MAX;
+    use std::os::unix::fs::MetadataExt as _;
 
     const DISKSTATS: &str = "\
  254       0 vda 68635 12845 8890802 105674 19586 63333 7408648 50730 0 25212 159657 11199 25 1 2 3 4
@@ -286,7 +287,9 @@ mod tests {
     #[test]
     fn the_disk_of_the_regions_is_told_first_and_no_disk_twice() {
         let dir = tempfile::tempdir().unwrap();
-        let (major, minor) = device_of(dir.path()).unwrap();
+        // Not by what is tested.
+        let number = std::fs::metadata(dir.path()).unwrap().dev();
+        let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
         let (other, line) = (minor + 1, "1 2 3 4 5 6 7 8");
         let diskstats = format!("{major} {other} sda {line}\n{major} {minor} vda {line}\n");
         let (_dir, files) = host_files::machine(&[
