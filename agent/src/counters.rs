@@ -216,6 +216,7 @@ mod tests {
     use crate::host_files;
     use assay_protocol::item::Item as _;
     use assay_protocol::limits::COUNTERS_MAX;
+    use std::os::unix::fs::MetadataExt as _;
 
     const DISKSTATS: &str = "\
  254       0 vda 68635 12845 8890802 105674 19586 63333 7408648 50730 0 25212 159657 11199 25 1 2 3 4
@@ -255,8 +256,53 @@ mod tests {
         assert_eq!(steal("cpu 1 2"), None);
         assert!(disk("254 0 vda 1", |_, _| true).is_empty());
         assert!(disk("a b vda 1 2 3 4 5 6 7 8", |_, _| true).is_empty());
+        // One column short of the last that is read.
+        assert!(disk("254 0 vda 1 2 3 4 5 6", |_, _| true).is_empty());
         assert_eq!(stalled_us("some avg10=0.00", "some"), None);
         assert_eq!(stalled_us("", "full"), None);
+    }
+
+    #[test]
+    fn uptime_is_told_in_whole_seconds_too() {
+        let (_dir, files) = host_files::machine(&[("proc/uptime", "1755.42 2578.28\n")]);
+        assert_eq!(uptime_ms(&files), Some(1_755_420));
+        assert_eq!(uptime_s(&files), 1_755);
+        let (_dir, files) = host_files::machine(&[]);
+        assert_eq!((uptime_ms(&files), uptime_s(&files)), (None, 0));
+    }
+
+    #[test]
+    fn a_confined_agent_may_read_the_folders_of_everything_it_tells() {
+        let folders = folders(&HostFiles::of_this_machine());
+        for folder in [
+            "/proc/pressure",
+            "/sys/block",
+            "/sys/class/net",
+            smart::FOLDER,
+        ] {
+            assert!(folders.contains(&PathBuf::from(folder)), "{folder}");
+        }
+    }
+
+    #[test]
+    fn the_disk_of_the_regions_is_told_first_and_no_disk_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        // Not by what is tested.
+        let number = std::fs::metadata(dir.path()).unwrap().dev();
+        let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
+        let (other, line) = (minor + 1, "1 2 3 4 5 6 7 8");
+        let diskstats = format!("{major} {other} sda {line}\n{major} {minor} vda {line}\n");
+        let (_dir, files) = host_files::machine(&[
+            ("proc/diskstats", &diskstats),
+            ("sys/block/sda/device/vendor", ""),
+            ("sys/block/vda/device/vendor", ""),
+        ]);
+        let counters = of_evidence(&files, dir.path(), 0);
+        let reads = counters
+            .iter()
+            .filter(|one| one.id == counter::DISK_READ_IOS);
+        let scopes: Vec<&str> = reads.map(|one| one.scope.as_str()).collect();
+        assert_eq!(scopes, ["vda", "sda"]);
     }
 
     const PRESSURE: &str = "some avg10=0.18 avg60=1.89 avg300=9.68 total=418286172\n\

@@ -119,6 +119,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_more_of_a_file_is_read_than_its_bound() {
+        let (_dir, files) = machine(&[("proc/long", &"x".repeat(4_194_305))]);
+        assert_eq!(files.bytes("proc/long").unwrap().len(), 4_194_304);
+        assert_eq!(files.bounded("proc/long", 5).unwrap(), b"xxxxx");
+    }
+
+    #[test]
     fn what_is_missing_or_no_number_is_nothing() {
         let (_dir, files) = machine(&[
             ("sys/a", "12\n"),
