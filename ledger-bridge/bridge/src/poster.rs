@@ -207,6 +207,8 @@ pub struct Poster {
     is_due: bool,
     /// What is due and waits, and why the first of it does.
     held_up: Option<(u32, String)>,
+    /// Lines for the operator.
+    notes: Vec<String>,
     /// Gas of the latest root.
     root_gas: u64,
 }
@@ -252,6 +254,7 @@ impl Poster {
             tended: None,
             is_due: false,
             held_up: None,
+            notes: Vec::new(),
             root_gas: ROOT_GAS,
         };
         poster.check_ledger()?;
@@ -299,7 +302,9 @@ impl Poster {
 
     /// Lines for the operator since the last time.
     pub fn take_notes(&mut self) -> Vec<String> {
-        self.outbox.take_notes()
+        let mut notes = self.outbox.take_notes();
+        notes.append(&mut self.notes);
+        notes
     }
 
     /// Where the poster stands.
@@ -322,21 +327,19 @@ impl Poster {
         if settled < epoch {
             return Err(PosterError::Undone { epoch: settled });
         }
-        let is_behind = epoch < settled;
-        if (!is_behind || self.queue.len() >= QUEUE_MAX)
-            && let Some(step) = self.tend(now)?
-        {
-            return Ok(step);
-        }
-        if is_behind {
-            return self.follow(epoch);
+        if epoch < settled {
+            let is_full = self.queue.len() >= QUEUE_MAX;
+            let tended = if is_full { self.tend(now)? } else { None };
+            return tended.map_or_else(|| self.follow(epoch), Ok);
         }
         if epoch < newest {
-            return Ok(waiting(epoch, "resolved on the ledger, not finally yet"));
+            let step = waiting(epoch, "resolved on the ledger, not finally yet");
+            return Ok(self.tend(now)?.unwrap_or(step));
         }
         let end = self.history.params().epoch_end(epoch);
         if now < end {
-            return Ok(waiting(epoch, &self.running()));
+            let tended = self.tend(now)?;
+            return Ok(tended.unwrap_or_else(|| waiting(epoch, &self.running())));
         }
         if self.board.epoch() != epoch {
             self.board = Gathering::of(epoch);
@@ -359,7 +362,13 @@ impl Poster {
                 other => unfinished(epoch, "void", &other),
             });
         }
-        attempt
+        match attempt {
+            // The root comes first: what else is due waits until it cannot be posted now.
+            Ok(step @ (Step::Waiting { .. } | Step::Disagrees { .. })) if !is_sent => {
+                Ok(self.tend(now)?.unwrap_or(step))
+            }
+            other => other,
+        }
     }
 
     fn running(&self) -> String {
@@ -479,18 +488,14 @@ impl Poster {
         let mut done = Tended::default();
         self.held_up = None;
         for one in due {
+            if !self.outbox.has_room()? {
+                self.hold_up("what is under way is to be final first".to_owned());
+                continue;
+            }
             match self.outbox.perform(&one.name, &one.action, now) {
                 Ok(Progress::Done { .. }) => done.count(one.kind),
-                Ok(other) => {
-                    let (count, first) = self.held_up.take().unwrap_or((0, why(&other)));
-                    self.held_up = Some((count.saturating_add(1), first));
-                }
-                // Nothing to do, or somebody else's is in a block that is not final yet.
-                Err(error)
-                    if error
-                        .revert_name()
-                        .is_some_and(|n| NOTHING_TO_DO.contains(&n)) => {}
-                Err(error) => return Err(error.into()),
+                Ok(other) => self.hold_up(why(&other)),
+                Err(error) => self.left_alone(&one.name, error)?,
             }
         }
         let is_idle = self.held_up.is_none() && done == Tended::default();
@@ -503,6 +508,24 @@ impl Poster {
                 .for_each(|epoch| self.queue.forget_through(epoch));
         }
         Ok((done != Tended::default()).then_some(Step::Tended(done)))
+    }
+
+    fn hold_up(&mut self, why: String) {
+        let (count, first) = self.held_up.take().unwrap_or((0, why));
+        self.held_up = Some((count.saturating_add(1), first));
+    }
+
+    /// What the contract refuses is left until something changes: one node's trouble is not the network's. Nothing to do, or
+    /// somebody else's in a block that is not final yet, is not worth a word.
+    fn left_alone(&mut self, name: &str, error: OutboxError) -> Result<(), PosterError> {
+        match error.revert_name() {
+            None => Err(error.into()),
+            Some(known) if NOTHING_TO_DO.contains(&known) => Ok(()),
+            Some(_) => {
+                self.notes.push(format!("{name}: left for now: {error}"));
+                Ok(())
+            }
+        }
     }
 
     /// The newest of the kept epochs that is final on the ledger.

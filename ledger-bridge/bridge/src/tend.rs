@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// Outcomes that are kept while a bridge catches up; more are tended before it goes on.
 pub const QUEUE_MAX: usize = 8;
 
-/// Refusals that say there is nothing to do, or not with this leaf.
+/// Refusals that say there is nothing to do, or not with this leaf. Any other is told to the operator; none keeps the
+/// next root from being posted.
 pub const NOTHING_TO_DO: [&str; 13] = [
     "AlreadySettled",
     "StaleLeaf",

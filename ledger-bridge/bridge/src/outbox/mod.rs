@@ -166,6 +166,11 @@ impl Outbox {
         Ok((live.len(), live.iter().filter(is_out).count()))
     }
 
+    /// Whether so little is under way that what can wait may start, too: half the room is kept for roots.
+    pub fn has_room(&self) -> Result<bool, OutboxError> {
+        Ok(self.store.live()?.len().saturating_mul(2) < self.settings.unfinal_max)
+    }
+
     /// The account that sends.
     pub fn account(&self) -> Address {
         self.signer.address()
