@@ -9,9 +9,9 @@ use crate::store::KeptReport;
 use anyhow::{Context as _, Result, bail};
 use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input_set_hash};
 use assay_aggregate::draw::proposer;
-use assay_aggregate::epoch::{EpochOutcome, Included, Registration};
+use assay_aggregate::epoch::{EpochOutcome, Included};
 use assay_aggregate::inputs::{self, Gathered, Opened, ROUND};
-use assay_ledger::{Resolved, claims_at};
+use assay_ledger::{Resolution, Resolved};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
 use assay_protocol::report::{Commit, Proposal, Reveal, RootSignature, Vote, commitment};
@@ -367,7 +367,8 @@ async fn aggregate(
     epoch: Epoch,
     reports: &BTreeMap<HyperNodeId, Included>,
 ) -> Result<EpochOutcome> {
-    let known = registrations(context, epoch).await?;
+    let start = context.params.epoch_start(epoch);
+    let known = context.ledger.claims(epoch, start).await?;
     let budget = context.ledger.budget(epoch).await?.0;
     context.history(|history| {
         if history.next() != epoch {
@@ -380,15 +381,9 @@ async fn aggregate(
     })
 }
 
-/// The claims that count in an epoch: the same ones whenever they are read after its end.
-async fn registrations(context: &Context, epoch: Epoch) -> Result<Vec<Registration>> {
-    let records = context.ledger.registrations().await?;
-    let start = context.params.epoch_start(epoch);
-    Ok(claims_at(&records, epoch, start, &context.classes))
-}
-
 /// Follows the ledger: takes over each epoch it resolved, recomputing its root from the board.
 pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
+    check_followed(context).await?;
     loop {
         let next = context.history(|history| history.next());
         match context.ledger.resolved(next).await? {
@@ -415,7 +410,27 @@ pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
                     );
                 }
                 context.history(|history| history.posted(&outcome, &reports));
+                let params = &context.params;
+                let digest = outcome.root.digest(params.chain_id, &params.contract);
+                context.note_followed(next, digest);
             }
         }
     }
+}
+
+/// A root that was followed must still be in force: a correction replaces it, and what was computed since is on the wrong
+/// sums.
+async fn check_followed(context: &Context) -> Result<()> {
+    let Some((epoch, digest)) = context.followed() else {
+        return Ok(());
+    };
+    let record = context.ledger.epoch_record(epoch).await?;
+    if record.resolution == Resolution::Posted && record.digest != digest {
+        bail!(
+            "epoch {epoch}: the root was replaced by a correction: expected {digest}, the ledger holds {}\n\
+             hint: this version cannot go on from a corrected root; see the events of the contract",
+            record.digest
+        );
+    }
+    Ok(())
 }

@@ -15,7 +15,7 @@ use assay_ledger::LedgerKey;
 use assay_protocol::class::ValidClass;
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{
-    Beacon, Digest, Epoch, HyperNodeId, NetworkId, NodeId, RegionKey, Seed, Slot,
+    Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, RegionKey, Seed, Slot,
 };
 use assay_protocol::params::NetworkParams;
 use assay_protocol::region::{RegionId, region_key};
@@ -63,6 +63,7 @@ pub struct Context {
     last_note: Mutex<String>,
     secrets: Secrets,
     history: Mutex<History>,
+    followed: Mutex<Option<(Epoch, Keccak)>>,
 }
 
 impl Context {
@@ -129,6 +130,7 @@ impl Context {
             last_note: Mutex::default(),
             secrets,
             history: Mutex::new(history),
+            followed: Mutex::default(),
             params,
             identity,
             vendors,
@@ -174,6 +176,17 @@ impl Context {
     /// The beacon of an epoch, once it is known: of the first unresolved one and the one after.
     pub fn beacon(&self, epoch: Epoch) -> Option<Beacon> {
         self.history(|history| history.beacon(epoch))
+    }
+
+    /// The newest root that was taken over from the ledger: its epoch and digest.
+    pub fn followed(&self) -> Option<(Epoch, Keccak)> {
+        *self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers [`Context::followed`].
+    pub fn note_followed(&self, epoch: Epoch, digest: Keccak) {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        *followed = Some((epoch, digest));
     }
 
     /// Works on what the ledger's epochs come to.

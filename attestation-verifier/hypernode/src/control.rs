@@ -75,6 +75,10 @@ async fn answer(context: &Context, acceptor: &TlsAcceptor, socket: TcpStream) ->
 pub async fn probe(context: &Arc<Context>, nonce: Nonce, within: Duration) -> Vec<Vec<u8>> {
     let mut asked = JoinSet::new();
     for (peer, endpoint) in context.ledger.peers(&context.own) {
+        // Whoever staked since genesis is registered, too; an answer counts only of who is on the roster.
+        if context.params.member(&peer).is_none() {
+            continue;
+        }
         let context = Arc::clone(context);
         asked.spawn(async move {
             let asking = ask(&context, peer, &endpoint, nonce);

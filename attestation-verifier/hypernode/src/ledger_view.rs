@@ -1,10 +1,13 @@
 //! What a HyperNode reads from the ledger. Every call blocks, so it runs on the blocking pool.
 
 use anyhow::{Context as _, Result};
+use assay_aggregate::epoch::Registration;
 use assay_ledger::rpc::{self, RpcChain, RpcOptions};
-use assay_ledger::{AssayLedger, Finality, NodeRecord, NodeStatus, Resolved, is_known, is_owing};
+use assay_ledger::{
+    AssayLedger, EpochRecord, Finality, NodeRecord, NodeStatus, Resolved, is_known, is_owing,
+};
 use assay_protocol::class::ValidClass;
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Stake};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Stake, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -74,8 +77,21 @@ impl LedgerView {
     }
 
     /// All registrations of nodes ever made, see [`assay_ledger::claims_at`].
-    pub async fn registrations(&self) -> Result<Vec<NodeRecord>> {
+    async fn registrations(&self) -> Result<Vec<NodeRecord>> {
         self.read(|ledger| Ok(ledger.nodes()?)).await
+    }
+
+    /// The claims that count in an epoch, see [`AssayLedger::claims`].
+    pub async fn claims(&self, epoch: Epoch, start: UnixMs) -> Result<Vec<Registration>> {
+        let classes = self.classes.clone();
+        self.read(move |ledger| Ok(ledger.claims(epoch, start, &classes)?))
+            .await
+    }
+
+    /// What the contract keeps of an epoch.
+    pub async fn epoch_record(&self, epoch: Epoch) -> Result<EpochRecord> {
+        self.read(move |ledger| Ok(ledger.epoch_record(epoch)?))
+            .await
     }
 
     /// What is put aside for an epoch's rewards.
@@ -171,7 +187,6 @@ fn turn(mut records: Vec<NodeRecord>, epoch: Epoch) -> Option<Registered> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use assay_protocol::ids::{Stake, UnixMs};
 
     const MINE: Address = Address([1; 20]);
     const OTHER: Address = Address([2; 20]);
