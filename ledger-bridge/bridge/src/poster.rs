@@ -9,7 +9,7 @@
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{Gathered, History, signatures_for};
 use assay_aggregate::more_than_two_thirds;
-use assay_ledger::{Action, AssayLedger, Finality, LedgerError, TxSigner};
+use assay_ledger::{Action, AssayLedger, Finality, LedgerError, Resolution, TxSigner};
 use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, UnixMs};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,7 +41,7 @@ pub enum PosterError {
     Store(#[from] StoreError),
     /// A root was replaced, and with it what this bridge has recomputed since.
     #[error(
-        "epoch {epoch} was undone by a correction of an earlier one\nhint: this version cannot go on from a corrected root; see the events of the contract"
+        "the root of epoch {epoch} was replaced or undone by a correction\nhint: this version cannot go on from a corrected root; see the events of the contract"
     )]
     Undone {
         /// The epoch.
@@ -201,6 +201,8 @@ pub struct Poster {
     chain_id: u64,
     leads: bool,
     queue: Queue,
+    /// The newest root that was followed: its epoch and digest.
+    followed: Option<(Epoch, Keccak)>,
     /// The newest final epoch that was looked at with all its leaves; `None` before the first.
     tended: Option<Epoch>,
     /// Whether something may be due before another epoch becomes final.
@@ -251,6 +253,7 @@ impl Poster {
             chain_id,
             leads: false,
             queue: Queue::default(),
+            followed: None,
             tended: None,
             is_due: false,
             held_up: None,
@@ -324,13 +327,12 @@ impl Poster {
         }
         self.outbox.advance(now)?;
         let (settled, newest) = (self.settled.next_epoch()?, self.ledger.next_epoch()?);
-        if settled < epoch {
-            return Err(PosterError::Undone { epoch: settled });
-        }
+        self.check_followed(settled)?;
         if epoch < settled {
             let is_full = self.queue.len() >= QUEUE_MAX;
-            let tended = if is_full { self.tend(now)? } else { None };
-            return tended.map_or_else(|| self.follow(epoch), Ok);
+            let tended = if is_full { self.tend(now) } else { Ok(None) };
+            // What cannot be tended now does not keep the bridge from catching up.
+            return tended.ok().flatten().map_or_else(|| self.follow(epoch), Ok);
         }
         if epoch < newest {
             let step = waiting(epoch, "resolved on the ledger, not finally yet");
@@ -457,6 +459,21 @@ impl Poster {
         })
     }
 
+    /// What was followed must still be in force: a correction replaces a root, or opens it again.
+    fn check_followed(&self, settled: Epoch) -> Result<(), PosterError> {
+        if settled < self.history.next() {
+            return Err(PosterError::Undone { epoch: settled });
+        }
+        let Some((epoch, digest)) = self.followed else {
+            return Ok(());
+        };
+        let record = self.settled.epoch_record(epoch)?;
+        match record.resolution == Resolution::Posted && record.digest != digest {
+            true => Err(PosterError::Undone { epoch }),
+            false => Ok(()),
+        }
+    }
+
     /// The ledger is ahead: recompute, move on.
     fn follow(&mut self, epoch: Epoch) -> Result<Step, PosterError> {
         let Some(posted) = replay::recompute(&self.store, &self.settled, &self.history)? else {
@@ -465,6 +482,8 @@ impl Poster {
             return Ok(Step::WasVoid { epoch });
         };
         self.history.posted(&posted.outcome, &posted.reports);
+        let contract = self.ledger.contract();
+        self.followed = Some((epoch, posted.outcome.root.digest(self.chain_id, &contract)));
         let nodes = posted.outcome.leaves.len();
         self.queue.push(posted.outcome);
         self.is_due = true;
@@ -478,10 +497,11 @@ impl Poster {
             return Ok(None);
         }
         let (nodes, reservations) = (self.settled.nodes()?, self.settled.reservations()?);
+        let exit_delay = self.settled.exit_delay_epochs()?;
         let params = self.history.params();
         let due = self
             .queue
-            .due(last_final, &nodes, &reservations, |epoch| {
+            .due(last_final, &nodes, &reservations, exit_delay, |epoch| {
                 params.epoch_start(epoch)
             })
             .map_err(LeafMissing::of(self.history.next()))?;
@@ -519,6 +539,10 @@ impl Poster {
     /// somebody else's in a block that is not final yet, is not worth a word.
     fn left_alone(&mut self, name: &str, error: OutboxError) -> Result<(), PosterError> {
         match error.revert_name() {
+            None if matches!(error, OutboxError::Ledger(_)) => {
+                self.hold_up(crate::chain_of(&error));
+                Ok(())
+            }
             None => Err(error.into()),
             Some(known) if NOTHING_TO_DO.contains(&known) => Ok(()),
             Some(_) => {

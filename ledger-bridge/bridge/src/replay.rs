@@ -4,7 +4,7 @@
 use assay_aggregate::epoch::{EpochError, EpochOutcome, Included, Registration};
 use assay_aggregate::inputs::{self, Gathered, History, HistoryError, InputError};
 use assay_aggregate::root::EpochRoot;
-use assay_ledger::{AssayLedger, LedgerError, Resolved, claims_at};
+use assay_ledger::{AssayLedger, LedgerError, Resolved};
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, Stake};
 use std::collections::BTreeMap;
 
@@ -158,7 +158,7 @@ impl Gathering {
 /// What the ledger says about an epoch before it is judged: the same for every reader from its end on.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// The claims that count in it, see [`claims_at`].
+    /// The claims that count in it, see [`AssayLedger::claims`].
     pub claims: Vec<Registration>,
     /// What is put aside for its rewards.
     pub budget: Stake,
@@ -170,7 +170,7 @@ impl Read {
         let epoch = history.next();
         let start = history.params().epoch_start(epoch);
         Ok(Self {
-            claims: claims_at(&ledger.nodes()?, epoch, start, history.classes()),
+            claims: ledger.claims(epoch, start, history.classes())?,
             budget: ledger.budget(epoch)?,
         })
     }

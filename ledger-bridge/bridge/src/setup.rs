@@ -6,7 +6,7 @@ use assay_aggregate::epoch::committee_of;
 use assay_aggregate::inputs::{History, seats};
 use assay_ledger::{Action, AssayLedger, Chain, HyperNodeRecord, LedgerKey, TxSigner};
 use assay_protocol::cose::Signer;
-use assay_protocol::ids::{Address, Digest, HyperNodeId, Stake, UnixMs};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Stake, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use assay_transport::identity::Identity;
 use serde::Serialize;
@@ -75,13 +75,15 @@ pub fn set_classes(ledger: &AssayLedger, key: &dyn TxSigner, plan: &Plan) -> Res
     let tiers = terms::credits(plan);
     let mut set = 0;
     for class in plan.load_classes()? {
-        if ledger.class_terms(class.digest())?.collateral > Stake(0) {
-            continue;
+        let digest = class.digest();
+        if ledger.schedule(digest)?.is_empty() {
+            ledger.submit(key, &Action::set_schedule(digest, &tiers))?;
         }
-        let terms = terms::class(plan, &class);
-        ledger.submit(key, &Action::set_class(class.digest(), &terms))?;
-        ledger.submit(key, &Action::set_schedule(class.digest(), &tiers))?;
-        set += 1;
+        if ledger.class_terms(digest)?.collateral == Stake(0) {
+            let terms = terms::class(plan, &class);
+            ledger.submit(key, &Action::set_class(digest, &terms))?;
+            set += 1;
+        }
     }
     Ok(set)
 }
@@ -96,8 +98,16 @@ pub fn open_genesis(
 ) -> Result<OpenedNetwork> {
     let params = assemble(ledger, plan)?;
     let network = params.network_id();
+    let committee = committee_of(&seats(&params)?)?.hash();
     match ledger.network_id()? {
         None => {
+            // Genesis is once: what it would begin with is compared before.
+            let stored = ledger.committee_of(Epoch(0))?.hash();
+            ensure!(
+                committee == stored,
+                "committee of epoch 0: {committee} from who registered, {stored} in the contract\n\
+                 hint: somebody has less than the least stake, or registers just now"
+            );
             ledger.submit(key, &Action::open_genesis(network))?;
         }
         Some(open) => ensure!(
@@ -106,7 +116,6 @@ pub fn open_genesis(
              hint: use the plan genesis was opened with"
         ),
     }
-    let committee = committee_of(&seats(&params)?)?.hash();
     let stored = ledger.committee_hash()?;
     // After genesis the hash is that of the latest committee, in this version always the first one.
     ensure!(
@@ -181,15 +190,21 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
     Ok(params)
 }
 
-/// A class whose terms ask for less than the class itself would let a node in that pledged too little.
+/// Other terms than the plan's would let in a node that pledged too little, or take nothing for a breach.
 fn check_classes(ledger: &AssayLedger, plan: &Plan) -> Result<()> {
     for class in plan.load_classes()? {
-        let (digest, expected) = (class.digest(), terms::class(plan, &class).collateral);
-        let actual = ledger.class_terms(digest)?.collateral;
+        let (digest, expected) = (class.digest(), terms::class(plan, &class));
+        let actual = ledger.class_terms(digest)?;
         ensure!(
-            actual >= expected,
-            "class {digest}: collateral on the ledger: expected at least {expected}, got {actual}\n\
+            actual == expected,
+            "class {digest}: terms on the ledger: expected {expected:?}, got {actual:?}\n\
              hint: the governor sets its terms with `ledger set-classes`; terms that are set never change"
+        );
+        let (expected, actual) = (terms::credits(plan), ledger.schedule(digest)?);
+        ensure!(
+            actual == expected,
+            "class {digest}: credits on the ledger: expected {expected:?}, got {actual:?}\n\
+             hint: the governor sets them with `ledger set-classes`; a schedule that is set never changes"
         );
     }
     Ok(())

@@ -98,12 +98,14 @@ impl Queue {
         }
     }
 
-    /// What is due, as the ledger stands. `last_final` is the newest final epoch, `start` the start of an epoch.
+    /// What is due, as the ledger stands. `last_final` is the newest final epoch, `start` the start of an epoch;
+    /// `exit_delay_epochs` after its last one a node that leaves needs a leaf, and none after that.
     pub fn due(
         &self,
         last_final: Option<Epoch>,
         nodes: &[NodeRecord],
         reservations: &[ReservationRecord],
+        exit_delay_epochs: u64,
         start: impl Fn(Epoch) -> UnixMs,
     ) -> Result<Vec<Due>, RootError> {
         let mut by_node: BTreeMap<NodeId, Vec<&NodeRecord>> = BTreeMap::new();
@@ -122,12 +124,6 @@ impl Queue {
                 |leaf, records| confirms(leaf, records, begun),
             )?;
         }
-        if let Some(newest) = self.0.back() {
-            let begun = start(newest.root.epoch);
-            collect(&mut due, newest, &by_node, Kind::Settle, |leaf, records| {
-                settles(leaf, records, begun)
-            })?;
-        }
         if let Some(epoch) = last_final {
             let slashed = nodes.iter().filter(|record| record.escrow.0 > 0);
             due.extend(slashed.map(|record| release(epoch, record)));
@@ -136,6 +132,13 @@ impl Queue {
             for reservation in reservations {
                 due.extend(rent(outcome, reservation)?);
             }
+        }
+        // Last, since these are the most: rent and escrow have their turn in any case.
+        if let Some(newest) = self.0.back() {
+            let begun = start(newest.root.epoch);
+            collect(&mut due, newest, &by_node, Kind::Settle, |leaf, records| {
+                settles(leaf, records, begun, exit_delay_epochs)
+            })?;
         }
         Ok(due)
     }
@@ -174,6 +177,7 @@ fn waits_for<'a>(
     let named = |record: &&&NodeRecord| {
         record.provider == leaf.owner
             && record.status == NodeStatus::Provisional
+            && record.ended_at.is_none()
             && record.registered_at <= begun
     };
     let is_owned = records
@@ -188,11 +192,18 @@ fn confirms(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs) -> bool {
 }
 
 /// A leaf is settled when it changes something: sums are cumulative, so what is left out now is in a later one.
-fn settles(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs) -> bool {
+fn settles(
+    leaf: &NodeLeaf,
+    records: &[&NodeRecord],
+    begun: UnixMs,
+    exit_delay_epochs: u64,
+) -> bool {
     if let Some(record) = waits_for(leaf, records, begun) {
         return record.confirming_at.is_none();
     }
-    let owned = |record: &&&NodeRecord| record.confirmed_owner == Some(record.provider);
+    let owned = |record: &&&NodeRecord| {
+        record.confirmed_owner == Some(record.provider) && record.ended_at.is_none()
+    };
     let Some(record) = records.iter().find(owned) else {
         return false;
     };
@@ -201,8 +212,12 @@ fn settles(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs) -> bool {
         .is_none_or(|settled| settled < leaf.epoch);
     let steady = record.status == NodeStatus::Active && leaf.verdict == Verdict::Pass as u8;
     let idle = steady || record.status == NodeStatus::Removed;
+    let is_leaving = record.serves_through.is_some_and(|last| {
+        let needed = Epoch(last.0.saturating_add(exit_delay_epochs));
+        record.settled_epoch < Some(needed)
+    });
     let is_due = leaf.cumulative_slash > record.cumulative_slash.0
-        || record.serves_through.is_some()
+        || is_leaving
         || record.settled_epoch.is_none();
     is_later && (is_due || !idle)
 }
@@ -236,4 +251,148 @@ fn rent(outcome: &EpochOutcome, r: &ReservationRecord) -> Result<Option<Due>, Ro
         name: format!("{name}/{}/{epoch}", r.id),
         action,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_protocol::ids::{Address, Digest, Ppm, Stake};
+
+    const OWNER: Address = Address([1; 20]);
+    const BEGUN: UnixMs = UnixMs(10_000);
+    const EXIT_DELAY: u64 = 3;
+
+    fn record() -> NodeRecord {
+        NodeRecord {
+            node: NodeId([7; 32]),
+            provider: OWNER,
+            class_digest: Digest([2; 32]),
+            region: [0; 32],
+            endpoint: String::new(),
+            registered_at: UnixMs(9_000),
+            confirming_at: None,
+            ended_at: None,
+            serves_through: None,
+            pledged: Stake(100),
+            collateral: Stake(100),
+            escrow: Stake(0),
+            slashed: Stake(0),
+            status: NodeStatus::Active,
+            confirmed_owner: Some(OWNER),
+            settled_epoch: Some(Epoch(4)),
+            cumulative_slash: Stake(0),
+        }
+    }
+
+    fn leaf() -> NodeLeaf {
+        NodeLeaf {
+            epoch: Epoch(5),
+            node: NodeId([7; 32]),
+            owner: OWNER,
+            confirmed: true,
+            chips: Digest([0; 32]),
+            verdict: Verdict::Pass as u8,
+            reasons: 0,
+            tier: 1,
+            availability: Ppm(1_000_000),
+            lower: Ppm(0),
+            upper: Ppm(1_000_000),
+            coverage: Ppm(1_000_000),
+            chase_rate: 0,
+            chase_kind: 0,
+            cumulative_up_slots: 0,
+            cumulative_down_slots: 0,
+            cumulative_slash: 0,
+        }
+    }
+
+    fn is_settled(leaf: &NodeLeaf, records: &[NodeRecord]) -> bool {
+        let records: Vec<_> = records.iter().collect();
+        settles(leaf, &records, BEGUN, EXIT_DELAY)
+    }
+
+    fn changed(change: fn(&mut NodeRecord)) -> [NodeRecord; 1] {
+        let mut record = record();
+        change(&mut record);
+        [record]
+    }
+
+    #[test]
+    fn a_node_in_good_standing_that_passes_needs_nothing() {
+        assert!(!is_settled(&leaf(), &[record()]));
+        assert!(!is_settled(&leaf(), &[]));
+    }
+
+    #[test]
+    fn what_changes_something_is_settled_once() {
+        let breach = NodeLeaf {
+            verdict: Verdict::Breach as u8,
+            cumulative_slash: 5,
+            ..leaf()
+        };
+        assert!(is_settled(&breach, &[record()]));
+        assert!(!is_settled(
+            &breach,
+            &changed(|r| r.settled_epoch = Some(Epoch(5)))
+        ));
+        // What is left of a removed node's pledge can still be taken; its verdicts change nothing.
+        let removed = changed(|r| r.status = NodeStatus::Removed);
+        assert!(is_settled(&breach, &removed));
+        let asked = changed(|r| (r.status, r.cumulative_slash) = (NodeStatus::Removed, Stake(5)));
+        assert!(!is_settled(&breach, &asked));
+        // A pass brings a warned node back.
+        assert!(is_settled(
+            &leaf(),
+            &changed(|r| r.status = NodeStatus::Warned)
+        ));
+    }
+
+    #[test]
+    fn a_node_that_leaves_is_settled_until_its_exit_delay_is_over() {
+        let leaving = |settled| {
+            let mut record = record();
+            (record.serves_through, record.settled_epoch) = (Some(Epoch(2)), Some(Epoch(settled)));
+            [record]
+        };
+        assert!(is_settled(&leaf(), &leaving(4)));
+        let later = NodeLeaf {
+            epoch: Epoch(9),
+            ..leaf()
+        };
+        assert!(!is_settled(&later, &leaving(5)), "2 and 3 are 5");
+    }
+
+    #[test]
+    fn a_registration_that_waits_is_held_once_and_confirmed_when_it_was_in_time() {
+        let waiting = changed(|r| (r.status, r.confirmed_owner) = (NodeStatus::Provisional, None));
+        let [ref one] = waiting;
+        assert!(confirms(&leaf(), &[one], BEGUN));
+        assert!(is_settled(&leaf(), &waiting));
+        let mut held = one.clone();
+        held.confirming_at = Some(UnixMs(11_000));
+        assert!(!is_settled(&leaf(), std::slice::from_ref(&held)));
+        assert!(confirms(&leaf(), &[&held], BEGUN));
+        for change in [
+            (|r| r.registered_at = UnixMs(10_001)) as fn(&mut NodeRecord),
+            |r| r.ended_at = Some(UnixMs(12_000)),
+            |r| r.provider = Address([9; 20]),
+            |r| r.confirmed_owner = Some(Address([9; 20])),
+        ] {
+            let mut other = one.clone();
+            change(&mut other);
+            assert!(!confirms(&leaf(), &[&other], BEGUN));
+        }
+        let unsure = NodeLeaf {
+            confirmed: false,
+            ..leaf()
+        };
+        assert!(!confirms(&unsure, &[one], BEGUN));
+    }
+
+    #[test]
+    fn an_earlier_registration_of_the_same_owner_that_has_ended_counts_for_nothing() {
+        let mut ended = record();
+        (ended.ended_at, ended.status) = (Some(UnixMs(1)), NodeStatus::None);
+        assert!(!is_settled(&leaf(), &[ended, record()]));
+    }
 }

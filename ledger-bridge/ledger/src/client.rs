@@ -113,6 +113,18 @@ pub enum LedgerError {
         /// What the sender has.
         actual: Stake,
     },
+    /// The state that is read may lack what happened before the epoch; read again later.
+    #[error(
+        "epoch {epoch}: the final state is of {seen}, what was registered before {start} may be missing"
+    )]
+    NotFinalYet {
+        /// The epoch.
+        epoch: ids::Epoch,
+        /// Time of the newest block of the finality that is read.
+        seen: ids::UnixMs,
+        /// Start of the epoch.
+        start: ids::UnixMs,
+    },
     /// Signing failed.
     #[error("ledger key")]
     Key(#[from] KeyError),

@@ -5,17 +5,22 @@ use std::sync::PoisonError;
 
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolCall, SolEvent};
+use assay_aggregate::epoch::Registration;
 use assay_aggregate::root::{Committee, EpochRoot, Member};
+use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{
     self, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
 };
 
-use crate::abi::{AssayEpochs, AssayNodes, AssayReservations, AssayStake, TestToken, nodes, stake};
-use crate::chain::{Event, LogQuery};
+use crate::abi::{
+    AssayEpochs, AssayNodes, AssayReservations, AssayStake, TestToken, nodes, reservations, stake,
+};
+use crate::chain::{Event, Finality, LogQuery};
+use crate::claims::claims_at;
 use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
 use crate::types::{
-    ClassTerms, EpochRecord, GenesisParameters, HyperNodeRecord, NodeRecord, NodeStatus,
-    ReservationRecord, Resolution, Resolved,
+    ClassTerms, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord, NodeRecord,
+    NodeStatus, ReservationRecord, Resolution, Resolved,
 };
 
 /// Most records read; a larger answer is a fault, not a fleet.
@@ -210,6 +215,42 @@ impl AssayLedger {
             records.push(node_record(&registration, account));
         }
         Ok(records)
+    }
+
+    /// The claims that count in an epoch, see [`claims_at`]. Refused while blocks that are not final may change them: the
+    /// final state must be of after the epoch's start, or the newest there is.
+    pub fn claims(
+        &self,
+        epoch: Epoch,
+        start: UnixMs,
+        classes: &BTreeMap<Digest, ValidClass>,
+    ) -> Result<Vec<Registration>, LedgerError> {
+        let block = |at| self.chain().block(at).map_err(failed("block"));
+        let (read, newest) = (block(self.reads)?, block(Finality::Latest)?);
+        let seen = UnixMs(read.timestamp_s.saturating_mul(1_000));
+        // Block times are whole seconds: a block of the second in which the epoch starts may be before it.
+        if read.number < newest.number && seen.0 < start.0.saturating_add(1_000) {
+            return Err(LedgerError::NotFinalYet { epoch, seen, start });
+        }
+        Ok(claims_at(&self.nodes()?, epoch, start, classes))
+    }
+
+    /// The credit schedule of a class; empty without one.
+    pub fn schedule(&self, class: Digest) -> Result<Vec<CreditTier>, LedgerError> {
+        let call = AssayReservations::scheduleCall {
+            classDigest: class.0.into(),
+        };
+        let tiers = self.read(self.contracts().reservations, &call)?;
+        let tier = |t: &reservations::IAssayReservations::CreditTier| CreditTier {
+            below_ppm: t.belowPpm,
+            credit_bps: Bps(t.creditBps.into()),
+        };
+        Ok(tiers.iter().map(tier).collect())
+    }
+
+    /// Epochs after the last one of service in which a pledge can be slashed.
+    pub fn exit_delay_epochs(&self) -> Result<u64, LedgerError> {
+        self.read(self.contracts().nodes, &AssayNodes::exitDelayEpochsCall {})
     }
 
     /// What the ledger asks of a class; all zero when it does not know it.

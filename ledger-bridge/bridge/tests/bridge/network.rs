@@ -525,6 +525,10 @@ impl Network {
             self.post(hypernode, epoch, &hypernode.vote(self, epoch, input_set))
                 .unwrap();
         }
+        if let Some(node) = &self.node {
+            // Blocks go on, so that what was registered before the epoch is final.
+            node.mine(3).unwrap();
+        }
     }
 
     /// These HyperNodes sign a digest.

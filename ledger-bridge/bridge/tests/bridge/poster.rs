@@ -3,6 +3,7 @@
 use assay_aggregate::agreement::input_set_hash;
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::History;
+use assay_aggregate::root::Committee;
 use assay_bridge::export::{self, Range};
 use assay_bridge::poster::{Poster, Step, Tended};
 use assay_bridge::store::TxEnd;
@@ -63,8 +64,12 @@ fn earned(poster: &Poster) -> u128 {
     rewards.get(&provider().address()).copied().unwrap_or(0)
 }
 
-/// Everybody signs this outcome's root and a stranger posts it.
-fn post_by_hand(net: &Network, history: &History, outcome: &EpochOutcome) {
+/// Everybody's signatures of this outcome's root.
+fn signed_by_all(
+    net: &Network,
+    history: &History,
+    outcome: &EpochOutcome,
+) -> (Committee, Vec<Option<[u8; 65]>>) {
     let digest = net.digest(outcome);
     let signature = |m: &assay_aggregate::root::Member| {
         let h = net
@@ -75,8 +80,14 @@ fn post_by_hand(net: &Network, history: &History, outcome: &EpochOutcome) {
         Some(h.ledger.sign_digest(&digest).unwrap())
     };
     let committee = history.committee();
-    let signatures: Vec<_> = committee.members().iter().map(signature).collect();
-    let post = Action::post_root(&outcome.root, committee, &signatures);
+    let signatures = committee.members().iter().map(signature).collect();
+    (committee.clone(), signatures)
+}
+
+/// Everybody signs this outcome's root and a stranger posts it.
+fn post_by_hand(net: &Network, history: &History, outcome: &EpochOutcome) {
+    let (committee, signatures) = signed_by_all(net, history, outcome);
+    let post = Action::post_root(&outcome.root, &committee, &signatures);
     net.ledger().submit(&provider(), &post).unwrap();
 }
 
@@ -522,6 +533,51 @@ fn a_registration_before_the_epoch_counts_in_it_and_not_before() {
 }
 
 #[test]
+fn a_root_that_was_replaced_after_it_was_followed_stops_the_bridge() {
+    let plan = PLAN.replace("dispute_window_epochs = 0", "dispute_window_epochs = 2");
+    let net = Network::open_at(1_800_000_000_000, &plan);
+    let mut poster = net.poster();
+    net.agree(Epoch(0));
+    let outcome = net.outcome(poster.history());
+    net.sign(Epoch(0), net.digest(&outcome), &ALL);
+    assert!(matches!(
+        poster.step(net.now()).unwrap(),
+        Step::Posted { .. }
+    ));
+    assert_eq!(poster.step(net.now()).unwrap(), followed(Epoch(0)));
+    let mut other = outcome;
+    (other.root.round, other.root.root) = (1, Keccak([0xbb; 32]));
+    let (committee, signatures) = signed_by_all(&net, &net.history(), &other);
+    let correct = Action::correct(&other.root, &committee, &signatures);
+    net.ledger().submit(&provider(), &correct).unwrap();
+    let error = poster.step(net.now()).unwrap_err().to_string();
+    assert!(
+        error.contains("epoch 0 was replaced") && error.contains("hint:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_schedule_that_was_not_set_is_set_when_the_classes_are_set_again() {
+    let net = Network::open();
+    let text = format!("{PLAN}[ledger]\ngovernor = \"{}\"\n", key(3).address());
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan_file(dir.path(), &text);
+    let genesis = UnixMs(net.now().0 + 100_000);
+    let contract = setup::deploy(net.chain.clone(), &deployer(), &plan, genesis, u128::MAX);
+    let ledger = assay_ledger::AssayLedger::at(net.chain.clone(), contract.unwrap()).unwrap();
+    let digest = net.class.digest();
+    let terms = assay_bridge::terms::class(&plan, &net.class);
+    let set = Action::set_class(digest, &terms);
+    ledger.submit(&key(3), &set).unwrap();
+    assert!(ledger.schedule(digest).unwrap().is_empty());
+    assert_eq!(setup::set_classes(&ledger, &key(3), &plan).unwrap(), 0);
+    let credits = assay_bridge::terms::credits(&plan);
+    assert_eq!(ledger.schedule(digest).unwrap(), credits);
+    assert_eq!(ledger.class_terms(digest).unwrap(), terms);
+}
+
+#[test]
 fn a_network_whose_ledger_asks_for_less_collateral_than_the_class_is_not_opened() {
     let net = Network::open();
     let text = format!("{PLAN}[ledger]\ngovernor = \"{}\"\n", key(3).address());
@@ -537,7 +593,7 @@ fn a_network_whose_ledger_asks_for_less_collateral_than_the_class_is_not_opened(
     };
     let unknown = refused();
     assert!(
-        unknown.contains("collateral on the ledger") && unknown.contains("got 0"),
+        unknown.contains("terms on the ledger") && unknown.contains("got ClassTerms"),
         "{unknown}"
     );
     let least = u128::from(net.class.money.collateral_gwei_min) * 1_000_000_000;

@@ -134,6 +134,10 @@ fn remote_error(method: &'static str, error: &Value) -> ChainError {
         ("eth_call" | "eth_estimateGas", code::REVERTED) => {
             ChainError::Reverted(data.unwrap_or_default())
         }
+        // Some clients have other codes for it; the reason is what tells a revert.
+        ("eth_call" | "eth_estimateGas", _) if data.as_ref().is_some_and(|d| d.len() >= 4) => {
+            ChainError::Reverted(data.unwrap_or_default())
+        }
         ("eth_sendRawTransaction", code) if code != code::INTERNAL => {
             TxRefused::Remote(message).into()
         }

@@ -85,6 +85,9 @@ impl RpcChain {
             match self.events(query, from, wire::quantity(to)) {
                 Ok(events) => {
                     found.extend(events);
+                    if to == last {
+                        break;
+                    }
                     from = to.saturating_add(1);
                 }
                 Err(ChainError::Rpc { .. }) if blocks > LOG_BLOCKS_MIN => blocks /= 10,

@@ -1,10 +1,13 @@
 //! What is final and what is not, by the chain's tags and by counting.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, B256};
 use assay_ledger::abi::AssayEpochs;
 use assay_ledger::rpc::{RpcChain, RpcOptions};
 use assay_ledger::{
-    Action, AssayLedger, Chain, Event, Finality, LedgerKey, LogQuery, Resolution, Resolved,
+    Action, AssayLedger, Chain, Event, Finality, LedgerError, LedgerKey, LogQuery, Resolution,
+    Resolved,
 };
 use assay_protocol::ids::{Epoch, Keccak, Stake, UnixMs};
 use serde_json::json;
@@ -221,4 +224,17 @@ fn an_epoch_that_the_ring_has_lost_is_told_from_its_event() {
     assert_eq!(resolved(RING), posted(next));
     assert_eq!(resolved(0), posted(first));
     assert_eq!(resolved(RING - 1), Resolved::Void);
+}
+
+/// Who is registered is not said before what may still change it is final: all readers would not say the same.
+#[test]
+fn claims_are_not_read_while_the_epoch_s_beginning_is_not_final() {
+    let net = Network::ready();
+    net.bed.node.mine(1).unwrap();
+    let ledger = net.ledger.reading(Finality::Finalized);
+    let claims = || ledger.claims(Epoch(0), UnixMs(GENESIS_MS), &BTreeMap::new());
+    let early = claims().unwrap_err();
+    assert!(matches!(early, LedgerError::NotFinalYet { .. }), "{early}");
+    net.bed.node.mine(2).unwrap();
+    assert_eq!(claims().unwrap(), []);
 }
