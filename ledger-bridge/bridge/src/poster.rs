@@ -11,7 +11,7 @@ use assay_aggregate::inputs::{Gathered, History, signatures_for};
 use assay_aggregate::more_than_two_thirds;
 use assay_ledger::{Action, AssayLedger, Finality, LedgerError, Resolution, TxSigner};
 use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, UnixMs};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -211,6 +211,8 @@ pub struct Poster {
     held_up: Option<(u32, String)>,
     /// Lines for the operator.
     notes: Vec<String>,
+    /// What was refused and told since the last time that nothing was due.
+    refused: BTreeSet<String>,
     /// Gas of the latest root.
     root_gas: u64,
 }
@@ -258,6 +260,7 @@ impl Poster {
             is_due: false,
             held_up: None,
             notes: Vec::new(),
+            refused: BTreeSet::new(),
             root_gas: ROOT_GAS,
         };
         poster.check_ledger()?;
@@ -522,6 +525,7 @@ impl Poster {
         // What was done may make more possible: a confirmed node can be settled.
         self.is_due = !is_idle;
         if is_idle {
+            self.refused.clear();
             self.tended = last_final;
             last_final
                 .into_iter()
@@ -546,7 +550,10 @@ impl Poster {
             None => Err(error.into()),
             Some(known) if NOTHING_TO_DO.contains(&known) => Ok(()),
             Some(_) => {
-                self.notes.push(format!("{name}: left for now: {error}"));
+                // Tried again at each step while anything is due, but told once.
+                if self.refused.insert(name.to_owned()) {
+                    self.notes.push(format!("{name}: left for now: {error}"));
+                }
                 Ok(())
             }
         }

@@ -11,4 +11,5 @@ mod network;
 mod poster;
 mod processes;
 mod proxy;
+mod setup;
 mod store;

@@ -41,7 +41,7 @@ pub const CHAIN_ID: u64 = 31_337;
 pub const EPOCH_MS: u64 = 8_000;
 pub const NODE: NodeId = NodeId([0x11; 32]);
 const LINKS: u64 = 64;
-const COIN: u128 = 1_000_000_000_000_000_000;
+pub const COIN: u128 = 1_000_000_000_000_000_000;
 /// A node makes a block a transaction, each a second later than the one before.
 const SETUP_MS: u64 = 100_000;
 
@@ -323,17 +323,8 @@ impl Network {
         );
         let ledger = AssayLedger::at(chain.clone(), contract.unwrap()).unwrap();
         let submit = |key: &LedgerKey, action: Action| ledger.submit(key, &action).unwrap();
-        for n in (1..15).chain([49, 50, 51]) {
-            submit(
-                &deployer(),
-                Action::mint(key(n).address(), Stake(1_000 * COIN)),
-            );
-        }
         let hypernodes: Vec<_> = (0..4).map(HyperNode::new).collect();
-        for (hypernode, stake) in hypernodes.iter().zip([40, 25, 20, 15]) {
-            let new = hypernode.registration(&ledger, stake * COIN);
-            submit(&hypernode.ledger, Action::register_hypernode(&new));
-        }
+        join(&ledger, &hypernodes);
         let out = dir.path().join("network.json");
         setup::open_genesis(&ledger, &deployer(), &plan, &out).unwrap();
         let params = assay_bridge::config::params_file(&out).unwrap();
@@ -542,6 +533,19 @@ impl Network {
             )
             .unwrap();
         }
+    }
+}
+
+/// Everybody gets tokens, and the HyperNodes register.
+pub fn join(ledger: &AssayLedger, hypernodes: &[HyperNode]) {
+    let submit = |key: &LedgerKey, action: Action| ledger.submit(key, &action).unwrap();
+    for n in (1..15).chain([49, 50, 51]) {
+        let mint = Action::mint(key(n).address(), Stake(1_000 * COIN));
+        submit(&deployer(), mint);
+    }
+    for (hypernode, stake) in hypernodes.iter().zip([40, 25, 20, 15]) {
+        let new = hypernode.registration(ledger, stake * COIN);
+        submit(&hypernode.ledger, Action::register_hypernode(&new));
     }
 }
 

@@ -7,14 +7,14 @@ use assay_aggregate::root::Committee;
 use assay_bridge::export::{self, Range};
 use assay_bridge::poster::{Poster, Step, Tended};
 use assay_bridge::store::TxEnd;
-use assay_bridge::{replay, rewards, setup, status, verdicts};
-use assay_ledger::{Action, ClassTerms, NewOffer, NodeStatus, Resolution, Resolved};
-use assay_protocol::ids::{Bps, Epoch, Keccak, NodeId, Stake, UnixMs};
+use assay_bridge::{replay, rewards, status, verdicts};
+use assay_ledger::{Action, NewOffer, NodeStatus, Resolution, Resolved};
+use assay_protocol::ids::{Epoch, Keccak, NodeId, Stake};
 use assay_protocol::item::Item;
 use assay_protocol::layout::{self, Claim, SignedRoot};
 use assay_protocol::params::NetworkParams;
 
-use crate::network::{NODE, Network, PLAN, deployer, key, plan_file, poster_key, provider};
+use crate::network::{NODE, Network, PLAN, key, poster_key, provider};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 
@@ -555,60 +555,6 @@ fn a_root_that_was_replaced_after_it_was_followed_stops_the_bridge() {
         error.contains("epoch 0 was replaced") && error.contains("hint:"),
         "{error}"
     );
-}
-
-#[test]
-fn a_schedule_that_was_not_set_is_set_when_the_classes_are_set_again() {
-    let net = Network::open();
-    let text = format!("{PLAN}[ledger]\ngovernor = \"{}\"\n", key(3).address());
-    let dir = tempfile::tempdir().unwrap();
-    let plan = plan_file(dir.path(), &text);
-    let genesis = UnixMs(net.now().0 + 100_000);
-    let contract = setup::deploy(net.chain.clone(), &deployer(), &plan, genesis, u128::MAX);
-    let ledger = assay_ledger::AssayLedger::at(net.chain.clone(), contract.unwrap()).unwrap();
-    let digest = net.class.digest();
-    let terms = assay_bridge::terms::class(&plan, &net.class);
-    let set = Action::set_class(digest, &terms);
-    ledger.submit(&key(3), &set).unwrap();
-    assert!(ledger.schedule(digest).unwrap().is_empty());
-    assert_eq!(setup::set_classes(&ledger, &key(3), &plan).unwrap(), 0);
-    let credits = assay_bridge::terms::credits(&plan);
-    assert_eq!(ledger.schedule(digest).unwrap(), credits);
-    assert_eq!(ledger.class_terms(digest).unwrap(), terms);
-}
-
-#[test]
-fn a_network_whose_ledger_asks_for_less_collateral_than_the_class_is_not_opened() {
-    let net = Network::open();
-    let text = format!("{PLAN}[ledger]\ngovernor = \"{}\"\n", key(3).address());
-    let dir = tempfile::tempdir().unwrap();
-    let plan = plan_file(dir.path(), &text);
-    let genesis = UnixMs(net.now().0 + 100_000);
-    let contract = setup::deploy(net.chain.clone(), &deployer(), &plan, genesis, u128::MAX);
-    let ledger = assay_ledger::AssayLedger::at(net.chain.clone(), contract.unwrap()).unwrap();
-    let out = dir.path().join("network.json");
-    let refused = || {
-        let error = setup::open_genesis(&ledger, &deployer(), &plan, &out).unwrap_err();
-        error.to_string()
-    };
-    let unknown = refused();
-    assert!(
-        unknown.contains("terms on the ledger") && unknown.contains("got ClassTerms"),
-        "{unknown}"
-    );
-    let least = u128::from(net.class.money.collateral_gwei_min) * 1_000_000_000;
-    let poor = ClassTerms {
-        collateral: Stake(least - 1),
-        slash_cap_per_epoch: Stake(1),
-        remove_below: Stake(0),
-        slash_cap_bps: Bps(1),
-        builder_share_bps: Bps(0),
-        reaudit: false,
-    };
-    let set = Action::set_class(net.class.digest(), &poor);
-    ledger.submit(&key(3), &set).unwrap();
-    assert!(refused().contains("hint: the governor"), "{}", refused());
-    assert!(!out.exists());
 }
 
 #[test]

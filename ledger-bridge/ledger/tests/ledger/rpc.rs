@@ -9,6 +9,7 @@ use assay_ledger::rpc::{MAX_ANSWER_BYTES, MAX_BODY_BYTES, RpcChain, RpcOptions, 
 use assay_ledger::{Action, AssayLedger, Chain, ChainError, Finality, Trial, TxRefused};
 use assay_protocol::ids::{Epoch, Keccak};
 use assay_testbed::web::{Reply, Web, http_reply, pem, self_signed};
+use serde_json::{Value, json};
 
 use super::embedded::transfer;
 use super::network::*;
@@ -379,5 +380,32 @@ fn credentials_are_sent_and_never_shown() {
                 "{text}"
             );
         }
+    }
+}
+
+/// Clients do not agree on the code of a revert; the contract's reason is what tells it from a node's own trouble.
+#[test]
+fn a_revert_is_known_by_its_reason_whatever_its_code() {
+    let node = |code: i64, data: Option<&'static str>| {
+        let web = Web::plain(move |request| {
+            let request: Value = serde_json::from_slice(&request.body).unwrap();
+            let mut answer = json!({"jsonrpc": "2.0", "id": 1});
+            match request["method"].as_str().unwrap() {
+                "eth_chainId" => answer["result"] = json!("0x7a69"),
+                _ => answer["error"] = json!({"code": code, "message": "no", "data": data}),
+            }
+            Reply::Body(answer.to_string().into_bytes())
+        })
+        .unwrap();
+        let chain = RpcChain::connect(&format!("http://{}", web.address())).unwrap();
+        chain.call(Address::ZERO, &[]).unwrap_err()
+    };
+    for code in [3, -32_000, -32_015] {
+        let error = node(code, Some("0x3204506f"));
+        assert!(matches!(error, ChainError::Reverted(_)), "{code}: {error}");
+    }
+    for data in [None, Some("0x"), Some("no gas")] {
+        let error = node(-32_000, data);
+        assert!(matches!(error, ChainError::Rpc { .. }), "{data:?}: {error}");
     }
 }

@@ -1,0 +1,116 @@
+//! What a network is not opened with: the ledger says something else than the plan.
+
+use assay_bridge::config::Plan;
+use assay_bridge::{setup, terms};
+use assay_ledger::{Action, AssayLedger, ClassTerms, LedgerKey};
+use assay_protocol::ids::{Bps, Stake, UnixMs};
+
+use crate::network::{COIN, Network, PLAN, deployer, join, key, plan_file};
+
+/// Another deployment on a network's chain, whose genesis is not open and whose governor is not its deployer.
+struct Draft {
+    net: Network,
+    dir: tempfile::TempDir,
+    plan: Plan,
+    ledger: AssayLedger,
+}
+
+fn governor() -> LedgerKey {
+    key(3)
+}
+
+impl Draft {
+    fn new() -> Self {
+        let net = Network::open();
+        let text = format!("{PLAN}[ledger]\ngovernor = \"{}\"\n", governor().address());
+        let dir = tempfile::tempdir().unwrap();
+        let plan = plan_file(dir.path(), &text);
+        let genesis = UnixMs(net.now().0 + 100_000);
+        let chain = net.chain.clone();
+        let contract = setup::deploy(chain, &deployer(), &plan, genesis, u128::MAX).unwrap();
+        let ledger = AssayLedger::at(net.chain.clone(), contract).unwrap();
+        Self {
+            net,
+            dir,
+            plan,
+            ledger,
+        }
+    }
+
+    fn governs(&self, action: &Action) {
+        self.ledger.submit(&governor(), action).unwrap();
+    }
+
+    fn set_classes(&self) -> usize {
+        setup::set_classes(&self.ledger, &governor(), &self.plan).unwrap()
+    }
+
+    fn open(&self) -> Result<(), String> {
+        let out = self.dir.path().join("network.json");
+        let opened = setup::open_genesis(&self.ledger, &deployer(), &self.plan, &out);
+        assert_eq!(out.exists(), opened.is_ok());
+        opened.map(drop).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn is_not_opened(&self, expected: &str) {
+        let said = self.open().unwrap_err();
+        assert!(said.contains(expected) && said.contains("hint:"), "{said}");
+        assert_eq!(self.ledger.network_id().unwrap(), None);
+    }
+}
+
+#[test]
+fn classes_that_the_governor_did_not_set_or_set_otherwise() {
+    let draft = Draft::new();
+    join(&draft.ledger, &draft.net.hypernodes);
+    draft.is_not_opened("terms on the ledger");
+    let good = terms::class(&draft.plan, &draft.net.class);
+    let digest = draft.net.class.digest();
+    let poor = ClassTerms {
+        collateral: Stake(good.collateral.0 - 1),
+        ..good
+    };
+    draft.governs(&Action::set_class(digest, &poor));
+    draft.is_not_opened("terms on the ledger");
+}
+
+#[test]
+fn a_class_that_takes_nothing_for_a_breach() {
+    let draft = Draft::new();
+    join(&draft.ledger, &draft.net.hypernodes);
+    let harmless = ClassTerms {
+        slash_cap_bps: Bps(0),
+        ..terms::class(&draft.plan, &draft.net.class)
+    };
+    let set = Action::set_class(draft.net.class.digest(), &harmless);
+    draft.governs(&set);
+    draft.is_not_opened("terms on the ledger");
+}
+
+#[test]
+fn a_schedule_that_is_missing_is_set_by_setting_the_classes_again() {
+    let draft = Draft::new();
+    join(&draft.ledger, &draft.net.hypernodes);
+    let digest = draft.net.class.digest();
+    let good = terms::class(&draft.plan, &draft.net.class);
+    draft.governs(&Action::set_class(digest, &good));
+    draft.is_not_opened("credits on the ledger");
+    assert_eq!(draft.set_classes(), 0);
+    let credits = terms::credits(&draft.plan);
+    assert_eq!(draft.ledger.schedule(digest).unwrap(), credits);
+    assert_eq!(draft.ledger.class_terms(digest).unwrap(), good);
+    draft.open().unwrap();
+}
+
+/// Genesis is once, so nothing may be opened that every later command would refuse.
+#[test]
+fn a_hypernode_that_fell_below_the_least_stake_before_genesis() {
+    let draft = Draft::new();
+    join(&draft.ledger, &draft.net.hypernodes);
+    assert_eq!(draft.set_classes(), 1);
+    let leaver = &draft.net.hypernodes[3].ledger;
+    let unbond = Action::unbond(Stake(15 * COIN - 1));
+    draft.ledger.submit(leaver, &unbond).unwrap();
+    draft.is_not_opened("committee of epoch 0");
+}
