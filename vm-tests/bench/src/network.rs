@@ -15,7 +15,7 @@ use assay_protocol::class::ValidClass;
 use assay_protocol::cose::{PublicKey, Signer as _};
 use assay_protocol::hash::digest;
 use assay_protocol::ids::{
-    Address, Bps, Digest, Epoch, HyperNodeId, NodeId, SessionKey, Slot, Stake, UnixMs,
+    Address, Bps, Digest, Epoch, HyperNodeId, NodeId, Seed, SessionKey, Slot, Stake, UnixMs,
 };
 use assay_protocol::outcome::{Outcome, OutcomeKind};
 use assay_protocol::params::{NetworkParams, RosterEntry};
@@ -167,6 +167,21 @@ impl Bench {
         ledger.submit(&key(PROVIDER), &register).unwrap();
     }
 
+    /// Has somebody of the provider's register a HyperNode after genesis, which is on nobody's roster.
+    pub fn register_stranger(&self, identity: &Identity, endpoint: &str) {
+        let (ledger, provider) = (self.ledger.as_ref().unwrap(), key(PROVIDER));
+        let new = NewHyperNode {
+            ed25519: HyperNodeId(identity.public_key()),
+            proof: proof(ledger, identity, provider.address()),
+            operator: Digest([0x77; 32]),
+            seed_end: Seed([0x77; 32]),
+            endpoint: endpoint.to_owned(),
+            stake: Stake(1),
+        };
+        let register = Action::register_hypernode(&new);
+        ledger.submit(&provider, &register).unwrap();
+    }
+
     fn make(times: Times, vendors: &TrustBundle, class: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let text = class.replace("region_blocks = 4096", "region_blocks = 64");
@@ -265,10 +280,9 @@ impl Bench {
             self.members.iter().zip(&self.params.roster).zip(endpoints)
         {
             let account = member.ledger_key.address();
-            let message = possession_message(CHAIN_ID, ledger.contracts().stake, account);
             let new = NewHyperNode {
                 ed25519: entry.id,
-                proof: member.identity.sign(&message),
+                proof: proof(&ledger, &member.identity, account),
                 operator: entry.operator,
                 seed_end: entry.seed_end,
                 endpoint,
@@ -282,6 +296,12 @@ impl Bench {
         tokio::spawn(rpc::serve(chain, listener));
         (ledger, url)
     }
+}
+
+/// That the key's owner lets this account register it.
+fn proof(ledger: &AssayLedger, identity: &Identity, account: Address) -> [u8; 64] {
+    let stake = ledger.contracts().stake;
+    identity.sign(&possession_message(CHAIN_ID, stake, account))
 }
 
 /// What the ledger asks of the class's providers.

@@ -65,19 +65,20 @@ fn start(bench: &Bench, number: usize, listener: TcpListener, peer: Peer) {
     }
 }
 
-fn act(peer: Peer, hypernode: HyperNodeId, signer: &Identity, nonce: Nonce) -> Vec<Act> {
-    let answer = |nonce, signer: &Identity| {
-        let answer = ControlAnswer {
-            hypernode,
-            nonce,
-            at: clock::now(),
-        };
-        let bytes = cose::seal(answer, signer).bytes().to_vec();
-        say(&PeerReply::Control { bytes })
+fn answer(hypernode: HyperNodeId, nonce: Nonce, signer: &Identity) -> Vec<Act> {
+    let answer = ControlAnswer {
+        hypernode,
+        nonce,
+        at: clock::now(),
     };
+    let bytes = cose::seal(answer, signer).bytes().to_vec();
+    say(&PeerReply::Control { bytes })
+}
+
+fn act(peer: Peer, hypernode: HyperNodeId, signer: &Identity, nonce: Nonce) -> Vec<Act> {
     match peer {
-        Peer::WrongNonce => answer(Nonce([9; 32]), signer),
-        Peer::ForeignKey => answer(nonce, &Identity::generate().unwrap()),
+        Peer::WrongNonce => answer(hypernode, Nonce([9; 32]), signer),
+        Peer::ForeignKey => answer(hypernode, nonce, &Identity::generate().unwrap()),
         Peer::Refusing => {
             let text = Refusal::new(RefusalCode::Busy, "busy");
             say(&PeerReply::Refused(text))
@@ -120,6 +121,25 @@ async fn wrong_answers_are_none() {
         good_answers([Peer::Gone, Peer::Refusing, Peer::Silent]).await,
         0
     );
+}
+
+/// Anybody may stake after genesis; the audit believes the roster alone, so nobody else is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_registered_since_genesis_is_not_asked() {
+    let peers = [Peer::Gone, Peer::Gone, Peer::Gone];
+    let (bench, context) = network(assay_bench::network::CALM, peers).await;
+    let stranger = Identity::generate().unwrap();
+    let id = HyperNodeId(stranger.public_key());
+    let signer = stranger.clone();
+    let endpoint = serve(&stranger, move |PeerRequest::Control { nonce }| {
+        answer(id, nonce, &signer)
+    });
+    bench.register_stranger(&stranger, &endpoint);
+    context.ledger.refresh().await.unwrap();
+    let known = context.ledger.peers(&context.own);
+    assert!(known.iter().any(|(peer, _)| *peer == id));
+    let good = control::probe(&context, Nonce([7; 32]), Duration::from_secs(4)).await;
+    assert_eq!(good.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
