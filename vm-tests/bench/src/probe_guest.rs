@@ -97,7 +97,8 @@ impl ProbeGuest {
     pub fn connect(&self) -> Result<UnixStream> {
         let mut stream = UnixStream::connect(self.dir.path().join("vsock.sock"))?;
         stream.set_read_timeout(Some(SILENCE))?;
-        writeln!(stream, "CONNECT {PROBE_GUEST_PORT}")?;
+        // One write: the carrier takes what its first read gives it for the whole line.
+        stream.write_all(format!("CONNECT {PROBE_GUEST_PORT}\n").as_bytes())?;
         let mut line = String::new();
         // Nothing comes behind the line before the guest was asked, so nothing is lost in the buffer.
         BufReader::new(&stream).read_line(&mut line)?;
