@@ -3,9 +3,7 @@
 use anyhow::{Context as _, Result};
 use assay_aggregate::epoch::Registration;
 use assay_ledger::rpc::{self, RpcChain, RpcOptions};
-use assay_ledger::{
-    AssayLedger, EpochRecord, Finality, NodeRecord, NodeStatus, Resolved, is_known, is_owing,
-};
+use assay_ledger::{AssayLedger, EpochRecord, Finality, NodeRecord, Resolved, is_known, is_owing};
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Stake, UnixMs};
 use std::collections::BTreeMap;
@@ -112,8 +110,9 @@ impl LedgerView {
 
     /// Nodes to challenge in an epoch, one entry each, as last read. Of a node that nobody is confirmed to own, every
     /// registration has its turn, so that a stranger who registers it first with a wrong address only delays it.
-    /// Ended and removed ones, those that owe no service in the epoch and those of no class in force are left out. Nodes
-    /// with a confirmed owner come first: whoever caps the list drops newcomers, never them.
+    /// Ended ones, those that owe no service in the epoch and those of no class in force are left out; a removed one owes it
+    /// until a trial of it is over. Nodes with a confirmed owner come first: whoever caps the list drops newcomers, never
+    /// them.
     pub fn nodes(&self, epoch: Epoch) -> Vec<Registered> {
         let mut candidates: BTreeMap<NodeId, Vec<NodeRecord>> = BTreeMap::new();
         for record in lock(&self.known).iter() {
@@ -137,8 +136,7 @@ impl LedgerView {
     }
 
     fn is_in_service(&self, record: &NodeRecord, epoch: Epoch) -> bool {
-        let is_over = record.status == NodeStatus::Removed || record.ended_at.is_some();
-        !is_over && is_owing(record, epoch) && is_known(record, &self.classes)
+        record.ended_at.is_none() && is_owing(record, epoch) && is_known(record, &self.classes)
     }
 
     /// One of [`LedgerView::nodes`].
@@ -187,6 +185,7 @@ fn turn(mut records: Vec<NodeRecord>, epoch: Epoch) -> Option<Registered> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use assay_ledger::NodeStatus;
 
     const MINE: Address = Address([1; 20]);
     const OTHER: Address = Address([2; 20]);
@@ -240,10 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_removed_or_of_no_class_is_not_asked() {
-        let broken: [fn(&mut NodeRecord); 4] = [
+    fn what_is_over_or_of_no_class_is_not_asked() {
+        let broken: [fn(&mut NodeRecord); 3] = [
             |record| record.ended_at = Some(UnixMs(2_000)),
-            |record| record.status = NodeStatus::Removed,
             |record| record.class_digest = Digest([9; 32]),
             |record| record.serves_through = Some(Epoch(3)),
         ];
@@ -256,11 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_leaves_is_asked_through_its_last_epoch() {
-        let mut leaving = record(7, MINE);
-        leaving.serves_through = Some(Epoch(3));
-        assert_eq!(nodes(std::slice::from_ref(&leaving), 3).len(), 1);
-        assert_eq!(nodes(&[leaving], 4), []);
+    fn a_node_that_leaves_or_was_removed_is_asked_through_its_last_epoch() {
+        for status in [NodeStatus::Active, NodeStatus::Removed] {
+            let mut leaving = record(7, MINE);
+            (leaving.status, leaving.serves_through) = (status, Some(Epoch(3)));
+            assert_eq!(nodes(std::slice::from_ref(&leaving), 3).len(), 1);
+            assert_eq!(nodes(&[leaving], 4), []);
+        }
     }
 
     #[test]

@@ -157,6 +157,7 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
             );
         }
     }
+    check_nodes(ledger, plan, genesis.genesis_unix_ms)?;
     check_classes(ledger, plan)?;
     let mut roster: Vec<_> = ledger.hypernodes()?.iter().map(roster_entry).collect();
     roster.sort_unstable_by_key(|entry| entry.id);
@@ -188,6 +189,18 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
     // Rules this version does not have are refused now, not at the end of the first epoch.
     History::new(&params, plan.load_classes()?)?.aggregate([], &BTreeMap::new(), 0)?;
     Ok(params)
+}
+
+/// Other terms than the plan's would let a node leave its trial, or take a pledge back before its last breach is judged.
+fn check_nodes(ledger: &AssayLedger, plan: &Plan, genesis: UnixMs) -> Result<()> {
+    let expected = terms::deployment(plan, genesis, ledger.contract())?.nodes;
+    let actual = ledger.node_terms()?;
+    ensure!(
+        actual == expected,
+        "plan: terms of nodes: {expected:?}, but the contract was deployed with {actual:?}\n\
+         hint: use the plan it was deployed with"
+    );
+    Ok(())
 }
 
 /// Other terms than the plan's would let in a node that pledged too little, or take nothing for a breach.

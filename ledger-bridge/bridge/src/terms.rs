@@ -33,7 +33,7 @@ pub fn deployment(plan: &Plan, genesis: UnixMs, deployer: Address) -> Result<Dep
             remove_after_ms: l.remove_after_epochs.saturating_mul(plan.epoch_ms),
             silence_ms: at_least(l.silence_epochs),
             persistence_epochs: plan.persistence.1,
-            reaudit_epochs: reaudit_epochs(plan),
+            reaudit_epochs: reaudit_epochs(plan.persistence.1, plan.reaudit_seats),
         },
         rent: RentTerms {
             slots_per_epoch: u32::try_from(slots).unwrap_or(u32::MAX),
@@ -83,11 +83,12 @@ fn genesis_parameters(plan: &Plan, genesis: UnixMs) -> GenesisParameters {
     parameters
 }
 
-/// A trial starts two epochs after the breach and lasts a window; without re-audit there is none.
-fn reaudit_epochs(plan: &Plan) -> u32 {
-    match plan.reaudit_seats {
+/// A trial starts two epochs after the breach and lasts a window, see [`assay_aggregate::persistence`]; one epoch of these
+/// may be void. Without re-audit there is none. Who leaves owes service for so long.
+fn reaudit_epochs(window: u32, seats: u32) -> u32 {
+    match seats {
         0 => 0,
-        _ => plan.persistence.1.saturating_add(2),
+        _ => window.saturating_add(2),
     }
 }
 
@@ -116,4 +117,64 @@ pub fn credits(plan: &Plan) -> Vec<CreditTier> {
         credit_bps: *credit_bps,
     };
     plan.ledger.credits.iter().map(tier).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_aggregate::persistence::{Record, Rule};
+    use assay_aggregate::verdict::Verdict::{self, Breach, Inconclusive, Pass};
+    use assay_protocol::ids::Epoch;
+
+    /// A node that breached through `last`, behaves after it and is judged through its last epoch of service.
+    fn after_service(
+        rule: &Rule,
+        last: u64,
+        owed: u64,
+        then: impl Fn(u64) -> Verdict,
+    ) -> (Record, bool) {
+        let mut record = Record::default();
+        let mut slashed = false;
+        for epoch in 0..=last + owed {
+            let verdict = if epoch <= last { Breach } else { then(epoch) };
+            let (next, slash) = record.observe(rule, Epoch(epoch), verdict);
+            (record, slashed) = (next, slashed || slash);
+        }
+        (record, slashed)
+    }
+
+    /// The last breach before a node asks to leave is tried to its end while service is owed, also when one epoch is void.
+    #[test]
+    fn nobody_leaves_a_trial() {
+        for (breaches, window) in [(1, 1), (2, 3), (3, 6), (6, 6)] {
+            let rule = Rule {
+                breaches,
+                window,
+                reaudit: true,
+            };
+            let (last, owed) = (u64::from(breaches) - 1, reaudit_epochs(window, 101).into());
+            let end = Epoch(last + owed);
+            let behaves = |epoch| {
+                if epoch == last + 2 {
+                    Inconclusive
+                } else {
+                    Pass
+                }
+            };
+            let (record, slashed) = after_service(&rule, last, owed, behaves);
+            assert!(!slashed && !record.on_trial(end), "{rule:?}: dismissed");
+            let (record, _) = after_service(&rule, last, owed - 1, behaves);
+            assert!(record.on_trial(end), "{rule:?}: not before");
+            let breaks = |epoch| {
+                if epoch == end.0 {
+                    Breach
+                } else {
+                    behaves(epoch)
+                }
+            };
+            let (_, slashed) = after_service(&rule, last, owed, breaks);
+            assert!(slashed, "{rule:?}: convicted in the last epoch");
+        }
+        assert_eq!(reaudit_epochs(6, 0), 0);
+    }
 }

@@ -93,7 +93,7 @@ contract AssayNodes is NodesSettlement {
         IAssayReservations reservations = _reservations();
         uint64 reserved = address(reservations) == address(0) ? 0 : reservations.reservedUntil(node);
         if (reserved > lastEpoch + 1) lastEpoch = reserved - 1;
-        _startExit(r, lastEpoch);
+        _startExit(r, lastEpoch + _parameters.reauditEpochs);
     }
 
     function exit(bytes32 node, address provider) external override nonReentrant {

@@ -13,8 +13,8 @@ use crate::types::NodeRecord;
 ///
 /// The answer is the same for every reader from the end of the epoch on, whatever happens on the ledger since: it rests on
 /// fields that never change once written. (Block times are floored to seconds, so a block up to a second after `start`
-/// can still carry an earlier time. Who asks to leave owes the epoch in which it asks, so nobody leaves an epoch that has
-/// begun.) The pledge does not matter here: the contract takes no smaller one than the class asks for, and a network is
+/// can still carry an earlier time. Who asks to leave or is removed owes the epoch of that, so nobody leaves an epoch that
+/// has begun; and so many more as a re-audit takes, so nobody leaves a trial.) The pledge does not matter here: the contract takes no smaller one than the class asks for, and a network is
 /// not opened on other terms.
 pub fn claims_at(
     records: &[NodeRecord],

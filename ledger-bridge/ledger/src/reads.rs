@@ -20,7 +20,7 @@ use crate::claims::claims_at;
 use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
 use crate::types::{
     ClassTerms, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord, NodeRecord,
-    NodeStatus, ReservationRecord, Resolution, Resolved,
+    NodeStatus, NodeTerms, ReservationRecord, Resolution, Resolved,
 };
 
 /// Most records read; a larger answer is a fault, not a fleet.
@@ -246,6 +246,20 @@ impl AssayLedger {
             credit_bps: Bps(t.creditBps.into()),
         };
         Ok(tiers.iter().map(tier).collect())
+    }
+
+    /// What the deployment fixed about nodes.
+    pub fn node_terms(&self) -> Result<NodeTerms, LedgerError> {
+        let call = AssayNodes::parametersCall {};
+        let p = self.read(self.contracts().nodes, &call)?;
+        Ok(NodeTerms {
+            provisional_ms: p.provisionalMs,
+            change_delay_ms: p.changeDelayMs,
+            remove_after_ms: p.removeAfterMs,
+            silence_ms: p.silenceMs,
+            persistence_epochs: p.persistenceEpochs,
+            reaudit_epochs: p.reauditEpochs,
+        })
     }
 
     /// Epochs after the last one of service in which a pledge can be slashed.

@@ -103,6 +103,23 @@ fn a_schedule_that_is_missing_is_set_by_setting_the_classes_again() {
     draft.open().unwrap();
 }
 
+/// A re-audit that the contract knows nothing of would let a node leave its trial.
+#[test]
+fn terms_of_nodes_that_are_not_the_plans() {
+    let changes: [fn(&mut Plan); 3] = [
+        |plan| plan.reaudit_seats = 101,
+        |plan| plan.persistence = (1, 2),
+        |plan| plan.ledger.silence_epochs += 10,
+    ];
+    for change in changes {
+        let mut draft = Draft::new();
+        join(&draft.ledger, &draft.net.hypernodes);
+        assert_eq!(draft.set_classes(), 1);
+        change(&mut draft.plan);
+        draft.is_not_opened("terms of nodes");
+    }
+}
+
 /// Genesis is once, so nothing may be opened that every later command would refuse.
 #[test]
 fn a_hypernode_that_fell_below_the_least_stake_before_genesis() {

@@ -11,7 +11,7 @@ interface INodesTypes {
     /// @param removeAfterMs a suspension of this length ends in removal
     /// @param silenceMs after the exit delay: without any leaf for so long, collateral is free
     /// @param persistenceEpochs epochs over which a breach must persist before a leaf asks for it
-    /// @param reauditEpochs epochs a re-audit may take
+    /// @param reauditEpochs epochs a re-audit may take; who leaves owes service for so many more
     struct Parameters {
         uint64 provisionalMs;
         uint64 changeDelayMs;
@@ -224,8 +224,8 @@ interface INodesIdentity is INodesTypes {
     function offerTransfer(bytes32 node, address to) external;
 
     /// @notice Pledges for an offered node, in its class. The caller becomes owner by `confirm` of a leaf that names it,
-    /// of an epoch that began `changeDelayMs` later. The old pledge answers for all epochs up to that one, and is then
-    /// freed as by exit.
+    /// of an epoch that began `changeDelayMs` later. The old pledge answers for all epochs up to that one; its service
+    /// ends with the epoch of the confirmation, and it is then freed as by exit.
     /// @dev Reverts: Paused, NotOffered, Leaving, EndpointTooLong, PledgeTooSmall, AlreadyRegistered,
     /// WrongAmountReceived.
     function acceptTransfer(bytes32 node, string calldata endpoint, uint128 amount) external;
@@ -265,8 +265,8 @@ interface INodesCollateral is INodesTypes {
     function topUp(bytes32 node, uint128 amount) external;
 
     /// @notice Asks to leave: no new reservation from now. Service is owed through the current epoch and every epoch
-    /// already reserved. Collateral is free when the exit delay after that is over, a leaf at or after its end was
-    /// settled and final, and nothing is in escrow.
+    /// already reserved, and for `reauditEpochs` more, so that a breach of any of them can be tried. Collateral is free
+    /// when the exit delay after that is over, a leaf at or after its end was settled and final, and nothing is in escrow.
     /// @dev Reverts: OnlyOwner, WrongStatus, Leaving.
     function requestExit(bytes32 node) external;
 
@@ -300,7 +300,8 @@ interface INodesCollateral is INodesTypes {
     /// @dev Reverts: NothingToRelease.
     function release(bytes32 node, address provider) external;
 
-    /// @notice Removes a node that was suspended for `removeAfterMs`, without a leaf.
+    /// @notice Removes a node that was suspended for `removeAfterMs`, without a leaf. Where a re-audit could still ask for
+    /// its collateral, it owes service for `reauditEpochs` more.
     /// @dev Reverts: WrongStatus, NotSuspendedLongEnough.
     function remove(bytes32 node) external;
 

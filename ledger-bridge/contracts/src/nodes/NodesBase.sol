@@ -200,11 +200,15 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         if (to == from) return;
         r.status = to;
         r.suspendedAtMs = to == NodeStatus.Suspended ? _nowMs() : 0;
-        if (to == NodeStatus.Removed && r.exitEpochs == 0) _startExit(r, EPOCHS.currentEpoch());
+        if (to == NodeStatus.Removed && r.exitEpochs == 0) {
+            uint64 trial = r.collateral == 0 ? 0 : _parameters.reauditEpochs;
+            _startExit(r, EPOCHS.currentEpoch() + trial);
+        }
         emit StatusChanged(r.node, r.provider, from, to);
     }
 
-    /// @dev Service is owed through `lastEpoch`.
+    /// @dev Service is owed through `lastEpoch`. Never one that is over, and once for a registration: who reads which
+    /// registrations owe service in an epoch that has begun reads the same ever after.
     function _startExit(Registration storage r, uint64 lastEpoch) internal {
         r.exitEpochs = lastEpoch + 1;
         emit ExitRequested(r.node, r.provider, lastEpoch, lastEpoch + EXIT_DELAY_EPOCHS);

@@ -53,7 +53,8 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         _setStatus(r, NodeStatus.Active);
     }
 
-    /// @dev The old pledge answers up to this leaf, and for the exit delay to what re-audits confirm of that.
+    /// @dev The old pledge answers up to this leaf, and for the exit delay to what re-audits confirm of that. Its service
+    /// ends with the current epoch, or where the old owner had asked to end it.
     function _handOver(Account storage a, NodeLeaf calldata leaf, uint8 corrections) private {
         if (leaf.owner != a.transferTo) revert NotOffered(leaf.node, a.transferTo, leaf.owner);
         (uint64 id, Registration storage r) = _provisional(leaf);
@@ -67,7 +68,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         }
         _account(a, old, leaf, corrections);
         (NodeStatus status, uint64 suspendedAtMs) = (old.status, old.suspendedAtMs);
-        if (old.exitEpochs < leaf.epoch + 1) _startExit(old, leaf.epoch);
+        if (old.exitEpochs == 0) _startExit(old, EPOCHS.currentEpoch());
         _setStatus(old, NodeStatus.Removed);
         a.owner = leaf.owner;
         a.previousId = a.registrationId;

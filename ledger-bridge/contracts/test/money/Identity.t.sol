@@ -61,7 +61,10 @@ contract IdentityTest is Money {
 
     function test_transfer_oldPledgeIsFreeAfterTheDelay() public {
         handedOver();
-        uint256 freeAtMs = epochs.GENESIS_MS() + uint256(91 + 60) * 3_600_000;
+        uint64 last = epochs.currentEpoch();
+        vm.assertGt(last, 90, "the leaf is final epochs later");
+        vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "no epoch that is over becomes free of service");
+        uint256 freeAtMs = epochs.GENESIS_MS() + uint256(last + 1 + 60) * 3_600_000;
         vm.warp(freeAtMs / 1000 - 1);
         vm.expectRevert(
             abi.encodeWithSelector(INodesTypes.ExitTooEarly.selector, NODE, alice, freeAtMs, freeAtMs - 1000)
@@ -75,12 +78,13 @@ contract IdentityTest is Money {
         vm.assertEq(nodes.providerAt(NODE, 90), alice, "and who had it before is still known");
     }
 
-    function test_transfer_afterAnEarlierExitRequestTheDelayCountsFromTheHandOver() public {
+    function test_transfer_doesNotMoveTheEndOfServiceThatWasAskedFor() public {
         accepted();
         vm.prank(alice);
         nodes.requestExit(NODE);
+        uint64 asked = registrationOf(alice).exitEpochs;
         confirm(leafOf(NODE, bob, 90));
-        vm.assertEq(registrationOf(alice).exitEpochs, 91, "answers through the hand-over");
+        vm.assertEq(registrationOf(alice).exitEpochs, asked, "epochs that have begun keep who owed service in them");
     }
 
     function test_transfer_reauditOfBeforeReachesTheOldPledge() public {
@@ -174,7 +178,7 @@ contract IdentityTest is Money {
         refuse(leafOf(NODE, bob, 90), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
         vm.startPrank(alice);
         nodes.requestExit(NODE);
-        uint64 last = epochs.currentEpoch();
+        uint64 last = registrationOf(alice).exitEpochs - 1;
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
         nodes.offerTransfer(NODE, address(0));
         vm.stopPrank();
@@ -221,7 +225,7 @@ contract IdentityTest is Money {
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.PredecessorLiable.selector, NODE, alice));
         vm.prank(bob);
         nodes.offerTransfer(NODE, builder);
-        toEpoch(151);
+        toEpoch(registrationOf(alice).exitEpochs + 60);
         nodes.exit(NODE, alice);
         vm.prank(bob);
         nodes.offerTransfer(NODE, builder);
@@ -373,7 +377,8 @@ contract IdentityTest is Money {
         nodes.announceReplacement(NODE, NEXT);
         nodes.offerTransfer(NODE, address(0));
         nodes.requestExit(NODE);
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, epochs.currentEpoch()));
+        uint64 last = registrationOf(alice).exitEpochs - 1;
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
         nodes.announceReplacement(NODE, NEXT);
         vm.stopPrank();
     }

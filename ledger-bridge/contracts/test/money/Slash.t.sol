@@ -172,6 +172,7 @@ contract SlashTest is Money {
         nodes.release(NODE, alice);
         assertMoney(alice, 0, 0, 200);
         assertStatus(NodeStatus.Removed, "nothing left");
+        vm.assertEq(registrationOf(alice).exitEpochs, epochs.currentEpoch() + 1, "nothing left to try it for");
     }
 
     // ------------------------------------------------------------------------------------------------------- given back

@@ -3,6 +3,7 @@
 mod corrections;
 mod deployment;
 mod epochs;
+mod hand_over;
 mod hashes;
 mod logs;
 mod nodes;

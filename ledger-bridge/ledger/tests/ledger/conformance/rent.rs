@@ -158,11 +158,11 @@ fn periods_that_have_not_begun_can_be_given_up() {
 }
 
 #[test]
-fn who_leaves_serves_what_is_reserved() {
+fn who_leaves_serves_what_is_reserved_and_a_re_audit_of_it() {
     let net = reserved(6);
     net.does(&provider(), &Action::request_exit(NODE)).unwrap();
     let node = net.ledger.nodes().unwrap().remove(0);
-    assert_eq!(node.serves_through, Some(Epoch(8)));
+    assert_eq!(node.serves_through, Some(Epoch(8 + 1)));
     let again = Action::reserve(NODE, Epoch(9), 1, Stake(10));
     refused(net.does(&builder(), &again), "NotReservable");
 }
