@@ -37,12 +37,13 @@ impl ConfigArg {
         Config::load(&self.config)
     }
 
-    /// State, ledger and history of its network, for reading.
+    /// State, ledger and history of its network, for reading and for what pays at most the configured fee.
     pub fn network(&self) -> Result<(Store, AssayLedger, History)> {
         let config = self.load()?;
         let params = config.params()?;
         let store = run::open_store_for_reading(&config, params.network_id())?;
-        let ledger = run::ledger_for_reading(&config, &params)?;
+        let fee_cap = config.posting.settings().policy.fee_cap;
+        let ledger = run::ledger_for_reading(&config, &params)?.with_fee_cap(fee_cap);
         let history = History::new(&params, config.load_classes()?)?;
         Ok((store, ledger, history))
     }

@@ -1,15 +1,19 @@
 //! `assay-bridge ledger …`: one transaction each, or one look at a chain's file. What the contract would refuse is refused
 //! before anything is sent.
 
+mod upkeep;
+
 use crate::args::{ConfigArg, Key, Ledger, Output, Signed, say_json, say_one};
 use anyhow::{Context, Result, ensure};
 use assay_bridge::config::{ConfigError, Plan};
 use assay_bridge::setup::{self, gwei};
 use assay_bridge::{rewards, system_now};
 use assay_ledger::embedded::{EmbeddedChain, ExportedTx, SystemClock};
-use assay_ledger::{Action, Chain as _, NewHyperNode, NewNode, NewOffer, possession_message};
+use assay_ledger::{
+    Action, AssayLedger, Chain as _, NewHyperNode, NewNode, NewOffer, possession_message,
+};
 use assay_protocol::cose::Signer as _;
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Seed, UnixMs};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Seed, Stake, UnixMs};
 use assay_transport::identity::Identity;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -59,6 +63,8 @@ pub enum Command {
     Dispute(OfEpoch),
     /// Pay a dispute's bond to whom it is due.
     CloseDispute(OfEpoch),
+    #[command(flatten)]
+    Upkeep(upkeep::Command),
     /// Make tokens, where the token is the worthless one for tests.
     Mint(Mint),
     /// Write every transaction of an embedded chain's file, one a line: block time in ms, space, hexadecimal bytes.
@@ -346,6 +352,7 @@ impl Command {
             Self::CancelReservation(arg) => arg.signed.output.json,
             Self::WithdrawRent(arg) => arg.signed.output.json,
             Self::Dispute(arg) | Self::CloseDispute(arg) => arg.signed.output.json,
+            Self::Upkeep(command) => command.is_for_programs(),
             Self::Mint(arg) => arg.of.signed.output.json,
             Self::Export(arg) => arg.output.json,
             Self::Replay(arg) => arg.output.json,
@@ -371,7 +378,7 @@ impl Command {
             Self::Exit(OfProvider { of, provider }) => {
                 of.signed.submit(&Action::exit(of.node, provider))
             }
-            Self::Fund(arg) => fund(&arg),
+            Self::Fund(arg) => arg.submit(Action::fund),
             Self::Claim(arg) => claim(&arg),
             Self::Offer(arg) => offer(&arg),
             Self::Reserve(arg) => reserve(&arg),
@@ -381,6 +388,7 @@ impl Command {
             Self::WithdrawRent(arg) => arg.signed.submit(&Action::withdraw_rent(arg.account)),
             Self::Dispute(arg) => dispute(&arg),
             Self::CloseDispute(arg) => arg.signed.submit(&Action::close_dispute(Epoch(arg.epoch))),
+            Self::Upkeep(command) => command.execute(),
             Self::Mint(arg) => arg
                 .of
                 .signed
@@ -460,27 +468,32 @@ fn register_node(arg: RegisterNode) -> Result<()> {
     arg.signed.submit(&Action::register_node(&new))
 }
 
-/// Without `--first` as early as the contract takes it: the first epoch that begins more than one epoch from now.
-fn fund(arg: &Fund) -> Result<()> {
-    let (ledger, signer) = arg.signed.open()?;
-    let first = match arg.first {
-        Some(first) => Epoch(first),
-        None => {
-            let genesis = ledger.genesis_parameters()?;
-            let now = ledger.chain().timestamp_ms()?.max(system_now().0);
-            let since = now
-                .saturating_add(genesis.epoch_ms)
-                .checked_sub(genesis.genesis_unix_ms.0);
-            let next = |since: u64| {
-                since
-                    .checked_div(genesis.epoch_ms)
-                    .map(|n| n.saturating_add(1))
-            };
-            Epoch(since.and_then(next).unwrap_or(0))
-        }
+impl Fund {
+    /// Funds these epochs by an action.
+    fn submit(&self, of: impl Fn(Epoch, u64, Stake) -> Action) -> Result<()> {
+        let (ledger, signer) = self.signed.open()?;
+        let first = match self.first {
+            Some(first) => Epoch(first),
+            None => earliest_to_fund(&ledger)?,
+        };
+        let action = of(first, self.epochs, gwei(self.gwei));
+        self.signed.submit_to(&ledger, signer.as_ref(), &action)
+    }
+}
+
+/// The first epoch that begins more than one epoch from now.
+fn earliest_to_fund(ledger: &AssayLedger) -> Result<Epoch> {
+    let genesis = ledger.genesis_parameters()?;
+    let now = ledger.chain().timestamp_ms()?.max(system_now().0);
+    let since = now
+        .saturating_add(genesis.epoch_ms)
+        .checked_sub(genesis.genesis_unix_ms.0);
+    let next = |since: u64| {
+        since
+            .checked_div(genesis.epoch_ms)
+            .map(|n| n.saturating_add(1))
     };
-    let action = Action::fund(first, arg.epochs, gwei(arg.gwei));
-    arg.signed.submit_to(&ledger, signer.as_ref(), &action)
+    Ok(Epoch(since.and_then(next).unwrap_or(0)))
 }
 
 /// The leaf and its proof are computed from the board's state, as the configuration names it.

@@ -101,6 +101,15 @@ impl Action {
         Self::of("update", Target::Stake, &call)
     }
 
+    /// Pays the treasury what it could not receive when it was due; by anybody.
+    pub fn pay_treasury() -> Self {
+        Self::of(
+            "payTreasury",
+            Target::Stake,
+            &AssayStake::payTreasuryCall {},
+        )
+    }
+
     /// Brings a HyperNode's seat and weight up to date; by anybody.
     pub fn refresh_hypernode(hypernode: HyperNodeId) -> Self {
         let call = AssayStake::refreshCall {
@@ -161,6 +170,48 @@ impl Action {
         Self::of("fund", Target::Epochs, &call).taking(all)
     }
 
+    /// Adds `per_epoch` of what is unallocated to the budgets of `epochs` epochs, by the governor.
+    pub fn allocate(first: Epoch, epochs: u64, per_epoch: Stake) -> Self {
+        let call = AssayEpochs::allocateCall {
+            firstEpoch: first.0,
+            epochs,
+            perEpoch: per_epoch.0,
+        };
+        Self::of("allocate", Target::Epochs, &call)
+    }
+
+    /// Makes what the next `epochs` epochs left of their budgets unallocated; by anybody.
+    pub fn reclaim(epochs: u64) -> Self {
+        let call = AssayEpochs::reclaimCall { epochs };
+        Self::of("reclaim", Target::Epochs, &call)
+    }
+
+    /// Ends a network that nobody signs for any more, for ever; by the governor.
+    pub fn retire() -> Self {
+        Self::of("retire", Target::Epochs, &AssayEpochs::retireCall {})
+    }
+
+    /// Refuses new risks for so many milliseconds, by the guardian.
+    pub fn pause(duration_ms: u64) -> Self {
+        let call = AssayEpochs::pauseCall {
+            durationMs: duration_ms,
+        };
+        Self::of("pause", Target::Epochs, &call)
+    }
+
+    /// Ends a pause early, by the guardian.
+    pub fn unpause() -> Self {
+        Self::of("unpause", Target::Epochs, &AssayEpochs::unpauseCall {})
+    }
+
+    /// Stops the clock of all windows for so many milliseconds, by the guardian.
+    pub fn extend_windows(duration_ms: u64) -> Self {
+        let call = AssayEpochs::extendWindowsCall {
+            durationMs: duration_ms,
+        };
+        Self::of("extendWindows", Target::Epochs, &call)
+    }
+
     /// Pays a provider by its leaf of a final epoch.
     pub fn claim(leaf: &RewardLeaf, proof: &[Keccak]) -> Self {
         let call = AssayEpochs::claimCall {
@@ -210,6 +261,30 @@ impl Action {
                 node: node.0.into(),
             },
         )
+    }
+
+    /// Ends a registration that nobody confirmed in time; by anybody, its provider gets the collateral.
+    pub fn expire(node: NodeId, provider: ids::Address) -> Self {
+        let call = AssayNodes::expireCall {
+            node: node.0.into(),
+            provider: Address::from(provider.0),
+        };
+        Self::of("expire", Target::Nodes, &call)
+    }
+
+    /// Where the sender's node answers from now.
+    pub fn set_endpoint(node: NodeId, endpoint: &str) -> Self {
+        let call = AssayNodes::setEndpointCall {
+            node: node.0.into(),
+            endpoint: endpoint.to_owned(),
+        };
+        Self::of("setEndpoint", Target::Nodes, &call)
+    }
+
+    /// Removes a node that was suspended for too long; by anybody.
+    pub fn remove(node: NodeId) -> Self {
+        let node = node.0.into();
+        Self::of("remove", Target::Nodes, &AssayNodes::removeCall { node })
     }
 
     /// Adds to the sender's collateral.
@@ -331,6 +406,12 @@ impl Action {
             proof: proof_words(proof),
         };
         Self::of("settle", Target::Reservations, &call)
+    }
+
+    /// Pays a Builder back what nobody has settled long after a reservation's end; by anybody.
+    pub fn refund(id: u64) -> Self {
+        let call = AssayReservations::refundCall { id: U256::from(id) };
+        Self::of("refund", Target::Reservations, &call)
     }
 
     /// Pays an account what it has there.

@@ -231,6 +231,56 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "NothingToWithdraw",
         ),
         (
+            "ledger set-endpoint AT --key poster.key --endpoint h:1",
+            1,
+            "no HyperNode",
+        ),
+        (
+            "ledger set-endpoint AT --key poster.key --node ID --endpoint h:1",
+            1,
+            "NotRegistered",
+        ),
+        (
+            "ledger set-endpoint AT --key poster.key --node ID",
+            2,
+            "--endpoint",
+        ),
+        (
+            "ledger expire AT --key poster.key --node ID --provider 1111111111111111111111111111111111111111",
+            1,
+            "NotRegistered",
+        ),
+        (
+            "ledger remove AT --key poster.key --node ID",
+            1,
+            "WrongStatus",
+        ),
+        (
+            "ledger refund AT --key poster.key --reservation 1",
+            1,
+            "UnknownReservation",
+        ),
+        (
+            "ledger reclaim AT --key poster.key --epochs 0",
+            1,
+            "BadRange",
+        ),
+        (
+            "ledger allocate AT --key poster.key --gwei 1 --epochs 1",
+            1,
+            "Unauthorized",
+        ),
+        ("ledger retire AT --key poster.key", 1, "Unauthorized"),
+        ("ledger pause AT --key poster.key --ms 1", 1, "Unauthorized"),
+        ("ledger pause AT --key poster.key --ms soon", 2, "soon"),
+        ("ledger unpause AT --key poster.key", 1, "Unauthorized"),
+        (
+            "ledger extend-windows AT --key poster.key --ms 1",
+            1,
+            "Unauthorized",
+        ),
+        ("ledger pay-treasury AT --key poster.key", 1, "NothingOwed"),
+        (
             "ledger dispute AT --key poster.key --epoch 0",
             1,
             "EpochNotPosted",

@@ -152,6 +152,16 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
             "10000000000",
         ],
     ));
+    let moved = ["--node", &node, "--endpoint", "127.0.0.1:3"];
+    run_ok(with("set-endpoint", "provider.key", &moved));
+    run_ok(with(
+        "set-endpoint",
+        "h2.key",
+        &["--endpoint", "127.0.0.1:4"],
+    ));
+    let said = run_ok(with("pause", "deployer.key", &["--ms", "60000"]));
+    assert!(said.contains("\"action\":\"pause\""), "{said}");
+    run_ok(with("unpause", "deployer.key", &[]));
     let fund = ["--gwei", "5000", "--epochs", "3"];
     run_ok(with("fund", "deployer.key", &fund));
 
@@ -159,7 +169,11 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
         serde_json::from_str(&ok(dir, &[&["status", "--json"][..], &at].concat())).unwrap();
     assert_eq!(status["budget_gwei"], 5000);
     assert_eq!(status["nodes"][0]["status"], "provisional");
-    assert_eq!(status["hypernodes"].as_array().unwrap().len(), 4);
+    assert_eq!(status["nodes"][0]["endpoint"], "127.0.0.1:3");
+    let hypernodes = status["hypernodes"].as_array().unwrap();
+    let at: Vec<_> = hypernodes.iter().map(|h| &h["endpoint"]).collect();
+    assert_eq!(hypernodes.len(), 4);
+    assert_eq!(at.iter().filter(|at| **at == "127.0.0.1:4").count(), 1);
     await_port(board);
     assert_eq!(
         ok(dir, &["verdicts", "--config", "bridge.toml", "--json"]),

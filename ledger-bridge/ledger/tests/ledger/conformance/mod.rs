@@ -11,3 +11,4 @@ mod refusals;
 mod rent;
 mod slashes;
 mod stake;
+mod upkeep;

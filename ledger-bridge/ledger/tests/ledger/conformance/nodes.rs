@@ -1,6 +1,5 @@
 //! Providers' nodes: registration, confirmation, status, exit.
 
-use assay_ledger::abi::AssayNodes;
 use assay_ledger::{Action, NodeRecord, NodeStatus};
 use assay_protocol::ids::{Epoch, Stake, UnixMs};
 
@@ -59,15 +58,11 @@ fn a_registration_keeps_its_times_and_its_pledge() {
 fn a_registration_that_nobody_confirms_expires_and_its_pledge_goes_back() {
     let net = Network::ready();
     let registered = only_node(&net).registered_at.0;
-    let expire = AssayNodes::expireCall {
-        node: NODE.0.into(),
-        provider: provider().address().0.into(),
-    };
-    let nodes = net.ledger.contracts().nodes;
+    let expire = || net.does(&builder(), &Action::expire(NODE, provider().address()));
     net.clock.set(registered + UNTIL_FINAL_MS - 1_000);
-    assert_eq!(net.meets(&builder(), nodes, &expire), "NotExpired");
+    refused(expire(), "NotExpired");
     net.clock.set(registered + UNTIL_FINAL_MS);
-    net.calls(&builder(), nodes, &expire);
+    expire().unwrap();
     assert_eq!(net.tokens(&provider()), RICH);
     let ended = only_node(&net);
     assert_eq!(ended.ended_at, Some(UnixMs(registered + UNTIL_FINAL_MS)));

@@ -158,10 +158,9 @@ fn a_committee_that_can_still_change_is_none() {
 #[test]
 fn a_pause_refuses_new_risks() {
     let net = crate::conformance::rent::offered();
-    let pause = AssayEpochs::pauseCall { durationMs: 60_000 };
-    let epochs = net.ledger.contracts().epochs;
-    assert_eq!(net.meets(&provider(), epochs, &pause), "Unauthorized");
-    net.calls(&guardian(), epochs, &pause);
+    let pause = Action::pause(60_000);
+    refused(net.does(&provider(), &pause), "Unauthorized");
+    net.does(&guardian(), &pause).unwrap();
     for (key, action, name) in [
         (hypernode(0), Action::bond(Stake(1)), "NetworkPaused"),
         (
