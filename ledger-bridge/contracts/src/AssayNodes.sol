@@ -89,11 +89,11 @@ contract AssayNodes is NodesSettlement {
     function requestExit(bytes32 node) external override {
         (, Registration storage r) = _owned(node);
         _requireStaying(r);
-        uint64 lastEpoch = EPOCHS.currentEpoch();
+        uint64 end = EPOCHS.currentEpoch() + 1;
         IAssayReservations reservations = _reservations();
         uint64 reserved = address(reservations) == address(0) ? 0 : reservations.reservedUntil(node);
-        if (reserved > lastEpoch + 1) lastEpoch = reserved - 1;
-        _startExit(r, lastEpoch + _parameters.reauditEpochs);
+        if (reserved > end) end = reserved; // equivalent: equal ones are either
+        _startExit(r, end - 1 + _parameters.reauditEpochs);
     }
 
     function exit(bytes32 node, address provider) external override nonReentrant {
@@ -231,7 +231,8 @@ contract AssayNodes is NodesSettlement {
     /// @dev The owner leaves: id and processors are free for another registration.
     function _vacate(Account storage a) private {
         if (a.chips != 0) delete _nodeOfChips[a.chips];
-        if (a.successor != 0) delete _predecessors[a.successor][a.owner];
+        // `_continues` asks both sides: this only tidies up
+        if (a.successor != 0) delete _predecessors[a.successor][a.owner]; // equivalent: see above
         a.owner = address(0);
         a.previousId = a.registrationId;
         a.registrationId = 0;

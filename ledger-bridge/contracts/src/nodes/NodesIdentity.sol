@@ -209,7 +209,8 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         Account storage next = _accounts[successor];
         if (next.owner != address(0)) revert NodeTaken(successor, next.owner);
         if (next.successor != 0) revert NodeReplaced(successor, next.successor);
-        if (a.successor != 0) delete _predecessors[a.successor][msg.sender];
+        // `_continues` asks both sides: this only tidies up
+        if (a.successor != 0) delete _predecessors[a.successor][msg.sender]; // equivalent: see above
         a.successor = successor;
         a.changeAnnouncedAtMs = _nowMs();
         if (successor != 0) _predecessors[successor][msg.sender] = node;

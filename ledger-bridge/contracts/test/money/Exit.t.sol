@@ -158,7 +158,9 @@ contract ExitTest is Money {
         vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "a trial under way goes on");
         settle(last + DELAY, 0, 0);
         toFinal(last + DELAY);
+        vm.recordLogs();
         exit("");
+        vm.assertEq(vm.getRecordedLogs().length, 2, "Exited and the token's Transfer: the status was told before");
         vm.assertEq(token.balanceOf(alice), 1_000_000, "paid");
     }
 
@@ -170,6 +172,37 @@ contract ExitTest is Money {
         reservations.reserve(NODE, 45, 20, 10);
         requestExit();
         vm.assertEq(registrationOf(alice).exitEpochs, 65 + TRIAL, "service through the last reserved epoch and a trial of it");
+    }
+
+    function test_requestExit_afterReservationsThatAreOver() public {
+        active();
+        vm.prank(alice);
+        reservations.offer(NODE, 10, 1, 100, true);
+        vm.prank(builder);
+        reservations.reserve(NODE, 45, 20, 10);
+        toEpoch(65);
+        uint64 last = requestExit();
+        vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "never an epoch that is over");
+    }
+
+    function test_exit_tellsTheStatusOnce() public {
+        active();
+        uint64 last = requestExit();
+        settle(last + DELAY, 0, 0);
+        toFinal(last + DELAY);
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.StatusChanged(NODE, alice, NodeStatus.Active, NodeStatus.Removed);
+        exit("");
+    }
+
+    function test_exit_afterTheLastLeafsRootWasUndone_byALaterOne() public {
+        active();
+        uint64 last = requestExit();
+        settle(last + DELAY, 0, 0);
+        epochs.undo(last + DELAY);
+        settle(last + DELAY + 1, 0, 0);
+        toFinal(last + DELAY + 1);
+        exit("");
     }
 
     function test_exit_ofSomebodyUnknown() public {

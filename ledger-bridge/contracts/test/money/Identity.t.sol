@@ -23,6 +23,27 @@ contract IdentityTest is Money {
         nodes.acceptTransfer(NODE, "bob:1", PLEDGE);
     }
 
+    function test_transfer_andReplacementEndReservability() public {
+        offered();
+        vm.assertFalse(nodes.isReservable(NODE), "offered");
+        vm.startPrank(alice);
+        nodes.offerTransfer(NODE, address(0));
+        vm.assertTrue(nodes.isReservable(NODE), "taken back");
+        nodes.announceReplacement(NODE, NEXT);
+        vm.assertFalse(nodes.isReservable(NODE), "to be replaced");
+        vm.stopPrank();
+    }
+
+    function test_transfer_isToldFromARegistration() public {
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.NodeRegistered(NODE, alice, CLASS, "region", "host:1", PLEDGE, false);
+        offered();
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.NodeRegistered(NODE, bob, CLASS, "region", "bob:1", PLEDGE, true);
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "bob:1", PLEDGE);
+    }
+
     /// @dev Bob's by epoch 90.
     function handedOver() private {
         accepted();
@@ -108,6 +129,22 @@ contract IdentityTest is Money {
         assertMoney(bob, 193, 7, 0);
     }
 
+    function test_transfer_reauditOfTheFirstEpochAfterReachesTheNewPledge() public {
+        active(STRICT);
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, bob);
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "", PLEDGE);
+        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
+        confirm(leaf);
+        leaf.epoch = 91;
+        leaf.cumulativeSlash = 7;
+        settle(leaf);
+        settleReaudit(116, 91, 7);
+        assertMoney(alice, 200, 0, 0);
+        assertMoney(bob, 193, 7, 0);
+    }
+
     function test_transfer_holdsWhileARootNamesTheNewOwner() public {
         accepted();
         settle(leafOf(NODE, bob, 90));
@@ -130,6 +167,39 @@ contract IdentityTest is Money {
         leaf.cumulativeSlash = 3;
         settle(leaf);
         assertMoney(alice, 197, 3, 0);
+    }
+
+    function test_transfer_holdsFromTheEndOfTheDelayOn() public {
+        accepted();
+        uint256 fromMs = nodes.account(NODE).changeAnnouncedAtMs + nodeParameters().changeDelayMs;
+        uint64 epoch = uint64((fromMs - epochs.GENESIS_MS()) / 3_600_000);
+        vm.assertEq(epochs.GENESIS_MS() + uint256(epoch) * 3_600_000, fromMs, "begins with the end of the delay");
+        settle(leafOf(NODE, bob, epoch));
+        vm.assertEq(nodes.account(NODE).settledEpochs, 13, "held");
+        vm.assertGt(nodes.registration(NODE, bob).confirmingAtMs, 0, "confirming");
+    }
+
+    function test_transfer_onlyAConfirmedLeafAboutTheOfferedOneHolds() public {
+        register(builder, NODE, CLASS);
+        accepted();
+        settle(leafOf(NODE, builder, 90));
+        vm.assertEq(nodes.account(NODE).settledEpochs, 91, "somebody else's registration holds nothing");
+        NodeLeaf memory leaf = leafOf(NODE, bob, 91);
+        leaf.confirmed = false;
+        settle(leaf);
+        vm.assertEq(nodes.account(NODE).settledEpochs, 92, "nor does a leaf that confirms nobody");
+        vm.assertEq(nodes.registration(NODE, builder).confirmingAtMs, 0, "not confirming");
+        vm.assertEq(nodes.registration(NODE, bob).confirmingAtMs, 0, "nor bob");
+    }
+
+    function test_transfer_byTheCorrectedRootOfTheLastSettledEpoch() public {
+        accepted();
+        settle(90, 1, 0);
+        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
+        bytes32[] memory proof = correct(90, hashOf(leaf));
+        toFinal(90);
+        nodes.confirm(leaf, proof);
+        vm.assertEq(nodes.account(NODE).owner, bob, "the root that stands");
     }
 
     function test_transfer_doesNotEndASuspension() public {

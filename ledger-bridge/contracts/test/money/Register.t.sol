@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
 import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
 import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
 import {Funds} from "../../src/Funds.sol";
@@ -36,6 +37,25 @@ contract RegisterTest is Money {
         p = nodeParameters();
         p.persistenceEpochs = 0;
         refuseParameters(p, "persistenceEpochs", 1, 0);
+    }
+
+    function test_constructor_takesTheLimits() public {
+        INodesTypes.Parameters memory p = nodeParameters();
+        p.provisionalMs = 600_000 + 49 * 3_600_000;
+        p.silenceMs = p.provisionalMs;
+        p.changeDelayMs = 315_360_000_000;
+        p.removeAfterMs = 315_360_000_000;
+        vm.assertEq(deployer.nodes(address(epochs), governor, p).parameters().silenceMs, p.silenceMs, "taken");
+    }
+
+    function test_constructor_roundsTheExitDelayUpAndNotFurther() public {
+        IAssayEpochs.Parameters memory network = epochs.parameters();
+        network.voidAfterMs = 3_600_000;
+        vm.mockCall(address(epochs), abi.encodeCall(IAssayEpochs.parameters, ()), abi.encode(network));
+        vm.assertEq(deployer.nodes(address(epochs), governor, nodeParameters()).exitDelayEpochs(), 60, "6 + 4 + 50 h");
+        network.voidAfterMs += 1;
+        vm.mockCall(address(epochs), abi.encodeCall(IAssayEpochs.parameters, ()), abi.encode(network));
+        vm.assertEq(deployer.nodes(address(epochs), governor, nodeParameters()).exitDelayEpochs(), 61, "a millisecond more");
     }
 
     function test_constructor_refusesNoGovernor() public {
@@ -306,6 +326,7 @@ contract RegisterTest is Money {
         vm.snapshotGasLastCall("AssayNodes", "confirm");
         assertStatus(NodeStatus.Active, "status");
         vm.assertEq(nodes.account(NODE).owner, alice, "owner");
+        vm.assertEq(nodes.account(NODE).confirmedEpochs, 13, "by epoch 12");
         vm.assertEq(nodes.nodeOfChips(CHIPS), NODE, "chips");
         vm.assertEq(nodes.classOf(NODE), CLASS, "class");
         vm.assertEq(nodes.providerAt(NODE, 0), alice, "provider");

@@ -160,6 +160,18 @@ contract SlashTest is Money {
         assertMoney(alice, 160, 0, 40);
     }
 
+    function test_released_asManyBuildersPartsAsEntries() public {
+        active();
+        for (uint64 i; i < 33; ++i) {
+            settle(40 + i, 3, (i + 1) * 4);
+        }
+        toFinal(72);
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.Released(NODE, alice, 40, 3, 1);
+        nodes.release(NODE, alice);
+        assertMoney(alice, 68, 4, 128);
+    }
+
     function test_released_whenEverythingIsGoneTheNodeIsRemoved() public {
         INodesTypes.ClassTerms memory t = terms(false);
         t.slashCapBps = 10_000;

@@ -12,6 +12,12 @@ interface Vm {
         uint64 gasRemaining;
     }
 
+    struct Log {
+        bytes32[] topics;
+        bytes data;
+        address emitter;
+    }
+
     function addr(uint256 key) external pure returns (address);
     function assertApproxEqAbs(uint256 left, uint256 right, uint256 delta) external pure;
     function assertEq(bool left, bool right, string calldata what) external pure;
@@ -38,6 +44,7 @@ interface Vm {
     function expectRevert(bytes calldata data) external;
     function expectRevert(bytes4 selector) external;
     function expectPartialRevert(bytes4 selector) external;
+    function getRecordedLogs() external returns (Log[] memory);
     function getNonce(address account) external view returns (uint64);
     function label(address account, string calldata name) external;
     function lastCallGas() external view returns (Gas memory);
