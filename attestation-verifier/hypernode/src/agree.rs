@@ -11,9 +11,9 @@ use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input
 use assay_aggregate::draw::proposer;
 use assay_aggregate::epoch::{EpochOutcome, Included};
 use assay_aggregate::inputs::{self, Gathered, Opened, ROUND};
-use assay_ledger::{Resolution, Resolved};
+use assay_ledger::{EpochRecord, Resolution, Resolved};
 use assay_protocol::cose;
-use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, UnixMs};
 use assay_protocol::report::{Commit, Proposal, Reveal, RootSignature, Vote, commitment};
 use assay_protocol::wire::BoardObject;
 use std::collections::{BTreeMap, VecDeque};
@@ -425,12 +425,56 @@ async fn check_followed(context: &Context) -> Result<()> {
         return Ok(());
     };
     let record = context.ledger.epoch_record(epoch).await?;
-    if record.resolution == Resolution::Posted && record.digest != digest {
-        bail!(
-            "epoch {epoch}: the root was replaced by a correction: expected {digest}, the ledger holds {}\n\
-             hint: this version cannot go on from a corrected root; see the events of the contract",
-            record.digest
-        );
+    check_in_force(epoch, digest, &record)
+}
+
+/// An open one waits to be posted again, or the ring has lost it, which was final before.
+fn check_in_force(epoch: Epoch, followed: Keccak, record: &EpochRecord) -> Result<()> {
+    let holds = match record.resolution {
+        Resolution::Posted if record.digest != followed => record.digest.to_string(),
+        Resolution::Void => "a void epoch".to_owned(),
+        Resolution::Posted | Resolution::Open => return Ok(()),
+    };
+    bail!(
+        "epoch {epoch}: the root was replaced by a correction: expected {followed}, the ledger holds {holds}\n\
+         hint: this version cannot go on from a corrected root; see the events of the contract"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_protocol::ids::Stake;
+
+    const FOLLOWED: Keccak = Keccak([7; 32]);
+
+    fn check(resolution: Resolution, digest: Keccak) -> Result<(), String> {
+        let record = EpochRecord {
+            resolution,
+            corrections: 0,
+            posted_at: UnixMs(1),
+            final_at: UnixMs(2),
+            leaf_count: 1,
+            root: Keccak([1; 32]),
+            digest,
+            cumulative_reward: Stake(0),
+            round: 0,
+        };
+        let checked = check_in_force(Epoch(5), FOLLOWED, &record);
+        checked.map_err(|error| error.to_string())
     }
-    Ok(())
+
+    #[test]
+    fn nobody_goes_on_from_a_root_that_was_replaced() {
+        let other = Keccak([8; 32]);
+        check(Resolution::Posted, FOLLOWED).unwrap();
+        check(Resolution::Open, other).unwrap();
+        for (resolution, holds) in [
+            (Resolution::Posted, other.to_string()),
+            (Resolution::Void, "a void epoch".to_owned()),
+        ] {
+            let said = check(resolution, other).unwrap_err();
+            assert!(said.contains("epoch 5") && said.contains(&holds), "{said}");
+        }
+    }
 }

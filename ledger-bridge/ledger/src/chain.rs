@@ -82,6 +82,8 @@ pub struct LogQuery {
     pub topic: B256,
     /// First block looked at.
     pub from: u64,
+    /// Unix seconds; there is no such event in blocks of an earlier time, so they need not be looked at.
+    pub since_s: u64,
 }
 
 impl LogQuery {

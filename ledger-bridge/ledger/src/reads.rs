@@ -137,12 +137,20 @@ impl AssayLedger {
         Ok(resolved)
     }
 
+    /// When an epoch begins, in whole seconds, as block times are.
+    fn begun_s(&self, epoch: Epoch) -> Result<u64, LedgerError> {
+        let genesis = self.genesis_parameters()?;
+        let since = epoch.0.saturating_mul(genesis.epoch_ms);
+        Ok(genesis.genesis_unix_ms.0.saturating_add(since) / 1_000)
+    }
+
     /// The last event that resolved an epoch, from this block on, and its block.
     fn told(&self, epoch: Epoch, from: u64) -> Result<Option<(u64, Resolved)>, LedgerError> {
         let query = LogQuery {
             address: Address::from(self.contracts().epochs.0),
             topic: B256::from(U256::from(epoch.0)),
             from,
+            since_s: self.begun_s(epoch)?,
         };
         let events = self.chain().logs(&query, self.reads);
         let events = events.map_err(failed("RootPosted"))?;

@@ -77,9 +77,11 @@ impl RpcChain {
         self.caller.ask("eth_getLogs", params, parse)
     }
 
-    /// The same in parts, for nodes that bound the blocks of one question.
+    /// The same in parts, for nodes that bound the blocks of one question. A public chain has too many to begin at its
+    /// first.
     fn events_in_parts(&self, query: &LogQuery, last: u64) -> Result<Vec<Event>, ChainError> {
-        let (mut from, mut blocks, mut found) = (query.from, LOG_BLOCKS, Vec::new());
+        let from = self.first_since(query.since_s, query.from, last)?;
+        let (mut from, mut blocks, mut found) = (from, LOG_BLOCKS, Vec::new());
         while from <= last {
             let to = from.saturating_add(blocks - 1).min(last);
             match self.events(query, from, wire::quantity(to)) {
@@ -95,6 +97,21 @@ impl RpcChain {
             }
         }
         Ok(found)
+    }
+
+    /// The first block from `from` to `last` whose time is not before `since_s`, else `last`. One that a node does not keep
+    /// any more is before.
+    fn first_since(&self, since_s: u64, from: u64, last: u64) -> Result<u64, ChainError> {
+        let (mut low, mut high) = (from, last.max(from));
+        while since_s > 0 && low < high {
+            let middle = low.midpoint(high);
+            match self.header(wire::quantity(middle), wire::parse_block) {
+                Ok(block) if block.timestamp_s >= since_s => high = middle,
+                Ok(_) | Err(ChainError::BadAnswer { .. }) => low = middle.saturating_add(1),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(low)
     }
 
     /// The block that a finality means: the chain's tag, or a height counted back from the newest block.

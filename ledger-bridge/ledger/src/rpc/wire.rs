@@ -178,6 +178,7 @@ pub(super) fn parse_query(value: &Value) -> Option<LogQuery> {
         address: parse_address(fields.get("address")?)?,
         topic: parse_hash(topic)?,
         from: parse_u64(fields.get("fromBlock")?)?,
+        since_s: 0,
     })
 }
 

@@ -120,6 +120,7 @@ fn events(net: &Network, chain: &dyn Chain, at: Finality) -> Vec<Event> {
         address: Address::from(net.ledger.contract().0),
         topic: B256::ZERO,
         from: 0,
+        since_s: 0,
     };
     chain.logs(&query, at).unwrap()
 }

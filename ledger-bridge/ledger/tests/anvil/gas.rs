@@ -197,6 +197,7 @@ fn events(ledger: &AssayLedger) -> Vec<Vec<Event>> {
             address: Address::from(ledger.contract().0),
             topic: B256::from(U256::from(epoch)),
             from: 0,
+            since_s: 0,
         };
         ledger.chain().logs(&query, Finality::Latest).unwrap()
     };

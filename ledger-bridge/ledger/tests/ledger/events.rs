@@ -21,6 +21,7 @@ fn query(net: &Network, epoch: u64) -> LogQuery {
         address: Address::from(net.ledger.contract().0),
         topic: B256::from(U256::from(epoch)),
         from: 0,
+        since_s: 0,
     }
 }
 
@@ -144,18 +145,29 @@ fn our_server_tells_the_same_events_and_takes_no_other_filter() {
     }
 }
 
+/// From one block to the next.
+const SECONDS: u64 = 12;
+
 /// First and last block of each question.
 type Ranges = Arc<Mutex<Vec<(u64, u64)>>>;
 
 /// A node of 2,501 blocks with an event in each of `blocks`, that looks through `most` blocks at once.
 fn bounded(most: u64, blocks: Vec<u64>) -> (RpcChain, Ranges) {
+    pruned(0, most, blocks)
+}
+
+/// The same, of a node that has forgotten the blocks before `kept`.
+fn pruned(kept: u64, most: u64, blocks: Vec<u64>) -> (RpcChain, Ranges) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
     let node = Web::plain(move |request| {
         let request: Value = serde_json::from_slice(&request.body).unwrap();
         let result = match request["method"].as_str().unwrap() {
             "eth_chainId" => json!("0x7a69"),
-            "eth_getBlockByNumber" => header(2_500),
+            "eth_getBlockByNumber" => match height(&request["params"][0]) {
+                forgotten if forgotten < kept => Value::Null,
+                number => header(number),
+            },
             "eth_getLogs" => {
                 let (from, to) = range(&request["params"][0]);
                 log.lock().unwrap().push((from, to));
@@ -185,15 +197,18 @@ fn header(number: u64) -> Value {
         "number": format!("{number:#x}"),
         "hash": B256::repeat_byte(1).to_string(),
         "parentHash": B256::repeat_byte(2).to_string(),
-        "timestamp": "0x1",
+        "timestamp": format!("{:#x}", SECONDS * number),
     })
 }
 
-fn range(filter: &Value) -> (u64, u64) {
-    let height = |value: &Value| match value.as_str().unwrap() {
+fn height(value: &Value) -> u64 {
+    match value.as_str().unwrap() {
         "latest" | "safe" | "finalized" => 2_500,
         number => u64::from_str_radix(number.trim_start_matches("0x"), 16).unwrap(),
-    };
+    }
+}
+
+fn range(filter: &Value) -> (u64, u64) {
     (height(&filter["fromBlock"]), height(&filter["toBlock"]))
 }
 
@@ -201,6 +216,7 @@ const ASKED: LogQuery = LogQuery {
     address: Address::repeat_byte(0xaa),
     topic: B256::repeat_byte(0xbb),
     from: 0,
+    since_s: 0,
 };
 
 fn event(block: u64) -> Value {
@@ -243,6 +259,42 @@ fn a_node_that_refuses_long_ranges_is_asked_in_parts() {
     let (chain, _) = bounded(1, vec![]);
     // A node that knows fewer blocks than asked for refuses the range: there is nothing in it.
     assert!(chain.logs(&future, Finality::Latest).unwrap().is_empty());
+}
+
+/// In parts, the search begins at the first block in whose time there can be such an event.
+#[test]
+fn blocks_before_the_time_of_an_event_are_not_looked_at() {
+    for (since_s, first) in [
+        (0, 0),
+        (1, 1),
+        (SECONDS * 1_699, 1_699),
+        (SECONDS * 1_699 + 1, 1_700),
+        (SECONDS * 2_500, 2_500),
+        (SECONDS * 9_999, 2_500),
+    ] {
+        let query = LogQuery { since_s, ..ASKED };
+        let blocks = [0, 1, 1_699, 1_700, 2_500];
+        let (chain, asked) = bounded(1_000, blocks.to_vec());
+        let found = chain.logs(&query, Finality::Finalized).unwrap();
+        let heights: Vec<u64> = found.iter().map(|event| event.block).collect();
+        let expected: Vec<u64> = blocks.into_iter().filter(|block| *block >= first).collect();
+        assert_eq!(heights, expected, "since {since_s}");
+        let asked = asked.lock().unwrap();
+        let in_parts = asked.iter().skip(1).map(|(from, _)| *from).min();
+        assert_eq!(in_parts, Some(first), "since {since_s}");
+    }
+}
+
+#[test]
+fn a_node_that_has_forgotten_old_blocks_is_asked_about_those_it_has() {
+    let (chain, asked) = pruned(1_200, 1_000, vec![1_199, 1_200]);
+    let query = LogQuery {
+        since_s: 1,
+        ..ASKED
+    };
+    let found = chain.logs(&query, Finality::Finalized).unwrap();
+    assert_eq!((found.len(), found[0].block), (1, 1_200));
+    assert_eq!(asked.lock().unwrap()[1].0, 1_200);
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn query(net: &Network, epoch: u64, from: u64) -> LogQuery {
         address: Address::from(net.ledger.contract().0),
         topic: B256::from(U256::from(epoch)),
         from,
+        since_s: 0,
     }
 }
 
@@ -83,6 +84,7 @@ fn several_events_of_one_block_are_told_apart() {
             address: log.address,
             topic: log.topics()[1],
             from: receipt.block_number,
+            since_s: 0,
         };
         let found = net.chain.logs(&query, Finality::Latest).unwrap();
         assert_eq!(found.len(), 1);
