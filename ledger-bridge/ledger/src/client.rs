@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolCall;
 use assay_protocol::ids::{self, Keccak, Stake};
 
@@ -14,7 +14,7 @@ use crate::deploy::Deployer;
 use crate::key::KeyError;
 use crate::send::{self, FEE_CAP_DEFAULT};
 use crate::tx::{SignedTx, TxSigner};
-use crate::types::{Contracts, Deployment};
+use crate::types::{Contracts, Deployment, NodeRecord};
 
 /// A ledger operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +149,8 @@ pub struct AssayLedger {
     fee_cap: u128,
     /// Where the latest event of an epoch was found: later epochs' are not before it.
     pub(crate) seen: Mutex<(u64, u64)>,
+    /// The registrations of nodes as of this block.
+    pub(crate) registrations: Mutex<Option<(B256, Vec<NodeRecord>)>>,
 }
 
 impl AssayLedger {
@@ -181,6 +183,7 @@ impl AssayLedger {
             reads,
             fee_cap,
             seen: Mutex::default(),
+            registrations: Mutex::default(),
         }
     }
 

@@ -203,8 +203,25 @@ impl AssayLedger {
         (0..count).map(one).collect()
     }
 
-    /// All registrations of nodes ever made, in order. What counts in an epoch is for [`crate::claims_at`] to say.
+    /// All registrations of nodes ever made, in order. What counts in an epoch is for [`crate::claims_at`] to say. Read once
+    /// for a block: it takes a call or two for each.
     pub fn nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
+        let block = || self.chain().block(self.reads).map_err(failed("block"));
+        let before = block()?.hash;
+        let mut known = self
+            .registrations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, records)) = known.as_ref().filter(|(at, _)| *at == before) {
+            return Ok(records.clone());
+        }
+        let records = self.read_nodes()?;
+        // What was read while the chain went on is of no one block.
+        *known = (block()?.hash == before).then(|| (before, records.clone()));
+        Ok(records)
+    }
+
+    fn read_nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
         let contract = self.contracts().nodes;
         let count = self.count(contract, &AssayNodes::registrationCountCall {})?;
         let mut accounts: BTreeMap<B256, nodes::INodesTypes::Account> = BTreeMap::new();

@@ -8,12 +8,12 @@ use alloy_primitives::{Address, B256};
 use assay_bridge::poster::{Poster, Step};
 use assay_bridge::store::TxEnd;
 use assay_ledger::rpc::{MAX_ANSWER_BYTES, RpcChain, RpcOptions};
-use assay_ledger::{Action, LedgerKey, Resolution};
+use assay_ledger::{Action, AssayLedger, LedgerKey, Resolution};
 use assay_protocol::ids::{Epoch, Stake};
 use assay_testbed::web::http_reply;
 use serde_json::{Value, json};
 
-use crate::network::{Network, key, poster_key};
+use crate::network::{Network, key, poster_key, provider};
 use crate::proxy::{Fault, Proxy};
 
 const E: Epoch = Epoch(0);
@@ -395,4 +395,21 @@ fn an_answer_that_is_lost_or_late_after_the_root_arrived_doubles_nothing() {
         let receipt = net.chain.receipt(B256::from(sent[0].hash.0)).unwrap();
         assert!(receipt.unwrap().success, "the first bytes did it");
     }
+}
+
+/// Everybody asks for the registrations all the time; each takes a call or two.
+#[test]
+fn registrations_are_read_once_for_a_block() {
+    let net = Network::on_node();
+    let proxy = Proxy::before(net.node().address());
+    let chain = Arc::new(RpcChain::connect(&proxy.url()).unwrap());
+    let ledger = AssayLedger::at(chain, net.params.contract).unwrap();
+    let first = ledger.nodes().unwrap();
+    assert!(proxy.calls_of("eth_call") > 0);
+    assert_eq!(ledger.nodes().unwrap(), first);
+    assert_eq!(proxy.calls_of("eth_call"), 0);
+    net.cancel(&provider());
+    let second = ledger.nodes().unwrap();
+    assert!(second[0].ended_at.is_some(), "another block, read anew");
+    assert!(proxy.calls_of("eth_call") > 0);
 }
