@@ -108,7 +108,7 @@ pub fn open_genesis(
                 "committee of epoch 0: {committee} from who registered, {stored} in the contract\n\
                  hint: somebody has less than the least stake, or registers just now"
             );
-            ledger.submit(key, &Action::open_genesis(network))?;
+            ledger.submit(key, &Action::open_genesis(network, committee))?;
         }
         Some(open) => ensure!(
             open == network,

@@ -160,14 +160,16 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
     }
 
     /// @inheritdoc IAssayEpochs
-    function openGenesis(bytes32 networkId_) external override {
+    function openGenesis(bytes32 networkId_, bytes32 committee) external override {
         if (msg.sender != deployer) revert Unauthorized(deployer, msg.sender);
         if (stake == address(0)) revert NotWired();
         if (_networkId != 0) revert GenesisAlreadyOpen();
         if (networkId_ == 0) revert ZeroId();
-        _committeeHash = _verifier.committeeHash(IAssayStake(stake).committee(0));
+        bytes32 expected = _verifier.committeeHash(IAssayStake(stake).committee(0));
+        if (committee != expected) revert WrongCommittee(expected, committee);
+        _committeeHash = committee;
         _networkId = networkId_;
-        emit GenesisOpened(networkId_, _committeeHash);
+        emit GenesisOpened(networkId_, committee);
     }
 
     // ------------------------------------------------------------------- epochs

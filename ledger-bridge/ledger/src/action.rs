@@ -63,10 +63,11 @@ impl Action {
         Self::of("register", Target::Stake, &call).taking(new.stake)
     }
 
-    /// Begins the network with the HyperNodes that have registered; by the deployer.
-    pub fn open_genesis(network: NetworkId) -> Self {
+    /// Begins the network with the HyperNodes that have registered, which must be this committee's; by the deployer.
+    pub fn open_genesis(network: NetworkId, committee: Keccak) -> Self {
         let call = AssayEpochs::openGenesisCall {
             networkId_: network.0.into(),
+            committee: committee.0.into(),
         };
         Self::of("openGenesis", Target::Epochs, &call)
     }

@@ -146,7 +146,8 @@ impl Bench {
             member.config.ledger_url.clone_from(&url);
         }
         let (deployer, network) = (key(DEPLOYER), bench.params.network_id());
-        let genesis = Action::open_genesis(network);
+        let committee = ledger.committee_of(Epoch(0)).unwrap().hash();
+        let genesis = Action::open_genesis(network, committee);
         ledger.submit(&deployer, &genesis).unwrap();
         bench.ledger = Some(ledger);
         bench.write();

@@ -112,7 +112,7 @@ interface IAssayEpochs {
     error WrongEpoch(uint64 expected, uint64 actual);
     /// @notice The epoch has not ended.
     error EpochNotFinished(uint64 epoch, uint64 endMs, uint64 nowMs);
-    /// @notice The root names another committee than the one that signs now.
+    /// @notice The root, or genesis, names another committee than the one that signs now.
     error WrongCommittee(bytes32 expected, bytes32 actual);
     /// @notice A root must name the committee that signs the next epoch.
     error ZeroNextCommittee();
@@ -167,10 +167,13 @@ interface IAssayEpochs {
     /// @dev Reverts with Unauthorized, AlreadyWired, NotAContractOfThisNetwork.
     function wire(address stake, address nodes, address reservations, address faults) external;
 
-    /// @notice Begins the network with the committee of epoch 0 from the stake contract; once, by the deployer.
-    /// @dev Reverts with Unauthorized, NotWired, GenesisAlreadyOpen, ZeroId, and what `IAssayStake.committee` reverts with.
+    /// @notice Begins the network with the committee of epoch 0 from the stake contract; once, by the deployer. Who registers
+    /// while it is on its way changes that committee: it then has to be asked for anew.
+    /// @dev Reverts with Unauthorized, NotWired, GenesisAlreadyOpen, ZeroId, WrongCommittee, and what
+    /// `IAssayStake.committee` reverts with.
     /// @param networkId SHA-256 of the network's parameters
-    function openGenesis(bytes32 networkId) external;
+    /// @param committee hash of the committee that follows from them
+    function openGenesis(bytes32 networkId, bytes32 committee) external;
 
     /// @notice Posts the root of the next epoch; anyone may. More than 2/3 of the committee's weight must have signed, and
     /// the rewards may have grown by at most the epoch's budget.

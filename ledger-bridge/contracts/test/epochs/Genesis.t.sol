@@ -119,7 +119,7 @@ contract EpochsGenesisTest is Network {
     function test_openGenesis() public {
         four();
         vm.assertEq(epochs.networkId(), bytes32(0), "before");
-        epochs.openGenesis(NETWORK);
+        openGenesis();
         vm.assertEq(epochs.networkId(), NETWORK, "network");
         vm.assertEq(epochs.committeeHash(), keccak256(stake.committee(0)), "committee");
         vm.assertEq(epochs.nextEpoch(), 0, "next");
@@ -130,25 +130,40 @@ contract EpochsGenesisTest is Network {
         four();
         vm.prank(governor);
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.Unauthorized.selector, address(this), governor));
-        epochs.openGenesis(NETWORK);
+        epochs.openGenesis(NETWORK, 0);
     }
 
     function test_openGenesis_notWired() public {
         AssayEpochs e = this.build(epochParameters());
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.NotWired.selector));
-        e.openGenesis(NETWORK);
+        e.openGenesis(NETWORK, 0);
     }
 
     function test_openGenesis_twice() public {
         four();
-        epochs.openGenesis(NETWORK);
+        openGenesis();
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.GenesisAlreadyOpen.selector));
-        epochs.openGenesis(NETWORK);
+        epochs.openGenesis(NETWORK, 0);
+    }
+
+    function test_openGenesis_whileSomebodyRegisters() public {
+        keys = sortedKeys(5);
+        for (uint256 i; i < 4; ++i) {
+            joinOne(i, MIN_STAKE);
+        }
+        bytes32 asked = keccak256(stake.committee(0));
+        joinOne(4, MIN_STAKE);
+        bytes32 five = keccak256(stake.committee(0));
+        vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.WrongCommittee.selector, five, asked));
+        epochs.openGenesis(NETWORK, asked);
+        vm.assertEq(epochs.networkId(), bytes32(0), "not open");
+        epochs.openGenesis(NETWORK, five);
+        vm.assertEq(epochs.committeeHash(), five, "the five");
     }
 
     function test_openGenesis_zero() public {
         four();
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.ZeroId.selector));
-        epochs.openGenesis(0);
+        epochs.openGenesis(0, 0);
     }
 }

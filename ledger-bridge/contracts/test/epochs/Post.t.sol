@@ -246,7 +246,7 @@ contract EpochsThirdsTest is Network {
         uint96[] memory stakes = new uint96[](3);
         (stakes[0], stakes[1], stakes[2]) = (MIN_STAKE, MIN_STAKE, MIN_STAKE);
         join(stakes);
-        epochs.openGenesis(NETWORK);
+        openGenesis();
         toEndOf(0);
         EpochRoot memory r = rootOf(0, keccak256("x"), 0);
         (uint256 signed, uint256 total) = weightsOf(5);

@@ -18,7 +18,7 @@ contract PostRootGasTest is Network {
             stakes[i] = uint96(10_000 ether + i * 1_234_567_890_123_456_789);
         }
         join(stakes);
-        epochs.openGenesis(NETWORK);
+        openGenesis();
         give(address(this), address(epochs), 1_000_000 ether);
         epochs.fund(0, 2, 10 ether);
         epochs.fund(1024, 2, 10 ether);

@@ -35,7 +35,7 @@ contract PostRootBlsGasTest is Network {
         for (uint256 i = 1; i <= MEMBERS; ++i) {
             stake.refresh(vm.publicKeyEd25519(bytes32(i)));
         }
-        epochs.openGenesis(NETWORK);
+        openGenesis();
         committee = stake.committee(0);
         give(address(this), address(epochs), 1_000_000 ether);
         epochs.fund(0, 2, 10 ether);

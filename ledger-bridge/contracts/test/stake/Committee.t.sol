@@ -112,7 +112,7 @@ contract StakeSeatsTest is Network {
         for (uint256 i; i < SEATS; ++i) {
             joinOne(i, i == 77 ? MIN_STAKE : 2 * MIN_STAKE);
         }
-        epochs.openGenesis(NETWORK);
+        openGenesis();
     }
 
     function seatOf(uint256 who) private view returns (bool) {

@@ -133,6 +133,11 @@ abstract contract Network is Test {
         return uint64(block.timestamp * 1000);
     }
 
+    /// @dev With whoever has registered.
+    function openGenesis() internal {
+        epochs.openGenesis(NETWORK, verifier.committeeHash(stake.committee(0)));
+    }
+
     // --------------------------------------------------------------------- roots
 
     /// @dev A root of the next epoch over one leaf, which names the committee of the stake contract for the one after.
@@ -230,7 +235,7 @@ abstract contract FourHyperNodes is Network {
         uint96[] memory stakes = new uint96[](4);
         (stakes[0], stakes[1], stakes[2], stakes[3]) = (40_000 ether, 25_000 ether, 20_000 ether, 15_000 ether);
         join(stakes);
-        epochs.openGenesis(NETWORK);
+        openGenesis();
         give(address(this), address(epochs), 1_000_000 ether);
         epochs.fund(0, 100, BUDGET);
     }

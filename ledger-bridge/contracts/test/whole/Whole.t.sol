@@ -40,7 +40,7 @@ contract WholeTest is Network {
         uint96[] memory stakes = new uint96[](4);
         (stakes[0], stakes[1], stakes[2], stakes[3]) = (40_000 ether, 25_000 ether, 20_000 ether, 15_000 ether);
         join(stakes);
-        epochs.openGenesis(NETWORK);
+        openGenesis();
         give(address(this), address(epochs), 1_000 ether);
         epochs.fund(0, 100, REWARD);
         give(provider, address(nodes), PLEDGE);

@@ -61,7 +61,8 @@ impl Played<'_> {
             let new = proven(self.ledger, key.address(), &new_hypernode(index, stake));
             self.does(&key, &Action::register_hypernode(&new));
         }
-        self.does(&deployer(), &Action::open_genesis(NETWORK));
+        let committee = self.ledger.committee_of(Epoch(0)).unwrap().hash();
+        self.does(&deployer(), &Action::open_genesis(NETWORK, committee));
         self.does(&governor(), &Action::set_class(CLASS, &terms()));
         self.does(&governor(), &Action::set_schedule(CLASS, &schedule()));
         self.does(&deployer(), &Action::fund(Epoch(0), 9, Stake(BUDGET)));

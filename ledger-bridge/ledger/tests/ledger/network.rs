@@ -337,7 +337,8 @@ impl Network {
     pub fn open(stakes: &[u128]) -> Self {
         let net = Self::deployed();
         net.join(stakes);
-        net.does(&deployer(), &Action::open_genesis(NETWORK))
+        let committee = net.committee(0).hash();
+        net.does(&deployer(), &Action::open_genesis(NETWORK, committee))
             .unwrap();
         net
     }

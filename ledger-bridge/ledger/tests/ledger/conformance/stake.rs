@@ -148,8 +148,9 @@ fn a_full_committee_fits_one_transaction() {
         let register = Action::register_hypernode(&new);
         ledger.submit(key, &register).unwrap();
     }
+    let first = ledger.committee_of(Epoch(0)).unwrap().hash();
     let opened = ledger
-        .submit(&deployer(), &Action::open_genesis(NETWORK))
+        .submit(&deployer(), &Action::open_genesis(NETWORK, first))
         .unwrap();
     let committee = ledger.committee().unwrap();
     assert_eq!(committee.members().len(), usize::from(SEATS));

@@ -154,7 +154,8 @@ fn a_root_accepted_by_one_contract_is_no_good_for_its_twin() {
         let register = Action::register_hypernode(&new);
         twin.submit(&hypernode(index), &register).unwrap();
     }
-    twin.submit(&deployer(), &Action::open_genesis(NETWORK))
+    let committee = net.committee(0).hash();
+    twin.submit(&deployer(), &Action::open_genesis(NETWORK, committee))
         .unwrap();
     assert_eq!(twin.committee().unwrap(), net.committee(0));
     let root = net.root(0, ROOT);

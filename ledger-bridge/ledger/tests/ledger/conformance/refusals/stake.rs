@@ -1,8 +1,10 @@
 //! HyperNodes and genesis.
 
+use std::cell::Cell;
+
 use assay_ledger::abi::AssayEpochs;
 use assay_ledger::{Action, LedgerError, LedgerKey, NewHyperNode};
-use assay_protocol::ids::{Digest, Epoch, HyperNodeId, NetworkId, Seed, Stake};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, NetworkId, Seed, Stake};
 
 use crate::network::*;
 
@@ -78,9 +80,15 @@ fn a_stake_beyond_96_bits_is_never_cut_to_size() {
 #[test]
 fn genesis_is_the_deployers_and_once() {
     let net = Network::deployed();
-    let open = |key: &LedgerKey, id| net.does(key, &Action::open_genesis(id));
+    let of = Cell::new(Keccak([0; 32]));
+    let open = |key: &LedgerKey, id| net.does(key, &Action::open_genesis(id, of.get()));
     refused(open(&deployer(), NETWORK), "EmptyCommittee");
-    net.join(&STAKES);
+    net.join(&STAKES[..3]);
+    of.set(net.committee(0).hash());
+    // On its way somebody else registers.
+    net.register(3, &new_hypernode(3, STAKES[3])).unwrap();
+    refused(open(&deployer(), NETWORK), "WrongCommittee");
+    of.set(net.committee(0).hash());
     refused(open(&provider(), NETWORK), "Unauthorized");
     refused(open(&deployer(), NetworkId([0; 32])), "ZeroId");
     open(&deployer(), NETWORK).unwrap();
