@@ -214,7 +214,11 @@ contract AssayNodes is NodesSettlement {
     function _requireFree(Account storage a, uint64 id, Registration storage r) private view {
         SlashQueue.Queue storage q = _queues[id];
         if (!q.isEmpty()) revert EscrowPending(r.node, r.provider, q.first().epoch, r.escrow);
-        uint256 startMs = _epochStartMs(r.exitEpochs);
+        uint64 fromEpochs = r.exitEpochs;
+        // who handed over answers through that, also when it had asked to leave before
+        bool handedOver = id == a.previousId && a.owner != address(0);
+        if (handedOver && a.handOverEpochs > fromEpochs) fromEpochs = a.handOverEpochs; // equivalent: equal ones are either
+        uint256 startMs = _epochStartMs(fromEpochs);
         uint256 freeAtMs = _closesMs(startMs, uint256(EXIT_DELAY_EPOCHS) * EPOCH_MS);
         if (_nowMs() < freeAtMs) revert ExitTooEarly(r.node, r.provider, freeAtMs, _nowMs());
         bool silent = _nowMs() >= freeAtMs + _parameters.silenceMs;

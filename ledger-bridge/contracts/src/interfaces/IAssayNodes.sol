@@ -225,13 +225,15 @@ interface INodesIdentity is INodesTypes {
 
     /// @notice Pledges for an offered node, in its class. The caller becomes owner by `confirm` of a leaf that names it,
     /// of an epoch that began `changeDelayMs` later. The old pledge answers for all epochs up to that one; its service
-    /// ends with the epoch of the confirmation, and it is then freed as by exit.
+    /// ends with the epoch of the confirmation, or where it was asked to end before, and it is then freed as by exit, of
+    /// the later of both.
     /// @dev Reverts: Paused, NotOffered, Leaving, EndpointTooLong, PledgeTooSmall, AlreadyRegistered,
     /// WrongAmountReceived.
     function acceptTransfer(bytes32 node, string calldata endpoint, uint128 amount) external;
 
     /// @notice Same machine, other TPM: another node id takes over owner, pledge, status and sums by `confirm` of one of
-    /// its leaves, after `changeDelayMs`. Zero takes the announcement back.
+    /// its leaves, after `changeDelayMs`, that proves the same processors. Nobody takes over whose processors were never
+    /// proven, or who leaves. Zero takes the announcement back.
     /// @dev Reverts: OnlyOwner, Leaving, ChangePending, NodeTaken, NodeReplaced.
     function announceReplacement(bytes32 node, bytes32 successor) external;
 

@@ -122,17 +122,19 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         return old.owner == leaf.owner && old.successor == leaf.node;
     }
 
-    /// @dev Moves the registration to the new id. What is in escrow must have been released before.
+    /// @dev Moves the registration to the new id. What is in escrow must have been released before. Only proven processors
+    /// tell the same machine from another of its owner's, by which a pledge would leave what the old id is asked for.
     function _takeOver(Account storage a, bytes32 predecessor, NodeLeaf calldata leaf) private {
         Account storage was = _accounts[predecessor];
         uint64 oldId = was.registrationId;
         Registration storage old = _byId(oldId);
+        _requireStaying(old);
         _requireBegan(leaf, _changeFromMs(was));
         if (!_queues[oldId].isEmpty()) {
             revert EscrowPending(predecessor, old.provider, _queues[oldId].first().epoch, old.escrow);
         }
-        if (was.chips != 0 && leaf.chips != was.chips) revert ChipsNotAnnounced(leaf.node, was.chips, leaf.chips);
-        if (was.chips != 0) delete _nodeOfChips[was.chips];
+        if (was.chips == 0 || leaf.chips != was.chips) revert ChipsNotAnnounced(leaf.node, was.chips, leaf.chips);
+        delete _nodeOfChips[was.chips];
         _bindChips(a, leaf);
         Registration storage r = _open(leaf.node, leaf.owner);
         _copy(old, r);

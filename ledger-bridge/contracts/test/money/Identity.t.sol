@@ -106,6 +106,15 @@ contract IdentityTest is Money {
         uint64 asked = registrationOf(alice).exitEpochs;
         confirm(leafOf(NODE, bob, 90));
         vm.assertEq(registrationOf(alice).exitEpochs, asked, "epochs that have begun keep who owed service in them");
+        uint256 freeAtMs = epochs.GENESIS_MS() + uint256(91 + 60) * 3_600_000;
+        vm.assertGt(freeAtMs, epochs.GENESIS_MS() + uint256(asked + 60) * 3_600_000, "later than asked");
+        vm.warp(freeAtMs / 1000 - 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(INodesTypes.ExitTooEarly.selector, NODE, alice, freeAtMs, freeAtMs - 1000)
+        );
+        nodes.exit(NODE, alice);
+        vm.warp(freeAtMs / 1000);
+        nodes.exit(NODE, alice);
     }
 
     function test_transfer_reauditOfBeforeReachesTheOldPledge() public {
@@ -402,6 +411,30 @@ contract IdentityTest is Money {
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.NodeReplaced.selector, NODE, NEXT));
         vm.prank(bob);
         nodes.register(NODE, CLASS, "", "", PLEDGE);
+    }
+
+    /// @dev Without, any second machine of the owner's would carry the pledge away from what the first is asked for.
+    function test_replacement_needsProvenProcessors() public {
+        register(alice, NODE, CLASS);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
+        leaf.chips = 0;
+        confirm(leaf);
+        vm.prank(alice);
+        nodes.announceReplacement(NODE, NEXT);
+        leaf = leafOf(NEXT, alice, 110);
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NEXT, bytes32(0), CHIPS));
+        leaf.epoch = 111;
+        leaf.chips = 0;
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NEXT, bytes32(0), bytes32(0)));
+        vm.assertEq(nodes.account(NODE).owner, alice, "stays");
+    }
+
+    function test_replacement_ofANodeThatLeaves() public {
+        announced();
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+        uint64 last = registrationOf(alice).exitEpochs - 1;
+        refuse(leafOf(NEXT, alice, 110), abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
     }
 
     function test_replacement_refusals() public {

@@ -241,15 +241,23 @@ fn a_node_that_gave_its_history_to_another_is_not_registered_again() {
         successor: OTHER.0.into(),
     };
     net.calls(&provider(), nodes, &announce);
+    let proven = NodeLeaf {
+        chips: CHIPS,
+        ..leaf(1)
+    };
     let next = NodeLeaf {
         node: OTHER,
+        chips: CHIPS,
         ..leaf(4)
     };
-    for epoch in 1..4 {
+    net.post_tree(1, &[proven.hash()]);
+    for epoch in 2..4 {
         net.post_tree(epoch, &[leaf(epoch).hash()]);
     }
     net.post_tree(4, &[next.hash()]);
     net.finish(5);
+    refused(confirm(&net, &next), "ChipsNotAnnounced");
+    confirm(&net, &proven).unwrap();
     confirm(&net, &next).unwrap();
     let register = Action::register_node(&new_node(100));
     refused(net.does(&other_provider(), &register), "NodeReplaced");
