@@ -6,12 +6,12 @@ use crate::clock;
 use crate::context::Context;
 use crate::explain;
 use crate::store::KeptReport;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input_set_hash};
 use assay_aggregate::draw::proposer;
 use assay_aggregate::epoch::{EpochOutcome, Included};
 use assay_aggregate::inputs::{self, Gathered, Opened, ROUND};
-use assay_ledger::{EpochRecord, Resolution, Resolved};
+use assay_ledger::{EpochRecord, Resolved};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, UnixMs};
 use assay_protocol::report::{Commit, Proposal, Reveal, RootSignature, Vote, commitment};
@@ -425,30 +425,31 @@ async fn check_followed(context: &Context) -> Result<()> {
         return Ok(());
     };
     let record = context.ledger.epoch_record(epoch).await?;
-    check_in_force(epoch, digest, &record)
+    let next = context.ledger.next_epoch().await?;
+    check_in_force(epoch, digest, &record, next)
 }
 
-/// An open one waits to be posted again, or the ring has lost it, which was final before.
-fn check_in_force(epoch: Epoch, followed: Keccak, record: &EpochRecord) -> Result<()> {
-    let holds = match record.resolution {
-        Resolution::Posted if record.digest != followed => record.digest.to_string(),
-        Resolution::Void => "a void epoch".to_owned(),
-        Resolution::Posted | Resolution::Open => return Ok(()),
-    };
-    bail!(
-        "epoch {epoch}: the root was replaced by a correction: expected {followed}, the ledger holds {holds}\n\
-         hint: this version cannot go on from a corrected root; see the events of the contract"
-    )
+/// `next` is the epoch to be resolved next: a root that was followed is before it, unless it was undone.
+fn check_in_force(epoch: Epoch, followed: Keccak, record: &EpochRecord, next: Epoch) -> Result<()> {
+    ensure!(
+        next > epoch && !record.contradicts(followed),
+        "epoch {epoch}: the root was replaced by a correction: expected {followed}, the ledger holds {} ({:?})\n\
+         hint: this version cannot go on from a corrected root; see the events of the contract",
+        record.digest,
+        record.resolution
+    );
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use assay_ledger::Resolution;
     use assay_protocol::ids::Stake;
 
     const FOLLOWED: Keccak = Keccak([7; 32]);
 
-    fn check(resolution: Resolution, digest: Keccak) -> Result<(), String> {
+    fn check(resolution: Resolution, digest: Keccak, next: u64) -> Result<(), String> {
         let record = EpochRecord {
             resolution,
             corrections: 0,
@@ -460,21 +461,27 @@ mod tests {
             cumulative_reward: Stake(0),
             round: 0,
         };
-        let checked = check_in_force(Epoch(5), FOLLOWED, &record);
+        let checked = check_in_force(Epoch(5), FOLLOWED, &record, Epoch(next));
         checked.map_err(|error| error.to_string())
     }
 
     #[test]
-    fn nobody_goes_on_from_a_root_that_was_replaced() {
+    fn nobody_goes_on_from_a_root_that_was_replaced_undone_or_voided() {
         let other = Keccak([8; 32]);
-        check(Resolution::Posted, FOLLOWED).unwrap();
-        check(Resolution::Open, other).unwrap();
-        for (resolution, holds) in [
-            (Resolution::Posted, other.to_string()),
-            (Resolution::Void, "a void epoch".to_owned()),
+        check(Resolution::Posted, FOLLOWED, 6).unwrap();
+        // Long ago: the ring has another epoch in its place.
+        check(Resolution::Open, Keccak([0; 32]), 6).unwrap();
+        for (resolution, digest, next) in [
+            (Resolution::Posted, other, 6),
+            (Resolution::Void, FOLLOWED, 6),
+            (Resolution::Open, FOLLOWED, 5),
+            (Resolution::Open, FOLLOWED, 4),
         ] {
-            let said = check(resolution, other).unwrap_err();
-            assert!(said.contains("epoch 5") && said.contains(&holds), "{said}");
+            let said = check(resolution, digest, next).unwrap_err();
+            assert!(
+                said.contains("epoch 5") && said.contains(&digest.to_string()),
+                "{said}"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{Gathered, History, signatures_for};
 use assay_aggregate::more_than_two_thirds;
-use assay_ledger::{Action, AssayLedger, Finality, LedgerError, Resolution, TxSigner};
+use assay_ledger::{Action, AssayLedger, Finality, LedgerError, TxSigner};
 use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -471,7 +471,7 @@ impl Poster {
             return Ok(());
         };
         let record = self.settled.epoch_record(epoch)?;
-        match record.resolution == Resolution::Posted && record.digest != digest {
+        match record.contradicts(digest) {
             true => Err(PosterError::Undone { epoch }),
             false => Ok(()),
         }

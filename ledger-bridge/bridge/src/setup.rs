@@ -157,7 +157,7 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
             );
         }
     }
-    check_nodes(ledger, plan, genesis.genesis_unix_ms)?;
+    check_terms(ledger, plan, genesis.genesis_unix_ms)?;
     check_classes(ledger, plan)?;
     let mut roster: Vec<_> = ledger.hypernodes()?.iter().map(roster_entry).collect();
     roster.sort_unstable_by_key(|entry| entry.id);
@@ -191,14 +191,21 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
     Ok(params)
 }
 
-/// Other terms than the plan's would let a node leave its trial, or take a pledge back before its last breach is judged.
-fn check_nodes(ledger: &AssayLedger, plan: &Plan, genesis: UnixMs) -> Result<()> {
-    let expected = terms::deployment(plan, genesis, ledger.contract())?.nodes;
-    let actual = ledger.node_terms()?;
+/// Other terms than the plan's would let a node leave its trial, or bill slots that no epoch has.
+fn check_terms(ledger: &AssayLedger, plan: &Plan, genesis: UnixMs) -> Result<()> {
+    let expected = terms::deployment(plan, genesis, ledger.contract())?;
+    let (nodes, rent) = (ledger.node_terms()?, ledger.rent_terms()?);
     ensure!(
-        actual == expected,
-        "plan: terms of nodes: {expected:?}, but the contract was deployed with {actual:?}\n\
-         hint: use the plan it was deployed with"
+        nodes == expected.nodes,
+        "plan: terms of nodes: {:?}, but the contract was deployed with {nodes:?}\n\
+         hint: use the plan it was deployed with",
+        expected.nodes
+    );
+    ensure!(
+        rent == expected.rent,
+        "plan: terms of reservations: {:?}, but the contract was deployed with {rent:?}\n\
+         hint: use the plan it was deployed with",
+        expected.rent
     );
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::claims::claims_at;
 use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
 use crate::types::{
     ClassTerms, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord, NodeRecord,
-    NodeStatus, NodeTerms, ReservationRecord, Resolution, Resolved,
+    NodeStatus, NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved,
 };
 
 /// Most records read; a larger answer is a fault, not a fleet.
@@ -203,21 +203,23 @@ impl AssayLedger {
         (0..count).map(one).collect()
     }
 
-    /// All registrations of nodes ever made, in order. What counts in an epoch is for [`crate::claims_at`] to say. Read once
-    /// for a block: it takes a call or two for each.
+    /// All registrations of nodes ever made, in order. What counts in an epoch is for [`AssayLedger::claims`] to say. Read
+    /// once for a block: it takes a call or two for each.
     pub fn nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
         let block = || self.chain().block(self.reads).map_err(failed("block"));
+        let known = || {
+            let known = self.registrations.lock();
+            known.unwrap_or_else(PoisonError::into_inner)
+        };
         let before = block()?.hash;
-        let mut known = self
-            .registrations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, records)) = known.as_ref().filter(|(at, _)| *at == before) {
+        if let Some((_, records)) = known().as_ref().filter(|(at, _)| *at == before) {
             return Ok(records.clone());
         }
         let records = self.read_nodes()?;
         // What was read while the chain went on is of no one block.
-        *known = (block()?.hash == before).then(|| (before, records.clone()));
+        if block()?.hash == before {
+            *known() = Some((before, records.clone()));
+        }
         Ok(records)
     }
 
@@ -257,7 +259,8 @@ impl AssayLedger {
         if read.number < newest.number && seen.0 < start.0.saturating_add(1_000) {
             return Err(LedgerError::NotFinalYet { epoch, seen, start });
         }
-        Ok(claims_at(&self.nodes()?, epoch, start, classes))
+        // Read anew: of several nodes behind one address, one can be behind what another says of the block.
+        Ok(claims_at(&self.read_nodes()?, epoch, start, classes))
     }
 
     /// The credit schedule of a class; empty without one.
@@ -284,6 +287,20 @@ impl AssayLedger {
             silence_ms: p.silenceMs,
             persistence_epochs: p.persistenceEpochs,
             reaudit_epochs: p.reauditEpochs,
+        })
+    }
+
+    /// What the deployment fixed about reservations.
+    pub fn rent_terms(&self) -> Result<RentTerms, LedgerError> {
+        let call = AssayReservations::parametersCall {};
+        let p = self.read(self.contracts().reservations, &call)?;
+        Ok(RentTerms {
+            slots_per_epoch: p.slotsPerEpoch,
+            undecided_ppm: p.undecidedPpm,
+            period_epochs: p.periodEpochs,
+            max_ahead_epochs: p.maxAheadEpochs,
+            notice_epochs: p.noticeEpochs,
+            refund_epochs: p.refundEpochs,
         })
     }
 

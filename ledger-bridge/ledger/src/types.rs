@@ -388,6 +388,18 @@ pub struct EpochRecord {
     pub round: u32,
 }
 
+impl EpochRecord {
+    /// Whether another root than the one with this digest is in force, or none. An open epoch says neither: it waits to be
+    /// posted again, which [`crate::AssayLedger::next_epoch`] tells, or the ring has lost it, which was final before.
+    pub fn contradicts(&self, digest: Keccak) -> bool {
+        match self.resolution {
+            Resolution::Posted => self.digest != digest,
+            Resolution::Void => true,
+            Resolution::Open => false,
+        }
+    }
+}
+
 /// What became of an epoch, from the events: for epochs that the ring has lost, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolved {

@@ -105,18 +105,29 @@ fn a_schedule_that_is_missing_is_set_by_setting_the_classes_again() {
 
 /// A re-audit that the contract knows nothing of would let a node leave its trial.
 #[test]
-fn terms_of_nodes_that_are_not_the_plans() {
-    let changes: [fn(&mut Plan); 3] = [
+fn terms_of_nodes_and_reservations_that_are_not_the_plans() {
+    type Change = fn(&mut Plan);
+    let of_nodes: [Change; 3] = [
         |plan| plan.reaudit_seats = 101,
         |plan| plan.persistence = (1, 2),
         |plan| plan.ledger.silence_epochs += 10,
     ];
-    for change in changes {
+    let of_reservations: [Change; 2] = [
+        |plan| plan.slot_ms /= 2,
+        |plan| plan.ledger.undecided_ppm += 1,
+    ];
+    let is_not_opened = |change: Change, expected: &str| {
         let mut draft = Draft::new();
         join(&draft.ledger, &draft.net.hypernodes);
         assert_eq!(draft.set_classes(), 1);
         change(&mut draft.plan);
-        draft.is_not_opened("terms of nodes");
+        draft.is_not_opened(expected);
+    };
+    for change in of_nodes {
+        is_not_opened(change, "terms of nodes");
+    }
+    for change in of_reservations {
+        is_not_opened(change, "terms of reservations");
     }
 }
 

@@ -14,6 +14,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Blocks asked for at once where a node refuses more, at first and at least.
 const LOG_BLOCKS: u64 = 10_000;
 const LOG_BLOCKS_MIN: u64 = 100;
+/// JSON-RPC error code of a block that a node has pruned (EIP-4444).
+const PRUNED: i64 = 4444;
 
 /// How a node is reached and when a block of it is final.
 #[derive(Debug, Clone)]
@@ -102,12 +104,16 @@ impl RpcChain {
     /// The first block from `from` to `last` whose time is not before `since_s`, else `last`. One that a node does not keep
     /// any more is before.
     fn first_since(&self, since_s: u64, from: u64, last: u64) -> Result<u64, ChainError> {
+        let kept = |value: &Value| match value {
+            Value::Null => Some(None),
+            block => wire::parse_block(block).map(Some),
+        };
         let (mut low, mut high) = (from, last.max(from));
         while since_s > 0 && low < high {
             let middle = low.midpoint(high);
-            match self.header(wire::quantity(middle), wire::parse_block) {
-                Ok(block) if block.timestamp_s >= since_s => high = middle,
-                Ok(_) | Err(ChainError::BadAnswer { .. }) => low = middle.saturating_add(1),
+            match self.header(wire::quantity(middle), kept) {
+                Ok(Some(block)) if block.timestamp_s >= since_s => high = middle,
+                Ok(_) | Err(ChainError::Rpc { code: PRUNED, .. }) => low = middle.saturating_add(1),
                 Err(error) => return Err(error),
             }
         }

@@ -165,7 +165,11 @@ fn pruned(kept: u64, most: u64, blocks: Vec<u64>) -> (RpcChain, Ranges) {
         let result = match request["method"].as_str().unwrap() {
             "eth_chainId" => json!("0x7a69"),
             "eth_getBlockByNumber" => match height(&request["params"][0]) {
-                forgotten if forgotten < kept => Value::Null,
+                forgotten if forgotten < kept / 2 => Value::Null,
+                forgotten if forgotten < kept => {
+                    let error = json!({"code": 4444, "message": "pruned history unavailable"});
+                    return answer("error", &error);
+                }
                 number => header(number),
             },
             "eth_getLogs" => {

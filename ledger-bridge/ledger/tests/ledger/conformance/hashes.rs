@@ -123,8 +123,11 @@ fn committee_bytes_and_operator_caps_are_the_aggregates() {
         let committee = net.committee(0);
         assert_eq!(committee, capped(&new), "{roster:?}");
         assert_eq!(encoded(&net, 0), committee.encode(), "{roster:?}");
-        net.does(&deployer(), &Action::open_genesis(NETWORK, committee.hash()))
-            .unwrap();
+        net.does(
+            &deployer(),
+            &Action::open_genesis(NETWORK, committee.hash()),
+        )
+        .unwrap();
         assert_eq!(net.ledger.committee_hash().unwrap(), committee.hash());
         assert_eq!(net.ledger.committee().unwrap(), committee);
     }
