@@ -17,6 +17,14 @@ contract ExitTest is Money {
         nodes.requestExit(NODE);
     }
 
+    function reservedThrough64() private {
+        active();
+        vm.prank(alice);
+        reservations.offer(NODE, 10, 1, 100, true);
+        vm.prank(builder);
+        reservations.reserve(NODE, 45, 20, 10);
+    }
+
     function exit(bytes memory expected) private {
         if (expected.length != 0) vm.expectRevert(expected);
         nodes.exit(NODE, alice);
@@ -165,21 +173,13 @@ contract ExitTest is Money {
     }
 
     function test_exit_waitsForReservations() public {
-        active();
-        vm.prank(alice);
-        reservations.offer(NODE, 10, 1, 100, true);
-        vm.prank(builder);
-        reservations.reserve(NODE, 45, 20, 10);
+        reservedThrough64();
         requestExit();
         vm.assertEq(registrationOf(alice).exitEpochs, 65 + TRIAL, "service through the last reserved epoch and a trial of it");
     }
 
     function test_requestExit_afterReservationsThatAreOver() public {
-        active();
-        vm.prank(alice);
-        reservations.offer(NODE, 10, 1, 100, true);
-        vm.prank(builder);
-        reservations.reserve(NODE, 45, 20, 10);
+        reservedThrough64();
         toEpoch(65);
         uint64 last = requestExit();
         vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "never an epoch that is over");

@@ -18,9 +18,28 @@ contract IdentityTest is Money {
     }
 
     function accepted() private {
-        offered();
+        accepted(CLASS);
+    }
+
+    function accepted(bytes32 class_) private {
+        active(class_);
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, bob);
         vm.prank(bob);
         nodes.acceptTransfer(NODE, "bob:1", PLEDGE);
+    }
+
+    /// @dev Alice's pledge is free from the end of the delay after epoch `last` on, and not a second before.
+    function exitsAfter(uint64 last) private {
+        uint256 freeAtMs = epochs.GENESIS_MS() + uint256(last + 1 + 60) * 3_600_000;
+        vm.warp(freeAtMs / 1000 - 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(INodesTypes.ExitTooEarly.selector, NODE, alice, freeAtMs, freeAtMs - 1000)
+        );
+        nodes.exit(NODE, alice);
+        vm.warp(freeAtMs / 1000);
+        nodes.exit(NODE, alice);
+        vm.assertEq(token.balanceOf(alice), 1_000_000, "paid");
     }
 
     function test_transfer_andReplacementEndReservability() public {
@@ -85,15 +104,7 @@ contract IdentityTest is Money {
         uint64 last = epochs.currentEpoch();
         vm.assertGt(last, 90, "the leaf is final epochs later");
         vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "no epoch that is over becomes free of service");
-        uint256 freeAtMs = epochs.GENESIS_MS() + uint256(last + 1 + 60) * 3_600_000;
-        vm.warp(freeAtMs / 1000 - 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(INodesTypes.ExitTooEarly.selector, NODE, alice, freeAtMs, freeAtMs - 1000)
-        );
-        nodes.exit(NODE, alice);
-        vm.warp(freeAtMs / 1000);
-        nodes.exit(NODE, alice);
-        vm.assertEq(token.balanceOf(alice), 1_000_000, "paid");
+        exitsAfter(last);
         vm.assertEq(nodes.account(NODE).owner, bob, "bob stays");
         vm.assertEq(nodes.nodeOfChips(CHIPS), NODE, "with his chips");
         vm.assertEq(nodes.providerAt(NODE, 90), alice, "and who had it before is still known");
@@ -106,23 +117,12 @@ contract IdentityTest is Money {
         uint64 asked = registrationOf(alice).exitEpochs;
         confirm(leafOf(NODE, bob, 90));
         vm.assertEq(registrationOf(alice).exitEpochs, asked, "epochs that have begun keep who owed service in them");
-        uint256 freeAtMs = epochs.GENESIS_MS() + uint256(91 + 60) * 3_600_000;
-        vm.assertGt(freeAtMs, epochs.GENESIS_MS() + uint256(asked + 60) * 3_600_000, "later than asked");
-        vm.warp(freeAtMs / 1000 - 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(INodesTypes.ExitTooEarly.selector, NODE, alice, freeAtMs, freeAtMs - 1000)
-        );
-        nodes.exit(NODE, alice);
-        vm.warp(freeAtMs / 1000);
-        nodes.exit(NODE, alice);
+        vm.assertLt(asked, 91, "before the hand-over, which counts");
+        exitsAfter(90);
     }
 
     function test_transfer_reauditOfBeforeReachesTheOldPledge() public {
-        active(STRICT);
-        vm.prank(alice);
-        nodes.offerTransfer(NODE, bob);
-        vm.prank(bob);
-        nodes.acceptTransfer(NODE, "", PLEDGE);
+        accepted(STRICT);
         settle(88, 3, 30);
         NodeLeaf memory leaf = leafOf(NODE, bob, 90);
         leaf.cumulativeSlash = 30;
@@ -139,11 +139,7 @@ contract IdentityTest is Money {
     }
 
     function test_transfer_reauditOfTheFirstEpochAfterReachesTheNewPledge() public {
-        active(STRICT);
-        vm.prank(alice);
-        nodes.offerTransfer(NODE, bob);
-        vm.prank(bob);
-        nodes.acceptTransfer(NODE, "", PLEDGE);
+        accepted(STRICT);
         NodeLeaf memory leaf = leafOf(NODE, bob, 90);
         confirm(leaf);
         leaf.epoch = 91;
