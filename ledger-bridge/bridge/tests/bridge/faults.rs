@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
+use assay_bridge::outbox::{Outbox, Settings};
 use assay_bridge::poster::{Poster, Step};
 use assay_bridge::store::TxEnd;
 use assay_ledger::rpc::{MAX_ANSWER_BYTES, RpcChain, RpcOptions};
@@ -412,4 +413,23 @@ fn registrations_are_read_once_for_a_block() {
     let second = ledger.nodes().unwrap();
     assert!(second[0].ended_at.is_some(), "another block, read anew");
     assert!(proxy.calls_of("eth_call") > 0);
+}
+
+/// What can wait never takes the places that a root may need.
+#[test]
+fn half_of_what_may_be_under_way_is_kept_for_roots() {
+    let net = Network::on_node();
+    let settings = Settings {
+        unfinal_max: 4,
+        ..Settings::default()
+    };
+    let key = Arc::new(poster_key());
+    let mut outbox = Outbox::new(net.store.clone(), net.ledger(), key, settings);
+    for (count, name) in ["one", "two"].into_iter().enumerate() {
+        assert!(outbox.has_room().unwrap(), "{count} under way");
+        let mint = Action::mint(poster_key().address(), Stake(1));
+        outbox.perform(name, &mint, net.now()).unwrap();
+        assert_eq!(net.store.live().unwrap().len(), count + 1);
+    }
+    assert!(!outbox.has_room().unwrap());
 }
