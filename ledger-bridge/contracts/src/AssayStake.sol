@@ -316,26 +316,46 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
 
     /// @inheritdoc IAssayStake
     function members(uint64 epoch) public view override returns (IQuorumVerifier.Member[] memory out) {
-        uint64 last = _activationEpoch();
-        if (last != 0) --last;
-        if (epoch > last) revert CommitteeNotFixed(last, epoch);
-        out = new IQuorumVerifier.Member[](MAX_SEATS);
-        bytes32[] memory operators = new bytes32[](MAX_SEATS);
-        uint256 count;
+        uint256[] memory indexes = _seated(epoch);
+        out = new IQuorumVerifier.Member[](indexes.length);
+        bytes32[] memory operators = new bytes32[](indexes.length);
         uint256 total;
-        for (uint256 seat; seat < MAX_SEATS; ++seat) {
-            uint256 holder = _seatHistory[seat].upperLookupRecent(epoch);
-            if (holder == 0) continue;
-            Record storage r = _records[holder - 1];
+        for (uint256 i; i < indexes.length; ++i) {
+            Record storage r = _records[indexes[i]];
             uint96 stake = uint96(r.stake.upperLookupRecent(epoch));
             total += stake;
-            _insert(out, operators, count++, IQuorumVerifier.Member(r.signer, stake), r.operatorId);
-        }
-        assembly ("memory-safe") {
-            mstore(out, count)
+            _insert(out, operators, i, IQuorumVerifier.Member(r.signer, stake), r.operatorId);
         }
         _cap(out, operators, total * _operatorCapBps / BPS);
         if (out.length == 0) revert EmptyCommittee(epoch);
+    }
+
+    /// @inheritdoc IAssayStake
+    function roster(uint64 epoch) external view override returns (Seat[] memory out) {
+        uint256[] memory indexes = _seated(epoch);
+        out = new Seat[](indexes.length);
+        for (uint256 i; i < indexes.length; ++i) {
+            Record storage r = _records[indexes[i]];
+            uint96 stake = uint96(r.stake.upperLookupRecent(epoch));
+            bytes32 seedChainEnd = bytes32(r.seedChainEnd.upperLookupRecent(epoch));
+            out[i] = Seat(r.signer, r.ed25519Key, r.operatorId, stake, seedChainEnd);
+        }
+    }
+
+    /// @dev Indexes of who has a seat in an epoch that is fixed, in order of seats.
+    function _seated(uint64 epoch) private view returns (uint256[] memory indexes) {
+        uint64 last = _activationEpoch();
+        if (last != 0) --last;
+        if (epoch > last) revert CommitteeNotFixed(last, epoch);
+        indexes = new uint256[](MAX_SEATS);
+        uint256 count;
+        for (uint256 seat; seat < MAX_SEATS; ++seat) {
+            uint256 holder = _seatHistory[seat].upperLookupRecent(epoch);
+            if (holder != 0) indexes[count++] = holder - 1;
+        }
+        assembly ("memory-safe") {
+            mstore(indexes, count)
+        }
     }
 
     /// @dev Inserts behind the members of smaller addresses.

@@ -11,6 +11,8 @@ use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{
     self, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
 };
+use assay_protocol::limits::ROSTER_MAX;
+use assay_protocol::params::RosterEntry;
 
 use crate::abi::{
     AssayEpochs, AssayNodes, AssayReservations, AssayStake, TestToken, nodes, reservations, stake,
@@ -70,6 +72,24 @@ impl AssayLedger {
         };
         Committee::new(members.iter().map(member).collect())
             .map_err(|e| bad_answer("members", e.to_string()))
+    }
+
+    /// Who counts in an epoch and with which stake, in the token's smallest unit, before the operator cap; ascending by id,
+    /// empty when nobody does. Of the epochs of [`AssayLedger::committee_of`]: of a later one the contract refuses it with
+    /// `CommitteeNotFixed`. More than [`ROSTER_MAX`] HyperNodes, or one of them twice, are a bad answer.
+    pub fn roster(&self, epoch: Epoch) -> Result<Vec<RosterEntry>, LedgerError> {
+        let call = AssayStake::rosterCall { epoch: epoch.0 };
+        let seats = self.read(self.contracts().stake, &call)?;
+        roster(&seats).map_err(|why| bad_answer("roster", why))
+    }
+
+    /// Whose stake counts in an epoch, from [`AssayLedger::roster`]; `None` while the contract has not fixed it.
+    pub fn stakes(&self, epoch: Epoch) -> Result<Option<Vec<(HyperNodeId, Stake)>>, LedgerError> {
+        match self.roster(epoch) {
+            Ok(roster) => Ok(Some(roster.iter().map(|e| (e.id, e.stake)).collect())),
+            Err(error) if error.revert_name() == Some("CommitteeNotFixed") => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The committee of epoch 0, checked against the hash of the committee that signs next: they are one as long as no
@@ -403,6 +423,32 @@ fn told(log: &alloy_primitives::Log) -> Option<Resolved> {
     AssayEpochs::EpochVoided::decode_log_data_validate(data)
         .ok()
         .map(|_| Resolved::Void)
+}
+
+/// Ascending by id; why these are no roster.
+fn roster(seats: &[stake::IAssayStake::Seat]) -> Result<Vec<RosterEntry>, String> {
+    if seats.len() > ROSTER_MAX {
+        let count = seats.len();
+        return Err(format!("{count} HyperNodes, at most {ROSTER_MAX} are read"));
+    }
+    let mut entries = BTreeMap::new();
+    for seat in seats {
+        let entry = roster_entry(seat);
+        if let Some(RosterEntry { id, .. }) = entries.insert(entry.id, entry) {
+            return Err(format!("HyperNode {id} occurs twice"));
+        }
+    }
+    Ok(entries.into_values().collect())
+}
+
+fn roster_entry(s: &stake::IAssayStake::Seat) -> RosterEntry {
+    RosterEntry {
+        id: HyperNodeId(s.ed25519Key.0),
+        operator: Digest(s.operatorId.0),
+        ledger: ids::Address(s.signer.into_array()),
+        stake: Stake(s.stake.to()),
+        seed_end: Seed(s.seedChainEnd.0),
+    }
 }
 
 fn hypernode(h: stake::IAssayStake::HyperNode) -> HyperNodeRecord {

@@ -51,6 +51,20 @@ interface IAssayStake {
         uint64 releaseAtMs;
     }
 
+    /// @notice A HyperNode that counts in an epoch.
+    /// @param signer its ledger key
+    /// @param ed25519Key its HyperNode id
+    /// @param operatorId who operates it
+    /// @param stake what counts in the epoch, before the operator cap
+    /// @param seedChainEnd end of the hash chain of its seeds that counts in the epoch
+    struct Seat {
+        address signer;
+        bytes32 ed25519Key;
+        bytes32 operatorId;
+        uint96 stake;
+        bytes32 seedChainEnd;
+    }
+
     /// @notice A HyperNode joined.
     event HyperNodeRegistered(
         uint256 indexed index, address indexed signer, bytes32 indexed ed25519Key, bytes32 operatorId, uint96 amount
@@ -181,6 +195,11 @@ interface IAssayStake {
     /// @notice The committee's members before their encoding; of `committee`'s epochs.
     /// @dev Reverts with CommitteeNotFixed, EmptyCommittee.
     function members(uint64 epoch) external view returns (IQuorumVerifier.Member[] memory);
+
+    /// @notice Who has a seat in an epoch, in order of seats, before the operator cap: what `members` are computed from, with
+    /// those whom the cap leaves no weight. Empty when nobody has one; of `committee`'s epochs.
+    /// @dev Reverts with CommitteeNotFixed.
+    function roster(uint64 epoch) external view returns (Seat[] memory);
 
     function hyperNodeCount() external view returns (uint256);
     function hyperNodeAt(uint256 index) external view returns (HyperNode memory);

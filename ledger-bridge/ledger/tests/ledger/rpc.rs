@@ -4,10 +4,16 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::SolCall;
+use assay_ledger::abi::AssayStake;
 use assay_ledger::rpc::{MAX_ANSWER_BYTES, MAX_BODY_BYTES, RpcChain, RpcOptions, serve};
-use assay_ledger::{Action, AssayLedger, Chain, ChainError, Finality, Trial, TxRefused};
+use assay_ledger::{
+    Action, AssayLedger, Chain, ChainError, Finality, LedgerError, Trial, TxRefused,
+};
 use assay_protocol::ids::{Epoch, Keccak};
+use assay_protocol::limits::ROSTER_MAX;
+use assay_protocol::params::RosterEntry;
 use assay_testbed::web::{Reply, Web, http_reply, pem, self_signed};
 use serde_json::{Value, json};
 
@@ -247,6 +253,57 @@ fn a_hostile_node_is_bounded_and_checked() {
     ] {
         let shown: String = answer.trim_start().chars().take(60).collect();
         assert!(RpcChain::connect(&hostile(answer)).is_err(), "{shown}");
+    }
+}
+
+type Seats = <AssayStake::rosterCall as SolCall>::Return;
+
+/// The roster as a client reads it from a node that answers what `forge` makes of the true one.
+fn told_roster(net: &Network, forge: &dyn Fn(&mut Seats)) -> Result<Vec<RosterEntry>, LedgerError> {
+    let call = AssayStake::rosterCall { epoch: 0 }.abi_encode();
+    let stake = Address::from(net.ledger.contracts().stake.0);
+    let truth = net.chain.call(stake, &call).unwrap();
+    let mut seats = AssayStake::rosterCall::abi_decode_returns_validate(&truth).unwrap();
+    forge(&mut seats);
+    let forged = hex::encode(AssayStake::rosterCall::abi_encode_returns(&seats));
+    let (url, asked) = (served(net.chain.clone()), hex::encode(&call));
+    let node = Web::plain(move |request| {
+        let body = String::from_utf8_lossy(&request.body);
+        let answer = match body.contains(&asked) {
+            true => json!({"jsonrpc": "2.0", "id": 1, "result": format!("0x{forged}")}).to_string(),
+            false => ask(&url, &request.body).1,
+        };
+        Reply::Body(answer.into_bytes())
+    })
+    .unwrap();
+    let chain = RpcChain::connect(&format!("http://{}", node.address())).unwrap();
+    let ledger = AssayLedger::at(Arc::new(chain), net.ledger.contract()).unwrap();
+    ledger.roster(Epoch(0))
+}
+
+#[test]
+fn a_roster_that_is_too_long_or_names_one_twice_is_a_bad_answer() {
+    let net = Network::open(&STAKES);
+    let lengthen = |to: usize| {
+        move |seats: &mut Seats| {
+            for n in seats.len()..to {
+                let mut one = seats[0].clone();
+                one.ed25519Key = U256::from(to - n).into();
+                seats.push(one);
+            }
+        }
+    };
+    let as_it_is = told_roster(&net, &|_| {}).unwrap();
+    assert_eq!(as_it_is, net.ledger.roster(Epoch(0)).unwrap());
+    let longest = told_roster(&net, &lengthen(ROSTER_MAX)).unwrap();
+    assert_eq!(longest.len(), ROSTER_MAX);
+    assert!(longest.is_sorted_by_key(|entry| entry.id));
+    let twice = |seats: &mut Seats| seats.push(seats[1].clone());
+    let too_long = told_roster(&net, &lengthen(ROSTER_MAX + 1));
+    for (answer, why) in [(too_long, "1025"), (told_roster(&net, &twice), "twice")] {
+        let error = answer.unwrap_err();
+        assert!(matches!(error, LedgerError::BadAnswer { .. }), "{error}");
+        assert!(error.to_string().contains(why), "{error}");
     }
 }
 

@@ -1,10 +1,13 @@
 //! HyperNodes: who is in the committee, what it weighs, how stake comes and goes.
 
+use assay_aggregate::epoch::{Seat, committee_of};
 use assay_aggregate::root::{Committee, Member};
+use assay_aggregate::weights::{Staked, capped_weights};
 use assay_ledger::abi::AssayFaults;
 use assay_ledger::embedded::ChainConfig;
 use assay_ledger::{Action, AssayLedger, LedgerError, LedgerKey, Receipt};
 use assay_protocol::ids::{Epoch, Keccak, Seed, Stake};
+use assay_protocol::params::RosterEntry;
 
 use crate::bed::Bed;
 use crate::network::*;
@@ -129,6 +132,84 @@ fn who_signs_two_roots_loses_its_stake_and_can_only_leave() {
     assert_eq!(weights(&net.committee(3), 4), [0, 24, 20, 15], "40 % of 60");
 }
 
+/// What the roster says of those who registered with these stakes.
+fn registered(stakes: &[u128]) -> Vec<RosterEntry> {
+    let entry = |(index, stake): (usize, &u128)| {
+        let new = new_hypernode(index, *stake);
+        RosterEntry {
+            id: new.ed25519,
+            operator: new.operator,
+            ledger: hypernode(index).address(),
+            stake: new.stake,
+            seed_end: new.seed_end,
+        }
+    };
+    let mut entries: Vec<_> = stakes.iter().enumerate().map(entry).collect();
+    entries.sort_by_key(|entry| entry.id);
+    entries
+}
+
+/// The committee that the aggregate's own rule makes of an epoch's roster.
+fn capped(net: &Network, epoch: u64) -> Committee {
+    let roster = net.ledger.roster(Epoch(epoch)).unwrap();
+    let staked = |entry: &RosterEntry| Staked {
+        hypernode: entry.id,
+        operator: entry.operator,
+        stake: entry.stake,
+    };
+    let snapshot: Vec<Staked> = roster.iter().map(staked).collect();
+    let cap = net.ledger.genesis_parameters().unwrap().operator_cap_bps;
+    let weights = capped_weights(&snapshot, cap).unwrap();
+    let seat = |entry: &RosterEntry| Seat {
+        hypernode: entry.id,
+        operator: entry.operator,
+        ledger: entry.ledger,
+        weight: weights[&entry.id],
+    };
+    let seats: Vec<Seat> = roster.iter().map(seat).collect();
+    committee_of(&seats).unwrap()
+}
+
+#[test]
+fn the_roster_is_who_counts_and_makes_the_committee() {
+    let stakes = [60, 25, 10, 5];
+    let net = Network::open(&stakes);
+    let roster = |epoch| net.ledger.roster(Epoch(epoch));
+    let all = registered(&stakes);
+    assert_eq!(
+        (roster(0).unwrap(), roster(1).unwrap()),
+        (all.clone(), all.clone())
+    );
+    refused(roster(2), "CommitteeNotFixed");
+    net.clock.set(GENESIS_MS);
+    net.does(&hypernode(1), &Action::unbond(Stake(21))).unwrap();
+    let update = Action::update_hypernode(Seed([0x77; 32]), "10.0.0.1:9");
+    net.does(&hypernode(2), &update).unwrap();
+    net.does(&hypernode(3), &Action::bond(Stake(3))).unwrap();
+    assert_eq!(roster(1).unwrap(), all, "fixed");
+    refused(roster(2), "CommitteeNotFixed");
+    net.finish(0);
+    let id = |index| new_hypernode(index, 0).ed25519;
+    let mut later = registered(&[60, 25, 10, 8]);
+    later.retain(|entry| entry.id != id(1));
+    let changed = later.iter_mut().find(|entry| entry.id == id(2));
+    changed.unwrap().seed_end = Seed([0x77; 32]);
+    assert_eq!((roster(1).unwrap(), roster(2).unwrap()), (all, later));
+    for epoch in 0..3 {
+        assert_eq!(capped(&net, epoch).hash(), net.committee(epoch).hash());
+    }
+    assert_ne!(capped(&net, 1).hash(), capped(&net, 2).hash());
+    refused(roster(3), "CommitteeNotFixed");
+    refused(roster(u64::MAX), "CommitteeNotFixed");
+}
+
+#[test]
+fn a_roster_without_anybody_is_empty() {
+    let net = Network::deployed();
+    assert_eq!(net.ledger.roster(Epoch(0)).unwrap(), []);
+    refused(net.ledger.committee_of(Epoch(0)), "EmptyCommittee");
+}
+
 const SEATS: u16 = 128;
 
 /// The largest committee, in the order that is worst to sort, still opens and signs within one transaction's gas; who
@@ -157,6 +238,8 @@ fn a_full_committee_fits_one_transaction() {
     let weight = |n: usize| committee.weight(&keys[n].address());
     assert_eq!(weight(128), None, "as little as the first, which was there");
     assert_eq!((weight(0), weight(129)), (None, Some(1_129)));
+    let roster = ledger.roster(Epoch(0)).unwrap();
+    assert_eq!(roster.len(), usize::from(SEATS));
     let posted = post_signed_by(&ledger, &keys, &committee);
     println!(
         "gas: openGenesis {}, postRoot {} ({SEATS} signatures)",
