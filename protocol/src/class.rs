@@ -3,7 +3,7 @@
 
 use crate::cbor_map;
 use crate::hash;
-use crate::ids::{Bps, Digest, Digest384, Ppm};
+use crate::ids::{Bps, Digest, Digest384, HyperNodeId, Ppm, Stake};
 use crate::item::Item;
 use crate::region::RegionId;
 use serde::{Deserialize, Serialize};
@@ -448,11 +448,12 @@ pub fn verity_root(command_line: &str) -> Option<Digest> {
     }
 }
 
-/// Digest of the set of classes in force: the `policyDigest` of an epoch's root.
-pub fn policy_digest(classes: &[Digest]) -> Digest {
-    let mut sorted = classes.to_vec();
-    sorted.sort();
-    hash::digest(&[b"assay/policy/1", &sorted.encode()])
+/// Digest of what an epoch is judged by, the `policyDigest` of its root: the classes in force, and whose stake counts.
+pub fn policy_digest(classes: &[Digest], stakes: &[(HyperNodeId, Stake)]) -> Digest {
+    let (mut classes, mut stakes) = (classes.to_vec(), stakes.to_vec());
+    classes.sort();
+    stakes.sort();
+    hash::digest(&[b"assay/policy/2", &classes.encode(), &stakes.encode()])
 }
 
 #[cfg(test)]

@@ -56,14 +56,12 @@ impl<'a> Round<'a> {
         epoch: Epoch,
         report: KeptReport,
     ) -> Result<Self> {
-        let weights: BTreeMap<HyperNodeId, u128> = context
-            .seats
-            .iter()
-            .map(|seat| (seat.hypernode, seat.weight))
-            .collect();
         let beacon = context
             .beacon(epoch)
             .with_context(|| format!("no beacon for epoch {epoch}"))?;
+        let weights = context
+            .weights(epoch)
+            .with_context(|| format!("nobody is known to have a say in epoch {epoch}"))?;
         let members: Vec<_> = weights.keys().copied().collect();
         let proposer = proposer(&beacon, &members, ROUND).context("the committee is empty")?;
         let (network, own) = (context.network, context.own);
@@ -385,6 +383,7 @@ async fn aggregate(
 pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
     check_followed(context).await?;
     loop {
+        context.learn().await?;
         let next = context.history(|history| history.next());
         match context.ledger.resolved(next).await? {
             Resolved::Open => return Ok(()),

@@ -1,5 +1,6 @@
 //! What every task of the daemon shares.
 
+use crate::clock;
 use crate::config::{Loaded, Secrets};
 use crate::ledger_view::LedgerView;
 use crate::vcek::Vceks;
@@ -7,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::epoch::Seat;
 use assay_aggregate::inputs::History;
+use assay_aggregate::roster::Roster;
 use assay_appraisal::appraise::Configurations;
 use assay_appraisal::ek::Roots;
 use assay_appraisal::snp::ChainCache;
@@ -57,8 +59,6 @@ pub struct Context {
     pub objects: ObjectStore,
     /// AMD's certificates.
     pub vceks: Vceks,
-    /// The committee.
-    pub seats: Vec<Seat>,
     journal: Mutex<Journal>,
     last_note: Mutex<String>,
     secrets: Secrets,
@@ -122,7 +122,6 @@ impl Context {
             ledger,
             objects,
             vceks,
-            seats: history.seats().to_vec(),
             journal: Mutex::new(journal),
             certificates: ChainCache::new(),
             configurations: Configurations::new(),
@@ -203,16 +202,52 @@ impl Context {
             node,
             slot,
         };
-        panel(&of, &self.candidates(), self.params.panel_min as usize).contains(&self.own)
-    }
-
-    fn candidates(&self) -> Vec<Candidate> {
         let candidate = |seat: &Seat| Candidate {
             hypernode: seat.hypernode,
             operator: seat.operator,
             weight: seat.weight,
         };
-        self.seats.iter().map(candidate).collect()
+        // Not known yet: nobody can say who probes.
+        let candidates: Vec<_> = self.history(|history| {
+            let roster = history.roster(epoch);
+            roster.map_or_else(Vec::new, |r| r.seats().iter().map(candidate).collect())
+        });
+        panel(&of, &candidates, self.params.panel_min as usize).contains(&self.own)
+    }
+
+    /// Capped weights of those who have a say in an epoch; `None` until they are known here.
+    pub fn weights(&self, epoch: Epoch) -> Option<BTreeMap<HyperNodeId, u128>> {
+        self.history(|history| history.roster(epoch).map(Roster::weights))
+    }
+
+    /// Whether this HyperNode has a say in an epoch; `None` until that is known here.
+    pub fn has_say(&self, epoch: Epoch) -> Option<bool> {
+        self.weights(epoch)
+            .map(|weights| weights.contains_key(&self.own))
+    }
+
+    /// Learns whose stake counts in the epochs that are judged and probed next, as far as the ledger has fixed that.
+    pub async fn learn(&self) -> Result<()> {
+        let (current, _) = self.params.at(clock::now()).unwrap_or_default();
+        let wanted = self.history(|history| {
+            let judged = history.unknown();
+            let is_unknown = |epoch: &Epoch| {
+                *epoch >= history.next()
+                    && history.roster(*epoch).is_none()
+                    && !judged.contains(epoch)
+            };
+            let probed = [current, current.next()].into_iter().filter(is_unknown);
+            judged.iter().copied().chain(probed).collect::<Vec<_>>()
+        });
+        for epoch in wanted {
+            let Some(stakes) = self.ledger.stakes(epoch).await? else {
+                continue;
+            };
+            if let Err(error) = self.history(|history| history.learn(epoch, stakes)) {
+                self.note(format!("epoch {epoch}: nobody has a say: {error}"));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -50,6 +50,9 @@ pub async fn run(context: Context, config: Config) -> Result<()> {
 async fn watch_nodes(context: Arc<Context>) -> Result<()> {
     let mut watched = BTreeSet::new();
     loop {
+        if let Err(error) = context.learn().await {
+            context.note(explain(&error));
+        }
         let (epoch, _) = context.params.at(clock::now()).unwrap_or_default();
         for node in known_nodes(&context, epoch).await {
             if watched.insert(node.node) {
@@ -115,7 +118,7 @@ async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
 
 /// From the end of an epoch to its resolution; false when that came before this HyperNode could say anything.
 async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result<bool> {
-    while context.beacon(epoch).is_none() {
+    while context.beacon(epoch).is_none() || context.weights(epoch).is_none() {
         if context.history(|history| history.next()) > epoch {
             return Ok(false);
         }

@@ -92,6 +92,11 @@ impl LedgerView {
             .await
     }
 
+    /// Whose stake counts in an epoch; `None` while the ledger has not fixed it, see [`AssayLedger::stakes`].
+    pub async fn stakes(&self, epoch: Epoch) -> Result<Option<Vec<(HyperNodeId, Stake)>>> {
+        self.read(move |ledger| Ok(ledger.stakes(epoch)?)).await
+    }
+
     /// What is put aside for an epoch's rewards.
     pub async fn budget(&self, epoch: Epoch) -> Result<Stake> {
         self.read(move |ledger| Ok(ledger.budget(epoch)?)).await

@@ -134,7 +134,8 @@ fn chase_slot(context: &Context, node: NodeId, epoch: Epoch) -> Result<Slot> {
     Ok(Slot(u32::try_from(drawn).unwrap_or(0)))
 }
 
-/// Enrols, attests, fills and chases; at most one round a slot, so that each kind has one outcome in it.
+/// Enrols, attests, fills and chases; at most one round a slot, so that each kind has one outcome in it. In an epoch in
+/// which this HyperNode has no say, nothing.
 async fn work(context: Arc<Context>, node: NodeId, lost: Arc<Notify>) -> Result<Never> {
     let mut done = Done::default();
     let mut first = true;
@@ -161,7 +162,8 @@ async fn work(context: Arc<Context>, node: NodeId, lost: Arc<Notify>) -> Result<
             done.attested = false;
         }
         let registered = context.ledger.node(&node, place.0);
-        if let Some(node) = registered {
+        let has_say = context.has_say(place.0) != Some(false);
+        if let Some(node) = registered.filter(|_| has_say) {
             round(&context, &node, place, &mut done).await?;
         }
     }

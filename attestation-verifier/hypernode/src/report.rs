@@ -175,11 +175,13 @@ fn panel_slots(context: &Context, epoch: Epoch, node: NodeId) -> Result<BTreeSet
 }
 
 /// The keys of regions whose period is over, as far as their hash is in the log: the one that ends with this epoch, and
-/// the one before it once more, in case the report that revealed it first was never agreed.
+/// the one before it once more, in case the report that revealed it first was never agreed. For who has no say in the next
+/// epoch every period is over.
 fn reveals(context: &Context, epoch: Epoch, node: NodeId) -> Result<Vec<RegionReveal>> {
     let current = context.params.region_generation(epoch);
     let mut ended: Vec<u64> = current.checked_sub(1).into_iter().collect();
-    if context.params.reveals_regions(epoch) {
+    let leaves = context.has_say(epoch.next()) == Some(false);
+    if context.params.reveals_regions(epoch) || leaves {
         ended.push(current);
     }
     let mut reveals = Vec::new();

@@ -5,7 +5,7 @@
 //! doubling the nodes costs (2.00 is linear). Every HyperNode reports every node.
 
 use assay_aggregate::epoch::{
-    Aggregator, EpochInput, Included, NodeState, Registration, Seat, States,
+    Aggregator, EpochInput, Included, NodeState, Registration, RootHead, Seat, States,
 };
 use assay_protocol::class::{
     AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla, ValidClass,
@@ -84,7 +84,11 @@ fn measure(size: &Size, systemic: u32) -> (f64, f64) {
         beacon: Beacon([7; 32]),
         round: 0,
         committee: &committee,
-        next_committee: Keccak([0; 32]),
+        head: RootHead {
+            committee: Keccak([0; 32]),
+            next_committee: Keccak([0; 32]),
+            policy_digest: Digest([0; 32]),
+        },
         classes: &classes,
         registrations: &registrations,
         sites: &BTreeMap::new(),

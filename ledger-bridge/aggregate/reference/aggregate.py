@@ -37,7 +37,7 @@ def capped_weights(staked, cap_bps):
         if stake:
             sums[operator] = sums.get(operator, 0) + stake
     ids = {identity for identity, _, _ in staked}
-    bad = total == 0 or cap_bps > 10_000 or cap_bps * len(sums) < 10_000
+    bad = total == 0 or cap_bps > 10_000
     if bad or len(ids) != len(staked) or any(stake >= 2**96 for _, _, stake in staked):
         return None
     limit = total * cap_bps // 10_000

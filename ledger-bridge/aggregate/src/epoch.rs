@@ -24,7 +24,7 @@ use crate::systemic::{Excuses, Site, Systemic, site_of_provider};
 use crate::verdict::{self, ChaseRate, Finding, Verdict, reason};
 use crate::weights::Operator;
 use crate::wilson::{Bounds, PPM_ONE};
-use assay_protocol::class::{HardwareClass, Sla, ValidClass, policy_digest};
+use assay_protocol::class::{HardwareClass, Sla, ValidClass};
 use assay_protocol::ids::{
     Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm, Slot,
 };
@@ -111,10 +111,10 @@ pub struct EpochInput<'a> {
     pub beacon: Beacon,
     /// Round of the agreement.
     pub round: u32,
-    /// Who judges and signs.
+    /// Who judges: everybody with weight.
     pub committee: &'a [Seat],
-    /// Hash of the committee that signs the next epoch.
-    pub next_committee: Keccak,
+    /// What the root says of its signers and its policy.
+    pub head: RootHead,
     /// The classes in force, by digest.
     pub classes: &'a BTreeMap<Digest, ValidClass>,
     /// Registrations before the epoch began, in any order.
@@ -127,6 +127,17 @@ pub struct EpochInput<'a> {
     pub reports: &'a BTreeMap<HyperNodeId, Included>,
     /// What the ledger has put aside for this epoch's rewards, in wei; fixed before the epoch began.
     pub budget: u128,
+}
+
+/// The parts of a root that no report has a say in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootHead {
+    /// Hash of the committee that signs: the one the last root named.
+    pub committee: Keccak,
+    /// Hash of the committee that signs the next epoch.
+    pub next_committee: Keccak,
+    /// See [`assay_protocol::class::policy_digest`].
+    pub policy_digest: Digest,
 }
 
 /// What an epoch comes to.
@@ -156,6 +167,9 @@ pub enum EpochError {
     /// The committee contradicts itself.
     #[error(transparent)]
     Committee(#[from] RootError),
+    /// Whose stake counts was not learnt from the ledger, see [`crate::inputs::History::learn`].
+    #[error("roster of epoch {0}: not read from the ledger yet")]
+    RosterUnknown(Epoch),
     /// More leaves than can be counted.
     #[error("outcome tree: expected at most 2^32 - 1 leaves, got {0}")]
     TooManyLeaves(usize),
@@ -169,7 +183,6 @@ pub enum EpochError {
 pub struct Aggregator<'a> {
     input: EpochInput<'a>,
     network: NetworkId,
-    committee: Committee,
     total: u128,
     urn: Urn,
     reporters: Vec<Reporter<'a>>,
@@ -260,7 +273,6 @@ impl<'a> Aggregator<'a> {
             input,
             network,
             total: total_weight(input.committee),
-            committee,
             urn,
             reporters,
             registrations,
@@ -365,13 +377,13 @@ impl<'a> Aggregator<'a> {
             epoch: input.epoch,
             round: input.round,
             input_set: input_set(&self.network, input.epoch, &entries),
-            committee: self.committee.hash(),
+            committee: input.head.committee,
             root: tree.root(),
             leaf_count: u32::try_from(leaves).map_err(|_| EpochError::TooManyLeaves(leaves))?,
             evidence_root: evidence_root(&heads),
-            policy_digest: policy_digest(&input.params.classes),
+            policy_digest: input.head.policy_digest,
             cumulative_reward: rewards::sum(states.rewards.values())?,
-            next_committee: input.next_committee,
+            next_committee: input.head.next_committee,
         })
     }
 

@@ -6,16 +6,17 @@
 
 use crate::agreement::{Entry, input_set_hash};
 use crate::epoch::{
-    Aggregator, EpochError, EpochInput, EpochOutcome, Included, Registration, Seat, States,
-    committee_of,
+    Aggregator, EpochError, EpochInput, EpochOutcome, Included, Registration, RootHead, States,
 };
 use crate::more_than_two_thirds;
 use crate::root::{Committee, RootError, recover};
+use crate::roster::{Roster, RosterError};
 use crate::rules::{self, RuleError};
-use crate::weights::{Staked, WeightError, capped_weights};
-use assay_protocol::class::ValidClass;
+use assay_protocol::class::{ValidClass, policy_digest};
 use assay_protocol::cose::{self, Authenticated, CoseError, Payload, PublicKey};
-use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, Seed};
+use assay_protocol::ids::{
+    Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, Seed, Stake,
+};
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use assay_protocol::report::{Commit, Proposal, Report, Reveal, RootSignature, Vote, commitment};
 use assay_protocol::schedule::{genesis_beacon, later_beacon, seed_belongs};
@@ -415,12 +416,9 @@ pub fn registrations(
 /// Why a network's history cannot be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
-    /// The roster has no weights.
+    /// Nobody has a say.
     #[error(transparent)]
-    Weights(#[from] WeightError),
-    /// The roster is no committee.
-    #[error(transparent)]
-    Committee(#[from] RootError),
+    Roster(#[from] RosterError),
     /// No epoch can be judged by these parameters.
     #[error(transparent)]
     Rule(#[from] RuleError),
@@ -434,14 +432,16 @@ pub enum HistoryError {
     },
 }
 
-/// A network from genesis to its next unresolved epoch.
+/// A network from genesis to its next unresolved epoch. Whose stake counts in an epoch is [learnt](History::learn).
 #[derive(Debug, Clone)]
 pub struct History {
     params: NetworkParams,
     network: NetworkId,
     classes: BTreeMap<Digest, ValidClass>,
-    seats: Vec<Seat>,
-    committee: Committee,
+    /// Of `next` and later epochs, as far as they were learnt.
+    rosters: BTreeMap<Epoch, Roster>,
+    /// Who signs the next root: whom the last one named.
+    signers: Committee,
     next: Epoch,
     /// Beacons of the next epoch and the one after.
     beacons: (Beacon, Beacon),
@@ -468,17 +468,16 @@ impl History {
                 actual: names(classes.keys().collect()),
             });
         }
-        let seats = seats(params)?;
-        let committee = committee_of(&seats)?;
-        rules::check(params, committee.members().len())?;
+        let roster = Roster::at_genesis(params)?;
+        rules::check(params, roster.seats().len())?;
         let network = params.network_id();
         let beacon = |epoch| genesis_beacon(params, &network, Epoch(epoch));
         Ok(Self {
             params: params.clone(),
             network,
             classes,
-            seats,
-            committee,
+            signers: roster.committee().clone(),
+            rosters: [(Epoch(0), roster.clone()), (Epoch(1), roster)].into(),
             next: Epoch(0),
             beacons: (beacon(0), beacon(1)),
             states: States::default(),
@@ -500,22 +499,37 @@ impl History {
         &self.classes
     }
 
-    /// The members with their capped weights; in this version every epoch's.
-    pub fn seats(&self) -> &[Seat] {
-        &self.seats
+    /// Takes over whose stake the ledger has fixed for an epoch; of an epoch that is known or resolved, nothing.
+    pub fn learn(
+        &mut self,
+        epoch: Epoch,
+        stakes: impl IntoIterator<Item = (HyperNodeId, Stake)>,
+    ) -> Result<(), RosterError> {
+        if epoch >= self.next && !self.rosters.contains_key(&epoch) {
+            let roster = Roster::of(&self.params, stakes)?;
+            self.rosters.insert(epoch, roster);
+        }
+        Ok(())
     }
 
-    /// Capped weights by HyperNode.
-    pub fn weights(&self) -> BTreeMap<HyperNodeId, u128> {
-        self.seats
-            .iter()
-            .map(|seat| (seat.hypernode, seat.weight))
+    /// Epochs whose rosters the next root needs and that were not learnt: its own and the one after.
+    pub fn unknown(&self) -> Vec<Epoch> {
+        let needed = [self.next, self.next.next()];
+        let unknown = needed.into_iter();
+        unknown
+            .filter(|epoch| !self.rosters.contains_key(epoch))
             .collect()
     }
 
-    /// The committee as the ledger knows it.
-    pub fn committee(&self) -> &Committee {
-        &self.committee
+    /// Who has a say in an epoch; `None` when it was not learnt or is resolved.
+    pub fn roster(&self, epoch: Epoch) -> Option<&Roster> {
+        self.rosters.get(&epoch)
+    }
+
+    /// Who signs the next root: the committee that the last root named, after void epochs an earlier one than the
+    /// epoch's own.
+    pub fn signers(&self) -> &Committee {
+        &self.signers
     }
 
     /// The first epoch that is not resolved here.
@@ -547,13 +561,19 @@ impl History {
     ) -> Result<EpochOutcome, EpochError> {
         let registrations = registrations(known, reports);
         let nowhere = BTreeMap::new();
+        let roster = self.known_roster(self.next)?;
+        let following = self.known_roster(self.next.next())?;
         let input = EpochInput {
             params: &self.params,
             epoch: self.next,
             beacon: self.beacons.0,
             round: ROUND,
-            committee: &self.seats,
-            next_committee: self.committee.hash(),
+            committee: roster.seats(),
+            head: RootHead {
+                committee: self.signers.hash(),
+                next_committee: following.committee().hash(),
+                policy_digest: policy_digest(&self.params.classes, roster.stakes()),
+            },
             classes: &self.classes,
             registrations: &registrations,
             sites: &nowhere,
@@ -564,8 +584,15 @@ impl History {
         Aggregator::new(input)?.epoch()
     }
 
+    fn known_roster(&self, epoch: Epoch) -> Result<&Roster, EpochError> {
+        self.roster(epoch).ok_or(EpochError::RosterUnknown(epoch))
+    }
+
     /// The next epoch was resolved by the root of this outcome, computed from these reports.
     pub fn posted(&mut self, outcome: &EpochOutcome, reports: &BTreeMap<HyperNodeId, Included>) {
+        if let Some(named) = self.rosters.get(&self.next.next()) {
+            self.signers = named.committee().clone();
+        }
         let seeds: Vec<_> = reports.iter().map(|(id, i)| (*id, i.report.seed)).collect();
         self.states.clone_from(&outcome.states);
         self.advance(&seeds);
@@ -582,40 +609,23 @@ impl History {
         let beacon = later_beacon(&self.network, later, &resolved, seeds);
         self.beacons = (following, beacon);
         self.next = self.next.next();
+        self.rosters.retain(|epoch, _| *epoch >= self.next);
     }
-}
-
-/// The roster with capped weights.
-pub fn seats(params: &NetworkParams) -> Result<Vec<Seat>, WeightError> {
-    let staked: Vec<_> = params
-        .roster
-        .iter()
-        .map(|e| Staked {
-            hypernode: e.id,
-            operator: e.operator,
-            stake: e.stake,
-        })
-        .collect();
-    let weights = capped_weights(&staked, params.operator_cap_bps)?;
-    let seat = |entry: &RosterEntry| Seat {
-        hypernode: entry.id,
-        operator: entry.operator,
-        ledger: entry.ledger,
-        weight: weights.get(&entry.id).copied().unwrap_or(0),
-    };
-    Ok(params.roster.iter().map(seat).collect())
 }
 
 /// The signatures under `digest`, parallel to the committee's members.
 pub fn signatures_for(
     committee: &Committee,
     digest: &Keccak,
-    seats: &[Seat],
+    params: &NetworkParams,
     signatures: &BTreeMap<HyperNodeId, (Keccak, [u8; 65])>,
 ) -> Vec<Option<[u8; 65]>> {
     let of = |address: &Address| {
-        let seat = seats.iter().find(|seat| seat.ledger == *address)?;
-        let (signed, signature) = signatures.get(&seat.hypernode)?;
+        let entry = params
+            .roster
+            .iter()
+            .find(|entry| entry.ledger == *address)?;
+        let (signed, signature) = signatures.get(&entry.id)?;
         (signed == digest).then_some(*signature)
     };
     committee

@@ -23,6 +23,7 @@ pub mod inputs;
 pub mod median;
 pub mod persistence;
 pub mod root;
+pub mod roster;
 pub mod rules;
 pub mod systemic;
 pub mod verdict;

@@ -5,7 +5,9 @@
 //! sum(o) = Σ stake of operator o        weight(h) = ⌊stake(h) · min(sum(o), limit) / sum(o)⌋
 //! ```
 //!
-//! Applied once to the snapshot: an operator's share of the *capped* total may exceed the cap.
+//! Applied once to the snapshot: an operator's share of the *capped* total may exceed the cap. At genesis a cap below
+//! 1/operators is refused ([`assay_protocol::params::NetworkParams::validate`]); later, when operators have left, it cuts
+//! those that are left, as the stake contract does.
 
 use alloy_primitives::U256;
 use assay_protocol::ids::{Bps, Digest, HyperNodeId, Stake};
@@ -34,16 +36,6 @@ pub struct Staked {
 /// Why a snapshot has no weights.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WeightError {
-    /// With this cap even equal operators would lose stake.
-    #[error(
-        "operator cap: expected at least 1/{operators} of the stake, got {cap_bps} basis points"
-    )]
-    CapTooLow {
-        /// Cap in basis points.
-        cap_bps: u32,
-        /// Number of operators with stake.
-        operators: usize,
-    },
     /// More than one hundred per cent.
     #[error("operator cap: expected at most {BPS_ONE} basis points, got {0}")]
     CapTooHigh(u32),
@@ -76,7 +68,7 @@ pub fn capped_weights(
     let total: u128 = sums
         .values()
         .fold(0, |sum, stake| sum.saturating_add(*stake));
-    check_cap(cap, sums.len(), total)?;
+    check_cap(cap, total)?;
     let limit = mul_div(total, u128::from(cap.0), u128::from(BPS_ONE));
     let weight = |staked: &Staked| {
         let sum = sums.get(&staked.operator).copied().unwrap_or(0);
@@ -118,18 +110,12 @@ fn check(snapshot: &[Staked]) -> Result<(), WeightError> {
     Ok(())
 }
 
-fn check_cap(cap: Bps, operators: usize, total: u128) -> Result<(), WeightError> {
+fn check_cap(cap: Bps, total: u128) -> Result<(), WeightError> {
     if total == 0 {
         return Err(WeightError::NoStake);
     }
     if cap.0 > BPS_ONE {
         return Err(WeightError::CapTooHigh(cap.0));
-    }
-    if (cap.0 as usize).saturating_mul(operators) < BPS_ONE as usize {
-        return Err(WeightError::CapTooLow {
-            cap_bps: cap.0,
-            operators,
-        });
     }
     Ok(())
 }
@@ -186,16 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn cap_below_one_over_operators_is_a_configuration_error() {
+    fn operators_that_are_left_are_cut_alike_by_a_cap_below_their_equal_share() {
         let two = [staked(1, 1, 60), staked(2, 2, 40), staked(3, 3, 0)];
-        let refused = capped_weights(&two, Bps(4_999));
-        assert_eq!(
-            refused,
-            Err(WeightError::CapTooLow {
-                cap_bps: 4_999,
-                operators: 2
-            })
-        );
+        assert_eq!(weights(&two, 4_000), [40, 40, 0]);
         assert_eq!(weights(&two, 5_000), [50, 40, 0]);
         assert_eq!(
             capped_weights(&two, Bps(10_001)),

@@ -286,7 +286,7 @@ fn write_trust(arg: &Trust) -> Result<()> {
         schema: 1,
         committee: CommitteePin {
             epoch: Epoch(0),
-            hash: history.committee().hash(),
+            hash: history.signers().hash(),
         },
         params,
         vendors,

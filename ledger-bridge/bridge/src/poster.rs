@@ -302,8 +302,9 @@ impl Poster {
         let is_same = self.board.epoch() == self.history.next();
         let signed = self.board.gathered().signatures();
         let has_signed = |id: &HyperNodeId| is_same && signed.contains_key(id);
-        let roster = self.history.params().roster.iter().map(|entry| entry.id);
-        roster.map(|id| (id, is_over && !has_signed(&id))).collect()
+        let awaited = |id: HyperNodeId| (id, is_over && !has_signed(&id));
+        let signers = signer_weights(&self.history);
+        signers.map(|(id, _)| awaited(id)).collect()
     }
 
     /// Lines for the operator since the last time.
@@ -331,6 +332,7 @@ impl Poster {
         self.outbox.advance(now)?;
         let (settled, newest) = (self.settled.next_epoch()?, self.ledger.next_epoch()?);
         self.check_followed(settled)?;
+        replay::learn(&self.settled, &mut self.history)?;
         if epoch < settled {
             let is_full = self.queue.len() >= QUEUE_MAX;
             let tended = if is_full { self.tend(now) } else { Ok(None) };
@@ -391,8 +393,17 @@ impl Poster {
 
     fn try_post(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
         let gathered = self.board.gathered();
-        let weights = self.history.weights();
-        let Some(input_set) = gathered.agreed(&weights) else {
+        let Some(roster) = self
+            .history
+            .roster(epoch)
+            .filter(|_| self.history.unknown().is_empty())
+        else {
+            return Ok(waiting(
+                epoch,
+                "over, whose stake counts is not final on the ledger, or nobody has any",
+            ));
+        };
+        let Some(input_set) = gathered.agreed(&roster.weights()) else {
             return Ok(waiting(
                 epoch,
                 "over, no input set has votes of more than 2/3 yet",
@@ -402,7 +413,7 @@ impl Poster {
             return Ok(waiting(epoch, "agreed on a list that is not on the board"));
         }
         let signed = signed_weights(gathered, &self.history);
-        let total = self.history.committee().total();
+        let total = self.history.signers().total();
         if !more_than_two_thirds(signed.values().sum(), total) {
             return Ok(waiting(epoch, "agreed, waiting for root signatures"));
         }
@@ -430,11 +441,11 @@ impl Poster {
         signed: u128,
         now: UnixMs,
     ) -> Result<Step, PosterError> {
-        let (epoch, committee) = (outcome.root.epoch, self.history.committee());
+        let (epoch, committee) = (outcome.root.epoch, self.history.signers());
         let signatures = signatures_for(
             committee,
             digest,
-            self.history.seats(),
+            self.history.params(),
             self.board.gathered().signatures(),
         );
         let (action, total) = (
@@ -604,11 +615,6 @@ impl Poster {
                 params.void_after_ms.to_string(),
                 genesis.void_after_ms.to_string(),
             ),
-            (
-                "committee hash",
-                self.history.committee().hash().to_string(),
-                self.ledger.committee_hash()?.to_string(),
-            ),
         ];
         let contract = self.ledger.contract().to_string();
         match parts
@@ -658,14 +664,19 @@ fn unfinished(epoch: Epoch, what: &str, progress: &Progress) -> Step {
 /// The weight behind each digest, as the contract will count it.
 fn signed_weights(gathered: &Gathered, history: &History) -> BTreeMap<Keccak, u128> {
     let mut signed = BTreeMap::new();
-    for seat in history.seats() {
-        if let Some((digest, _)) = gathered.signatures().get(&seat.hypernode) {
-            let weight = history.committee().weight(&seat.ledger).unwrap_or(0);
+    for (id, weight) in signer_weights(history) {
+        if let Some((digest, _)) = gathered.signatures().get(&id) {
             let sum: &mut u128 = signed.entry(*digest).or_default();
             *sum = sum.saturating_add(weight);
         }
     }
     signed
+}
+
+/// Who signs the next root, with the weight that the contract counts.
+fn signer_weights(history: &History) -> impl Iterator<Item = (HyperNodeId, u128)> + '_ {
+    let roster = history.params().roster.iter();
+    roster.filter_map(|entry| Some((entry.id, history.signers().weight(&entry.ledger)?)))
 }
 
 fn waiting(epoch: Epoch, why: &str) -> Step {

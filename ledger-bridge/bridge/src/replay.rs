@@ -3,7 +3,8 @@
 
 use assay_aggregate::epoch::{EpochError, EpochOutcome, Included, Registration};
 use assay_aggregate::inputs::{self, Gathered, History, HistoryError, InputError};
-use assay_aggregate::root::EpochRoot;
+use assay_aggregate::root::{Committee, EpochRoot};
+use assay_aggregate::roster::Roster;
 use assay_ledger::{AssayLedger, LedgerError, Resolved};
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, Stake};
 use std::collections::BTreeMap;
@@ -90,12 +91,20 @@ pub enum ReplayError {
 impl ReplayError {
     /// Whether what HyperNodes agreed on can never become a root.
     pub fn is_hopeless(&self) -> bool {
-        matches!(self, Self::Inputs { .. } | Self::Aggregate { .. })
+        match self {
+            Self::Inputs { .. } => true,
+            Self::Aggregate { source, .. } => !matches!(source, EpochError::RosterUnknown(_)),
+            _ => false,
+        }
     }
 }
 
 /// A posted epoch, recomputed.
 pub struct Posted {
+    /// Who had a say in it.
+    pub roster: Roster,
+    /// Who signed it.
+    pub signers: Committee,
     /// Everything on its board.
     pub gathered: Gathered,
     /// The agreed reports.
@@ -176,6 +185,17 @@ impl Read {
     }
 }
 
+/// Learns whose stake counts in the next epoch and the one after it, as far as the ledger has fixed that. An epoch in
+/// which nobody has any stays unknown: no root can be made for it.
+pub fn learn(ledger: &AssayLedger, history: &mut History) -> Result<(), ReplayError> {
+    for epoch in history.unknown() {
+        if let Some(stakes) = ledger.stakes(epoch)? {
+            let _nobody = history.learn(epoch, stakes);
+        }
+    }
+    Ok(())
+}
+
 /// Aggregates an input set of the next epoch.
 pub fn aggregate(
     history: &History,
@@ -208,6 +228,7 @@ pub fn follow(
     ledger: &AssayLedger,
     history: &mut History,
 ) -> Result<Option<Posted>, ReplayError> {
+    learn(ledger, history)?;
     let posted = recompute(store, ledger, history)?;
     match &posted {
         Some(posted) => history.posted(&posted.outcome, &posted.reports),
@@ -216,7 +237,7 @@ pub fn follow(
     Ok(posted)
 }
 
-/// Like [`follow`], without moving on.
+/// Like [`follow`], with what was [learnt](learn) and without moving on.
 pub fn recompute(
     store: &Store,
     ledger: &AssayLedger,
@@ -235,6 +256,11 @@ pub fn recompute(
     board.update(store, history)?;
     let gathered = board.gathered;
     let read = Read::of(ledger, history)?;
+    let unknown = || ReplayError::Aggregate {
+        epoch,
+        source: EpochError::RosterUnknown(epoch),
+    };
+    let roster = history.roster(epoch).ok_or_else(unknown)?.clone();
     let (reports, outcome) = aggregate(history, &gathered, &root.input_set, &read)?;
     if outcome.root != *root {
         let digest = |root: &EpochRoot| -> Result<Keccak, LedgerError> {
@@ -248,6 +274,8 @@ pub fn recompute(
         });
     }
     Ok(Some(Posted {
+        roster,
+        signers: history.signers().clone(),
         gathered,
         reports,
         outcome,

@@ -2,8 +2,8 @@
 //! running ledger; a step done twice is refused by the contract or changes nothing.
 
 use anyhow::{Context, Result, bail, ensure};
-use assay_aggregate::epoch::committee_of;
-use assay_aggregate::inputs::{History, seats};
+use assay_aggregate::inputs::History;
+use assay_aggregate::roster::Roster;
 use assay_ledger::{Action, AssayLedger, Chain, HyperNodeRecord, LedgerKey, TxSigner};
 use assay_protocol::cose::Signer;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Stake, UnixMs};
@@ -98,7 +98,7 @@ pub fn open_genesis(
 ) -> Result<OpenedNetwork> {
     let params = assemble(ledger, plan)?;
     let network = params.network_id();
-    let committee = committee_of(&seats(&params)?)?.hash();
+    let committee = Roster::at_genesis(&params)?.committee().hash();
     match ledger.network_id()? {
         None => {
             // Genesis is once: what it would begin with is compared before.

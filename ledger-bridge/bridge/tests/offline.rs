@@ -115,6 +115,6 @@ fn bad_input_is_named_and_nothing_is_printed() {
         here,
         "simulate --cap-bps 10 --nodes 1 --epochs 1",
         1,
-        "operator cap",
+        "operator_cap_bps",
     );
 }

@@ -4,6 +4,7 @@ use super::attestation::{Attestations, Bound, place};
 use super::case::Case;
 use super::evidence::{Exhibits, Found};
 use super::log::{EpochRecord, History, Recorded};
+use super::roots::Roots;
 use crate::findings::Findings;
 use assay_appraisal::chase::{ExpectedChase, verify};
 use assay_appraisal::counters;
@@ -37,12 +38,12 @@ struct Regions<'a> {
 /// Checks the regions and chases of a history; for each epoch how many chases could not be walked again.
 pub fn check(
     findings: &mut Findings,
-    case: &Case,
+    (case, roots): (&Case, &Roots),
     history: &History,
     exhibits: &Exhibits<'_>,
     attested: &Attestations,
 ) -> BTreeMap<Epoch, usize> {
-    let keys = reveals(findings, case, history);
+    let keys = reveals(findings, (case, roots), history);
     let mut regions = Regions {
         case,
         exhibits,
@@ -79,10 +80,11 @@ fn is_over(case: &Case, generation: u64, epoch: Epoch) -> bool {
     generation < case.params.region_generation(epoch.next())
 }
 
-/// Keys may be revealed from the last report of their period on, and again: an epoch may end void, a report be missed.
+/// Keys may be revealed from the last report of their period on, and again: an epoch may end void, a report be missed. Who
+/// has no say in the next epoch reveals them with its last report, because it makes no later one.
 fn reveals(
     findings: &mut Findings,
-    case: &Case,
+    (case, roots): (&Case, &Roots),
     history: &History,
 ) -> BTreeMap<RegionId, RegionKey> {
     let mut keys = BTreeMap::new();
@@ -93,11 +95,14 @@ fn reveals(
                 region: reveal.region,
                 generation: reveal.generation,
             };
-            let due = id.region == 0 && is_over(case, id.generation, *epoch);
+            let next = roots.get(&epoch.next());
+            let stays = next.is_some_and(|root| root.has_say(&history.hypernode));
+            let is_last = id == region(case, *epoch) && !stays;
+            let due = id.region == 0 && (is_last || is_over(case, id.generation, *epoch));
             findings.plain(
                 ("chase/reveal-due", &about),
                 due,
-                "a reveal of the region whose period is over",
+                "a reveal of the region whose period is over, or by who leaves",
             );
             let first = *keys.entry(id).or_insert(reveal.key);
             let same = first == reveal.key;

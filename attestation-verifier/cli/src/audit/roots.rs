@@ -4,11 +4,11 @@ use super::case::Case;
 use super::files::Files;
 use crate::findings::Findings;
 use assay_aggregate::epoch::Seat;
-use assay_aggregate::inputs;
 use assay_aggregate::more_than_two_thirds;
 use assay_aggregate::root::{Committee, EpochRoot, Member, recover};
+use assay_aggregate::roster::Roster;
 use assay_protocol::class::policy_digest;
-use assay_protocol::ids::{Address, Epoch, Keccak};
+use assay_protocol::ids::{Address, Epoch, HyperNodeId, Keccak};
 use assay_protocol::layout::{self, SignedRoot};
 use std::collections::BTreeMap;
 
@@ -16,8 +16,15 @@ use std::collections::BTreeMap;
 pub struct CheckedRoot {
     /// What was signed.
     pub root: EpochRoot,
-    /// The committee, as HyperNodes of the roster.
+    /// Who had a say, as HyperNodes of the roster.
     pub seats: Vec<Seat>,
+}
+
+impl CheckedRoot {
+    /// Whether a HyperNode had a say in the epoch.
+    pub fn has_say(&self, hypernode: &HyperNodeId) -> bool {
+        self.seats.iter().any(|seat| seat.hypernode == *hypernode)
+    }
 }
 
 /// Roots by epoch; an epoch whose root did not hold is missing.
@@ -93,7 +100,7 @@ fn check_one(
     findings
         .equal(("roots/epoch", &about), epoch, signed.epoch)
         .then_some(())?;
-    let policy = policy_digest(&case.params.classes);
+    let policy = policy_digest(&case.params.classes, &signed.stakes);
     findings.equal(("roots/policy", &about), policy, signed.policy_digest);
     rewards(findings, case, &about, signed, roots);
     let committee = committee(findings, &about, signed)?;
@@ -125,8 +132,12 @@ fn check_one(
         next_committee: signed.next_committee,
     };
     signatures(findings, case, &about, signed, &committee, &root)?;
-    let seats = seats(findings, case, &about, &committee)?;
-    Some(CheckedRoot { root, seats })
+    let roster = roster(findings, case, &about, signed)?;
+    signs_for_itself(findings, (epoch, &about), roots, &roster, &committee)?;
+    Some(CheckedRoot {
+        root,
+        seats: roster.seats().to_vec(),
+    })
 }
 
 /// The sum of all providers' rewards rests on budgets and on other nodes' leaves, which a bundle of one node does not
@@ -218,48 +229,36 @@ fn signatures(
         .then_some(())
 }
 
-fn seats(
+/// Whose stake counted: HyperNodes of genesis, in order, with the weights that votes and medians go by.
+fn roster(
     findings: &mut Findings,
     case: &Case,
     about: &str,
-    committee: &Committee,
-) -> Option<Vec<Seat>> {
-    let seat = |member: &Member| {
-        let entry = case
-            .params
-            .roster
-            .iter()
-            .find(|entry| entry.ledger == member.address);
-        let entry = entry.ok_or(member.address)?;
-        Ok(Seat {
-            hypernode: entry.id,
-            operator: entry.operator,
-            ledger: entry.ledger,
-            weight: member.weight,
-        })
-    };
-    let seats: Result<Vec<Seat>, Address> = committee.members().iter().map(seat).collect();
-    let seats = findings.value(
-        ("roots/roster", about),
-        "members that are on the roster",
-        seats,
-    )?;
-    weights(findings, case, about, &seats).then_some(seats)
+    signed: &SignedRoot,
+) -> Option<Roster> {
+    let roster = Roster::of(&case.params, signed.stakes.iter().copied());
+    let roster = findings.value(("roots/roster", about), "HyperNodes with stake", roster)?;
+    let expected = "stakes of HyperNodes of genesis, ascending, each once";
+    let same = roster.stakes() == signed.stakes;
+    findings
+        .plain(("roots/stakes", about), same, expected)
+        .then_some(roster)
 }
 
-/// The committee's hash is over weights in 32 bits; votes and medians go by whole ones, which are the roster's.
-fn weights(findings: &mut Findings, case: &Case, about: &str, seats: &[Seat]) -> bool {
-    let known = inputs::seats(&case.params).unwrap_or_default();
-    let weight = |seat: &Seat| (seat.ledger, seat.weight);
-    let known: BTreeMap<Address, u128> = known.iter().map(weight).collect();
-    let wrong = seats
-        .iter()
-        .find(|seat| known.get(&seat.ledger) != Some(&seat.weight));
-    let shown = |seat: &Seat| format!("{} of {}", seat.weight, seat.ledger);
-    findings.holds(
-        ("roots/weights", about),
-        wrong.is_none(),
-        "the capped stakes of the roster",
-        wrong.map_or_else(|| "the same".to_owned(), shown),
-    )
+/// Whose stake counts in an epoch signs its root, unless epochs before it were void: then whom the last root named.
+fn signs_for_itself(
+    findings: &mut Findings,
+    (epoch, about): (Epoch, &str),
+    roots: &Roots,
+    roster: &Roster,
+    committee: &Committee,
+) -> Option<()> {
+    let before = roots.last_key_value().map(|(last, _)| last.next());
+    if epoch != before.unwrap_or(Epoch(0)) {
+        return Some(());
+    }
+    let same = roster.committee().members() == committee.members();
+    findings
+        .plain(("roots/weights", about), same, "the capped stakes")
+        .then_some(())
 }

@@ -9,7 +9,7 @@ use super::log::{EpochRecord, Histories};
 use super::roots::{CheckedRoot, Roots};
 use super::schedule::{Duty, Schedule};
 use crate::findings::{Findings, Outcome};
-use assay_aggregate::epoch::{Aggregator, EpochInput, NodeState, Registration, States};
+use assay_aggregate::epoch::{Aggregator, EpochInput, NodeState, Registration, RootHead, States};
 use assay_aggregate::persistence::Rule;
 use assay_aggregate::root::{leaf_hash, verify_proof};
 use assay_aggregate::verdict::{Verdict, reason};
@@ -317,7 +317,11 @@ impl Judged<'_> {
             beacon: self.beacon,
             round: self.root.root.round,
             committee: &self.root.seats,
-            next_committee: self.root.root.next_committee,
+            head: RootHead {
+                committee: self.root.root.committee,
+                next_committee: self.root.root.next_committee,
+                policy_digest: self.root.root.policy_digest,
+            },
             classes: &case.classes,
             registrations: &registrations,
             sites: &nowhere,

@@ -159,6 +159,56 @@ fn a_providers_leaf_is_no_nodes_leaf() {
     );
 }
 
+/// The third HyperNode's stake counts no more from an epoch on.
+fn with_a_leaver(epochs: u64, from: u64) -> Cast {
+    let mut cast = Cast::new(Behaviour::Honest, epochs);
+    cast.left = Some((2, from));
+    cast
+}
+
+#[test]
+fn the_verdicts_of_a_network_that_a_hypernode_leaves_are_reproduced() {
+    // With the end of a period, and in its middle, where the last report has to reveal the key.
+    for from in [2, 3] {
+        let audit = reproduced(&with_a_leaver(4, from), &honest);
+        assert_eq!(audit.verdicts.len(), 4);
+    }
+}
+
+#[test]
+fn a_leaver_whose_last_epoch_was_void_signs_the_next_root_and_leaves_its_chases_undecided() {
+    let mut cast = with_a_leaver(4, 3);
+    cast.void = Some(2);
+    undecided(&cast, "chase/key-revealed", &honest);
+}
+
+#[test]
+fn stakes_that_are_not_the_signed_ones_are_named() {
+    let cast = with_a_leaver(3, 2);
+    let path = layout::root(Epoch(2));
+    let lies: [Told<SignedRoot>; 5] = [
+        ("roots/policy", |root| root.stakes[0].1.0 += 1),
+        // Whoever is left out had a say.
+        ("roots/weights", |root| root.stakes.truncate(2)),
+        ("roots/stakes", |root| root.stakes.swap(0, 1)),
+        ("roots/stakes", |root| {
+            root.stakes.push((HyperNodeId([0xff; 32]), Stake(9)))
+        }),
+        ("roots/roster", |root| root.stakes.clear()),
+    ];
+    for (name, change) in lies {
+        contradicted(
+            &cast,
+            name,
+            &payload(|files| {
+                let mut root = SignedRoot::decode("root", 1 << 20, &files[&path]).unwrap();
+                change(&mut root);
+                files.insert(path.clone(), root.encode());
+            }),
+        );
+    }
+}
+
 #[test]
 fn a_committee_in_another_order_or_off_the_roster_is_named() {
     let cast = Cast::new(Behaviour::Honest, 2);

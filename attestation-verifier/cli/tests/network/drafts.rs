@@ -2,7 +2,7 @@
 
 use super::{Behaviour, Cast, Draft, Memory};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
-use assay_aggregate::inputs::seats;
+use assay_aggregate::roster::Roster;
 use assay_appraisal::counters;
 use assay_protocol::answers::{ChaseAnswer, EnrolRecord};
 use assay_protocol::cose::{self, Signer};
@@ -139,8 +139,9 @@ impl Cast {
     }
 
     pub(super) fn panel_slots(&self, who: usize, epoch: u64, beacon: Beacon) -> BTreeSet<u32> {
-        let seats = seats(&self.params).unwrap();
-        let candidates: Vec<_> = seats
+        let roster = Roster::of(&self.params, self.stakes(Epoch(epoch))).unwrap();
+        let candidates: Vec<_> = roster
+            .seats()
             .iter()
             .map(|s| Candidate {
                 hypernode: s.hypernode,

@@ -11,11 +11,12 @@ pub mod tpm;
 use assay_aggregate::epoch::Included;
 use assay_aggregate::inputs::History;
 use assay_aggregate::root::{EpochRoot, NodeLeaf};
+use assay_aggregate::roster::{Roster, genesis_stakes};
 use assay_log::Tree;
 use assay_protocol::class::{ImaPolicy, ValidClass};
 use assay_protocol::cose::{self, Signer};
 use assay_protocol::hash::digest;
-use assay_protocol::ids::{Address, Epoch, HyperNodeId, NetworkId, Nonce, RegionKey, Seed};
+use assay_protocol::ids::{Address, Epoch, HyperNodeId, NetworkId, Nonce, RegionKey, Seed, Stake};
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::layout::{self, Claim, Inputs};
 use assay_protocol::outcome::Outcome;
@@ -118,6 +119,8 @@ pub struct Cast {
     pub lost: Option<(usize, u64)>,
     /// An epoch that ended void.
     pub void: Option<u64>,
+    /// A HyperNode whose stake counts no more from an epoch on.
+    pub left: Option<(usize, u64)>,
     /// Its kernel measures files, one more in every epoch, and the class judges it by them.
     measuring: bool,
     boot: MeasuredBoot,
@@ -137,6 +140,20 @@ struct Memory {
 }
 
 impl Cast {
+    pub fn has_left(&self, who: usize, epoch: u64) -> bool {
+        self.left
+            .is_some_and(|(leaver, from)| who == leaver && epoch >= from)
+    }
+
+    /// Whose stake counts in an epoch.
+    pub fn stakes(&self, epoch: Epoch) -> Vec<(HyperNodeId, Stake)> {
+        let stays = |(who, (id, stake))| (!self.has_left(who, epoch.0)).then_some((id, stake));
+        genesis_stakes(&self.params)
+            .enumerate()
+            .filter_map(stays)
+            .collect()
+    }
+
     pub fn new(behaviour: Behaviour, epochs: u64) -> Self {
         Self::of(behaviour, epochs, None, |_| {})
     }
@@ -195,6 +212,7 @@ impl Cast {
             absent: None,
             lost: None,
             void: None,
+            left: None,
             measuring,
             boot,
         }
@@ -255,10 +273,16 @@ pub fn story(cast: &Cast, lie: Lie<'_>) -> Story {
     };
     files.insert(layout::CLAIM.into(), claim.encode());
     for epoch in 0..cast.epochs {
+        for unknown in history.unknown() {
+            history.learn(unknown, cast.stakes(unknown)).unwrap();
+        }
         let beacon = history.beacon(Epoch(epoch)).unwrap();
         let mut entries = Vec::new();
         let mut included = BTreeMap::new();
         for (who, memory) in memories.iter_mut().enumerate() {
+            if cast.has_left(who, epoch) {
+                continue;
+            }
             let mut drafts = cast.drafts(who, epoch, beacon, memory);
             lie(Part::Drafts(who, epoch, cast, &mut drafts));
             let mut part = Files::new();
@@ -289,7 +313,7 @@ pub fn story(cast: &Cast, lie: Lie<'_>) -> Story {
         settle(cast, &mut history, epoch, &included, lie, &mut files);
     }
     lie(Part::Payload(&mut files));
-    let hash = history.committee().hash();
+    let hash = Roster::at_genesis(&cast.params).unwrap().committee().hash();
     let committee = CommitteePin {
         epoch: Epoch(0),
         hash,

@@ -186,17 +186,13 @@ fn a_binding_ends_two_epochs_after_its_nonce() {
 async fn what_agreement_needs_is_there() {
     let bench = Bench::new(CALM);
     let context = bench.open(0);
-    let seats = context
-        .seats
-        .iter()
-        .map(|seat| (seat.hypernode, seat.weight));
     let setting = Setting {
         network: context.network,
         epoch: E,
         round: 0,
         own: context.own,
         proposer: context.own,
-        weights: seats.collect(),
+        weights: context.weights(Epoch(0)).unwrap(),
     };
     let memory = Agreement::start(setting).memory().clone();
     let seen = [

@@ -126,6 +126,12 @@ fn node_report(n: u8) -> NodeReport {
     }
 }
 
+const HEAD: RootHead = RootHead {
+    committee: Keccak([5; 32]),
+    next_committee: Keccak([6; 32]),
+    policy_digest: Digest([8; 32]),
+};
+
 /// Nodes whose owners an earlier root confirmed; nothing else is known of them.
 fn confirmed(nodes: impl IntoIterator<Item = (NodeId, Address)>) -> States {
     let state = |owner| NodeState {
@@ -193,7 +199,7 @@ impl Case {
             beacon: Beacon([7; 32]),
             round: 0,
             committee: &self.committee,
-            next_committee: Keccak([6; 32]),
+            head: HEAD,
             classes: &self.classes,
             registrations: &self.registrations,
             sites: &self.sites,
@@ -270,10 +276,10 @@ fn an_honest_confirmed_node_passes_and_is_paid() {
     let root = outcome.root;
     assert_eq!((root.root, root.leaf_count), (outcome.tree.root(), 2));
     assert_eq!(root.cumulative_reward, REWARD);
-    assert_eq!(root.policy_digest, policy_digest(&[class().digest()]));
+    assert_eq!(root.policy_digest, HEAD.policy_digest);
     assert_eq!(
-        root.committee,
-        committee_of(&case.committee).unwrap().hash()
+        (root.committee, root.next_committee),
+        (HEAD.committee, HEAD.next_committee)
     );
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::roster::genesis_stakes;
 use assay_protocol::class::{AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla};
 use assay_protocol::cose::{Signer, seal};
 use assay_protocol::ids::{Bps, NodeId, Ppm, Stake, UnixMs};
@@ -293,6 +294,7 @@ fn history_carries_rewards_and_slots_over_posted_and_void_epochs() {
         class: class().digest(),
     }];
     let post = |history: &mut History, budget| {
+        learn_missing(history, &params());
         let reports = passing_reports(history, node);
         let outcome = history.aggregate(known, &reports, budget).unwrap();
         history.posted(&outcome, &reports);
@@ -306,6 +308,97 @@ fn history_carries_rewards_and_slots_over_posted_and_void_epochs() {
     assert_eq!(post(&mut history, 5), (1_000_000_005, 12));
     assert_eq!(post(&mut history, 0), (1_000_000_005, 16));
     assert_eq!(history.states().rewards, [(owner, 1_000_000_005)].into());
+}
+
+/// Takes over the stakes of genesis for every epoch that the next root needs.
+fn learn_missing(history: &mut History, params: &NetworkParams) {
+    for epoch in history.unknown() {
+        history.learn(epoch, genesis_stakes(params)).unwrap();
+    }
+}
+
+/// The hash of the committee of these HyperNodes with their genesis stakes.
+fn committee_hash(members: &[u8]) -> Keccak {
+    let staked = members.iter().map(|n| (id(*n), Stake(u128::from(*n))));
+    Roster::of(&params(), staked).unwrap().committee().hash()
+}
+
+#[test]
+fn who_left_has_no_seat_from_its_epoch_on_and_roots_name_who_signs_next() {
+    let mut history = History::new(&params(), [class()]).unwrap();
+    let without_2 = || {
+        genesis_stakes(&params())
+            .filter(|(who, _)| *who != id(2))
+            .collect::<Vec<_>>()
+    };
+    let weight_of_2 = |history: &History| {
+        history
+            .roster(history.next())
+            .unwrap()
+            .weights()
+            .get(&id(2))
+            .copied()
+    };
+    let post = |history: &mut History| {
+        let outcome = history.aggregate([], &BTreeMap::new(), 0).unwrap();
+        history.posted(&outcome, &BTreeMap::new());
+        outcome.root
+    };
+    let (all, rest) = (committee_hash(&[1, 2, 3]), committee_hash(&[1, 3]));
+    let first = post(&mut history);
+    assert_eq!((first.committee, first.next_committee), (all, all));
+    assert_eq!(history.unknown(), [Epoch(2)]);
+    let unknown = history.aggregate([], &BTreeMap::new(), 0).unwrap_err();
+    assert_eq!(unknown, EpochError::RosterUnknown(Epoch(2)));
+    history.learn(Epoch(2), without_2()).unwrap();
+    assert!(weight_of_2(&history).is_some(), "not before the epoch");
+    let second = post(&mut history);
+    assert_eq!((second.committee, second.next_committee), (all, rest));
+    assert_eq!(
+        (weight_of_2(&history), history.signers().hash()),
+        (None, rest)
+    );
+    assert_ne!(second.policy_digest, {
+        history.learn(Epoch(3), without_2()).unwrap();
+        post(&mut history).policy_digest
+    });
+}
+
+#[test]
+fn after_a_void_epoch_whom_the_last_root_named_signs_for_whom_judges() {
+    let mut history = History::new(&params(), [class()]).unwrap();
+    let some = |members: &'static [u8]| members.iter().map(|n| (id(*n), Stake(u128::from(*n))));
+    history.void();
+    history.learn(Epoch(2), some(&[2, 3])).unwrap();
+    history.void();
+    history.learn(Epoch(3), some(&[1, 3])).unwrap();
+    let root = history.aggregate([], &BTreeMap::new(), 0).unwrap().root;
+    assert_eq!(
+        root.committee,
+        committee_hash(&[1, 2, 3]),
+        "genesis named it"
+    );
+    assert_eq!(root.next_committee, committee_hash(&[1, 3]));
+    let judged_by = some(&[2, 3]).collect::<Vec<_>>();
+    assert_eq!(
+        root.policy_digest,
+        policy_digest(&params().classes, &judged_by)
+    );
+}
+
+#[test]
+fn what_was_learnt_stays_and_strangers_are_left_out() {
+    let mut history = History::new(&params(), [class()]).unwrap();
+    let stranger = (id(9), Stake(1_000));
+    history
+        .learn(Epoch(2), genesis_stakes(&params()).chain([stranger]))
+        .unwrap();
+    let first = history.roster(Epoch(2)).unwrap().clone();
+    assert_eq!(first, Roster::at_genesis(&params()).unwrap());
+    history.learn(Epoch(2), [(id(1), Stake(5))]).unwrap();
+    assert_eq!(history.roster(Epoch(2)), Some(&first));
+    let nobody = history.learn(Epoch(3), [stranger]).unwrap_err();
+    assert!(matches!(nobody, RosterError::Weights(_)), "{nobody}");
 }
 
 #[test]
@@ -324,6 +417,6 @@ fn signatures_stand_where_their_members_do_and_other_digests_count_as_absent() {
     let history = History::new(&params(), [class()]).unwrap();
     let (digest, other) = (Keccak([1; 32]), Keccak([2; 32]));
     let signed = [(id(1), (other, [1; 65])), (id(3), (digest, [3; 65]))].into();
-    let all = signatures_for(history.committee(), &digest, history.seats(), &signed);
+    let all = signatures_for(history.signers(), &digest, &params(), &signed);
     assert_eq!(all, [None, None, Some([3; 65])]);
 }

@@ -5,7 +5,7 @@ use crate::random::Random;
 use crate::rules::{history, history_json, members, members_json};
 use assay_aggregate::draw::Candidate;
 use assay_aggregate::epoch::{
-    Aggregator, EpochInput, Included, NodeState, Registration, Seat, States,
+    Aggregator, EpochInput, Included, NodeState, Registration, RootHead, Seat, States,
 };
 use assay_aggregate::persistence::{Record, Rule};
 use assay_aggregate::root::{NodeLeaf, RewardLeaf};
@@ -290,7 +290,11 @@ impl World {
             beacon: self.beacon,
             round: 0,
             committee: &committee,
-            next_committee: Keccak([0; 32]),
+            head: RootHead {
+                committee: Keccak([0; 32]),
+                next_committee: Keccak([0; 32]),
+                policy_digest: Digest([0; 32]),
+            },
             classes: &classes,
             registrations: &self.registrations,
             sites: &self.sites,

@@ -8,7 +8,9 @@ mod behaviour;
 mod table;
 mod world;
 
-use assay_aggregate::epoch::{Aggregator, EpochError, EpochInput, EpochOutcome, Included, States};
+use assay_aggregate::epoch::{
+    Aggregator, EpochError, EpochInput, EpochOutcome, Included, RootHead, States,
+};
 use assay_aggregate::more_than_two_thirds;
 use assay_aggregate::verdict::Verdict;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, Seed, UnixMs};
@@ -263,7 +265,11 @@ fn aggregate(
         beacon: world.beacon(epoch),
         round: 0,
         committee: &world.seats,
-        next_committee: Keccak([0; 32]),
+        head: RootHead {
+            committee: Keccak([0; 32]),
+            next_committee: Keccak([0; 32]),
+            policy_digest: Digest([0; 32]),
+        },
         classes: &BTreeMap::from([(world.class.digest(), world.class.clone())]),
         registrations: &world.registrations(),
         sites: &BTreeMap::new(),

@@ -108,7 +108,7 @@ fn bad_arguments_are_named() {
             .err()
             .unwrap()
             .to_string()
-            .contains("operator cap")
+            .contains("operator_cap_bps")
     );
 }
 

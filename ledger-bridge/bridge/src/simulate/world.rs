@@ -3,15 +3,14 @@
 use super::{Plan, Scenario};
 use crate::random::Random;
 use assay_aggregate::epoch::{NodeState, Registration, Seat, States};
-use assay_aggregate::inputs;
-use assay_aggregate::weights::WeightError;
+use assay_aggregate::roster::{Roster, RosterError};
 use assay_protocol::class::{
     AttestationPolicy, Budget, ClassError, Hardware, HardwareClass, Money, Sla, ValidClass,
 };
 use assay_protocol::ids::{
     Address, Beacon, Bps, Digest, HyperNodeId, NodeId, Ppm, Seed, Stake, UnixMs,
 };
-use assay_protocol::params::{NetworkParams, RosterEntry};
+use assay_protocol::params::{NetworkParams, ParamsError, RosterEntry};
 
 /// Slots of a simulated epoch.
 pub(super) const SLOTS: u32 = 60;
@@ -47,9 +46,12 @@ pub(super) struct World {
 /// Why a network cannot be simulated.
 #[derive(Debug, thiserror::Error)]
 pub enum WorldError {
-    /// The stakes have no weights.
+    /// No network has such parameters.
     #[error(transparent)]
-    Weights(#[from] WeightError),
+    Params(#[from] ParamsError),
+    /// Nobody has a say.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
     /// The simulated class contradicts itself.
     #[error(transparent)]
     Class(#[from] ClassError),
@@ -60,13 +62,14 @@ impl World {
         let class = class(plan)?;
         let stakes = stakes(plan, scenario);
         let params = params(plan, &class, &stakes);
+        params.validate()?;
         let kind = |n| match n % 6 {
             4 => Kind::Flaky,
             5 => Kind::Slow,
             _ => Kind::Good,
         };
         Ok(Self {
-            seats: inputs::seats(&params)?,
+            seats: Roster::at_genesis(&params)?.seats().to_vec(),
             attackers: stakes.iter().map(|(attacks, _)| *attacks).collect(),
             kinds: (0..plan.nodes).map(kind).collect(),
             class,

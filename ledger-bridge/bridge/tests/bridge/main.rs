@@ -13,3 +13,4 @@ mod processes;
 mod proxy;
 mod setup;
 mod store;
+mod succession;

@@ -473,7 +473,9 @@ impl Network {
         history: &History,
         reports: &BTreeMap<HyperNodeId, Included>,
     ) -> EpochOutcome {
-        let read = replay::Read::of(&self.ledger(), history).unwrap();
+        let mut history = history.clone();
+        replay::learn(&self.ledger(), &mut history).unwrap();
+        let read = replay::Read::of(&self.ledger(), &history).unwrap();
         history
             .aggregate(read.claims, reports, read.budget.0)
             .unwrap()

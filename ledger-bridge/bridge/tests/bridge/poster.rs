@@ -79,7 +79,7 @@ fn signed_by_all(
             .unwrap();
         Some(h.ledger.sign_digest(&digest).unwrap())
     };
-    let committee = history.committee();
+    let committee = history.signers();
     let signatures = committee.members().iter().map(signature).collect();
     (committee.clone(), signatures)
 }
