@@ -216,9 +216,8 @@ fn bundles(network: &LocalNetwork, out: &Path) -> Result<Vec<Bundle>> {
         .map(|scaler| {
             let node = scaler.node.context("a node that never booted")?;
             let parts = parts.join(&scaler.label);
-            fs::create_dir_all(&parts)?;
             let tar = dir.join(format!("{}.tar", scaler.label));
-            export(network, &node.to_string(), &parts, &tar)?;
+            network.bundle(node, (0, 1), &parts, &tar)?;
             Ok(Bundle {
                 node,
                 label: scaler.label.clone(),
@@ -226,31 +225,6 @@ fn bundles(network: &LocalNetwork, out: &Path) -> Result<Vec<Bundle>> {
             })
         })
         .collect()
-}
-
-fn export(network: &LocalNetwork, node: &str, parts: &Path, tar: &Path) -> Result<()> {
-    let text = |path: &Path| path.to_str().map(str::to_owned).context("path is not text");
-    let range = ["--node", node, "--first", "0", "--last", "1"];
-    let mut folders = Vec::new();
-    let bridge = text(&parts.join("ledger"))?;
-    let config = text(&network.bridge_config())?;
-    let mut args = vec!["export", "--config", &config, "--out", &bridge];
-    args.extend(range);
-    network.programs.run("assay-bridge", &args)?;
-    folders.push(bridge.clone());
-    for hypernode in &network.hypernodes {
-        let folder = text(&parts.join(&hypernode.label))?;
-        let config = text(&hypernode.config)?;
-        let mut args = vec!["export", "--config", &config, "--out", &folder];
-        args.extend(range);
-        network.programs.run("assay-hypernode", &args)?;
-        folders.push(folder);
-    }
-    let tar = text(tar)?;
-    let mut args = vec!["bundle", "--out", &tar];
-    args.extend(folders.iter().map(String::as_str));
-    network.programs.run("assay-verifier", &args)?;
-    Ok(())
 }
 
 fn verify_bundles(network: &LocalNetwork, out: &Path, bundles: &[Bundle]) -> Result<()> {

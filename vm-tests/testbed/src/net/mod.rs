@@ -1,6 +1,7 @@
 //! A whole network on loopback, of the product's own programs: embedded ledger and bridge, ScalerNodes on software
 //! TPMs, HyperNodes. The demo and the fault tests drive it.
 
+mod bundle;
 pub mod process;
 pub mod scaler;
 pub mod setup;
