@@ -126,6 +126,12 @@ impl Duty {
         meter
     }
 
+    /// Pays for what one of `parts` threads did together with the others until `now`; how long to rest.
+    fn charge(&self, now: Duration, wall: Duration, parts: u32, computed: Duration) -> Duration {
+        let disk = spend(&self.disk, now, nanoseconds(wall / parts));
+        disk.max(spend(&self.cpu, now, nanoseconds(computed)))
+    }
+
     /// Counts bytes that a challenge sent or received; how long to rest before more of them.
     pub fn carried(&self, bytes: usize) -> Duration {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -167,12 +173,10 @@ impl Meter<'_> {
         }
         let (wall, cpu) = (self.wall, self.cpu);
         self.restart();
-        let at_disk = self.wall.saturating_sub(wall) / self.parts;
-        let disk = spend(&self.duty.disk, self.wall, nanoseconds(at_disk));
-        let computed = nanoseconds(self.cpu.saturating_sub(cpu));
-        let rest = disk.max(spend(&self.duty.cpu, self.wall, computed));
-        self.owed = rest;
-        !rest.is_zero()
+        let worked = self.wall.saturating_sub(wall);
+        let computed = self.cpu.saturating_sub(cpu);
+        self.owed = self.duty.charge(self.wall, worked, self.parts, computed);
+        !self.owed.is_zero()
     }
 
     /// Rests as long as is owed, what was done since [`Meter::is_due`] included.
@@ -277,6 +281,59 @@ mod tests {
         assert!(!meter.is_due());
         assert_eq!((meter.wall, meter.owed), (Duration::ZERO, Duration::ZERO));
         assert_eq!(duty.carried(usize::MAX), Duration::ZERO);
+    }
+
+    /// Half of the disk, and half of two processors: a second of the one and two of the other are saved up.
+    fn halves() -> Duty {
+        let limits = LimitSection {
+            disk_share_max_percent: 50,
+            cpu_share_max_percent: 50,
+            ..LimitSection::default()
+        };
+        Duty::of(&limits, 2)
+    }
+
+    #[test]
+    fn threads_that_work_together_pay_for_the_disk_once_and_each_for_its_processor() {
+        let charge = |wall, parts, computed| halves().charge(Duration::ZERO, wall, parts, computed);
+        assert_eq!(charge(8 * S, 1, Duration::ZERO), 14 * S);
+        assert_eq!(charge(8 * S, 4, Duration::ZERO), 2 * S);
+        assert_eq!(charge(Duration::ZERO, 1, 5 * S), 3 * S);
+        assert_eq!(charge(4 * S, 4, 5 * S), 3 * S);
+        assert_eq!(charge(8 * S, 4, 3 * S), 2 * S);
+    }
+
+    #[test]
+    fn a_meter_reads_the_processor_time_of_its_thread() {
+        let limits = LimitSection {
+            cpu_share_max_percent: 50,
+            ..LimitSection::default()
+        };
+        let duty = Duty::of(&limits, 2);
+        let mut meter = duty.meter(0);
+        assert_eq!(meter.parts, 1);
+        let (wall, before) = (meter.wall, meter.cpu);
+        let used = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
+        let start = used();
+        assert!(before <= start, "read when the meter was made");
+        while used() < start + ms(3) {}
+        assert!(!meter.is_due(), "that much is saved up");
+        assert!(meter.cpu >= before + ms(3) && meter.wall > wall);
+    }
+
+    #[test]
+    fn whoever_has_rested_is_even() {
+        let duty = halves();
+        let mut meter = duty.meter(1);
+        // Everything that is saved up, and a fifth of a second.
+        assert!(!spend(&duty.disk, duty.now(), 1_200_000_000).is_zero());
+        meter.owed = ms(1);
+        meter.rest();
+        assert_eq!(meter.owed, Duration::ZERO);
+        assert!(spend(&duty.disk, duty.now(), 0).is_zero());
+        let wall = meter.wall;
+        meter.rest();
+        assert_eq!(meter.wall, wall, "nothing was owed");
     }
 
     #[test]

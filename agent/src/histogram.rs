@@ -7,7 +7,6 @@ use std::time::Duration;
 
 /// Buckets of each power of two, as a power of two itself (fio's `FIO_IO_U_PLAT_BITS`).
 const BITS: u32 = 6;
-const STEPS: u64 = 1 << BITS;
 /// Longer ones count as this one: over a minute.
 const NS_MAX: u64 = (1 << 36) - 1;
 const BUCKETS: usize = ((36 - BITS + 1) as usize) << BITS;
@@ -77,22 +76,15 @@ impl Histogram {
     }
 }
 
-/// Values below [`STEPS`] have a bucket each; above, the top [`BITS`] bits below the highest one choose it.
+/// The highest bit and the [`BITS`] below it choose the bucket; values that have no more bits have one each.
 fn bucket(ns: u64) -> usize {
-    let shift = (u64::BITS - (ns | (STEPS - 1)).leading_zeros()).saturating_sub(BITS + 1);
-    let within = (ns >> shift) as usize;
-    match ns < STEPS {
-        true => ns as usize,
-        false => ((shift as usize) << BITS) + within,
-    }
+    let shift = (u64::BITS - ns.leading_zeros()).saturating_sub(BITS + 1);
+    ((shift as usize) << BITS) + (ns >> shift) as usize
 }
 
 fn upper_end(bucket: usize) -> u64 {
     let bucket = bucket as u64;
-    if bucket < 2 * STEPS {
-        return bucket;
-    }
-    let shift = (bucket >> BITS) - 1;
+    let shift = (bucket >> BITS).saturating_sub(1);
     let within = bucket - (shift << BITS);
     ((within + 1) << shift) - 1
 }
@@ -111,6 +103,7 @@ mod tests {
 
     #[test]
     fn buckets_follow_each_other_without_a_gap() {
+        assert_eq!((bucket(0), upper_end(0)), (0, 0));
         for at in 1..BUCKETS {
             let first = upper_end(at - 1) + 1;
             assert_eq!((bucket(first), bucket(upper_end(at))), (at, at));
@@ -124,7 +117,7 @@ mod tests {
             0, 1, 63, 64, 65, 127, 128, 1_000, 123_456, 7_890_123, NS_MAX,
         ] {
             let end = upper_end(bucket(ns));
-            assert!(end >= ns && end - ns <= ns / STEPS, "{ns}: {end}");
+            assert!(end >= ns && end - ns <= ns / 64, "{ns}: {end}");
         }
     }
 
