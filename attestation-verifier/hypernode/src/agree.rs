@@ -403,12 +403,13 @@ pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
                 let reports = gathered.included(list)?;
                 let outcome = aggregate(context, next, &reports).await?;
                 if outcome.root != *root {
+                    context.history(assay_aggregate::inputs::History::forget);
                     bail!(
                         "epoch {next}: the ledger holds {root:?}, recomputed {:?}",
                         outcome.root
                     );
                 }
-                context.history(|history| history.posted(&outcome, &reports));
+                context.history(|history| history.posted(&outcome, &reports))?;
                 let params = &context.params;
                 let digest = outcome.root.digest(params.chain_id, &params.contract);
                 context.note_followed(next, digest);

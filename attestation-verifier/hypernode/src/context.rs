@@ -6,7 +6,6 @@ use crate::ledger_view::LedgerView;
 use crate::vcek::Vceks;
 use anyhow::{Context as _, Result, bail};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
-use assay_aggregate::epoch::Seat;
 use assay_aggregate::inputs::History;
 use assay_aggregate::roster::Roster;
 use assay_appraisal::appraise::Configurations;
@@ -202,15 +201,12 @@ impl Context {
             node,
             slot,
         };
-        let candidate = |seat: &Seat| Candidate {
-            hypernode: seat.hypernode,
-            operator: seat.operator,
-            weight: seat.weight,
-        };
         // Not known yet: nobody can say who probes.
         let candidates: Vec<_> = self.history(|history| {
             let roster = history.roster(epoch);
-            roster.map_or_else(Vec::new, |r| r.seats().iter().map(candidate).collect())
+            roster.map_or_else(Vec::new, |r| {
+                r.seats().iter().map(Candidate::from).collect()
+            })
         });
         panel(&of, &candidates, self.params.panel_min as usize).contains(&self.own)
     }

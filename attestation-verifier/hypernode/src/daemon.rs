@@ -125,6 +125,12 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
         catch_up(context, board).await;
         tokio::time::sleep(LEDGER_POLL).await;
     }
+    if context.has_say(epoch) == Some(false) {
+        eprintln!(
+            "note: epoch {epoch}: no stake of this HyperNode counts: it probes nobody, and its report and vote are not asked for\n\
+             hint: `assay-bridge status` and `ledger stake`; keep it running while roots may name it"
+        );
+    }
     let nodes = nodes_to_report(context, epoch).await;
     let nodes = nodes
         .into_iter()

@@ -90,7 +90,7 @@ def distinct(words, urn, seats):
 
 def panel(network, beacon, epoch, node, slot, members, seats):
     urn = urn_of(members)
-    if seats >= len(urn):
+    if seats >= len(urn) == len({operator for _, operator, _ in urn}):
         return urn
     return distinct(Words("assay/draw/1", network, beacon, epoch, node, slot), urn, seats)
 

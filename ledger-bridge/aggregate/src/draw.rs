@@ -15,6 +15,7 @@
 //! Weights are capped before the draw ([`crate::weights`]), and **stake enters once**: a drawn seat has one vote,
 //! whatever the stake behind it; where everybody sits, votes are the capped weights and nothing is drawn.
 
+use crate::epoch::Seat;
 use crate::weights::Operator;
 use assay_protocol::hash;
 use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, NetworkId, NodeId, Slot};
@@ -31,6 +32,16 @@ pub struct Candidate {
     pub operator: Operator,
     /// Its capped weight; 0 is never drawn.
     pub weight: u128,
+}
+
+impl From<&Seat> for Candidate {
+    fn from(seat: &Seat) -> Self {
+        Self {
+            hypernode: seat.hypernode,
+            operator: seat.operator,
+            weight: seat.weight,
+        }
+    }
 }
 
 /// What a panel is drawn for.
@@ -133,8 +144,7 @@ impl Urn {
         &self.balls
     }
 
-    /// The panel, ascending by id: everyone when `seats` covers them all,
-    /// else `seats` members of distinct operators (fewer when there are fewer operators).
+    /// The panel, ascending by id: `seats` members of distinct operators, fewer when there are fewer operators.
     pub fn panel(&self, of: &PanelOf, seats: usize) -> Vec<Candidate> {
         let at = self.panel_at(of, seats);
         at.into_iter()
@@ -144,7 +154,8 @@ impl Urn {
 
     /// [`Self::panel`] as indices into [`Self::candidates`], ascending.
     pub fn panel_at(&self, of: &PanelOf, seats: usize) -> Vec<usize> {
-        if seats >= self.balls.len() {
+        // Nobody is left out, whatever is drawn.
+        if seats >= self.balls.len() && self.groups.len() == self.balls.len() {
             return (0..self.balls.len()).collect();
         }
         let slot = of.slot.0.to_be_bytes();
@@ -338,7 +349,7 @@ mod tests {
 
     #[test]
     fn everyone_when_seats_cover_all() {
-        let all = [candidate(2, 1, 5), candidate(1, 1, 5), candidate(3, 2, 0)];
+        let all = [candidate(2, 1, 5), candidate(1, 3, 5), candidate(3, 2, 0)];
         assert_eq!(
             panel(&of(0), &all, 2),
             [HyperNodeId([1; 32]), HyperNodeId([2; 32])]
@@ -348,8 +359,10 @@ mod tests {
 
     #[test]
     fn fewer_operators_than_seats_give_a_smaller_panel() {
-        let all: Vec<_> = (0..9).map(|id| candidate(id, id % 2, 1)).collect();
-        assert_eq!(panel(&of(0), &all, 3).len(), 2);
+        for members in [9, 3] {
+            let all: Vec<_> = (0..members).map(|id| candidate(id, id % 2, 1)).collect();
+            assert_eq!(panel(&of(0), &all, 3).len(), 2, "of {members}");
+        }
     }
 
     #[test]

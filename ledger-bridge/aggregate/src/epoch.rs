@@ -254,12 +254,7 @@ impl<'a> Aggregator<'a> {
     pub fn new(input: EpochInput<'a>) -> Result<Self, EpochError> {
         let committee = committee_of(input.committee)?;
         rules::check(input.params, committee.members().len())?;
-        let candidate = |seat: &Seat| Candidate {
-            hypernode: seat.hypernode,
-            operator: seat.operator,
-            weight: seat.weight,
-        };
-        let urn = Urn::new(input.committee.iter().map(candidate));
+        let urn = Urn::new(input.committee.iter().map(Candidate::from));
         let network = input.params.network_id();
         let mut registrations: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for registration in input.registrations {

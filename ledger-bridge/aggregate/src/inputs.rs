@@ -512,6 +512,11 @@ impl History {
         Ok(())
     }
 
+    /// Forgets what was learnt, so that it is read again: a root on the ledger is another than the one computed.
+    pub fn forget(&mut self) {
+        self.rosters.retain(|epoch, _| *epoch < Epoch(2));
+    }
+
     /// Epochs whose rosters the next root needs and that were not learnt: its own and the one after.
     pub fn unknown(&self) -> Vec<Epoch> {
         let needed = [self.next, self.next.next()];
@@ -589,13 +594,16 @@ impl History {
     }
 
     /// The next epoch was resolved by the root of this outcome, computed from these reports.
-    pub fn posted(&mut self, outcome: &EpochOutcome, reports: &BTreeMap<HyperNodeId, Included>) {
-        if let Some(named) = self.rosters.get(&self.next.next()) {
-            self.signers = named.committee().clone();
-        }
+    pub fn posted(
+        &mut self,
+        outcome: &EpochOutcome,
+        reports: &BTreeMap<HyperNodeId, Included>,
+    ) -> Result<(), EpochError> {
+        self.signers = self.known_roster(self.next.next())?.committee().clone();
         let seeds: Vec<_> = reports.iter().map(|(id, i)| (*id, i.report.seed)).collect();
         self.states.clone_from(&outcome.states);
         self.advance(&seeds);
+        Ok(())
     }
 
     /// The next epoch was voided: states stay, the beacon moves on without seeds.

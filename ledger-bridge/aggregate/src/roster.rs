@@ -9,7 +9,7 @@ use crate::root::{Committee, RootError};
 use crate::weights::{Staked, WeightError, capped_weights};
 use assay_protocol::ids::{HyperNodeId, Stake};
 use assay_protocol::params::{NetworkParams, RosterEntry};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The HyperNodes of an epoch with their capped weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub enum RosterError {
     /// The seats are no committee.
     #[error(transparent)]
     Committee(#[from] RootError),
+    /// A slot is up only when two operators say so: fewer can only accuse.
+    #[error("roster: expected two operators with weight at least, got {0}")]
+    Operators(usize),
 }
 
 /// What was at stake at genesis.
@@ -66,6 +69,10 @@ impl Roster {
             })
         };
         let seats: Vec<Seat> = params.roster.iter().filter_map(seat).collect();
+        let operators: BTreeSet<_> = seats.iter().map(|seat| seat.operator).collect();
+        if operators.len() < 2 {
+            return Err(RosterError::Operators(operators.len()));
+        }
         Ok(Self {
             stakes: staked.iter().map(|s| (s.hypernode, s.stake)).collect(),
             committee: committee_of(&seats)?,

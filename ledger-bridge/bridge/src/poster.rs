@@ -490,12 +490,17 @@ impl Poster {
 
     /// The ledger is ahead: recompute, move on.
     fn follow(&mut self, epoch: Epoch) -> Result<Step, PosterError> {
-        let Some(posted) = replay::recompute(&self.store, &self.settled, &self.history)? else {
+        let recomputed = replay::recompute(&self.store, &self.settled, &self.history);
+        if let Err(ReplayError::OtherRoot { .. }) = &recomputed {
+            // One wrong answer of the ledger's node must not last.
+            self.history.forget();
+        }
+        let Some(posted) = recomputed? else {
             self.history.void();
             self.is_due = true;
             return Ok(Step::WasVoid { epoch });
         };
-        self.history.posted(&posted.outcome, &posted.reports);
+        replay::take_over(&mut self.history, &posted)?;
         let contract = self.ledger.contract();
         self.followed = Some((epoch, posted.outcome.root.digest(self.chain_id, &contract)));
         let nodes = posted.outcome.leaves.len();

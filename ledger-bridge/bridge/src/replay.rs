@@ -66,7 +66,7 @@ pub enum ReplayError {
     },
     /// The ledger holds another root than these inputs give.
     #[error(
-        "epoch {epoch}: digest of the root: recomputed {computed}, the ledger holds {posted}\nhint: compare the versions of bridge and HyperNodes; do not settle"
+        "epoch {epoch}: digest of the root: recomputed {computed}, the ledger holds {posted}\nhint: compare the versions of bridge and HyperNodes, and what another node of the ledger says; do not settle"
     )]
     OtherRoot {
         /// The epoch.
@@ -91,11 +91,7 @@ pub enum ReplayError {
 impl ReplayError {
     /// Whether what HyperNodes agreed on can never become a root.
     pub fn is_hopeless(&self) -> bool {
-        match self {
-            Self::Inputs { .. } => true,
-            Self::Aggregate { source, .. } => !matches!(source, EpochError::RosterUnknown(_)),
-            _ => false,
-        }
+        matches!(self, Self::Inputs { .. } | Self::Aggregate { .. })
     }
 }
 
@@ -231,10 +227,17 @@ pub fn follow(
     learn(ledger, history)?;
     let posted = recompute(store, ledger, history)?;
     match &posted {
-        Some(posted) => history.posted(&posted.outcome, &posted.reports),
+        Some(posted) => take_over(history, posted)?,
         None => history.void(),
     }
     Ok(posted)
+}
+
+/// Moves the history on by what was recomputed of its next epoch.
+pub fn take_over(history: &mut History, posted: &Posted) -> Result<(), ReplayError> {
+    let epoch = history.next();
+    let taken = history.posted(&posted.outcome, &posted.reports);
+    taken.map_err(|source| ReplayError::Aggregate { epoch, source })
 }
 
 /// Like [`follow`], with what was [learnt](learn) and without moving on.
@@ -256,11 +259,6 @@ pub fn recompute(
     board.update(store, history)?;
     let gathered = board.gathered;
     let read = Read::of(ledger, history)?;
-    let unknown = || ReplayError::Aggregate {
-        epoch,
-        source: EpochError::RosterUnknown(epoch),
-    };
-    let roster = history.roster(epoch).ok_or_else(unknown)?.clone();
     let (reports, outcome) = aggregate(history, &gathered, &root.input_set, &read)?;
     if outcome.root != *root {
         let digest = |root: &EpochRoot| -> Result<Keccak, LedgerError> {
@@ -273,8 +271,12 @@ pub fn recompute(
             posted,
         });
     }
+    let unknown = || ReplayError::Aggregate {
+        epoch,
+        source: EpochError::RosterUnknown(epoch),
+    };
     Ok(Some(Posted {
-        roster,
+        roster: history.roster(epoch).ok_or_else(unknown)?.clone(),
         signers: history.signers().clone(),
         gathered,
         reports,

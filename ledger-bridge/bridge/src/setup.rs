@@ -116,8 +116,7 @@ pub fn open_genesis(
              hint: use the plan genesis was opened with"
         ),
     }
-    let stored = ledger.committee_hash()?;
-    // After genesis the hash is that of the latest committee, in this version always the first one.
+    let stored = ledger.committee_of(Epoch(0))?.hash();
     ensure!(
         committee == stored,
         "genesis committee: computed {committee}, the contract holds {stored}"
@@ -159,8 +158,7 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
     }
     check_terms(ledger, plan, genesis.genesis_unix_ms)?;
     check_classes(ledger, plan)?;
-    let mut roster: Vec<_> = ledger.hypernodes()?.iter().map(roster_entry).collect();
-    roster.sort_unstable_by_key(|entry| entry.id);
+    let roster = genesis_roster(ledger)?;
     let mut classes: Vec<Digest> = plan.load_classes()?.iter().map(|c| c.digest()).collect();
     classes.sort_unstable();
     let params = NetworkParams {
@@ -189,6 +187,16 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
     // Rules this version does not have are refused now, not at the end of the first epoch.
     History::new(&params, plan.load_classes()?)?.aggregate([], &BTreeMap::new(), 0)?;
     Ok(params)
+}
+
+/// Who registered so far; once genesis is open, who had then.
+fn genesis_roster(ledger: &AssayLedger) -> Result<Vec<RosterEntry>> {
+    if ledger.network_id()?.is_some() {
+        return Ok(ledger.roster(Epoch(0))?);
+    }
+    let mut roster: Vec<_> = ledger.hypernodes()?.iter().map(roster_entry).collect();
+    roster.sort_unstable_by_key(|entry| entry.id);
+    Ok(roster)
 }
 
 /// Other terms than the plan's would let a node leave its trial, or bill slots that no epoch has.

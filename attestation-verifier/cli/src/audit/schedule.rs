@@ -116,12 +116,7 @@ fn panels(
     beacon: Beacon,
     seats: &[Seat],
 ) -> BTreeMap<HyperNodeId, BTreeSet<u32>> {
-    let candidate = |seat: &Seat| Candidate {
-        hypernode: seat.hypernode,
-        operator: seat.operator,
-        weight: seat.weight,
-    };
-    let urn = Urn::new(seats.iter().map(candidate));
+    let urn = Urn::new(seats.iter().map(Candidate::from));
     let mut panels: BTreeMap<HyperNodeId, BTreeSet<u32>> = BTreeMap::new();
     for slot in 0..case.params.slots() {
         let of = PanelOf {

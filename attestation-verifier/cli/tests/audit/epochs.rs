@@ -210,6 +210,19 @@ fn stakes_that_are_not_the_signed_ones_are_named() {
 }
 
 #[test]
+fn stakes_of_the_first_epochs_are_those_of_genesis_even_when_they_were_void() {
+    let mut cast = Cast::new(Behaviour::Honest, 3);
+    cast.void = Some(0);
+    let path = layout::root(Epoch(1));
+    let lie = payload(|files| {
+        let mut root = SignedRoot::decode("root", 1 << 20, &files[&path]).unwrap();
+        root.stakes[0].1.0 += 1;
+        files.insert(path.clone(), root.encode());
+    });
+    contradicted(&cast, "roots/stakes", &lie);
+}
+
+#[test]
 fn a_committee_in_another_order_or_off_the_roster_is_named() {
     let cast = Cast::new(Behaviour::Honest, 2);
     let path = layout::root(Epoch(0));

@@ -72,7 +72,7 @@ pub(super) fn settle(
         proof: tree.proof(&leaf.hash()).unwrap(),
     };
     files.insert(layout::leaf(at), proven.encode());
-    history.posted(&outcome, included);
+    history.posted(&outcome, included).unwrap();
 }
 
 pub(super) fn ledger_key(who: usize) -> [u8; 32] {

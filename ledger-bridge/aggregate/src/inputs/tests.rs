@@ -248,7 +248,9 @@ fn history_moves_beacons_on_and_a_void_epoch_keeps_states() {
         commit: Digest([5; 32]),
         report: revealed.report.into_payload(),
     };
-    history.posted(&outcome, &[(id(1), included)].into());
+    history
+        .posted(&outcome, &[(id(1), included)].into())
+        .unwrap();
     assert_eq!((history.next(), void.next()), (Epoch(1), Epoch(1)));
     assert_eq!(history.beacon(Epoch(1)), genesis(1));
     assert_eq!(history.beacon(Epoch(0)), None);
@@ -297,7 +299,7 @@ fn history_carries_rewards_and_slots_over_posted_and_void_epochs() {
         learn_missing(history, &params());
         let reports = passing_reports(history, node);
         let outcome = history.aggregate(known, &reports, budget).unwrap();
-        history.posted(&outcome, &reports);
+        history.posted(&outcome, &reports).unwrap();
         let state = history.states().nodes[&node];
         assert_eq!(&outcome.states, history.states());
         (outcome.root.cumulative_reward, state.cumulative_up_slots)
@@ -341,7 +343,7 @@ fn who_left_has_no_seat_from_its_epoch_on_and_roots_name_who_signs_next() {
     };
     let post = |history: &mut History| {
         let outcome = history.aggregate([], &BTreeMap::new(), 0).unwrap();
-        history.posted(&outcome, &BTreeMap::new());
+        history.posted(&outcome, &BTreeMap::new()).unwrap();
         outcome.root
     };
     let (all, rest) = (committee_hash(&[1, 2, 3]), committee_hash(&[1, 3]));
@@ -395,10 +397,27 @@ fn what_was_learnt_stays_and_strangers_are_left_out() {
         .unwrap();
     let first = history.roster(Epoch(2)).unwrap().clone();
     assert_eq!(first, Roster::at_genesis(&params()).unwrap());
-    history.learn(Epoch(2), [(id(1), Stake(5))]).unwrap();
+    let two = [(id(1), Stake(5)), (id(2), Stake(5))];
+    history.learn(Epoch(2), two).unwrap();
     assert_eq!(history.roster(Epoch(2)), Some(&first));
-    let nobody = history.learn(Epoch(3), [stranger]).unwrap_err();
+    history.forget();
+    assert_eq!(history.unknown(), [], "genesis is not forgotten");
+    history.learn(Epoch(2), two).unwrap();
+    assert_ne!(history.roster(Epoch(2)), Some(&first));
+}
+
+#[test]
+fn nobody_and_one_operator_have_no_say() {
+    let mut history = History::new(&params(), [class()]).unwrap();
+    let nobody = history
+        .learn(Epoch(3), [(id(9), Stake(1_000))])
+        .unwrap_err();
     assert!(matches!(nobody, RosterError::Weights(_)), "{nobody}");
+    let one = history
+        .learn(Epoch(3), [(id(1), Stake(1_000))])
+        .unwrap_err();
+    assert_eq!(one, RosterError::Operators(1));
+    assert_eq!(history.roster(Epoch(3)), None);
 }
 
 #[test]

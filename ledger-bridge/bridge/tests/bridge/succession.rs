@@ -1,11 +1,13 @@
 //! Stake that leaves: who had it votes and signs no more, and the network goes on without it.
 
 use assay_aggregate::root::Committee;
+use assay_bridge::config::params_file;
 use assay_bridge::poster::{Poster, Step};
+use assay_bridge::setup;
 use assay_ledger::{Action, Resolved};
 use assay_protocol::ids::{Epoch, Stake};
 
-use crate::network::{COIN, HyperNode, Network};
+use crate::network::{COIN, HyperNode, Network, PLAN, deployer, plan_file};
 
 /// The epoch from which stake that leaves in epoch 0 counts no more.
 fn counts_from(net: &Network) -> Epoch {
@@ -101,6 +103,22 @@ fn the_network_goes_on_without_the_largest_stake_when_it_has_left() {
         again.step(net.now()).unwrap();
     }
     assert_eq!(again.history().signers(), poster.history().signers());
+}
+
+#[test]
+fn genesis_opened_again_writes_the_same_network_whoever_has_come_and_gone() {
+    let mut net = Network::open();
+    let mut poster = net.poster();
+    largest_leaves(&net);
+    while poster.history().next() < counts_from(&net) {
+        complete(&net, &mut poster);
+    }
+    net.hypernodes.remove(0);
+    complete(&net, &mut poster);
+    let plan = plan_file(net.dir.path(), PLAN);
+    let out = net.dir.path().join("again.json");
+    setup::open_genesis(&net.ledger(), &deployer(), &plan, &out).unwrap();
+    assert_eq!(params_file(&out).unwrap(), net.params);
 }
 
 #[test]
