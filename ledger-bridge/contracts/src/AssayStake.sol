@@ -30,8 +30,8 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
 
     struct Record {
         address signer;
-        uint96 bonded;
         uint96 unbonding;
+        uint96 bonded; // in one slot with what else decides about a seat
         uint64 registeredEpoch;
         uint16 seat; // 0, or 1 + the seat it holds
         bool jailed;
@@ -275,15 +275,20 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         _setStake(r, r.seat == 0 ? 0 : r.bonded, epoch);
     }
 
-    /// @dev A free seat, or the first of the smallest stakes if it is smaller.
+    /// @dev A free seat, or the first of the smallest stakes that may give way to it if it is smaller.
     function _findSeat(Record storage r, uint256 index, uint64 epoch) private {
+        bool beforeGenesis = r.registeredEpoch == 0;
         uint256 smallest;
         uint96 least = type(uint96).max;
         for (uint256 seat; seat < MAX_SEATS; ++seat) {
             uint32 holder = _holders[seat];
-            uint96 stake = holder == 0 ? 0 : _records[holder - 1].bonded;
-            if (stake < least) (smallest, least) = (seat, stake);
-            if (stake == 0) break;
+            if (holder == 0) {
+                (smallest, least) = (seat, 0);
+                break;
+            }
+            Record storage other = _records[holder - 1];
+            bool givesWay = beforeGenesis || other.registeredEpoch != 0;
+            if (givesWay && other.bonded < least) (smallest, least) = (seat, other.bonded);
         }
         if (r.bonded <= least) return;
         uint32 previous = _holders[smallest];

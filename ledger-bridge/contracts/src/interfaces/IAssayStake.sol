@@ -9,8 +9,9 @@ import {IQuorumVerifier} from "./IQuorumVerifier.sol";
 /// withdrawn: unbonding takes at least region life + dispute + outage.
 ///
 /// At most 128 HyperNodes have a seat. Who registers or bonds takes a free one, or the one of the smallest stake when its
-/// own is strictly larger. Without a seat, with less than the least stake, jailed, or with a key that the verifier is not
-/// ready for, a HyperNode is in no committee.
+/// own is strictly larger; but who registered after genesis never takes the seat of one that registered before: of those
+/// seats that it may take, that of the smallest stake. Without a seat, with less than the least stake, jailed, or with a key
+/// that the verifier is not ready for, a HyperNode is in no committee.
 interface IAssayStake {
     /// @notice Fixed for ever by the constructor.
     /// @param minStake least stake of a member
@@ -30,7 +31,7 @@ interface IAssayStake {
     /// @param ed25519Key its HyperNode id: signs votes, receipts, log checkpoints
     /// @param operatorId who operates it; shares one cap with all of the same id
     /// @param seedChainEnd end of the hash chain of its seeds
-    /// @param registeredEpoch first epoch that its stake can count in
+    /// @param registeredEpoch first epoch that its stake can count in; 0 for who registered before genesis, and nobody else
     /// @param bonded stake that counts once active
     /// @param unbonding stake on its way out, still slashable
     struct HyperNode {
@@ -170,7 +171,7 @@ interface IAssayStake {
     function update(bytes32 seedChainEnd, string calldata endpoint) external;
 
     /// @notice Brings a HyperNode's seat and weight up to date: after its key became ready, or when a seat became free or
-    /// a smaller stake holds one. Anyone may.
+    /// a smaller stake holds one that it may take. Anyone may.
     /// @dev Reverts with UnknownKey.
     function refresh(bytes32 ed25519Key) external;
 

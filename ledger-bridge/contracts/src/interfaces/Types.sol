@@ -13,7 +13,7 @@ pragma solidity 0.8.37;
 /// keccak256(min ‖ max); zero when there is no leaf
 /// @param leafCount number of leaves of all types
 /// @param evidenceRoot root over the log heads of the reports
-/// @param policyDigest digest of the classes and parameters that verdicts were judged by
+/// @param policyDigest digest of the classes and stakes that verdicts were judged by
 /// @param cumulativeReward rewards of all providers since genesis, the sum of the reward leaves
 /// @param nextCommittee hash of the committee that signs the next epoch
 struct EpochRoot {

@@ -103,26 +103,39 @@ contract StakeDroppedTest is Network {
     }
 }
 
+/// @title 128 HyperNodes of before genesis, the 78th with the smallest stake; genesis is not open yet.
 contract StakeSeatsTest is Network {
     uint256 private constant SEATS = 128;
 
     function setUp() public {
         deploy(new EcdsaQuorum());
-        keys = sortedKeys(SEATS + 2);
+        keys = sortedKeys(SEATS + 4);
         for (uint256 i; i < SEATS; ++i) {
             joinOne(i, i == 77 ? MIN_STAKE : 2 * MIN_STAKE);
         }
-        openGenesis();
     }
 
     function seatOf(uint256 who) private view returns (bool) {
         return stake.stakeAt(edKey(who), 2) != 0;
     }
 
+    function bond(uint256 who, uint96 amount) private {
+        give(vm.addr(keys[who]), address(stake), amount);
+        vm.prank(vm.addr(keys[who]));
+        stake.bond(amount);
+    }
+
+    function unbond(uint256 who, uint96 amount) private {
+        vm.prank(vm.addr(keys[who]));
+        stake.unbond(amount);
+    }
+
     function test_seats() public {
         joinOne(SEATS, MIN_STAKE);
         vm.assertFalse(seatOf(SEATS), "as small as the smallest");
-        joinOne(SEATS + 1, MIN_STAKE + 1);
+        joinOne(SEATS + 1, MIN_STAKE);
+        openGenesis();
+        bond(SEATS + 1, 1);
         vm.assertTrue(seatOf(SEATS + 1), "larger");
         vm.assertFalse(seatOf(77), "gave way");
         vm.assertEq(stake.seatHolder(77), SEATS + 2, "its seat");
@@ -132,10 +145,17 @@ contract StakeSeatsTest is Network {
         vm.assertEq(stake.committee(2).length, SEATS * MEMBER, "full");
     }
 
+    function test_seats_beforeGenesis() public {
+        joinOne(SEATS, MIN_STAKE + 1);
+        vm.assertEq(stake.seatHolder(77), SEATS + 1, "larger");
+        vm.assertEq(stake.stakeAt(edKey(77), 0), 0, "gave way");
+        vm.assertEq(stake.stakeAt(edKey(SEATS), 0), MIN_STAKE + 1, "counts");
+        vm.assertEq(stake.committee(0).length, SEATS * MEMBER, "full");
+    }
+
     /// @dev Two are the smallest: the first one's seat goes, then the other's.
     function test_seats_ofTwoSmallest() public {
-        vm.prank(vm.addr(keys[100]));
-        stake.unbond(MIN_STAKE);
+        unbond(100, MIN_STAKE);
         joinOne(SEATS, MIN_STAKE + 1);
         vm.assertFalse(seatOf(77), "the first");
         vm.assertTrue(seatOf(100), "not the other");
@@ -145,13 +165,11 @@ contract StakeSeatsTest is Network {
 
     function test_seats_bondMore() public {
         joinOne(SEATS, MIN_STAKE);
-        give(vm.addr(keys[SEATS]), address(stake), 1);
-        vm.prank(vm.addr(keys[SEATS]));
-        stake.bond(1);
+        openGenesis();
+        bond(SEATS, 1);
         vm.assertTrue(seatOf(SEATS), "larger now");
         vm.assertFalse(seatOf(77), "gave way");
-        vm.prank(vm.addr(keys[77]));
-        stake.unbond(MIN_STAKE);
+        unbond(77, MIN_STAKE);
         vm.assertEq(stake.seatHolder(77), SEATS + 1, "who gave way takes nobody's seat with it");
         passMs(31 days * 1000);
         vm.prank(vm.addr(keys[77]));
@@ -160,14 +178,80 @@ contract StakeSeatsTest is Network {
     }
 
     function test_seats_refresh() public {
+        openGenesis();
         joinOne(SEATS, MIN_STAKE);
         stake.refresh(edKey(SEATS));
         vm.assertFalse(seatOf(SEATS), "none is free");
-        vm.prank(vm.addr(keys[5]));
-        stake.unbond(2 * MIN_STAKE);
+        unbond(5, 2 * MIN_STAKE);
         vm.assertFalse(seatOf(SEATS), "free, not taken");
         stake.refresh(edKey(SEATS));
         vm.assertTrue(seatOf(SEATS), "taken");
         vm.assertEq(stake.seatHolder(5), SEATS + 1, "that one");
+    }
+
+    /// @dev However much a newcomer stakes, it gets a seat of before genesis only when it is free.
+    function test_seats_newcomer() public {
+        openGenesis();
+        joinOne(SEATS, 1000 * MIN_STAKE);
+        bond(SEATS, MIN_STAKE);
+        stake.refresh(edKey(SEATS));
+        vm.assertEq(stake.stakeAt(edKey(SEATS), type(uint64).max), 0, "weighs nothing");
+        vm.assertEq(stake.hyperNodeOf(edKey(SEATS)).bonded, 1001 * MIN_STAKE, "has its stake");
+        for (uint256 i; i < SEATS; ++i) {
+            vm.assertEq(stake.seatHolder(i), i + 1, "who was there");
+        }
+        toEndOf(0);
+        vm.assertEq(stake.committee(2), stake.committee(0), "the same");
+        unbond(100, MIN_STAKE + 1);
+        joinOne(SEATS + 1, MIN_STAKE);
+        vm.assertEq(stake.seatHolder(100), SEATS + 2, "a free one");
+        vm.assertEq(stake.stakeAt(edKey(SEATS + 1), 3), MIN_STAKE, "counts");
+    }
+
+    /// @dev A newcomer passes over a smaller one of before genesis to the smallest newcomer.
+    function test_seats_newcomers() public {
+        openGenesis();
+        unbond(5, 2 * MIN_STAKE);
+        joinOne(SEATS, MIN_STAKE + 9);
+        unbond(90, 2 * MIN_STAKE);
+        joinOne(SEATS + 1, MIN_STAKE + 1);
+        joinOne(SEATS + 2, MIN_STAKE + 1);
+        vm.assertFalse(seatOf(SEATS + 2), "as small as the smallest newcomer");
+        joinOne(SEATS + 3, MIN_STAKE + 2);
+        vm.assertEq(stake.seatHolder(90), SEATS + 4, "the smallest newcomer's");
+        vm.assertTrue(seatOf(SEATS + 3), "larger");
+        vm.assertFalse(seatOf(SEATS + 1), "gave way");
+        vm.assertTrue(seatOf(77), "smaller, of before genesis");
+        vm.assertEq(stake.seatHolder(5), SEATS + 1, "not the smallest newcomer");
+    }
+
+    /// @dev Who lost its seat is still of before genesis: the newcomer gives way, and does not get the seat again.
+    function test_seats_backFromNewcomer() public {
+        openGenesis();
+        unbond(5, 2 * MIN_STAKE);
+        joinOne(SEATS, MIN_STAKE);
+        vm.assertEq(stake.seatHolder(5), SEATS + 1, "a free one");
+        bond(5, MIN_STAKE);
+        vm.assertFalse(seatOf(5), "as small as the smallest");
+        bond(5, 1);
+        vm.assertEq(stake.seatHolder(5), 6, "larger");
+        vm.assertTrue(seatOf(5), "back");
+        vm.assertFalse(seatOf(SEATS), "gave way");
+        bond(SEATS, 10 * MIN_STAKE);
+        vm.assertFalse(seatOf(SEATS), "however large");
+        vm.assertEq(stake.seatHolder(5), 6, "stays");
+    }
+
+    /// @dev Who lost its seat takes the smallest, though it is of before genesis and a newcomer has another.
+    function test_seats_backFromGenesis() public {
+        openGenesis();
+        unbond(5, 2 * MIN_STAKE);
+        joinOne(SEATS, MIN_STAKE + 9);
+        bond(5, MIN_STAKE + 1);
+        vm.assertEq(stake.seatHolder(77), 6, "the smallest");
+        vm.assertTrue(seatOf(5), "back");
+        vm.assertFalse(seatOf(77), "gave way");
+        vm.assertEq(stake.seatHolder(5), SEATS + 1, "not the smallest");
+        vm.assertTrue(seatOf(SEATS), "stays");
     }
 }
