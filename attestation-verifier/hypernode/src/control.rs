@@ -5,7 +5,7 @@ use crate::context::Context;
 use anyhow::Result;
 use assay_protocol::answers::ControlAnswer;
 use assay_protocol::cose::{self, PublicKey};
-use assay_protocol::ids::{HyperNodeId, Nonce};
+use assay_protocol::ids::{Epoch, HyperNodeId, Nonce};
 use assay_protocol::limits::SMALL_OBJECT_BYTES_MAX;
 use assay_protocol::wire::{PeerReply, PeerRequest};
 use assay_transport::frames::aio;
@@ -71,12 +71,18 @@ async fn answer(context: &Context, acceptor: &TlsAcceptor, socket: TcpStream) ->
     .await?)
 }
 
-/// Asks the other HyperNodes; returns the good signed answers that came in time.
-pub async fn probe(context: &Arc<Context>, nonce: Nonce, within: Duration) -> Vec<Vec<u8>> {
+/// Asks the other HyperNodes that have a say in the epoch; returns the good signed answers that came in time.
+pub async fn probe(
+    context: &Arc<Context>,
+    epoch: Epoch,
+    nonce: Nonce,
+    within: Duration,
+) -> Vec<Vec<u8>> {
+    let roster = context.weights(epoch).unwrap_or_default();
     let mut asked = JoinSet::new();
     for (peer, endpoint) in context.ledger.peers(&context.own) {
-        // Whoever staked since genesis is registered, too; an answer counts only of who is on the roster.
-        if context.params.member(&peer).is_none() {
+        // Whoever staked since genesis is registered, too, and so is who has left: their answers do not count.
+        if !roster.contains_key(&peer) {
             continue;
         }
         let context = Arc::clone(context);

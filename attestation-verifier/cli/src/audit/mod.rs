@@ -91,7 +91,14 @@ fn run(findings: &mut Findings, files: &Files, trust: Option<&TrustFile>) -> Vec
         let enrolments = enrolment::check(findings, &case, history, &exhibits);
         let attested = attestation::check(findings, &case, history, &exhibits, &enrolments);
         let duties = schedule.of(hypernode);
-        let probes = probes::check(findings, &case, history, &exhibits, &attested, &duties);
+        let probes = probes::check(
+            findings,
+            (&case, &roots),
+            history,
+            &exhibits,
+            &attested,
+            &duties,
+        );
         let chases = chase::check(findings, (&case, &roots), history, &exhibits, &attested);
         let hypernode = *hypernode;
         found.push(verdict::Found {

@@ -4,6 +4,7 @@ use super::attestation::{Attestations, Bound, place};
 use super::case::Case;
 use super::evidence::{Exhibits, Found};
 use super::log::{EpochRecord, History, Recorded};
+use super::roots::Roots;
 use super::schedule::Duty;
 use crate::findings::Findings;
 use assay_protocol::answers::{ControlAnswer, ProbeAnswer};
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What the probes of one history are judged by.
 struct Probes<'a> {
     case: &'a Case,
+    roots: &'a Roots,
     exhibits: &'a Exhibits<'a>,
     attested: &'a Attestations,
 }
@@ -24,7 +26,7 @@ struct Probes<'a> {
 /// Checks all probes of a history; for each epoch how many rest on the signed outcome alone.
 pub fn check(
     findings: &mut Findings,
-    case: &Case,
+    (case, roots): (&Case, &Roots),
     history: &History,
     exhibits: &Exhibits<'_>,
     attested: &Attestations,
@@ -33,6 +35,7 @@ pub fn check(
     let mut unproven = BTreeMap::new();
     let probes = Probes {
         case,
+        roots,
         exhibits,
         attested,
     };
@@ -232,7 +235,10 @@ impl Probes<'_> {
             .into_payload();
         let (id, own) = (HyperNodeId(key), recorded.outcome.hypernode);
         let nonce = place(self.case, recorded, Challenge::Probe).nonce(&recorded.outcome.r);
-        if answer.hypernode != id || id == own || !self.case.on_roster(&id) {
+        // Nobody knows who had a say in an epoch without a root, and nothing rests on it.
+        let root = self.roots.get(&recorded.outcome.place.0);
+        let has_say = root.map_or_else(|| self.case.on_roster(&id), |root| root.has_say(&id));
+        if answer.hypernode != id || id == own || !has_say {
             return Err(format!(
                 "an answer of {id}, who is not another HyperNode of the roster"
             ));

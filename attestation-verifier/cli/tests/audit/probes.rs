@@ -111,6 +111,11 @@ fn silence_counts_only_beside_good_control_probes() {
             vec![cast.control_answer(o, 1), cast.control_answer(&other, 2)]
         }),
     );
+    // The third has left by then.
+    let mut left = Cast::new(Behaviour::Silent, 4);
+    (left.left, left.silent_in) = (Some((2, 2)), 2);
+    let third = controls(|cast, o| vec![cast.control_answer(o, 1), cast.control_answer(o, 2)]);
+    contradicted(&left, name, &third);
     reproduced(
         &cast,
         &controls(|cast, o| (1..4).map(|by| cast.control_answer(o, by)).collect()),

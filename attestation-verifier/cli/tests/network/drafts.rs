@@ -102,7 +102,7 @@ impl Cast {
         let window = probe_window_ms(&self.params);
         let offset = probe_offset_ms(&seed, &beacon, &self.tpm.node, Slot(slot), window);
         let mut draft = self.draft(who, (epoch, slot), OutcomeKind::Probe, offset + 1);
-        if self.behaviour == Behaviour::Silent && epoch == 1 {
+        if self.behaviour == Behaviour::Silent && epoch == self.silent_in {
             draft.outcome.class = OutcomeClass::Unreachable;
             let others = (0..4).filter(|other| *other != who).take(2);
             let answers = others.map(|by| {

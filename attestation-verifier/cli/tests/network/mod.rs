@@ -117,6 +117,8 @@ pub struct Cast {
     pub absent: Option<(usize, u64)>,
     /// A HyperNode of whose epoch the bundle holds nothing: its report was missed, and its part is not there.
     pub lost: Option<(usize, u64)>,
+    /// The epoch in which a silent node is.
+    pub silent_in: u64,
     /// An epoch that ended void.
     pub void: Option<u64>,
     /// A HyperNode whose stake counts no more from an epoch on.
@@ -211,6 +213,7 @@ impl Cast {
             epochs,
             absent: None,
             lost: None,
+            silent_in: 1,
             void: None,
             left: None,
             measuring,

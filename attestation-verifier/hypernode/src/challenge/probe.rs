@@ -64,7 +64,7 @@ pub async fn run(
         }
         Err(silence) => {
             let slot_end = UnixMs(slot_start.0.saturating_add(slot_ms));
-            let good = control::probe(shared, nonce, clock::until(slot_end)).await;
+            let good = control::probe(shared, asking.place.0, nonce, clock::until(slot_end)).await;
             let enough = good.len() >= shared.params.control_probes as usize;
             let class = if enough {
                 OutcomeClass::Unreachable

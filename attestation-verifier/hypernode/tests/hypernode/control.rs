@@ -6,7 +6,7 @@ use assay_hypernode::context::Context;
 use assay_hypernode::control;
 use assay_protocol::answers::ControlAnswer;
 use assay_protocol::cose::{self, Signer as _};
-use assay_protocol::ids::{HyperNodeId, Nonce};
+use assay_protocol::ids::{Epoch, HyperNodeId, Nonce};
 use assay_protocol::wire::{PeerReply, PeerRequest, Refusal, RefusalCode};
 use assay_transport::Identity;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ fn act(peer: Peer, hypernode: HyperNodeId, signer: &Identity, nonce: Nonce) -> V
 async fn good_answers(peers: [Peer; 3]) -> usize {
     let (_bench, context) = network(assay_bench::network::CALM, peers).await;
     let nonce = Nonce([7; 32]);
-    let good = control::probe(&context, nonce, Duration::from_secs(4)).await;
+    let good = control::probe(&context, Epoch(0), nonce, Duration::from_secs(4)).await;
     for bytes in &good {
         let signed = |id: &HyperNodeId| cose::open::<ControlAnswer>(bytes, &id.0).ok();
         let answer = context
@@ -138,7 +138,7 @@ async fn who_registered_since_genesis_is_not_asked() {
     context.ledger.refresh().await.unwrap();
     let known = context.ledger.peers(&context.own);
     assert!(known.iter().any(|(peer, _)| *peer == id));
-    let good = control::probe(&context, Nonce([7; 32]), Duration::from_secs(4)).await;
+    let good = control::probe(&context, Epoch(0), Nonce([7; 32]), Duration::from_secs(4)).await;
     assert_eq!(good.len(), 0);
 }
 
@@ -178,6 +178,6 @@ async fn a_server_with_another_key_is_no_peer() {
     let bench = Bench::with_ledger(assay_bench::network::CALM, endpoints).await;
     let context = bench.open(0);
     context.ledger.refresh().await.unwrap();
-    let good = control::probe(&context, Nonce([1; 32]), Duration::from_secs(4)).await;
+    let good = control::probe(&context, Epoch(0), Nonce([1; 32]), Duration::from_secs(4)).await;
     assert_eq!(good.len(), 0);
 }
