@@ -11,12 +11,7 @@ use std::time::{Duration, Instant};
 
 const PLAN: Plan = Plan {
     epoch_ms: 20_000,
-    slot_ms: 500,
-    commit_ms: 3_000,
-    reveal_ms: 5_000,
-    vote_ms: 7_500,
-    void_after_ms: 12_000,
-    genesis_in_ms: 12_000,
+    ..Plan::SHORT
 };
 const BLOCK: u64 = 4_096;
 

@@ -11,15 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const PLAN: Plan = Plan {
-    epoch_ms: 15_000,
-    slot_ms: 500,
-    commit_ms: 3_000,
-    reveal_ms: 5_000,
-    vote_ms: 7_500,
-    void_after_ms: 12_000,
-    genesis_in_ms: 12_000,
-};
 /// Epochs under fire; one more without it must then be posted.
 const EPOCHS_UNDER_FIRE: u64 = 2;
 
@@ -159,7 +150,7 @@ fn a_network_under_kill_9_loses_nothing_and_doubles_nothing() {
     let mut network = LocalNetwork::create(
         programs,
         dir.path(),
-        PLAN,
+        Plan::SHORT,
         &[40, 25, 20, 15],
         &scalers,
         |_| (),

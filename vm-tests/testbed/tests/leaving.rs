@@ -6,15 +6,6 @@ use assay_testbed::net::{LocalNetwork, Plan, Programs};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-const PLAN: Plan = Plan {
-    epoch_ms: 15_000,
-    slot_ms: 500,
-    commit_ms: 3_000,
-    reveal_ms: 5_000,
-    vote_ms: 7_500,
-    void_after_ms: 12_000,
-    genesis_in_ms: 12_000,
-};
 /// What leaves in epoch 0 counts in this one no more.
 const FROM: u64 = 2;
 const LAST: u64 = 3;
@@ -34,7 +25,7 @@ fn a_network_goes_on_without_who_took_the_largest_stake_back() {
     let programs = Programs::beside_this_one().unwrap();
     let (stakes, scalers) = (&[40, 25, 20, 15], [("only", Variant::Good)]);
     let mut network =
-        LocalNetwork::create(programs, dir.path(), PLAN, stakes, &scalers, |_| ()).unwrap();
+        LocalNetwork::create(programs, dir.path(), Plan::SHORT, stakes, &scalers, |_| ()).unwrap();
     network.start_scalers(10).unwrap();
     network.start_hypernodes().unwrap();
     let label = network.hypernodes[0].label.clone();

@@ -182,10 +182,19 @@ fn a_leaver_whose_last_epoch_was_void_signs_the_next_root_and_leaves_its_chases_
     undecided(&cast, "chase/key-revealed", &honest);
 }
 
+/// The root of an epoch changed in the bundle, its signatures left as they are.
+fn root_of(epoch: u64, change: fn(&mut SignedRoot)) -> impl Fn(Part<'_>) {
+    let path = layout::root(Epoch(epoch));
+    payload(move |files| {
+        let mut root = SignedRoot::decode("root", 1 << 20, &files[&path]).unwrap();
+        change(&mut root);
+        files.insert(path.clone(), root.encode());
+    })
+}
+
 #[test]
 fn stakes_that_are_not_the_signed_ones_are_named() {
     let cast = with_a_leaver(3, 2);
-    let path = layout::root(Epoch(2));
     let lies: [Told<SignedRoot>; 5] = [
         ("roots/policy", |root| root.stakes[0].1.0 += 1),
         // Whoever is left out had a say.
@@ -197,15 +206,7 @@ fn stakes_that_are_not_the_signed_ones_are_named() {
         ("roots/roster", |root| root.stakes.clear()),
     ];
     for (name, change) in lies {
-        contradicted(
-            &cast,
-            name,
-            &payload(|files| {
-                let mut root = SignedRoot::decode("root", 1 << 20, &files[&path]).unwrap();
-                change(&mut root);
-                files.insert(path.clone(), root.encode());
-            }),
-        );
+        contradicted(&cast, name, &root_of(2, change));
     }
 }
 
@@ -213,19 +214,13 @@ fn stakes_that_are_not_the_signed_ones_are_named() {
 fn stakes_of_the_first_epochs_are_those_of_genesis_even_when_they_were_void() {
     let mut cast = Cast::new(Behaviour::Honest, 3);
     cast.void = Some(0);
-    let path = layout::root(Epoch(1));
-    let lie = payload(|files| {
-        let mut root = SignedRoot::decode("root", 1 << 20, &files[&path]).unwrap();
-        root.stakes[0].1.0 += 1;
-        files.insert(path.clone(), root.encode());
-    });
+    let lie = root_of(1, |root| root.stakes[0].1.0 += 1);
     contradicted(&cast, "roots/stakes", &lie);
 }
 
 #[test]
 fn a_committee_in_another_order_or_off_the_roster_is_named() {
     let cast = Cast::new(Behaviour::Honest, 2);
-    let path = layout::root(Epoch(0));
     let lies: [Told<SignedRoot>; 4] = [
         // Less than the hash of the committee can see.
         ("roots/weights", |root| root.committee[0].1 += 1),
@@ -238,15 +233,7 @@ fn a_committee_in_another_order_or_off_the_roster_is_named() {
         }),
     ];
     for (name, change) in lies {
-        contradicted(
-            &cast,
-            name,
-            &payload(|files| {
-                let mut root = SignedRoot::decode("root", 1 << 20, &files[&path]).unwrap();
-                change(&mut root);
-                files.insert(path.clone(), root.encode());
-            }),
-        );
+        contradicted(&cast, name, &root_of(0, change));
     }
 }
 

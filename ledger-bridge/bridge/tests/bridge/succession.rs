@@ -1,13 +1,15 @@
 //! Stake that leaves: who had it votes and signs no more, and the network goes on without it.
 
 use assay_aggregate::root::Committee;
+use assay_aggregate::roster::genesis_stakes;
 use assay_bridge::config::params_file;
-use assay_bridge::poster::{Poster, Step};
+use assay_bridge::poster::{Poster, PosterError, Step};
+use assay_bridge::replay::ReplayError;
 use assay_bridge::setup;
 use assay_ledger::{Action, Resolved};
 use assay_protocol::ids::{Epoch, Stake};
 
-use crate::network::{COIN, HyperNode, Network, PLAN, deployer, plan_file};
+use crate::network::{COIN, HyperNode, Network, PLAN, deployer, plan_file, poster_key};
 
 /// The epoch from which stake that leaves in epoch 0 counts no more.
 fn counts_from(net: &Network) -> Epoch {
@@ -148,6 +150,30 @@ fn what_a_leaver_reports_and_votes_counts_no_more() {
     }
     assert!(matches!(last, Step::Waiting { .. }), "{last}");
     assert_eq!(net.ledger().resolved(epoch).unwrap(), Resolved::Void);
+}
+
+#[test]
+fn a_roster_that_was_read_wrongly_is_read_again_when_a_root_differs() {
+    let net = Network::open();
+    let mut poster = net.poster();
+    for _ in 0..3 {
+        complete(&net, &mut poster);
+    }
+    let mut history = net.history();
+    let wrong = genesis_stakes(&net.params).take(2);
+    history.learn(Epoch(2), wrong).unwrap();
+    let mut misled = Poster::new(net.store.clone(), net.ledger(), poster_key(), history).unwrap();
+    let error = loop {
+        match misled.step(net.now()) {
+            Ok(step) => assert!(misled.history().next() < Epoch(2), "{step}"),
+            Err(error) => break error,
+        }
+    };
+    let differs = matches!(error, PosterError::Replay(ReplayError::OtherRoot { .. }));
+    assert!(differs, "{error}");
+    while misled.history().next() < poster.history().next() {
+        misled.step(net.now()).unwrap();
+    }
 }
 
 #[test]

@@ -46,6 +46,17 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Short epochs, with room for slow machines in each phase.
+    pub const SHORT: Self = Self {
+        epoch_ms: 15_000,
+        slot_ms: 500,
+        commit_ms: 3_000,
+        reveal_ms: 5_000,
+        vote_ms: 7_500,
+        void_after_ms: 12_000,
+        genesis_in_ms: 12_000,
+    };
+
     fn toml(&self, class: &Path) -> String {
         format!(
             "epoch_ms = {}\nslot_ms = {}\ncommit_ms = {}\nreveal_ms = {}\nvote_ms = {}\nvoid_after_ms = {}\n\
