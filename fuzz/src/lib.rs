@@ -43,6 +43,7 @@ use assay_protocol::layout::{Claim, Inputs, Proofs, ProvenLeaf, SignedRoot};
 use assay_protocol::outcome::Outcome;
 use assay_protocol::params::NetworkParams;
 use assay_protocol::report::{Commit, Proposal, Report, Reveal, RootSignature, Vote};
+use assay_protocol::succession::{Lineage, LineageRecord, Succession};
 use assay_protocol::trust::{EkType, HexBytes, RootKind, TrustBundle, VendorRoot};
 use assay_protocol::wire::{
     self, AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, PeerReply, PeerRequest,
@@ -83,6 +84,7 @@ pub fn cose_payloads(data: &[u8]) {
     payload::<Proposal>(&value, data);
     payload::<Vote>(&value, data);
     payload::<RootSignature>(&value, data);
+    payload::<Succession>(&value, data);
 }
 
 fn payload<T: Payload>(value: &Value, data: &[u8]) -> Option<T> {
@@ -92,11 +94,23 @@ fn payload<T: Payload>(value: &Value, data: &[u8]) -> Option<T> {
     Some(payload)
 }
 
+/// Opened as the lineage of whatever network its parameters are of, so that the links are reached.
+fn rosters(record: &LineageRecord, data: &[u8]) {
+    let network = record.params.network_id();
+    if let Ok(lineage) = Lineage::open(&network, data) {
+        let _ = lineage.answered_in(Epoch(u64::MAX));
+        assert_eq!(Lineage::open(&network, &lineage.bytes()), Ok(lineage));
+    }
+}
+
 /// Records that are stored or hashed without a signature of their own.
 pub fn records(data: &[u8]) {
     if let Some(params) = record::<NetworkParams>(data) {
         let _ = params.validate();
         let _ = (params.slots(), params.at(UnixMs(u64::MAX)));
+    }
+    if let Some(lineage) = record::<LineageRecord>(data) {
+        rosters(&lineage, data);
     }
     if let Some(class) = record::<HardwareClass>(data) {
         let _ = class.validate();
@@ -271,14 +285,16 @@ pub fn board_objects(data: &[u8]) {
     signed_on_board::<Proposal>(&value, data, BoardObject::Proposal);
     signed_on_board::<Vote>(&value, data, BoardObject::Vote);
     signed_on_board::<RootSignature>(&value, data, BoardObject::RootSignature);
+    signed_on_board::<Succession>(&value, data, BoardObject::Succession);
 }
 
-const BOARD_KINDS: [fn(Vec<u8>) -> BoardObject; 5] = [
+const BOARD_KINDS: [fn(Vec<u8>) -> BoardObject; 6] = [
     BoardObject::Commit,
     BoardObject::Reveal,
     BoardObject::Proposal,
     BoardObject::Vote,
     BoardObject::RootSignature,
+    BoardObject::Succession,
 ];
 
 fn signed_on_board<T: Payload>(value: &Value, data: &[u8], wrap: fn(Vec<u8>) -> BoardObject) {

@@ -229,20 +229,45 @@ pub fn open_parts<T: Payload>(
             actual: hex::encode(&parts.protected),
         });
     }
-    UnparsedPublicKey::new(&ED25519, signer)
-        .verify(
-            &to_be_signed(&parts.protected, &parts.payload),
-            &parts.signature,
-        )
-        .map_err(|_| CoseError::Signature {
-            typ: T::TYP,
-            key: hex::encode(signer),
-        })?;
+    verify::<T>(&parts.protected, &parts.payload, signer, &parts.signature)?;
     Ok(Authenticated {
         payload,
         signer: *signer,
         bytes: bytes.to_vec(),
     })
+}
+
+/// The signature of a sealed object.
+pub fn signature_of<T: Payload>(sealed: &Authenticated<T>) -> Result<[u8; 64], CoseError> {
+    let parts = split(T::TYP, T::MAX_BYTES, &sealed.bytes)?;
+    <[u8; 64]>::try_from(parts.signature.as_ref()).map_err(|_| CoseError::Shape {
+        typ: T::TYP,
+        why: "a signature of 64 bytes expected".into(),
+    })
+}
+
+/// Checks the signature of the object that `signer` seals of `payload`, where all but the signature is known beforehand.
+pub fn check_signature<T: Payload>(
+    payload: &T,
+    signer: &PublicKey,
+    signature: &[u8; 64],
+) -> Result<(), CoseError> {
+    let protected = protected_header(payload, signer, &[]);
+    verify::<T>(&protected, &payload.to_value().encode(), signer, signature)
+}
+
+fn verify<T: Payload>(
+    protected: &[u8],
+    payload: &[u8],
+    signer: &PublicKey,
+    signature: &[u8],
+) -> Result<(), CoseError> {
+    UnparsedPublicKey::new(&ED25519, signer)
+        .verify(&to_be_signed(protected, payload), signature)
+        .map_err(|_| CoseError::Signature {
+            typ: T::TYP,
+            key: hex::encode(signer),
+        })
 }
 
 /// The key an object says it is signed by (`iss`); proves nothing until [`open`] succeeds with it.

@@ -33,5 +33,7 @@ pub mod params;
 pub mod region;
 pub mod report;
 pub mod schedule;
+pub mod succession;
 pub mod trust;
+pub mod weights;
 pub mod wire;

@@ -168,6 +168,14 @@ pub enum AgentRequest {
         /// What was appraised.
         appraised: ImaAppraised,
     },
+    /// Whom the network's agents answer, as far as the HyperNode knows. Answered by [`AgentReply::Ready`] once the agent
+    /// has taken a newer lineage over, or had the same, and by [`AgentReply::Roster`] when its own is newer. An agent that
+    /// does not know the request closes the connection.
+    Roster {
+        /// See [`crate::succession::LineageRecord`].
+        #[serde(with = "octets")]
+        lineage: Vec<u8>,
+    },
 }
 
 /// How much of an IMA list whoever asks has appraised.
@@ -225,6 +233,12 @@ pub enum AgentReply {
     },
     /// Refused, with a reason for people.
     Refused(Refusal),
+    /// A lineage that is newer than the one it was told.
+    Roster {
+        /// See [`crate::succession::LineageRecord`].
+        #[serde(with = "octets")]
+        lineage: Vec<u8>,
+    },
 }
 
 /// Agent to its probe guest, over vsock.
@@ -289,6 +303,8 @@ pub enum BoardObject {
     Vote(#[serde(with = "octets")] Vec<u8>),
     /// Signed `RootSignature`.
     RootSignature(#[serde(with = "octets")] Vec<u8>),
+    /// Signed `Succession`, on the board of the epoch two before the roster's first.
+    Succession(#[serde(with = "octets")] Vec<u8>),
 }
 
 impl BoardObject {
@@ -299,7 +315,8 @@ impl BoardObject {
             | Self::Reveal(bytes)
             | Self::Proposal(bytes)
             | Self::Vote(bytes)
-            | Self::RootSignature(bytes) => bytes,
+            | Self::RootSignature(bytes)
+            | Self::Succession(bytes) => bytes,
         }
     }
 
@@ -311,6 +328,7 @@ impl BoardObject {
             Self::Proposal(_) => "proposal",
             Self::Vote(_) => "vote",
             Self::RootSignature(_) => "root-signature",
+            Self::Succession(_) => "succession",
         }
     }
 }
@@ -461,6 +479,8 @@ mod tests {
             appraised,
         };
         assert_eq!((numbered(&attest), numbered(&after)), (2, 9));
+        let lineage = Vec::new();
+        assert_eq!(numbered(&AgentRequest::Roster { lineage }), 10);
     }
 
     #[test]

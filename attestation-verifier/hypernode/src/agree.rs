@@ -204,7 +204,7 @@ impl<'a> Round<'a> {
                 from: *from,
                 input_set: *input_set,
             }),
-            Opened::RootSignature { .. } => None,
+            Opened::RootSignature { .. } | Opened::Succession { .. } => None,
         };
         self.gathered.add(&context.network, self.epoch, opened);
         match event {

@@ -20,6 +20,7 @@ use assay_protocol::ids::{
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use assay_protocol::report::{Commit, Proposal, Report, Reveal, RootSignature, Vote, commitment};
 use assay_protocol::schedule::{genesis_beacon, later_beacon, seed_belongs};
+use assay_protocol::succession::{MemberSignature, Succession};
 use assay_protocol::wire::BoardObject;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,6 +75,15 @@ pub enum Opened {
         /// r ‖ s ‖ v.
         signature: [u8; 65],
     },
+    /// A word for a later roster.
+    Succession {
+        /// Who signs.
+        from: HyperNodeId,
+        /// Digest of the roster, see [`assay_protocol::succession::roster_digest`].
+        roster: Digest,
+        /// Ed25519.
+        signature: [u8; 64],
+    },
 }
 
 impl Opened {
@@ -84,7 +94,8 @@ impl Opened {
             Self::Commit { from, .. }
             | Self::Proposal { from, .. }
             | Self::Vote { from, .. }
-            | Self::RootSignature { from, .. } => *from,
+            | Self::RootSignature { from, .. }
+            | Self::Succession { from, .. } => *from,
         }
     }
 }
@@ -192,7 +203,26 @@ pub fn open(
                 signature,
             })
         }
+        BoardObject::Succession(bytes) => {
+            let (place, signed) = authenticated::<Succession>(params, network, epoch, kind, bytes)?;
+            let p = signed.payload();
+            place.check(p.network, epoch, p.hypernode, ROUND)?;
+            let from = successor_of(epoch);
+            place.equal("from", from, p.from)?;
+            place.equal("at", params.epoch_start(from), p.at)?;
+            Ok(Opened::Succession {
+                from: p.hypernode,
+                roster: p.roster,
+                signature: cose::signature_of(&signed)?,
+            })
+        }
     }
+}
+
+/// First epoch of the rosters that are spoken of on the board of an epoch: the stakes of that one are fixed when this one
+/// has ended.
+pub fn successor_of(epoch: Epoch) -> Epoch {
+    epoch.next().next()
 }
 
 /// Where an object must belong to.
@@ -211,12 +241,23 @@ fn opened<'a, T: Payload>(
     kind: &'static str,
     bytes: &[u8],
 ) -> Result<(Place<'a>, T), InputError> {
+    let (place, signed) = authenticated(params, network, epoch, kind, bytes)?;
+    Ok((place, signed.into_payload()))
+}
+
+fn authenticated<'a, T: Payload>(
+    params: &'a NetworkParams,
+    network: &'a NetworkId,
+    epoch: Epoch,
+    kind: &'static str,
+    bytes: &[u8],
+) -> Result<(Place<'a>, Authenticated<T>), InputError> {
     let key: PublicKey = cose::claimed_signer(bytes, T::MAX_BYTES)?;
     let from = HyperNodeId(key);
     let member = params
         .member(&from)
         .ok_or(InputError::Stranger { kind, from })?;
-    let payload = cose::open::<T>(bytes, &key)?.into_payload();
+    let signed = cose::open::<T>(bytes, &key)?;
     Ok((
         Place {
             params,
@@ -225,7 +266,7 @@ fn opened<'a, T: Payload>(
             kind,
             member,
         },
-        payload,
+        signed,
     ))
 }
 
@@ -313,6 +354,7 @@ pub struct Gathered {
     lists: BTreeMap<Digest, Vec<Entry>>,
     votes: BTreeMap<HyperNodeId, Digest>,
     signatures: BTreeMap<HyperNodeId, (Keccak, [u8; 65])>,
+    successions: BTreeMap<HyperNodeId, (Digest, [u8; 64])>,
 }
 
 impl Gathered {
@@ -339,6 +381,13 @@ impl Gathered {
             } => {
                 self.signatures.entry(from).or_insert((digest, signature));
             }
+            Opened::Succession {
+                from,
+                roster,
+                signature,
+            } => {
+                self.successions.entry(from).or_insert((roster, signature));
+            }
         }
     }
 
@@ -355,6 +404,19 @@ impl Gathered {
     /// All signatures for the ledger.
     pub fn signatures(&self) -> &BTreeMap<HyperNodeId, (Keccak, [u8; 65])> {
         &self.signatures
+    }
+
+    /// All signatures under a later roster, ascending.
+    pub fn vouching(&self, roster: &Digest) -> Vec<MemberSignature> {
+        let signed = self.successions.iter().filter(|(_, (of, _))| of == roster);
+        let signature = |(hypernode, (_, signature)): (&HyperNodeId, &(Digest, [u8; 64]))| {
+            let (hypernode, signature) = (*hypernode, *signature);
+            MemberSignature {
+                hypernode,
+                signature,
+            }
+        };
+        signed.map(signature).collect()
     }
 
     /// The proposed list with this hash.

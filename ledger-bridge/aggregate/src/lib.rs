@@ -27,17 +27,9 @@ pub mod roster;
 pub mod rules;
 pub mod systemic;
 pub mod verdict;
-pub mod weights;
 pub mod wilson;
 
-/// Strictly more than two thirds: `part · 3 > whole · 2`. The one threshold of votes, roots and confirmations.
-pub fn more_than_two_thirds(part: u128, whole: u128) -> bool {
-    match (part.checked_mul(3), whole.checked_mul(2)) {
-        (Some(part), Some(whole)) => part > whole,
-        // Weights are at most 96 bits wide; beyond that nothing is decided.
-        _ => false,
-    }
-}
+pub use assay_protocol::weights::{self, more_than_two_thirds};
 
 /// Strictly more than half: `part · 2 > whole`.
 pub fn more_than_half(part: u128, whole: u128) -> bool {
@@ -49,12 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thresholds_are_strict_and_never_wrap() {
-        assert!(!more_than_two_thirds(2, 3));
-        assert!(more_than_two_thirds(67, 100));
-        assert!(!more_than_two_thirds(66, 99));
-        assert!(!more_than_two_thirds(0, 0));
-        assert!(!more_than_two_thirds(u128::MAX, 1));
+    fn half_is_strict_and_never_wraps() {
         assert!(!more_than_half(50, 100));
         assert!(more_than_half(51, 100));
         assert!(!more_than_half(u128::MAX, 1));

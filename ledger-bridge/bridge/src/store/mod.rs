@@ -353,6 +353,7 @@ fn stored_object(row: &Row) -> Option<StoredObject> {
         BoardObject::Proposal,
         BoardObject::Vote,
         BoardObject::RootSignature,
+        BoardObject::Succession,
     ];
     let maker = makers
         .into_iter()

@@ -28,6 +28,9 @@ use assay_protocol::report::{
     AttestSummary, ChaseKind, ChaseSummary, Commit, NodeReport, Proposal, RegionReveal, Report,
     Reveal, RootSignature, Vote,
 };
+use assay_protocol::succession::{
+    LineageRecord, Link, Member, MemberSignature, Succession, succession,
+};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 
 pub const NETWORK: NetworkId = NetworkId([0x11; 32]);
@@ -91,6 +94,7 @@ pub fn signed() -> Vec<Sample> {
 pub fn records() -> Vec<Sample> {
     let mut all = vec![
         record("NetworkParams", &params()),
+        record("LineageRecord", &lineage()),
         record("HardwareClass", &class()),
         record("EnrolRecord", &enrol_record()),
         record("Inventory", &inventory()),
@@ -419,7 +423,42 @@ fn board() -> Vec<Sample> {
         sign("SignedProposal", proposal),
         sign("SignedVote", vote),
         sign("SignedRootSignature", root),
+        sign("SignedSuccession", said(&params(), hypernode)),
     ]
+}
+
+const SUCCESSORS: [Member; 1] = [Member {
+    hypernode: HyperNodeId([2; 32]),
+    weight: 7,
+}];
+
+/// On the board of [`EPOCH`].
+fn said(params: &NetworkParams, hypernode: HyperNodeId) -> Succession {
+    let from = Epoch(EPOCH.0 + 2);
+    succession(params, NETWORK, (from, &SUCCESSORS), hypernode)
+}
+
+/// A network of one HyperNode that another one follows.
+fn lineage() -> LineageRecord {
+    let own = hypernode();
+    let mut params = params();
+    params.roster.truncate(2);
+    params.roster[1].stake = Stake(0);
+    params.roster[0].id = own;
+    params.roster.sort_by_key(|entry| entry.id);
+    let from = EPOCH;
+    let said = succession(&params, params.network_id(), (from, &SUCCESSORS), own);
+    let signature = cose::signature_of(&cose::seal(said, &key())).unwrap();
+    let link = Link {
+        from,
+        members: SUCCESSORS.to_vec(),
+        signatures: vec![MemberSignature {
+            hypernode: own,
+            signature,
+        }],
+    };
+    let links = vec![link];
+    LineageRecord { params, links }
 }
 
 pub fn params() -> NetworkParams {

@@ -6,12 +6,11 @@
 //! ```
 //!
 //! Applied once to the snapshot: an operator's share of the *capped* total may exceed the cap. At genesis a cap below
-//! 1/operators is refused ([`assay_protocol::params::NetworkParams::validate`]); later, when operators have left, it cuts
+//! 1/operators is refused ([`crate::params::NetworkParams::validate`]); later, when operators have left, it cuts
 //! those that are left, as the stake contract does.
 
-use alloy_primitives::U256;
-use assay_protocol::ids::{Bps, Digest, HyperNodeId, Stake};
-use assay_protocol::limits::ROSTER_MAX;
+use crate::ids::{Bps, Digest, HyperNodeId, Stake};
+use crate::limits::ROSTER_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One hundred per cent in basis points.
@@ -80,12 +79,35 @@ pub fn capped_weights(
     Ok(snapshot.iter().map(weight).collect())
 }
 
+/// Strictly more than two thirds: `part · 3 > whole · 2`. The one threshold of votes, roots, confirmations and rosters.
+pub fn more_than_two_thirds(part: u128, whole: u128) -> bool {
+    match (part.checked_mul(3), whole.checked_mul(2)) {
+        (Some(part), Some(whole)) => part > whole,
+        // Weights are at most 96 bits wide; beyond that nothing is decided.
+        _ => false,
+    }
+}
+
 /// ⌊a · b / c⌋ without overflow in between; 0 when c is 0, saturating when the result does not fit.
-pub(crate) fn mul_div(a: u128, b: u128, c: u128) -> u128 {
-    U256::from(a)
-        .checked_mul(U256::from(b))
-        .and_then(|product| product.checked_div(U256::from(c)))
-        .map_or(0, |quotient| quotient.saturating_to())
+pub fn mul_div(a: u128, b: u128, c: u128) -> u128 {
+    let (low, high) = a.carrying_mul(b, 0);
+    if c == 0 {
+        return 0;
+    }
+    if high >= c {
+        return u128::MAX;
+    }
+    // Long division, bit by bit: what is left stays below c.
+    let (mut left, mut quotient) = (high, 0);
+    for bit in (0..u128::BITS).rev() {
+        let carried = left >> (u128::BITS - 1) == 1;
+        left = left << 1 | (low >> bit & 1);
+        if carried || left >= c {
+            left = left.wrapping_sub(c);
+            quotient |= 1 << bit;
+        }
+    }
+    quotient
 }
 
 fn check(snapshot: &[Staked]) -> Result<(), WeightError> {
@@ -204,7 +226,39 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_threshold_is_strictly_more_than_two_thirds() {
+        assert!(!more_than_two_thirds(2, 3));
+        assert!(more_than_two_thirds(67, 100));
+        assert!(!more_than_two_thirds(66, 99));
+        assert!(!more_than_two_thirds(0, 0));
+        assert!(!more_than_two_thirds(u128::MAX, 1));
+    }
+
+    #[test]
+    fn products_of_any_width_are_divided_exactly() {
+        const MAX: u128 = u128::MAX;
+        assert_eq!(mul_div(7, 5, 0), 0);
+        assert_eq!(mul_div(MAX, MAX, MAX), MAX);
+        assert_eq!(mul_div(MAX, MAX, MAX - 1), MAX, "does not fit");
+        assert_eq!(mul_div(MAX - 1, MAX, MAX), MAX - 1);
+        assert_eq!(mul_div(MAX, 2, 3), MAX / 3 * 2);
+        assert_eq!(mul_div(1 << 127, 6, 1 << 126), 12);
+    }
+
     proptest! {
+        #[test]
+        fn a_quotient_times_its_divisor_is_the_product_but_for_the_rest(
+            a in any::<u128>(), b in any::<u128>(), c in 1..=u128::MAX,
+        ) {
+            let (low, high) = a.carrying_mul(b, 0);
+            prop_assume!(high < c);
+            let (back_low, back_high) = mul_div(a, b, c).carrying_mul(c, 0);
+            let (rest, borrowed) = low.overflowing_sub(back_low);
+            prop_assert_eq!(high.wrapping_sub(back_high), u128::from(borrowed));
+            prop_assert!(rest < c);
+        }
+
         #[test]
         fn no_operator_exceeds_the_limit_and_nobody_gains(
             stakes in proptest::collection::vec((0u8..5, 0u128..=WEIGHT_MAX), 1..12),
