@@ -6,6 +6,7 @@ use crate::chase::{self, ChaseError, Checkpoint};
 use crate::evidence::{Attestor, EvidenceError, Request};
 use crate::node::{Node, now};
 use crate::region::{Filling, RegionError, RegionMeta};
+use crate::roster::{RosterError, Told};
 use crate::status::{Kind, Record};
 use crate::tpm::TpmError;
 use assay_protocol::answers::{ChaseAnswer, Counter, Countersigned, FillReceipt, ProbeAnswer};
@@ -134,6 +135,7 @@ impl<'a> Conversation<'a> {
             AgentRequest::FillEnd => self.fill_end(),
             AgentRequest::FillCountersigned { receipt } => self.fill_countersigned(&receipt),
             AgentRequest::Chase { nonce, plan } => self.chase(nonce, plan, checkpoint),
+            AgentRequest::Roster { lineage } => self.roster(&lineage),
         });
         let reply = answered.unwrap_or_else(AgentReply::Refused);
         self.agent.record.answered(self.peer, kind, &reply);
@@ -145,16 +147,43 @@ impl<'a> Conversation<'a> {
     }
 
     fn permitted(&self, request: &AgentRequest) -> Result<(), Refusal> {
-        use AgentRequest::{Activate, Attest, AttestAfter, Enrol};
+        use AgentRequest::{Activate, Attest, AttestAfter, Enrol, Roster};
+        // The roster may have changed since the handshake.
+        if !self.node().roster.answers(&self.peer, now()) {
+            let text = format!("HyperNode {} is not on the roster any more", self.peer);
+            return Err(Refusal::new(RefusalCode::NotAllowed, text));
+        }
         let open_to_all = matches!(
             request,
-            Enrol | Activate { .. } | Attest { .. } | AttestAfter { .. }
+            Enrol | Activate { .. } | Attest { .. } | AttestAfter { .. } | Roster { .. }
         );
         if open_to_all || self.node().is_bound(&self.peer) {
             return Ok(());
         }
         let text = "this session key is not bound yet: attest first";
         Err(Refusal::new(RefusalCode::NotAllowed, text))
+    }
+
+    fn roster(&self, lineage: &[u8]) -> Result<AgentReply, Refusal> {
+        let roster = &self.node().roster;
+        let told = roster.tell(lineage, now()).map_err(|error| {
+            let code = match error {
+                RosterError::State { .. } => RefusalCode::Storage,
+                RosterError::Lineage(_) | RosterError::Ahead { .. } => RefusalCode::BadRequest,
+            };
+            Refusal::new(code, error.to_string())
+        })?;
+        match told {
+            Told::Known => Ok(AgentReply::Ready),
+            Told::Older(lineage) => Ok(AgentReply::Roster { lineage }),
+            Told::Newer(count) => {
+                let since = roster.since().unwrap_or_default();
+                eprintln!(
+                    "assay-agent: roster from epoch {since}: {count} HyperNodes are answered"
+                );
+                Ok(AgentReply::Ready)
+            }
+        }
     }
 
     fn offer(&self) -> AgentReply {
@@ -257,6 +286,9 @@ impl<'a> Conversation<'a> {
         let node = self.node();
         let sign = |meta: &RegionMeta| node.session.answer(|link| receipt(node, meta, link));
         let meta = filling.finish(sign).map_err(region_refusal)?;
+        let answered = |owner: &HyperNodeId| node.roster.answers(owner, now());
+        let expired = node.regions.expire_of_others(meta.generation, answered);
+        expired.map_err(region_refusal)?;
         Ok(AgentReply::Answer {
             bytes: meta.receipt,
         })

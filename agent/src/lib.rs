@@ -22,6 +22,7 @@ pub mod measure;
 pub mod node;
 pub mod probe_guest;
 pub mod region;
+pub mod roster;
 pub mod server;
 pub mod session;
 pub mod smart;

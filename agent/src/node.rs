@@ -7,6 +7,7 @@ use crate::duty::Duty;
 use crate::energy::Energy;
 use crate::host_files::HostFiles;
 use crate::region::{RegionError, RegionStore};
+use crate::roster::Roster;
 use crate::session::Session;
 use crate::sources::Sources;
 use crate::sources::report::SourceError;
@@ -165,6 +166,8 @@ pub struct Node {
     pub session: Session,
     /// The regions.
     pub regions: RegionStore,
+    /// Whom it answers.
+    pub roster: Roster,
     /// What goes with a quote.
     pub sources: Sources,
     /// Who makes SEV-SNP reports, where there is somebody.
@@ -202,6 +205,7 @@ impl Node {
             files: HostFiles::of_this_machine(),
             energy: inputs.energy,
             engine: OnceLock::new(),
+            roster: Roster::open(&config),
             config,
             tpm,
             session: Session::generate()?,

@@ -246,6 +246,15 @@ impl RegionStore {
         })
     }
 
+    /// Removes old regions of HyperNodes that are not `answered` any more: they will never fill another one.
+    pub fn expire_of_others(
+        &self,
+        newest: u64,
+        answered: impl Fn(&HyperNodeId) -> bool,
+    ) -> Result<(), RegionError> {
+        self.shared.expire(newest, |meta| !answered(&meta.owner))
+    }
+
     /// The directory, whose device the counters speak of.
     pub fn dir(&self) -> &Path {
         &self.shared.dir
@@ -384,11 +393,10 @@ impl Shared {
         }
     }
 
-    /// A region outlives the next generation by one period, for late disputes; older ones go.
-    fn expire(&self, newest: &RegionMeta) -> Result<(), RegionError> {
+    /// A region outlives the next generation by one period, for late disputes; older ones that are `over` go.
+    fn expire(&self, newest: u64, over: impl Fn(&RegionMeta) -> bool) -> Result<(), RegionError> {
         for meta in self.metas()? {
-            let same = meta.owner == newest.owner && meta.region == newest.region;
-            if same && meta.generation.saturating_add(1) < newest.generation {
+            if over(&meta) && meta.generation.saturating_add(1) < newest {
                 let id = RegionId {
                     region: meta.region,
                     generation: meta.generation,
@@ -493,7 +501,9 @@ impl Filling {
         let text = serde_json::to_vec(&self.meta).map_err(|error| at(&meta)(error.into()))?;
         durable::replace(&meta, 0o600, &text)
             .map_err(|source| shared.explain(&meta, text.len() as u64, source))?;
-        shared.expire(&self.meta)?;
+        let own = &self.meta;
+        let same = |meta: &RegionMeta| meta.owner == own.owner && meta.region == own.region;
+        shared.expire(own.generation, same)?;
         Ok(self.meta.clone())
     }
 }

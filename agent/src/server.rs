@@ -2,7 +2,7 @@
 
 use crate::conversation::{Agent, Conversation, Lanes};
 use crate::evidence::Attestor;
-use crate::node::{Node, StartError};
+use crate::node::{Node, StartError, now};
 use crate::status::{self, Origin, Record};
 use assay_protocol::config::AgentConfig;
 use assay_protocol::cose::PublicKey;
@@ -58,24 +58,25 @@ pub fn listen(config: &AgentConfig) -> Result<TcpListener, StartError> {
 
 /// Connections at once, members' and strangers'.
 pub fn connections_max(config: &AgentConfig) -> usize {
-    members_max(config).saturating_add(HANDSHAKES_MAX)
+    members_max(config, config.roster.len()).saturating_add(HANDSHAKES_MAX)
 }
 
-/// Connections of all members together.
-fn members_max(config: &AgentConfig) -> usize {
+/// Connections of so many members together.
+fn members_max(config: &AgentConfig, members: usize) -> usize {
     let all = usize::try_from(config.limits.connections_max).unwrap_or(usize::MAX);
     // A HyperNode needs two: one for the census, one for everything longer.
-    all.max(config.roster.len().max(1).saturating_mul(2))
+    all.max(members.max(1).saturating_mul(2))
 }
 
 impl Server {
     /// A server of `node` on a port that is open already.
     pub fn new(node: Node, listener: TcpListener, origin: Origin) -> Result<Self, StartError> {
         let serve = |error: &dyn std::fmt::Display| StartError::Serve(error.to_string());
-        let roster: Vec<PublicKey> = node.config.roster.iter().map(|id| id.0).collect();
-        let admits = Arc::new(move |key: &PublicKey| roster.contains(key));
-        let tls = tls::server_config(node.session.identity(), admits).map_err(|e| serve(&e))?;
         let node = Arc::new(node);
+        let asked = Arc::clone(&node);
+        let admits = move |key: &PublicKey| asked.roster.answers(&HyperNodeId(*key), now());
+        let identity = node.session.identity();
+        let tls = tls::server_config(identity, Arc::new(admits)).map_err(|e| serve(&e))?;
         let deadline = node.tpm_deadline();
         let attestor = Attestor::start(Arc::clone(&node), deadline).map_err(|e| serve(&e))?;
         let address = listener.local_addr().map_err(|e| serve(&e))?;
@@ -185,10 +186,10 @@ impl Shared {
 
     /// Connections of all members, and each member's share, so that one cannot shut out others.
     fn limits(&self) -> (usize, usize) {
-        let config = &self.agent.node.config;
-        let all = usize::try_from(config.limits.connections_max).unwrap_or(usize::MAX);
-        let members = config.roster.len().max(1);
-        (members_max(config), (all / members).max(2))
+        let node = &self.agent.node;
+        let all = usize::try_from(node.config.limits.connections_max).unwrap_or(usize::MAX);
+        let members = node.roster.count(now()).max(1);
+        (members_max(&node.config, members), (all / members).max(2))
     }
 }
 

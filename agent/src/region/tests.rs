@@ -126,6 +126,20 @@ fn generations_older_than_the_last_one_expire() {
 }
 
 #[test]
+fn old_regions_of_who_is_not_answered_any_more_go_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RegionStore::open(dir.path(), MIB).unwrap();
+    fill(&store, 3, 2);
+    store.expire_of_others(5, |_| true).unwrap();
+    store.expire_of_others(4, |_| false).unwrap();
+    store.get(OWNER, id(3)).unwrap();
+    store.expire_of_others(5, |owner| *owner != OWNER).unwrap();
+    let gone = store.get(OWNER, id(3));
+    assert!(matches!(gone, Err(RegionError::Unknown { .. })));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn only_the_receipt_of_an_own_region_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let store = RegionStore::open(dir.path(), MIB).unwrap();

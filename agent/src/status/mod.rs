@@ -10,7 +10,7 @@ pub use record::{Connected, Origin, Record};
 pub use show::{Report, look};
 
 use crate::confine::Confinement;
-use assay_protocol::ids::{HyperNodeId, NodeId, SessionKey, UnixMs};
+use assay_protocol::ids::{Epoch, HyperNodeId, NodeId, SessionKey, UnixMs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -82,6 +82,9 @@ pub struct Status {
     pub confinement: Confinement,
     /// Connections that were closed because no key of the roster was shown.
     pub strangers_closed: u64,
+    /// First epoch of the roster that is answered; absent while it is the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roster_since: Option<Epoch>,
     /// The HyperNodes that were here in this session.
     pub hypernodes: BTreeMap<HyperNodeId, Seen>,
 }
@@ -128,6 +131,8 @@ pub enum Kind {
     Fill,
     /// Blocks to be read.
     Chase,
+    /// Whom to answer.
+    Roster,
 }
 
 /// How a request ended.

@@ -65,6 +65,7 @@ impl Record {
             tpm: node.last_clock().map(clock),
             confinement: origin.confinement,
             strangers_closed: 0,
+            roster_since: node.roster.since(),
             hypernodes: std::collections::BTreeMap::new(),
         };
         write(&node.config.state_dir, &status)?;
@@ -127,7 +128,7 @@ impl Record {
             seen.refusals = seen.refusals.saturating_add(refused.into());
             let before = seen.last.insert(kind, last.clone());
             let as_before = before.is_some_and(|before| before.result == last.result);
-            match kind == Kind::Probe && as_before {
+            match matches!(kind, Kind::Probe | Kind::Roster) && as_before {
                 true => Change::Routine,
                 false => Change::News,
             }
@@ -149,6 +150,7 @@ impl Record {
             let mut status = self.next(Instant::now());
             status.written_at = now();
             status.tpm = node.last_clock().map(clock);
+            status.roster_since = node.roster.since();
             let written = write(&node.config.state_dir, &status);
             if let (Err(error), false) = (&written, failed) {
                 let path = path(&node.config.state_dir);
@@ -220,6 +222,7 @@ impl Kind {
             | AgentRequest::FillEnd
             | AgentRequest::FillCountersigned { .. } => Self::Fill,
             AgentRequest::Chase { .. } => Self::Chase,
+            AgentRequest::Roster { .. } => Self::Roster,
         }
     }
 }
@@ -273,6 +276,7 @@ mod tests {
                 not_enforced: Vec::new(),
             },
             strangers_closed: 0,
+            roster_since: None,
             hypernodes: std::collections::BTreeMap::new(),
         })
     }

@@ -7,12 +7,13 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind::Probe,
     Kind::Enrol,
     Kind::Attest,
     Kind::Fill,
     Kind::Chase,
+    Kind::Roster,
 ];
 
 /// What is known of the agent of a state directory.
@@ -66,6 +67,12 @@ impl fmt::Display for Report {
             )?;
         }
         self.confinement(f, status)?;
+        if let Some(since) = status.roster_since {
+            writeln!(
+                f,
+                "roster       from epoch {since} on, as HyperNodes have proven"
+            )?;
+        }
         writeln!(f, "strangers    {} closed", status.strangers_closed)?;
         let mut seen = status.hypernodes.iter();
         seen.try_for_each(|(id, seen)| self.hypernode(f, id, seen))

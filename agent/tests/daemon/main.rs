@@ -9,6 +9,7 @@ mod floods;
 mod inject;
 mod quotes;
 mod regions;
+mod rosters;
 mod status;
 mod strangers;
 mod tpm;

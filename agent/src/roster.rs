@@ -1,0 +1,161 @@
+//! Whom the agent answers: the HyperNodes of its measured configuration, until they prove that others follow them.
+//!
+//! What was proven is kept in the state directory, with its whole proof from genesis on, and is verified again at start.
+//! Whoever changes the file can make the agent forget, and nothing else.
+
+use crate::durable;
+use assay_protocol::config::AgentConfig;
+use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId, UnixMs};
+use assay_protocol::limits::LINEAGE_BYTES_MAX;
+use assay_protocol::succession::{Lineage, LineageError};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+/// Name of the file in the state directory.
+const FILE: &str = "lineage.cbor";
+/// Stakes are fixed so many epochs ahead: no honest roster begins later.
+const EPOCHS_AHEAD_MAX: u64 = 2;
+
+/// Why a lineage was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum RosterError {
+    /// It proves nothing.
+    #[error(transparent)]
+    Lineage(#[from] LineageError),
+    /// It begins too late, or this machine's clock is slow.
+    #[error(
+        "roster from epoch {from}: expected epoch {latest} at the latest, by this machine's clock"
+    )]
+    Ahead {
+        /// First epoch of its newest roster.
+        from: Epoch,
+        /// The latest one by the clock.
+        latest: Epoch,
+    },
+    /// It cannot be kept.
+    #[error("{path}: {source}", path = path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// What became of a lineage that a HyperNode told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// It is in force now, durably; so many HyperNodes are answered.
+    Newer(usize),
+    /// It was known.
+    Known,
+    /// The agent's own is newer; here it is.
+    Older(Vec<u8>),
+}
+
+/// The roster of an agent.
+#[derive(Debug)]
+pub struct Roster {
+    network: NetworkId,
+    configured: BTreeSet<HyperNodeId>,
+    path: PathBuf,
+    proven: RwLock<Option<Lineage>>,
+}
+
+impl Roster {
+    /// The roster of `config`, or the one that follows it by the file in the state directory. A file that proves nothing
+    /// is left alone, and said: HyperNodes tell the agent anew.
+    pub fn open(config: &AgentConfig) -> Self {
+        let path = config.state_dir.join(FILE);
+        let proven = read(&path, &config.network).unwrap_or_else(|error| {
+            let hint =
+                "the agent answers the HyperNodes of its configuration until they tell it more";
+            eprintln!("assay-agent: {error}\nhint: {hint}");
+            None
+        });
+        Self {
+            network: config.network,
+            configured: config.roster.iter().copied().collect(),
+            path,
+            proven: RwLock::new(proven),
+        }
+    }
+
+    /// Whether a HyperNode is answered.
+    pub fn answers(&self, hypernode: &HyperNodeId, now: UnixMs) -> bool {
+        match self.read().as_ref() {
+            None => self.configured.contains(hypernode),
+            Some(lineage) => lineage.answers(hypernode, epoch(lineage, now)),
+        }
+    }
+
+    /// How many HyperNodes are answered.
+    pub fn count(&self, now: UnixMs) -> usize {
+        match self.read().as_ref() {
+            None => self.configured.len(),
+            Some(lineage) => lineage.answered_in(epoch(lineage, now)).len(),
+        }
+    }
+
+    /// First epoch of the newest roster; nothing while it is the configured one.
+    pub fn since(&self) -> Option<Epoch> {
+        self.read().as_ref().map(Lineage::newest)
+    }
+
+    /// Takes over a lineage that proves a newer roster; durable when this returns.
+    pub fn tell(&self, bytes: &[u8], now: UnixMs) -> Result<Told, RosterError> {
+        let told = Lineage::open(&self.network, bytes)?;
+        let from = told.newest();
+        let latest = Epoch(epoch(&told, now).0.saturating_add(EPOCHS_AHEAD_MAX));
+        if from > latest {
+            return Err(RosterError::Ahead { from, latest });
+        }
+        let mut held = self.proven.write().unwrap_or_else(PoisonError::into_inner);
+        let own = held.as_ref().map_or(Epoch(0), Lineage::newest);
+        if from < own {
+            return Ok(held
+                .as_ref()
+                .map_or(Told::Known, |own| Told::Older(own.bytes())));
+        }
+        if from == own {
+            return Ok(Told::Known);
+        }
+        durable::replace(&self.path, 0o600, &told.bytes()).map_err(|source| {
+            RosterError::State {
+                path: self.path.clone(),
+                source,
+            }
+        })?;
+        let count = told.answered_in(epoch(&told, now)).len();
+        *held = Some(told);
+        Ok(Told::Newer(count))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Option<Lineage>> {
+        self.proven.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn epoch(lineage: &Lineage, now: UnixMs) -> Epoch {
+    lineage.params().at(now).unwrap_or_default().0
+}
+
+fn read(path: &Path, network: &NetworkId) -> Result<Option<Lineage>, RosterError> {
+    let state = |source| RosterError::State {
+        path: path.into(),
+        source,
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(state(error)),
+    };
+    let mut bytes = Vec::new();
+    let capped = (LINEAGE_BYTES_MAX as u64).saturating_add(1);
+    file.take(capped).read_to_end(&mut bytes).map_err(state)?;
+    let damaged = |error: LineageError| state(io::Error::new(io::ErrorKind::InvalidData, error));
+    Lineage::open(network, &bytes).map(Some).map_err(damaged)
+}
