@@ -279,6 +279,12 @@ impl Lineage {
         members.any(|member| member.hypernode == *hypernode)
     }
 
+    /// Whether a HyperNode is on one of its rosters, so that its signature can count.
+    pub fn knows(&self, hypernode: &HyperNodeId) -> bool {
+        let mut rosters = (0..=self.links.len()).flat_map(|number| self.roster(number));
+        rosters.any(|member| member.hypernode == *hypernode)
+    }
+
     fn members_in(&self, epoch: Epoch) -> impl Iterator<Item = &Member> {
         let begun = |proven: &&Proven| proven.link.from <= epoch;
         let in_force = self.links.iter().take_while(begun).count();
@@ -331,15 +337,13 @@ impl Lineage {
     /// Everybody whose signature is on the link; one that is wrong spoils it.
     fn signers(&self, link: &Link) -> Result<BTreeSet<HyperNodeId>, LineageError> {
         let from = link.from;
-        let rosters = (0..=self.links.len()).flat_map(|number| self.roster(number));
-        let known: BTreeSet<HyperNodeId> = rosters.map(|member| member.hypernode).collect();
         for MemberSignature {
             hypernode,
             signature,
         } in &link.signatures
         {
             let signer = *hypernode;
-            if !known.contains(&signer) {
+            if !self.knows(&signer) {
                 return Err(LineageError::Stranger { from, signer });
             }
             let said = succession(&self.params, self.network, (from, &link.members), signer);

@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// Most objects of an epoch: each HyperNode has five.
-const OBJECTS_MAX: usize = 5 * ROSTER_MAX;
+/// Most objects of an epoch: each HyperNode has six.
+const OBJECTS_MAX: usize = 6 * ROSTER_MAX;
 
 /// A connection to the board, made when needed and made anew when broken.
 pub struct Board {

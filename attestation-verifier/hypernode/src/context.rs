@@ -21,6 +21,7 @@ use assay_protocol::ids::{
 use assay_protocol::params::NetworkParams;
 use assay_protocol::region::{RegionId, region_key};
 use assay_protocol::schedule;
+use assay_protocol::succession::Lineage;
 use assay_protocol::trust::TrustBundle;
 use assay_store::{Journal, ObjectStore, StoreError};
 use assay_transport::Identity;
@@ -63,6 +64,7 @@ pub struct Context {
     secrets: Secrets,
     history: Mutex<History>,
     followed: Mutex<Option<(Epoch, Keccak)>>,
+    lineage: Mutex<Lineage>,
 }
 
 impl Context {
@@ -105,10 +107,7 @@ impl Context {
             );
         }
         let state = || state_directory(&config.state_dir);
-        std::fs::create_dir_all(&config.state_dir).with_context(state)?;
-        let origin = assay_log::checkpoint::origin(&network, &own);
-        let journal = Journal::open(config.state_dir.join("journal.sqlite"), &origin);
-        let journal = journal.with_context(state)?;
+        let journal = open_journal(&config.state_dir, &network, &own).with_context(state)?;
         let objects = ObjectStore::open(config.state_dir.join("objects")).with_context(state)?;
         let vceks = Vceks::open(config.state_dir.join("vcek"), &config.kds).with_context(state)?;
         let history = History::new(&params, classes.values().cloned())?;
@@ -129,11 +128,13 @@ impl Context {
             secrets,
             history: Mutex::new(history),
             followed: Mutex::default(),
+            lineage: Mutex::new(Lineage::genesis(params.clone())?),
             params,
             identity,
             vendors,
             classes,
         };
+        context.restore_lineage()?;
         Ok((context, config))
     }
 
@@ -185,6 +186,30 @@ impl Context {
     pub fn note_followed(&self, epoch: Epoch, digest: Keccak) {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         *followed = Some((epoch, digest));
+    }
+
+    /// Looks at whom agents answer.
+    pub fn lineage<T>(&self, look: impl FnOnce(&Lineage) -> T) -> T {
+        look(&self.lineage.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on agents are told this lineage, if it is newer than the one they are told.
+    pub fn keep_lineage(&self, lineage: Lineage) -> Result<()> {
+        let mut held = self.lineage.lock().unwrap_or_else(PoisonError::into_inner);
+        if lineage.newest() > held.newest() {
+            self.put_lineage(&lineage)?;
+            let (since, count) = (lineage.newest(), lineage.newest_members().len());
+            eprintln!("roster from epoch {since}: agents are told of {count} HyperNodes");
+            *held = lineage;
+        }
+        Ok(())
+    }
+
+    fn restore_lineage(&self) -> Result<()> {
+        if let Some(kept) = self.kept_lineage()? {
+            *self.lineage.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        }
+        Ok(())
     }
 
     /// Works on what the ledger's epochs come to.
@@ -245,6 +270,12 @@ impl Context {
         }
         Ok(())
     }
+}
+
+fn open_journal(dir: &Path, network: &NetworkId, own: &HyperNodeId) -> Result<Journal> {
+    std::fs::create_dir_all(dir)?;
+    let origin = assay_log::checkpoint::origin(network, own);
+    Ok(Journal::open(dir.join("journal.sqlite"), &origin)?)
 }
 
 fn state_directory(path: &Path) -> String {

@@ -5,7 +5,7 @@ use crate::board::Board;
 use crate::config::Config;
 use crate::context::Context;
 use crate::ledger_view::Registered;
-use crate::{clock, control, explain, node, report};
+use crate::{clock, control, explain, node, report, succession};
 use anyhow::{Context as _, Result};
 use assay_protocol::ids::{Epoch, Slot, UnixMs};
 use std::collections::BTreeSet;
@@ -34,8 +34,9 @@ pub async fn run(context: Context, config: Config) -> Result<()> {
     tasks.spawn(control::serve(Arc::clone(&context), listener));
     tasks.spawn(watch_nodes(Arc::clone(&context)));
     tasks.spawn(report::close_slots(Arc::clone(&context)));
-    let board = Board::new(context.identity.clone(), config.bridge);
-    tasks.spawn(epochs(Arc::clone(&context), board));
+    let board = || Board::new(context.identity.clone(), config.bridge.clone());
+    tasks.spawn(succession::watch(Arc::clone(&context), board()));
+    tasks.spawn(epochs(Arc::clone(&context), board()));
     tokio::select! {
         ended = tasks.join_next() => match ended {
             Some(Ok(result)) => result,
@@ -54,6 +55,9 @@ async fn watch_nodes(context: Arc<Context>) -> Result<()> {
             context.note(explain(&error));
         }
         let (epoch, _) = context.params.at(clock::now()).unwrap_or_default();
+        if context.has_say(epoch) == Some(true) {
+            context.note_say(epoch)?;
+        }
         for node in known_nodes(&context, epoch).await {
             if watched.insert(node.node) {
                 eprintln!("node {} at {}: watched", node.node, node.endpoint);

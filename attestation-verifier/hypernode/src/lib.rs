@@ -17,6 +17,7 @@ pub mod node;
 pub mod record;
 pub mod report;
 pub mod store;
+pub mod succession;
 pub mod vcek;
 
 /// An error with its causes on one line; hints keep lines of their own, last. A text that its cause repeats is said once.

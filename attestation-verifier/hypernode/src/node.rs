@@ -5,11 +5,13 @@ use crate::challenge::{Asking, attest, chase, enrol, fill, probe};
 use crate::clock;
 use crate::context::Context;
 use crate::ledger_view::Registered;
+use crate::succession;
 use anyhow::Result;
 use assay_protocol::ids::{Beacon, Epoch, NodeId, Slot, UnixMs};
 use assay_protocol::outcome::OutcomeClass;
 use assay_protocol::region::RegionId;
 use assay_protocol::schedule;
+use assay_protocol::succession::Lineage;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -115,6 +117,8 @@ struct Done {
     epoch: Option<Epoch>,
     attested: bool,
     chased: bool,
+    /// First epoch of the roster that the agent was told last.
+    told: Option<Epoch>,
     /// Place and randomness of the epoch's chase, once asked.
     chase: Option<((Epoch, Slot), [u8; 32])>,
 }
@@ -165,6 +169,10 @@ async fn work(context: Arc<Context>, node: NodeId, lost: Arc<Notify>) -> Result<
         let has_say = context.has_say(place.0) != Some(false);
         if let Some(node) = registered.filter(|_| has_say) {
             round(&context, &node, place, &mut done).await?;
+            let newest = Some(context.lineage(Lineage::newest));
+            if done.told != newest && succession::tell(&context, &node).await? {
+                done.told = newest;
+            }
         }
     }
 }

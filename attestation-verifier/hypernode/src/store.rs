@@ -14,6 +14,12 @@ use assay_protocol::ids::{
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::limits::SMALL_OBJECT_BYTES_MAX;
 use assay_protocol::region::RegionId;
+use assay_protocol::succession::Lineage;
+
+/// Key of the lineage.
+const LINEAGE: &str = "lineage";
+/// Key of the epochs with a say.
+const SAY: &str = "say";
 
 cbor_map! {
     /// A session key bound to a node's TPM by an accepted quote (ARCHITECTURE section 5).
@@ -204,6 +210,44 @@ impl Context {
     /// Keeps the size of the log at an epoch's end.
     pub fn keep_closed(&self, epoch: Epoch, size: u64) -> Result<()> {
         self.put(&format!("closed/{epoch}"), &size)
+    }
+
+    /// Whom agents answer, as last kept.
+    pub fn kept_lineage(&self) -> Result<Option<Lineage>> {
+        let bytes = self.journal(|journal| journal.meta(LINEAGE))?;
+        let opened = bytes.map(|bytes| Lineage::open(&self.network, &bytes));
+        opened.transpose().context("stored record lineage")
+    }
+
+    /// Keeps whom agents answer.
+    pub fn put_lineage(&self, lineage: &Lineage) -> Result<()> {
+        Ok(self.journal(|journal| journal.put_meta(LINEAGE, &lineage.bytes()))?)
+    }
+
+    /// In which epochs on end this HyperNode had a say: the first and the last.
+    pub fn say(&self) -> Result<Option<(Epoch, Epoch)>> {
+        self.get(SAY)
+    }
+
+    /// Notes that this HyperNode has a say in an epoch.
+    pub fn note_say(&self, epoch: Epoch) -> Result<()> {
+        let since = match self.say()? {
+            Some((_, last)) if last >= epoch => return Ok(()),
+            Some((since, last)) if last.next() == epoch => since,
+            _ => epoch,
+        };
+        self.put(SAY, &(since, epoch))
+    }
+
+    /// Whether this HyperNode had no say in the epoch before this one, as far as it knows: then a node may have been restarted
+    /// unseen, and its agent may not know of it yet.
+    pub fn is_back(&self, epoch: Epoch) -> Result<bool> {
+        let before = match self.say()? {
+            Some((since, last)) => since < epoch && last.next() >= epoch,
+            None => false,
+        };
+        // Nobody has been away before the first stakes that can change.
+        Ok(!before && epoch > Epoch(1))
     }
 
     /// What the agreement of an epoch must remember over a crash.

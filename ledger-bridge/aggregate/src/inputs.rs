@@ -205,16 +205,7 @@ pub fn open(
         }
         BoardObject::Succession(bytes) => {
             let (place, signed) = authenticated::<Succession>(params, network, epoch, kind, bytes)?;
-            let p = signed.payload();
-            place.check(p.network, epoch, p.hypernode, ROUND)?;
-            let from = successor_of(epoch);
-            place.equal("from", from, p.from)?;
-            place.equal("at", params.epoch_start(from), p.at)?;
-            Ok(Opened::Succession {
-                from: p.hypernode,
-                roster: p.roster,
-                signature: cose::signature_of(&signed)?,
-            })
+            place.succession(&signed)
         }
     }
 }
@@ -305,6 +296,19 @@ impl Place<'_> {
             commitment,
             salt: reveal.salt,
             report,
+        })
+    }
+
+    fn succession(&self, signed: &Authenticated<Succession>) -> Result<Opened, InputError> {
+        let p = signed.payload();
+        self.check(p.network, self.epoch, p.hypernode, ROUND)?;
+        let from = successor_of(self.epoch);
+        self.equal("from", from, p.from)?;
+        self.equal("at", self.params.epoch_start(from), p.at)?;
+        Ok(Opened::Succession {
+            from: p.hypernode,
+            roster: p.roster,
+            signature: cose::signature_of(signed)?,
         })
     }
 

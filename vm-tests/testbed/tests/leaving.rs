@@ -1,6 +1,8 @@
 //! The HyperNode with the largest stake takes it back while the network runs: its weight goes with it, epochs are posted
 //! without it, and the bundle of before and after is reproduced.
 
+use assay_protocol::ids::{Epoch, HyperNodeId};
+use assay_protocol::succession::Lineage;
 use assay_testbed::Variant;
 use assay_testbed::net::{LocalNetwork, Plan, Programs};
 use serde_json::Value;
@@ -19,6 +21,17 @@ fn resolved(network: &LocalNetwork, epoch: u64) {
     }
 }
 
+/// Whom the agent answers, by what HyperNodes have proven to it; waits until they have.
+fn rosters(network: &LocalNetwork) -> Lineage {
+    let file = network.scalers[0].state_dir().join("lineage.cbor");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !file.exists() {
+        assert!(Instant::now() < deadline, "no agent was told");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    Lineage::open(&network.id(), &std::fs::read(file).unwrap()).unwrap()
+}
+
 #[test]
 fn a_network_goes_on_without_who_took_the_largest_stake_back() {
     let dir = tempfile::tempdir().unwrap();
@@ -34,6 +47,7 @@ fn a_network_goes_on_without_who_took_the_largest_stake_back() {
     network.ledger_command("unstake", &key, &unstake).unwrap();
 
     resolved(&network, FROM - 1);
+    let agents = rosters(&network);
     network.hypernodes[0].daemon.as_mut().unwrap().kill9();
     resolved(&network, LAST);
 
@@ -48,6 +62,13 @@ fn a_network_goes_on_without_who_took_the_largest_stake_back() {
     assert_eq!(epochs, [0, 1, 2, 3], "none was void: {said}");
     for verdict in &verdicts {
         assert_eq!(verdict["verdict"], "pass", "{verdict:#}");
+    }
+
+    let ids: Vec<HyperNodeId> = network.hypernodes.iter().map(|h| h.id).collect();
+    assert_eq!(agents.newest(), Epoch(FROM));
+    for (number, id) in ids.iter().enumerate() {
+        assert!(agents.answers(id, Epoch(FROM - 1)));
+        assert_eq!(agents.answers(id, Epoch(FROM)), number != 0);
     }
 
     // An export wants its HyperNode's stores for itself.

@@ -5,6 +5,7 @@ use crate::agent_link::{AgentLink, LinkError};
 use crate::clock;
 use crate::context::Context;
 use crate::control;
+use crate::record::Draft;
 use anyhow::Result;
 use assay_protocol::answers::ProbeAnswer;
 use assay_protocol::cose;
@@ -62,30 +63,46 @@ pub async fn run(
             draft.raw.push((answer.bytes, media::PROBE_ANSWER));
             draft
         }
-        Err(silence) => {
-            let slot_end = UnixMs(slot_start.0.saturating_add(slot_ms));
-            let good = control::probe(shared, asking.place.0, nonce, clock::until(slot_end)).await;
-            let enough = good.len() >= shared.params.control_probes as usize;
-            let class = if enough {
-                OutcomeClass::Unreachable
-            } else {
-                OutcomeClass::VerifierFault
-            };
-            let mut draft = asking.draft(OutcomeKind::Probe, class);
-            draft.metrics = vec![
-                (metric::ATTEMPTS, silence.attempts),
-                (metric::CONTROLS_GOOD, good.len() as u64),
-            ];
-            draft
-                .raw
-                .extend(good.into_iter().map(|bytes| (bytes, media::CONTROL_ANSWER)));
-            draft.detail = silence.last;
-            draft
-        }
+        Err(silence) => silent(shared, asking, nonce, silence).await?,
     };
     let class = draft.class;
     shared.record(draft)?;
     Ok(class)
+}
+
+/// The outcome of a probe that nobody answered: the node's fault only beside enough good control probes, and only when this
+/// HyperNode was there in the epoch before.
+async fn silent(
+    shared: &Arc<Context>,
+    asking: &Asking<'_>,
+    nonce: Nonce,
+    silence: Silence,
+) -> Result<Draft> {
+    let (epoch, slot) = asking.place;
+    let slot_end = shared.params.slot_start(epoch, slot).0;
+    let slot_end = UnixMs(slot_end.saturating_add(shared.params.slot_ms));
+    let good = control::probe(shared, epoch, nonce, clock::until(slot_end)).await;
+    let enough = good.len() >= shared.params.control_probes as usize;
+    let back = shared.is_back(epoch)?;
+    let class = match enough && !back {
+        true => OutcomeClass::Unreachable,
+        false => OutcomeClass::VerifierFault,
+    };
+    let mut draft = asking.draft(OutcomeKind::Probe, class);
+    draft.metrics = vec![
+        (metric::ATTEMPTS, silence.attempts),
+        (metric::CONTROLS_GOOD, good.len() as u64),
+    ];
+    let raw = good.into_iter();
+    draft.raw = raw.map(|bytes| (bytes, media::CONTROL_ANSWER)).collect();
+    draft.detail = match back {
+        true => format!(
+            "this HyperNode had no say before this epoch; {}",
+            silence.last
+        ),
+        false => silence.last,
+    };
+    Ok(draft)
 }
 
 /// The session key that must answer.

@@ -11,3 +11,4 @@ mod real_agent;
 mod restart;
 mod revocation;
 mod soft_machine;
+mod succession;

@@ -1,6 +1,7 @@
 //! The census probe against every kind of agent.
 
 use crate::control::{Peer, network};
+use assay_aggregate::roster::genesis_stakes;
 use assay_bench::network::{
     Act, BRISK, Bench, CALM, FRAME_MAX, NODE, frame, outcome, say, serve, serve_once, session,
 };
@@ -8,9 +9,10 @@ use assay_hypernode::agent_link::AgentLink;
 use assay_hypernode::challenge::{Asking, probe};
 use assay_hypernode::clock;
 use assay_hypernode::context::Context;
+use assay_hypernode::report;
 use assay_protocol::answers::{ChainLink, ProbeAnswer};
 use assay_protocol::cose;
-use assay_protocol::ids::{Digest, NodeId, Nonce, SessionKey};
+use assay_protocol::ids::{Digest, Epoch, NodeId, Nonce, SessionKey, Slot};
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::schedule::Challenge;
 use assay_protocol::wire::{AgentReply, AgentRequest, Refusal, RefusalCode};
@@ -205,6 +207,38 @@ async fn no_lie_passes_and_with_good_controls_the_node_is_unreachable() {
     assert_eq!(outcome.metric(metric::CONTROLS_GOOD), Some(2));
     let media: Vec<&str> = outcome.evidence.iter().map(|e| &e.media_type[..]).collect();
     assert_eq!(media, [media::CONTROL_ANSWER; 2]);
+}
+
+/// Whoever had no say in the epoch before has not seen the node restart, and the agent may not know of it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_back_accuses_nobody_in_its_first_epoch() {
+    let (bench, context) = network(CALM, [Peer::Good, Peer::Good, Peer::Good]).await;
+    let (epoch, before) = (Epoch(5), Epoch(4));
+    let stakes = genesis_stakes(&bench.params).collect::<Vec<_>>();
+    context
+        .history(|history| history.learn(epoch, stakes))
+        .unwrap();
+    let node = bench.registered(NODE, "127.0.0.1:1");
+    context.note_say(Epoch(3)).unwrap();
+    context.note_say(epoch).unwrap();
+    let asking = Asking::begin(&context, &node, (epoch, Slot(0))).unwrap();
+    let session = bound(SessionKey([1; 32]));
+    let class = probe::run(&context, &asking, &mut None, session).await;
+    assert_eq!(class.unwrap(), OutcomeClass::VerifierFault);
+    let [outcome] = &report::outcomes(&context, epoch, NODE).unwrap()[..] else {
+        panic!("one outcome")
+    };
+    assert_eq!(outcome.metric(metric::CONTROLS_GOOD), Some(2));
+    assert!(outcome.detail.contains("had no say before this epoch"));
+    assert!(context.is_back(epoch).unwrap() && context.is_back(Epoch(9)).unwrap());
+
+    let context = bench.fresh(0);
+    assert!(context.is_back(epoch).unwrap() && !context.is_back(Epoch(1)).unwrap());
+    context.note_say(before).unwrap();
+    assert!(!context.is_back(epoch).unwrap() && context.is_back(before).unwrap());
+    context.note_say(epoch).unwrap();
+    assert!(!context.is_back(epoch).unwrap());
+    assert!(!context.is_back(epoch.next()).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

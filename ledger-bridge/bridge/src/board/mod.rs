@@ -143,8 +143,8 @@ pub fn window(params: &NetworkParams, object: &BoardObject) -> Range<u64> {
         BoardObject::Reveal(_) => params.commit_ms..params.reveal_ms,
         BoardObject::Proposal(_) | BoardObject::Vote(_) => params.commit_ms..params.vote_ms,
         BoardObject::RootSignature(_) => params.commit_ms..params.void_after_ms,
-        // From when the roster is fixed to the end of its first epoch.
-        BoardObject::Succession(_) => 0..params.epoch_ms.saturating_mul(2),
+        // From when the roster is fixed until it is in force.
+        BoardObject::Succession(_) => 0..params.epoch_ms,
     }
 }
 

@@ -10,6 +10,7 @@ use assay_protocol::cose::Signer;
 use assay_protocol::ids::{Digest, Epoch, Keccak, NetworkId};
 use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
 use assay_protocol::report::Vote;
+use assay_protocol::succession::Succession;
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
 use assay_transport::{Identity, frames, tls};
 use rustls::{ClientConnection, StreamOwned};
@@ -64,6 +65,7 @@ fn every_window_has_two_ends() {
         (h.vote(&net, E, Digest([2; 32])), 1_000, 3_000),
         (h.root_signature(&net, E, digest), 1_000, 5_000),
     ];
+    let word = BoardObject::Succession(h.seal(h.word(&net, Epoch(2))));
     net.at(Epoch(0), 0);
     let before = net.board.post(
         h.id(),
@@ -80,6 +82,11 @@ fn every_window_has_two_ends() {
     );
     net.at(E, 999);
     net.post(h, E, &h.commit(&net, E)).unwrap();
+    // A roster is spoken of until it is in force.
+    net.at(E, net.params.epoch_ms);
+    refused(net.post(h, E, &word), RefusalCode::NotAllowed, "too late");
+    net.at(E, net.params.epoch_ms - 1);
+    net.post(h, E, &word).unwrap();
     for (object, start, end) in cases {
         let kind = object.kind();
         net.at(E, start - 1);
@@ -148,6 +155,32 @@ fn only_the_author_may_post_and_only_for_this_place() {
         let vote = BoardObject::Vote(a.seal(vote));
         refused(net.post(a, E, &vote), RefusalCode::BadRequest, name);
     }
+}
+
+#[test]
+fn a_word_for_a_roster_is_of_the_epoch_that_follows_the_next() {
+    let net = Network::open();
+    let [a, b, ..] = &net.hypernodes[..] else {
+        unreachable!()
+    };
+    net.at(E, 0);
+    type Change = fn(&mut Succession);
+    let cases: [(Change, &str); 4] = [
+        (|word| word.network.0[0] ^= 1, "network"),
+        (|word| word.hypernode.0[0] ^= 1, "hypernode"),
+        (|word| word.from = Epoch(3), "from: expected 2, got 3"),
+        (|word| word.at.0 += 1, "at: expected"),
+    ];
+    for (change, said) in cases {
+        let mut word = a.word(&net, Epoch(2));
+        change(&mut word);
+        let word = BoardObject::Succession(a.seal(word));
+        refused(net.post(a, E, &word), RefusalCode::BadRequest, said);
+    }
+    let word = BoardObject::Succession(a.seal(a.word(&net, Epoch(2))));
+    refused(net.post(b, E, &word), RefusalCode::NotAllowed, "signed by");
+    net.post(a, E, &word).unwrap();
+    assert_eq!(net.board.read(E, 0).unwrap(), [(1, word)]);
 }
 
 #[test]

@@ -33,6 +33,7 @@ use assay_protocol::report::{
     RootSignature, Vote, commitment,
 };
 use assay_protocol::schedule::{seed_end, seed_of_epoch};
+use assay_protocol::succession::{Succession, members, succession};
 use assay_protocol::wire::{BoardObject, Refusal};
 use assay_testbed::Anvil;
 use assay_transport::Identity;
@@ -230,6 +231,12 @@ impl HyperNode {
             input_set,
             at,
         }))
+    }
+
+    /// A word for a roster of its own making from an epoch on.
+    pub fn word(&self, net: &Network, from: Epoch) -> Succession {
+        let members = members([(self.id(), 1)]);
+        succession(&net.params, net.network, (from, &members), self.id())
     }
 
     pub fn root_signature(&self, net: &Network, epoch: Epoch, digest: Keccak) -> BoardObject {

@@ -1,0 +1,182 @@
+//! Stakes change: HyperNodes sign who follows, and agents are told once enough of them have.
+
+use assay_bench::network::{Bench, CALM, NODE, Times, say, serve};
+use assay_hypernode::board::Board;
+use assay_hypernode::config::BridgeSection;
+use assay_hypernode::context::Context;
+use assay_hypernode::succession;
+use assay_protocol::cose::Signer as _;
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Stake};
+use assay_protocol::succession::Lineage;
+use assay_protocol::wire::{
+    AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode,
+};
+use assay_transport::Identity;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// It is epoch 1, and the stakes of epoch 2 are fixed.
+const EPOCH_ONE: Times = Times {
+    since_genesis: CALM.slot * CALM.slots + 50,
+    ..CALM
+};
+const NEXT: Epoch = Epoch(2);
+
+type Posts = Arc<Mutex<Vec<BoardObject>>>;
+
+/// A board that takes everything, for epoch 0.
+fn board() -> (BridgeSection, Posts) {
+    let posts = Posts::default();
+    let (kept, identity) = (Arc::clone(&posts), Identity::generate().unwrap());
+    let key = Digest(identity.public_key());
+    let address = serve(&identity, move |request| {
+        let mut posts = kept.lock().unwrap();
+        match request {
+            BoardRequest::Post { epoch, object } => {
+                assert_eq!(epoch, Epoch(0));
+                posts.push(object);
+                let number = posts.len() as u64;
+                say(&BoardReply::Stored { number })
+            }
+            BoardRequest::Read { epoch, after } => {
+                assert_eq!(epoch, Epoch(0));
+                let numbered = (1..).zip(posts.iter().cloned());
+                let objects = numbered.filter(|(number, _)| *number > after).collect();
+                say(&BoardReply::Objects { objects })
+            }
+        }
+    });
+    let address = address.parse().unwrap();
+    (BridgeSection { address, key }, posts)
+}
+
+/// Everybody but the first keeps its stake.
+fn learn(bench: &Bench, context: &Context) {
+    let stakes = bench.params.roster.iter().skip(1).map(|e| (e.id, e.stake));
+    let stakes: Vec<(HyperNodeId, Stake)> = stakes.collect();
+    context
+        .history(|history| history.learn(NEXT, stakes))
+        .unwrap();
+}
+
+type Tasks = JoinSet<anyhow::Result<()>>;
+
+fn watch(tasks: &mut Tasks, context: &Arc<Context>, bridge: &BridgeSection) {
+    let board = Board::new(context.identity.clone(), bridge.clone());
+    tasks.spawn(succession::watch(Arc::clone(context), board));
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what} never came");
+}
+
+fn newest(context: &Context) -> Epoch {
+    context.lineage(Lineage::newest)
+}
+
+/// A network that has agreed on who follows; the contexts of all, and who watches.
+async fn agreed() -> (Bench, Vec<Arc<Context>>, Tasks) {
+    let mut tasks = Tasks::new();
+    let bench = Bench::new(EPOCH_ONE);
+    let (bridge, posts) = board();
+    let contexts: Vec<_> = (0..4).map(|member| bench.open(member)).collect();
+    for context in &contexts {
+        learn(&bench, context);
+    }
+    for context in &contexts[1..] {
+        watch(&mut tasks, context, &bridge);
+    }
+    until("the word of three", || posts.lock().unwrap().len() == 3).await;
+    // Three have read what all of them said: 60 of 100 are too few.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(contexts.iter().map(|c| newest(c)).max(), Some(Epoch(0)));
+    watch(&mut tasks, &contexts[0], &bridge);
+    until("the roster", || contexts.iter().all(|c| newest(c) == NEXT)).await;
+    let own = |object: &BoardObject| matches!(object, BoardObject::Succession(_));
+    let posts = posts.lock().unwrap();
+    assert!(
+        posts.len() == 4 && posts.iter().all(own),
+        "each says it once"
+    );
+    drop(posts);
+    (bench, contexts, tasks)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_roster_follows_once_more_than_two_thirds_have_signed_it_and_is_kept() {
+    let (bench, contexts, mut tasks) = agreed().await;
+    let leaver = bench.members[0].id();
+    contexts[1].lineage(|lineage| {
+        assert!(lineage.answers(&leaver, Epoch(1)) && !lineage.answers(&leaver, NEXT));
+        assert_eq!(lineage.answered_in(NEXT).len(), 3);
+    });
+    let bytes = contexts[1].lineage(Lineage::bytes);
+    tasks.shutdown().await;
+    drop(contexts);
+    let again = bench.open(1);
+    assert_eq!(again.lineage(Lineage::bytes), bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_are_told_and_a_refusal_or_silence_is_no_end() {
+    let (bench, contexts, _tasks) = agreed().await;
+    let (context, network) = (&contexts[1], bench.params.network_id());
+    let told = Arc::new(Mutex::new(None));
+    let (kept, stranger) = (Arc::clone(&told), Identity::generate().unwrap());
+    let endpoint = serve(&stranger, move |request| {
+        let AgentRequest::Roster { lineage } = request else {
+            panic!("{request:?}")
+        };
+        *kept.lock().unwrap() = Some(Lineage::open(&network, &lineage).unwrap());
+        say(&AgentReply::Ready)
+    });
+    let node = bench.registered(NODE, &endpoint);
+    assert!(succession::tell(context, &node).await.unwrap());
+    assert_eq!(
+        told.lock().unwrap().as_ref().map(Lineage::newest),
+        Some(NEXT)
+    );
+    let endpoint = serve(&stranger, |_: AgentRequest| {
+        let refusal = Refusal::new(RefusalCode::BadRequest, "my clock is slow");
+        say(&AgentReply::Refused(refusal))
+    });
+    let node = bench.registered(NODE, &endpoint);
+    assert!(succession::tell(context, &node).await.unwrap());
+    let node = bench.registered(NODE, "127.0.0.1:1");
+    assert!(!succession::tell(context, &node).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_knows_is_believed_only_when_the_ledger_says_the_same() {
+    let (bench, contexts, _tasks) = agreed().await;
+    let lineage = contexts[1].lineage(Lineage::bytes);
+    let agent = |lineage: Vec<u8>| {
+        let script = move |_: AgentRequest| {
+            let lineage = lineage.clone();
+            say(&AgentReply::Roster { lineage })
+        };
+        bench.registered(NODE, &serve(&Identity::generate().unwrap(), script))
+    };
+    let context = bench.fresh(2);
+    // Of the next epoch nothing is known here: it could be what keys of long ago have signed.
+    assert!(
+        succession::tell(&context, &agent(lineage.clone()))
+            .await
+            .unwrap()
+    );
+    assert_eq!(newest(&context), Epoch(0));
+    learn(&bench, &context);
+    let mut forged = lineage.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert!(succession::tell(&context, &agent(forged)).await.unwrap());
+    assert_eq!(newest(&context), Epoch(0));
+    assert!(succession::tell(&context, &agent(lineage)).await.unwrap());
+    assert_eq!(newest(&context), NEXT);
+}
