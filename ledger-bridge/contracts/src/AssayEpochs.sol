@@ -57,6 +57,7 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         uint128 unused;
     }
 
+    /// @dev `_storeHead` writes this layout.
     /// @param cumulativeReward of the epoch before `nextEpoch`
     /// @param finalClockMs of the epoch before `nextEpoch`: the next one is not final earlier
     /// @param voids how many void epochs in a row end at `nextEpoch`
@@ -180,12 +181,27 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         _checkNext(h, r.epoch);
         if (_nowMs() < _endMs(r.epoch)) revert EpochNotFinished(r.epoch, _endMs(r.epoch), _nowMs());
         (bytes32 digest, uint256 signedWeight, uint256 totalWeight) = _checkSigned(r, committee, signatures);
-        emit RootPosted(r.epoch, digest, r, signedWeight, totalWeight);
+        _emitPosted(r, digest, signedWeight, totalWeight);
         uint128 unused = _unusedBudget(r, h.cumulativeReward);
         uint48 clockMs = _clockMs();
         (uint8 corrections, uint32 leastRound) = _place(r.epoch, clockMs);
         uint48 finalClockMs = _later(h.finalClockMs, clockMs + _disputeWindowMs);
         _write(r, digest, corrections, leastRound, unused, finalClockMs);
+    }
+
+    /// @dev emit RootPosted(r.epoch, digest, r, signedWeight, totalWeight), with the root's eleven words as they were
+    /// received and signed: to take them apart and put them together again costs a thousand gas. Those that are shorter
+    /// than a word are refused where they are read, if they are not.
+    function _emitPosted(EpochRoot calldata r, bytes32 digest, uint256 signedWeight, uint256 totalWeight) private {
+        bytes32 topic = RootPosted.selector;
+        uint64 epoch = r.epoch;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            calldatacopy(p, r, 352)
+            mstore(add(p, 352), signedWeight)
+            mstore(add(p, 384), totalWeight)
+            log3(p, 416, topic, epoch, digest)
+        }
     }
 
     /// @inheritdoc IAssayEpochs
@@ -200,7 +216,7 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         uint256 header = uint256(epoch) | uint256(Resolution.Void) << 64 | uint256(corrections) << 72
             | uint256(leastRound) << 80 | uint256(_nowMs()) << 144 | uint256(finalClockMs) << 192;
         _store(_ring[epoch % RING], header, 0, 0, uint256(_budgets[epoch]) << 128 | h.cumulativeReward);
-        _head = Head(epoch + 1, h.cumulativeReward, finalClockMs, h.voids + 1);
+        _storeHead(epoch, h.cumulativeReward, finalClockMs, h.voids + 1);
         emit EpochVoided(epoch, msg.sender);
     }
 
@@ -273,6 +289,15 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         }
     }
 
+    /// @dev The head's one slot, in the same way. `epoch` is the last.
+    function _storeHead(uint64 epoch, uint128 rewards, uint48 finalClockMs, uint16 voids) private {
+        uint256 head =
+            uint256(epoch + 1) | uint256(rewards) << 64 | uint256(finalClockMs) << 192 | uint256(voids) << 240;
+        assembly ("memory-safe") {
+            sstore(_head.slot, head)
+        }
+    }
+
     function _write(
         EpochRoot calldata r,
         bytes32 digest,
@@ -288,7 +313,7 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
             | uint256(r.round + 1) << 80 | uint256(r.leafCount) << 112 | uint256(_nowMs()) << 144
             | uint256(finalClockMs) << 192;
         _store(_ring[r.epoch % RING], header, r.root, digest, uint256(unused) << 128 | r.cumulativeReward);
-        _head = Head(r.epoch + 1, r.cumulativeReward, finalClockMs, 0);
+        _storeHead(r.epoch, r.cumulativeReward, finalClockMs, 0);
         _committeeHash = r.nextCommittee;
     }
 
@@ -328,17 +353,18 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
     function _openUntil(Entry storage e) private view returns (uint48) {
         uint64 untilClockMs = _clockMs() + _disputeExtensionMs;
         uint64 latest = _clockAt(e.postedAtMs) + _disputeWindowMs + _disputeExtensionMs;
-        return uint48(untilClockMs < latest ? untilClockMs : latest);
+        return uint48(untilClockMs < latest ? untilClockMs : latest); // equivalent: equal ones are either
     }
 
     /// @dev Not final before: this epoch, and those after it, for finality is ordered. At most one round of the ring, and
     /// only those that would be final earlier.
     function _keepOpen(uint64 epoch, uint48 untilClockMs) private {
-        uint64 next = _head.nextEpoch;
-        for (; epoch < next && _ring[epoch % RING].finalClockMs < untilClockMs; ++epoch) {
-            _ring[epoch % RING].finalClockMs = untilClockMs;
+        for (uint64 next = _head.nextEpoch; epoch < next; ++epoch) {
+            Entry storage e = _ring[epoch % RING];
+            if (e.finalClockMs >= untilClockMs) break; // equivalent: an equal one stays as it is
+            e.finalClockMs = untilClockMs;
         }
-        if (_head.finalClockMs < untilClockMs) _head.finalClockMs = untilClockMs;
+        if (_head.finalClockMs < untilClockMs) _head.finalClockMs = untilClockMs; // equivalent: so does it here
     }
 
     function _uphold(uint64 epoch) private {

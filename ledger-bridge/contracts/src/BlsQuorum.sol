@@ -25,7 +25,8 @@ contract BlsQuorum is IQuorumVerifier {
     uint256 public constant PAGE_KEYS = 95;
     uint256 private constant MAX_MEMBERS = 255;
     uint256 private constant TOTAL = 256;
-    uint256 private constant HEAD = TOTAL + 5;
+    /// @dev sum of keys, members, sum of weights
+    uint256 private constant HEAD = 261;
     uint256 private constant BITMAP = 32;
     uint256 private constant PAGE_HEAD = 21;
     uint256 private constant ENTRY = 5;
@@ -75,7 +76,7 @@ contract BlsQuorum is IQuorumVerifier {
         Key storage k = _keys[msg.sender][member];
         if (k.pending != 0 || k.page != 0) revert AlreadyEnrolled(member);
         bytes memory hash = Bls12381.hashToG1(possessionMessage(msg.sender, member, key), POSSESSION_TAG);
-        if (!Bls12381.isSignature(proof, hash, key)) revert BadPossession();
+        if (!Bls12381.holds(Bls12381.check(proof, hash, key))) revert BadPossession();
         k.pending = keccak256(key);
         emit KeyEnrolled(msg.sender, member, key);
     }
@@ -205,54 +206,58 @@ contract BlsQuorum is IQuorumVerifier {
         if (given != expectedCommittee) revert WrongCommittee(expectedCommittee, given);
         if (committee.length < HEAD + PAGE_HEAD + ENTRY) revert BadCommittee();
         if (signatures.length != BITMAP + Bls12381.G1_LENGTH) revert BadSignatures();
-        uint256 absent = uint256(bytes32(signatures[:BITMAP]));
-        if (absent >> uint8(committee[TOTAL]) != 0) revert BadSignatures();
-        totalWeight = uint32(bytes4(committee[TOTAL + 1:HEAD]));
-        (bytes memory key, uint256 absentWeight) = _absent(committee, absent);
-        signedWeight = totalWeight - absentWeight;
-        key = Bls12381.addG2(committee[:TOTAL], Bls12381.negateG2(key));
+        uint256 absent = _word(signatures, 0);
+        uint256 sums = _word(committee, HEAD - 32);
+        if (absent >> uint8(sums >> 32) != 0) revert BadSignatures();
+        totalWeight = uint32(sums);
         bytes memory hash = Bls12381.hashToG1(bytes.concat(digest), SIGNATURE_TAG);
-        if (!Bls12381.isSignature(signatures[BITMAP:], hash, key)) revert WrongAggregate();
+        bytes memory check = Bls12381.check(signatures[BITMAP:], hash, committee[:TOTAL]);
+        signedWeight = totalWeight - _without(committee, absent, check);
+        if (!Bls12381.holds(check)) revert WrongAggregate();
     }
 
-    /// @dev Sum of the keys and weights of those who have not signed.
-    function _absent(bytes calldata committee, uint256 absent) private view returns (bytes memory key, uint256 weight) {
-        // the sum, and behind it the key to add
-        key = new bytes(2 * Bls12381.G2_LENGTH);
-        for (uint256 next = HEAD; next != committee.length;) {
-            if (committee.length - next < PAGE_HEAD + ENTRY) revert BadCommittee();
-            address page = address(bytes20(committee[next:next + 20]));
-            uint256 count = uint8(committee[next + 20]);
-            uint256 end = next + PAGE_HEAD + ENTRY * count;
-            if (count == 0 || end > committee.length) revert BadCommittee();
-            weight += _absentOfPage(page, committee[next + PAGE_HEAD:end], absent & ((1 << count) - 1), key);
-            absent >>= count;
-            next = end;
-        }
-        if (absent != 0) revert BadCommittee();
+    function _word(bytes calldata data, uint256 start) private pure returns (uint256 word) {
         assembly ("memory-safe") {
-            mstore(key, 256)
+            word := calldataload(add(data.offset, start))
         }
     }
 
-    /// @dev `bits` has none beyond the entries.
-    function _absentOfPage(address page, bytes calldata entries, uint256 bits, bytes memory work)
+    /// @dev Takes the keys of those who have not signed out of the check, page by page. Each is copied behind the one that
+    /// it is added to. What lies beyond the committee's end may be read as a page; then the pages do not end where it ends.
+    /// @return weight of those
+    function _without(bytes calldata committee, uint256 absent, bytes memory check)
         private
         view
         returns (uint256 weight)
     {
-        bool done = true;
+        bool good = true;
+        uint256 sum = Bls12381.KEY;
         assembly ("memory-safe") {
-            let sum := add(work, 32)
-            for {} bits {} {
-                let i := sub(255, clz(bits))
-                bits := xor(bits, shl(i, 1))
-                let entry := shr(216, calldataload(add(entries.offset, mul(i, 5))))
-                weight := add(weight, and(entry, 0xffffffff))
-                extcodecopy(page, add(sum, 256), add(1, shl(8, shr(32, entry))), 256)
-                done := and(done, staticcall(gas(), 0x0d, sum, 512, sum, 256))
+            sum := add(add(check, 32), sum)
+            let room := add(sum, 256)
+            let from := add(committee.offset, HEAD)
+            let end := add(committee.offset, committee.length)
+            for {} lt(from, end) {} {
+                let page := calldataload(from)
+                let count := byte(20, page)
+                page := shr(96, page)
+                good := and(good, gt(count, 0))
+                // where the word would begin that ends with entry 255: entry i is 5 * (255 - i) bytes before, a word
+                // begins 27 bytes before the entry that ends it
+                let last := add(add(from, PAGE_HEAD), sub(1275, 27))
+                for { let bits := and(absent, sub(shl(count, 1), 1)) } bits {} {
+                    let before := clz(bits)
+                    bits := xor(bits, shr(before, shl(255, 1)))
+                    let entry := calldataload(sub(last, mul(before, ENTRY)))
+                    weight := add(weight, and(entry, 0xffffffff))
+                    extcodecopy(page, room, add(1, and(shr(24, entry), 0xff00)), 256)
+                    good := and(good, staticcall(gas(), 0x0d, sum, 512, sum, 256))
+                }
+                absent := shr(count, absent)
+                from := add(from, add(PAGE_HEAD, mul(count, ENTRY)))
             }
+            good := and(good, and(eq(from, end), iszero(absent)))
         }
-        if (!done) revert BadCommittee();
+        if (!good) revert BadCommittee();
     }
 }

@@ -78,11 +78,11 @@ abstract contract WindowClock is IAssayEpochs {
 
     /// @dev Time of the windows' clock.
     function _clockMs() internal view returns (uint48) {
-        Clock memory c = _clock;
+        (uint48 stoodMs, uint48 untilMs) = (_clock.stoodMs, _clock.stopUntilMs);
         uint48 nowMs = uint48(_nowMs());
         // within a stop, what is left of it was not stood yet
-        uint48 ahead = nowMs < c.stopUntilMs ? c.stopUntilMs - nowMs : 0;
-        return nowMs - (c.stoodMs - ahead);
+        uint48 ahead = nowMs < untilMs ? untilMs - nowMs : 0;
+        return nowMs - (stoodMs - ahead);
     }
 
     /// @dev What the clock showed at a moment up to now.
@@ -109,7 +109,9 @@ abstract contract WindowClock is IAssayEpochs {
     }
 
     function _nowMs() internal view returns (uint64) {
-        return uint64(block.timestamp * 1000);
+        unchecked {
+            return uint64(block.timestamp * 1000);
+        }
     }
 
     /// @dev How long the clock had stood still at a moment, up to now.

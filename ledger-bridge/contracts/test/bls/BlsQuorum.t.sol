@@ -181,7 +181,7 @@ contract BlsQuorumTest is Test {
         for (uint256 i = 2; i <= COUNT; ++i) {
             others = Bls12381.addG2(others, keyOf(i));
         }
-        bytes memory rogue = Bls12381.addG2(keyOf(99), Bls12381.negateG2(others));
+        bytes memory rogue = Bls12381.addG2(keyOf(99), BlsSigner.minus(others));
         bytes memory message = quorum.possessionMessage(address(this), address(99), rogue);
         bytes memory p = BlsSigner.sign(secretOf(99), message, BlsSigner.POSSESSION_TAG);
         vm.expectRevert(abi.encodeWithSelector(BlsQuorum.BadPossession.selector));
@@ -260,6 +260,22 @@ contract BlsQuorumTest is Test {
         vm.assertEq(quorum.pageOf(address(this), 0).code.length, 1 + 7 * 256, "page");
         vm.assertEq(quorum.pageOf(address(this), 1).code.length, 1 + 3 * 256, "page");
         vm.assertEq(quorum.pageOf(address(this), 1).code, bytes.concat(hex"00", keyOf(1), keyOf(2), keyOf(3)), "keys");
+    }
+
+    function test_seal_aFullPage() public {
+        uint160 last = 10 + 95;
+        for (uint160 i = 11; i <= last; ++i) {
+            enrol(i);
+        }
+        sealSome(11, last);
+        bytes memory code = quorum.pageOf(address(this), 2).code;
+        vm.assertEq(code.length, 1 + 95 * 256, "page");
+        IQuorumVerifier.Member[] memory m = new IQuorumVerifier.Member[](1);
+        m[0] = IQuorumVerifier.Member(address(last), 7);
+        committee = quorum.encodeCommittee(address(this), m);
+        bytes memory signature = BlsSigner.sign(secretOf(last), bytes.concat(DIGEST), BlsSigner.SIGNATURE_TAG);
+        (uint256 signed,) = quorum.verify(DIGEST, keccak256(committee), committee, bytes.concat(bytes32(0), signature));
+        vm.assertEq(signed, 7, "the last of the page");
     }
 
     function test_seal_refused() public {

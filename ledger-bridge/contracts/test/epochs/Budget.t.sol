@@ -84,6 +84,8 @@ contract EpochsBudgetTest is FourHyperNodes {
         epochs.reclaim(513);
         epochs.reclaim(1);
         vm.assertEq(epochs.unallocated(), 7 ether, "of epoch 0");
+        vm.expectEmit(true, true, true, true, address(epochs));
+        emit IAssayEpochs.BudgetReturned(2, 10 ether);
         epochs.reclaim(2);
         vm.assertEq(epochs.unallocated(), 17 ether, "all of epoch 1, nothing of epoch 2");
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.EpochNotFinal.selector, 3, 0, nowMs()));
@@ -116,12 +118,23 @@ contract EpochsBudgetTest is FourHyperNodes {
         vm.assertEq(epochs.unallocated(), 0, "not yet: the ring has lost epoch 0");
         epochs.reclaim(1);
         vm.assertEq(epochs.unallocated(), 17 ether, "with epoch 1");
+        epochs.reclaim(512);
+        vm.assertEq(epochs.unallocated(), 997 ether, "of as many as one call takes");
     }
 
     function reclaimed() private {
         postReward(0, provider, 3 ether);
         passMs(WINDOW_MS);
         epochs.reclaim(1);
+    }
+
+    function test_budgets_limitsAreAllowed() public {
+        epochs.fund(type(uint48).max, 1, 7);
+        vm.assertEq(epochs.budgetOf(type(uint48).max), 7, "the last epoch");
+        uint128 most = type(uint128).max;
+        vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.InsufficientUnallocated.selector, 0, most));
+        vm.prank(governor);
+        epochs.allocate(200, 1, most);
     }
 
     function test_allocate() public {

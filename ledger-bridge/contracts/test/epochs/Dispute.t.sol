@@ -143,6 +143,7 @@ contract EpochsDisputeTest is FourHyperNodes {
         vm.assertEq(e.finalAtMs, nowMs() + WINDOW_MS, "a new window");
         vm.assertTrue(epochs.wrongDigest(0, epochs.hashRoot(r)), "wrong");
         vm.assertFalse(epochs.wrongDigest(0, epochs.hashRoot(c)), "right");
+        vm.assertFalse(epochs.disputeOf(0).upheld, "nobody disputed");
         vm.assertEq(epochs.nextEpoch(), 1, "undone");
         vm.assertEq(epochs.cumulativeReward(), 4 ether, "sum");
         for (uint64 u = 1; u < 3; ++u) {
@@ -219,6 +220,24 @@ contract EpochsDisputeTest is FourHyperNodes {
         );
     }
 
+    /// @dev Once the ring has come round, the places after the last epoch's are those of the oldest.
+    function test_dispute_correct_leaveTheOldest() public {
+        postReward(0, provider, 1 ether);
+        postReward(1, provider, 2 ether);
+        toEndOf(1023 + 12);
+        for (uint64 e = 2; e < 1024; ++e) {
+            epochs.postVoid(e);
+        }
+        EpochRoot memory r = postReward(1024, provider, 2 ether);
+        passMs(WINDOW_MS - 1000);
+        dispute(1024);
+        vm.assertTrue(epochs.isFinal(1), "as final as before the dispute");
+        correct(correction(r, disputer, 2 ether), QUORUM);
+        vm.assertTrue(epochs.epochRecord(2).resolution == Resolution.Void, "void");
+        epochs.claim(rewardLeaf(1, provider, 2 ether), new bytes32[](0));
+        vm.assertEq(token.balanceOf(provider), 2 ether, "paid");
+    }
+
     function test_correct_void() public {
         postReward(0, provider, 1 ether);
         toEndOf(20);
@@ -235,6 +254,7 @@ contract EpochsDisputeTest is FourHyperNodes {
         vm.assertTrue(epochs.disputeOf(0).upheld, "upheld");
         epochs.closeDispute(0);
         vm.assertEq(token.balanceOf(disputer), 1000 ether, "back");
+        vm.assertEq(epochs.totalHeld(), token.balanceOf(address(epochs)), "held no more");
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.NoDispute.selector, 0));
         epochs.closeDispute(0);
     }
@@ -275,6 +295,7 @@ contract EpochsDisputeTest is FourHyperNodes {
         vm.warp(finalMs / 1000);
         epochs.closeDispute(0);
         vm.assertEq(token.balanceOf(treasury), BOND, "treasury");
+        vm.assertEq(epochs.totalHeld(), token.balanceOf(address(epochs)), "held no more");
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.NoDispute.selector, 1));
         epochs.closeDispute(1);
     }

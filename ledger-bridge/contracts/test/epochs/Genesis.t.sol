@@ -47,6 +47,14 @@ contract EpochsGenesisTest is Network {
         refused(p);
     }
 
+    function test_constructor_limitsAreAllowed() public {
+        uint64 long = 315_360_000_000;
+        uint64 late = type(uint48).max / 2;
+        AssayEpochs made = this.build(IAssayEpochs.Parameters(late, long, long, long, long, BOND));
+        vm.assertEq(made.parameters().genesisUnixMs, late, "in 4,460 years");
+        vm.assertEq(made.parameters().disputeExtensionMs, long, "ten years each");
+    }
+
     function test_constructor_zeroAddresses() public {
         bytes memory zero = abi.encodeWithSelector(IAssayEpochs.ZeroId.selector);
         address[3] memory names = [treasury, governor, guardian];

@@ -29,6 +29,11 @@ library BlsSigner {
         require(done, "G1MSM");
     }
 
+    function minus(bytes memory key) internal pure returns (bytes memory out) {
+        out = bytes.concat(key);
+        Bls12381.negateG2(out, 0);
+    }
+
     function add(bytes memory a, bytes memory b) internal view returns (bytes memory sum) {
         bool done;
         (done, sum) = address(0x0b).staticcall(bytes.concat(a, b));
