@@ -233,7 +233,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         uint64 own = _intervals[node].lastEnd();
         bytes32 predecessor = NODES.account(node).predecessor;
         uint64 inherited = predecessor == 0 ? 0 : _intervals[predecessor].lastEnd();
-        return own > inherited ? own : inherited;
+        return own > inherited ? own : inherited; // equivalent: equal ones are either
     }
 
     function nextPeriodEnd(uint256 id) external view override returns (uint64) {
@@ -274,7 +274,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     /// @dev End of the billing period that runs, or is the first to be spared, after the notice.
     function _cancelledEnd(Reservation storage r) private view returns (uint64) {
         uint64 cut = EPOCHS.currentEpoch() + 1 + _parameters.noticeEpochs;
-        if (cut <= r.firstEpoch) return r.firstEpoch;
+        if (cut <= r.firstEpoch) return r.firstEpoch; // equivalent: none is spared of nothing either
         uint64 n = _parameters.periodEpochs;
         // slither-disable-next-line divide-before-multiply: rounds up to whole periods
         return r.firstEpoch + (cut - r.firstEpoch + n - 1) / n * n;
@@ -284,7 +284,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     function _periodEnd(Reservation storage r) private view returns (uint64) {
         uint64 n = _parameters.periodEpochs;
         uint64 end = r.firstEpoch + ((r.settledThrough - r.firstEpoch) / n + 1) * n;
-        return (end < r.endEpoch ? end : r.endEpoch) - 1;
+        return (end < r.endEpoch ? end : r.endEpoch) - 1; // equivalent: equal ones are either
     }
 
     /// @dev Reverts: WrongLeafType, WrongNode, EpochNotFinal, and what `proven` reverts with.
@@ -300,18 +300,19 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
 
     /// @dev All epochs of [from, end) are void. Reverts: TooManyVoidEpochs, WrongPeriodEnd.
     function _requireVoid(uint64 from, uint64 end, uint64 actual) private view {
-        if (end > from && end - from > MAX_VOIDS) revert TooManyVoidEpochs(MAX_VOIDS, end - from);
+        uint64 count = _above(from, end);
+        if (count > MAX_VOIDS) revert TooManyVoidEpochs(MAX_VOIDS, count);
         for (uint64 e = from; e < end; ++e) {
-            IAssayEpochs.EpochRecord memory record = EPOCHS.epochRecord(e);
-            if (record.epoch != e || record.resolution != Resolution.Void) revert WrongPeriodEnd(e, actual);
+            if (EPOCHS.epochRecord(e).resolution != Resolution.Void) revert WrongPeriodEnd(e, actual);
         }
     }
 
     /// @dev Splits the rent of [settledThrough, through) between provider and Builder.
     function _bill(uint256 id, Reservation storage r, NodeLeaf calldata leaf, uint64 through) private {
         uint64 from = r.settledThrough;
+        // sums of final roots do not fall; if they did, nothing was decided
         Billing.Period memory p = Billing.Period(
-            through - from, _grown(r.upSlots, leaf.cumulativeUpSlots), _grown(r.downSlots, leaf.cumulativeDownSlots)
+            through - from, _above(r.upSlots, leaf.cumulativeUpSlots), _above(r.downSlots, leaf.cumulativeDownSlots)
         );
         uint128 rent = r.pricePerEpoch * p.epochs;
         (uint128 due, uint128 credit) =
@@ -328,9 +329,10 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         emit Settled(id, provider, from, through, p.upSlots, p.downSlots, toProvider, credit, rent - due);
     }
 
-    /// @dev Sums of final roots do not fall; if they did, nothing was decided.
-    function _grown(uint64 from, uint64 to) private pure returns (uint64) {
-        return to > from ? to - from : 0;
+    /// @dev How far `to` is above `from`, if it is.
+    function _above(uint64 from, uint64 to) private pure returns (uint64) {
+        if (to <= from) return 0; // equivalent: equal ones have no distance
+        return to - from;
     }
 
     /// @dev Held rent that becomes the Builder's again.

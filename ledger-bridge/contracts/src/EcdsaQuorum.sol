@@ -10,8 +10,6 @@ import {Weights} from "./lib/Weights.sol";
 /// set, in order, 64 bytes in EIP-2098's compact form with low s. At most 256 members. No storage.
 contract EcdsaQuorum is IQuorumVerifier {
     uint256 private constant MEMBER = 24;
-    /// @dev what the last member's word has behind it
-    uint256 private constant SPARE = 8;
     uint256 private constant MAX_MEMBERS = 256;
     /// @dev half the order of secp256k1: a larger s is the malleable twin of a signature
     uint256 private constant MAX_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
@@ -36,13 +34,14 @@ contract EcdsaQuorum is IQuorumVerifier {
     /// @inheritdoc IQuorumVerifier
     function encodeCommittee(address, Member[] calldata members) external pure override returns (bytes memory out) {
         uint256 shift = Weights.shiftOf(members, MAX_MEMBERS);
-        uint256 length = members.length * MEMBER;
-        out = new bytes(length + SPARE);
-        for (uint256 i; i < members.length; ++i) {
-            uint256 weight = Weights.scaled(members[i].weight, shift);
-            uint256 word = uint256(uint160(members[i].signer)) << 96 | weight << 64;
+        out = new bytes(members.length * MEMBER);
+        uint256 length = out.length;
+        // from the last: the eight bytes before a member are written after it, those before the first are of the length
+        for (uint256 i = members.length; i != 0; --i) {
+            uint256 weight = Weights.scaled(members[i - 1].weight, shift);
+            uint256 word = uint256(uint160(members[i - 1].signer)) << 32 | weight;
             assembly ("memory-safe") {
-                mstore(add(add(out, 32), mul(i, MEMBER)), word)
+                mstore(add(out, mul(i, MEMBER)), word)
             }
         }
         assembly ("memory-safe") {
@@ -69,7 +68,7 @@ contract EcdsaQuorum is IQuorumVerifier {
         uint256 bitmapLength = (count + 7) / 8;
         if (signatures.length < bitmapLength) revert BadSignatures();
         uint256 bits = _littleEndian(bytes32(signatures[:bitmapLength]));
-        if (count < 256 && bits >> count != 0) revert BadSignatures();
+        if (bits >> count != 0) revert BadSignatures();
         uint256 sums = _weigh(digest, committee, signatures[bitmapLength:], bits);
         return (sums >> 128, uint128(sums));
     }

@@ -20,6 +20,7 @@ contract EpochsDouble {
     address public reservations;
     bool public isPaused;
     uint64 public extensionMs;
+    uint64 private _voidAfterMs = 600_000;
     mapping(uint64 => IAssayEpochs.EpochRecord) private _ring;
 
     constructor(address token_, address treasury_) {
@@ -37,6 +38,10 @@ contract EpochsDouble {
 
     function extend(uint64 ms) external {
         extensionMs = ms;
+    }
+
+    function setVoidAfterMs(uint64 ms) external {
+        _voidAfterMs = ms;
     }
 
     function post(uint64 epoch, bytes32 root) external {
@@ -72,8 +77,8 @@ contract EpochsDouble {
         ++r.corrections;
     }
 
-    function parameters() external pure returns (IAssayEpochs.Parameters memory) {
-        return IAssayEpochs.Parameters(GENESIS_MS, EPOCH_MS, 600_000, WINDOW_MS, WINDOW_MS, 1);
+    function parameters() external view returns (IAssayEpochs.Parameters memory) {
+        return IAssayEpochs.Parameters(GENESIS_MS, EPOCH_MS, _voidAfterMs, WINDOW_MS, WINDOW_MS, 1);
     }
 
     function currentEpoch() external view returns (uint64) {

@@ -102,6 +102,18 @@ contract ReservationsTest is Money {
         refuseParameters(p, "refundEpochs", 600_000 + 49 * 3_600_000, 49 * 3_600_000);
     }
 
+    /// @dev All slots may be undecided, and a refund may come when the last root can be final, not a moment earlier.
+    function test_constructor_limitsAreAllowed() public {
+        IAssayReservations.Parameters memory p = reservationParameters();
+        p.undecidedPpm = 1_000_000;
+        p.refundEpochs = 50;
+        epochs.setVoidAfterMs(3_600_000);
+        IAssayReservations made = deployer.reservations(address(epochs), nodes, governor, p);
+        vm.assertEq(made.parameters().refundEpochs, 50, "with a void deadline of an epoch");
+        epochs.setVoidAfterMs(3_600_001);
+        refuseParameters(p, "refundEpochs", 180_000_001, 180_000_000);
+    }
+
     function test_constructor_refusesNoGovernor() public {
         vm.expectRevert(abi.encodeWithSelector(IAssayReservations.BadParameter.selector, "governor", 1, 0));
         deployer.reservations(address(epochs), nodes, address(0), reservationParameters());
@@ -181,6 +193,9 @@ contract ReservationsTest is Money {
         vm.prank(alice);
         reservations.offer(NODE, type(uint96).max, 1, type(uint32).max, false);
         vm.assertEq(reservations.offerOf(NODE).pricePerEpoch, type(uint96).max, "dear, but an offer");
+        vm.prank(alice);
+        reservations.offer(NODE, PRICE, 7, 7, true);
+        vm.assertEq(reservations.offerOf(NODE).maxEpochs, 7, "of one length");
     }
 
     function refuseBad(uint128 price, uint32 least, uint32 most) private {
@@ -396,7 +411,12 @@ contract ReservationsTest is Money {
 
     function test_settle_undecidedSlotsAreNotPaidBeyondTheShare() public {
         uint256 id = started(24);
-        bill(id, slots(83, 1_720, 50));
+        NodeLeaf memory leaf = slots(83, 1_720, 50);
+        bytes32[] memory proof = post(leaf);
+        toFinal(83);
+        vm.expectEmit(true, true, true, true, address(reservations));
+        emit IAssayReservations.Settled(id, alice, 60, 84, 720, 0, 144, 0, 96);
+        reservations.settle(id, leaf, proof);
         assertBalances(144, 96);
     }
 
@@ -426,11 +446,19 @@ contract ReservationsTest is Money {
         vm.assertEq(reservations.reservation(id).held, 0, "all of it");
     }
 
+    function test_settle_ofOneEpoch() public {
+        uint256 id = started(1);
+        bill(id, slots(60, 1_060, 50));
+        assertBalances(10, 0);
+    }
+
     function test_settle_onlyAtAPeriodsEnd() public {
         uint256 id = started(60);
         refuseBill(id, slots(59, 0, 0), abi.encodeWithSelector(IAssayReservations.LeafOutside.selector, 60, 119, 59));
         refuseBill(id, slots(120, 0, 0), abi.encodeWithSelector(IAssayReservations.LeafOutside.selector, 60, 119, 120));
         refuseBill(id, slots(82, 0, 0), abi.encodeWithSelector(IAssayReservations.WrongPeriodEnd.selector, 83, 82));
+        refuseBill(id, slots(84, 0, 0), abi.encodeWithSelector(IAssayReservations.WrongPeriodEnd.selector, 83, 84));
+        post(slots(83, 0, 0));
         refuseBill(id, slots(84, 0, 0), abi.encodeWithSelector(IAssayReservations.WrongPeriodEnd.selector, 83, 84));
         refuseBill(id, slots(107, 0, 0), abi.encodeWithSelector(IAssayReservations.WrongPeriodEnd.selector, 83, 107));
     }
