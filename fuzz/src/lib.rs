@@ -16,7 +16,8 @@ pub mod tpm;
 pub mod x509;
 
 use assay_aggregate::agreement::Memory;
-use assay_aggregate::inputs;
+use assay_aggregate::inputs::{self, Hearing};
+use assay_aggregate::roster::Known;
 use assay_appraisal::eventlog::EventLog;
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_appraisal::tpm::algorithm::HashAlg;
@@ -308,7 +309,13 @@ fn open_on_board(object: BoardObject) {
     if let Some(member) = params.roster.first_mut() {
         member.id = samples::hypernode();
     }
-    let _ = inputs::open(&params, &samples::NETWORK, Epoch(7), &object);
+    let hearing = Hearing {
+        params: &params,
+        network: samples::NETWORK,
+        epoch: Epoch(7),
+        known: Known::at_genesis(&params),
+    };
+    let _ = inputs::open(&hearing, &object);
 }
 
 /// A bundle's archive and the bag inside.

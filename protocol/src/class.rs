@@ -3,8 +3,9 @@
 
 use crate::cbor_map;
 use crate::hash;
-use crate::ids::{Bps, Digest, Digest384, HyperNodeId, Ppm, Stake};
+use crate::ids::{Bps, Digest, Digest384, Ppm};
 use crate::item::Item;
+use crate::params::RosterEntry;
 use crate::region::RegionId;
 use serde::{Deserialize, Serialize};
 
@@ -449,11 +450,11 @@ pub fn verity_root(command_line: &str) -> Option<Digest> {
 }
 
 /// Digest of what an epoch is judged by, the `policyDigest` of its root: the classes in force, and whose stake counts.
-pub fn policy_digest(classes: &[Digest], stakes: &[(HyperNodeId, Stake)]) -> Digest {
-    let (mut classes, mut stakes) = (classes.to_vec(), stakes.to_vec());
+pub fn policy_digest(classes: &[Digest], roster: &[RosterEntry]) -> Digest {
+    let (mut classes, mut roster) = (classes.to_vec(), roster.to_vec());
     classes.sort();
-    stakes.sort();
-    hash::digest(&[b"assay/policy/2", &classes.encode(), &stakes.encode()])
+    roster.sort_by_key(|entry| entry.id);
+    hash::digest(&[b"assay/policy/3", &classes.encode(), &roster.encode()])
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@
 //! Epoch numbers are decimal, identifiers lower-case hexadecimal.
 
 use crate::cbor_map;
-use crate::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Slot, Stake};
+use crate::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Slot};
 use crate::item::Blob;
+use crate::params::RosterEntry;
 
 cbor_map! {
     /// What the bundle is about.
@@ -56,7 +57,7 @@ cbor_map! {
         6 => leaf_count: u32,
         /// Root over the log heads of the reports.
         7 => evidence_root: Digest,
-        /// Digest of what was judged by: the classes in force and `stakes`.
+        /// Digest of what was judged by: the classes in force and `roster`.
         8 => policy_digest: Digest,
         /// Rewards of all providers since genesis, in the token's smallest unit.
         9 => cumulative_reward: u128,
@@ -64,8 +65,8 @@ cbor_map! {
         10 => next_committee: Keccak,
         /// For each member its signature r ‖ s ‖ v, empty when absent.
         11 => signatures: Vec<Blob>,
-        /// The uncapped stake that counts in the epoch, in the token's smallest unit; ascending by HyperNode.
-        12 => stakes: Vec<(HyperNodeId, Stake)>,
+        /// Whose stake counts in the epoch, uncapped; ascending by HyperNode.
+        12 => roster: Vec<RosterEntry>,
     }
 }
 

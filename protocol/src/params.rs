@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 cbor_map! {
-    /// One HyperNode of the genesis roster.
+    /// One HyperNode as the ledger has it, at genesis or in an epoch.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct RosterEntry {
@@ -19,7 +19,7 @@ cbor_map! {
         2 => operator: Digest,
         /// Its secp256k1 account.
         3 => ledger: Address,
-        /// Bonded stake at genesis.
+        /// Bonded stake, in the token's smallest unit.
         4 => stake: Stake,
         /// End of its seed hash chain.
         5 => seed_end: Seed,

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input_set_hash};
 use assay_aggregate::draw::proposer;
 use assay_aggregate::epoch::{EpochOutcome, Included};
-use assay_aggregate::inputs::{self, Gathered, Opened, ROUND};
+use assay_aggregate::inputs::{self, Gathered, Hearing, Opened, ROUND};
 use assay_ledger::{EpochRecord, Resolved};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, UnixMs};
@@ -163,16 +163,17 @@ impl<'a> Round<'a> {
             }
             self.outbox.pop_front();
         }
+        let hearing = self.context.hearing(self.epoch);
         for (number, object) in self.board.read(self.epoch, self.seen).await? {
             self.seen = self.seen.max(number);
-            self.take(&object).await?;
+            self.take(&hearing, &object).await?;
         }
         Ok(())
     }
 
-    async fn take(&mut self, object: &BoardObject) -> Result<()> {
+    async fn take(&mut self, hearing: &Hearing<'_>, object: &BoardObject) -> Result<()> {
         let context = self.context;
-        let opened = match inputs::open(&context.params, &context.network, self.epoch, object) {
+        let opened = match inputs::open(hearing, object) {
             Ok(opened) => opened,
             Err(error) => {
                 eprintln!(
@@ -390,10 +391,9 @@ pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
             Resolved::Void => context.history(|history| history.void()),
             Resolved::Posted(root) => {
                 let mut gathered = Gathered::default();
+                let hearing = context.hearing(next);
                 for object in board.read_all(next).await? {
-                    if let Ok(opened) =
-                        inputs::open(&context.params, &context.network, next, &object)
-                    {
+                    if let Ok(opened) = inputs::open(&hearing, &object) {
                         gathered.add(&context.network, next, opened);
                     }
                 }

@@ -1,12 +1,12 @@
 //! What every task of the daemon shares.
 
 use crate::clock;
-use crate::config::{Loaded, Secrets};
+use crate::config::{Config, Loaded, Secrets};
 use crate::ledger_view::LedgerView;
 use crate::vcek::Vceks;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
-use assay_aggregate::inputs::History;
+use assay_aggregate::inputs::{Hearing, History};
 use assay_aggregate::roster::Roster;
 use assay_appraisal::appraise::Configurations;
 use assay_appraisal::ek::Roots;
@@ -16,7 +16,7 @@ use assay_ledger::LedgerKey;
 use assay_protocol::class::ValidClass;
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{
-    Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, RegionKey, Seed, Slot,
+    Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, RegionKey, Seed, Slot,
 };
 use assay_protocol::params::NetworkParams;
 use assay_protocol::region::{RegionId, region_key};
@@ -80,31 +80,14 @@ impl Context {
         let identity = Identity::load(&config.key)?;
         let own = HyperNodeId(identity.public_key());
         let network = params.network_id();
-        let Some(entry) = params.member(&own) else {
-            bail!(
-                "key {}: HyperNode {own} is not on the roster of network {network}\n\
-                 hint: the roster is fixed at genesis; use the key that was registered",
-                config.key.display()
-            );
-        };
         let ledger_key = LedgerKey::from_file(&config.ledger_key)?;
-        if ledger_key.address() != entry.ledger {
-            bail!(
-                "ledger key {}: expected account {}, got {}\n\
-                 hint: use the key whose account registered this HyperNode",
-                config.ledger_key.display(),
-                entry.ledger,
-                ledger_key.address()
-            );
-        }
         let seed_end = schedule::seed_end(&secrets.seed, params.seed_chain_links);
-        if seed_end != entry.seed_end {
-            bail!(
-                "secrets file {}: expected a seed chain that ends in {}, got {seed_end}\n\
-                 hint: use the secrets that were made together with the registered key",
-                config.secrets.display(),
-                entry.seed_end
-            );
+        if let Some(entry) = params.member(&own) {
+            check_keys(
+                &config,
+                (&entry.ledger, &entry.seed_end),
+                (&ledger_key, &seed_end),
+            )?;
         }
         let state = || state_directory(&config.state_dir);
         let journal = open_journal(&config.state_dir, &network, &own).with_context(state)?;
@@ -188,6 +171,25 @@ impl Context {
         *followed = Some((epoch, digest));
     }
 
+    /// Refuses keys of a HyperNode that was not there at genesis and is not registered with them.
+    pub async fn check_registration(&self, config: &Config) -> Result<()> {
+        if self.params.member(&self.own).is_some() {
+            return Ok(());
+        }
+        let record = self.ledger.hypernode(&self.own).await?.with_context(|| {
+            format!(
+                "key {}: HyperNode {} is not registered in network {}\n\
+                 hint: register it with `assay-bridge ledger register`, and start it when that is final on the ledger",
+                config.key.display(),
+                self.own,
+                self.network
+            )
+        })?;
+        let own_end = schedule::seed_end(&self.secrets.seed, self.params.seed_chain_links);
+        let registered = (&record.address, &record.seed_end);
+        check_keys(config, registered, (&self.ledger_key, &own_end))
+    }
+
     /// Looks at whom agents answer.
     pub fn lineage<T>(&self, look: impl FnOnce(&Lineage) -> T) -> T {
         look(&self.lineage.lock().unwrap_or_else(PoisonError::into_inner))
@@ -215,6 +217,16 @@ impl Context {
     /// Works on what the ledger's epochs come to.
     pub fn history<T>(&self, work: impl FnOnce(&mut History) -> T) -> T {
         work(&mut self.history.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The board of an epoch, as far as who is heard there is known.
+    pub fn hearing(&self, epoch: Epoch) -> Hearing<'_> {
+        Hearing {
+            params: &self.params,
+            network: self.network,
+            epoch,
+            known: self.history(|history| history.known(epoch)),
+        }
     }
 
     /// Whether this HyperNode must probe `node` in a slot.
@@ -247,6 +259,16 @@ impl Context {
             .map(|weights| weights.contains_key(&self.own))
     }
 
+    /// Whether a HyperNode's control probes are answered.
+    pub fn admits(&self, hypernode: &HyperNodeId) -> bool {
+        let (now, _) = self.params.at(clock::now()).unwrap_or_default();
+        let has_say = |epoch| {
+            let weights = self.weights(epoch);
+            weights.is_some_and(|weights| weights.contains_key(hypernode))
+        };
+        self.params.member(hypernode).is_some() || has_say(now)
+    }
+
     /// Learns whose stake counts in the epochs that are judged and probed next, as far as the ledger has fixed that.
     pub async fn learn(&self) -> Result<()> {
         let (current, _) = self.params.at(clock::now()).unwrap_or_default();
@@ -261,15 +283,37 @@ impl Context {
             judged.iter().copied().chain(probed).collect::<Vec<_>>()
         });
         for epoch in wanted {
-            let Some(stakes) = self.ledger.stakes(epoch).await? else {
+            let Some(roster) = self.ledger.roster(epoch).await? else {
                 continue;
             };
-            if let Err(error) = self.history(|history| history.learn(epoch, stakes)) {
+            if let Err(error) = self.history(|history| history.learn(epoch, roster)) {
                 self.note(format!("epoch {epoch}: nobody has a say: {error}"));
             }
         }
         Ok(())
     }
+}
+
+/// The keys of a HyperNode must be those that it was registered with.
+fn check_keys(
+    config: &Config,
+    (account, seed_end): (&Address, &Seed),
+    (ledger_key, own_end): (&LedgerKey, &Seed),
+) -> Result<()> {
+    let own = ledger_key.address();
+    ensure!(
+        own == *account,
+        "ledger key {}: expected account {account}, got {own}\n\
+         hint: use the key whose account registered this HyperNode",
+        config.ledger_key.display()
+    );
+    ensure!(
+        own_end == seed_end,
+        "secrets file {}: expected a seed chain that ends in {seed_end}, got {own_end}\n\
+         hint: use the secrets that were made together with the registered key",
+        config.secrets.display()
+    );
+    Ok(())
 }
 
 fn open_journal(dir: &Path, network: &NetworkId, own: &HyperNodeId) -> Result<Journal> {

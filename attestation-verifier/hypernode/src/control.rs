@@ -26,15 +26,10 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(1);
 /// Pause when the system has no socket to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers control probes of roster members until the listener fails.
+/// Answers control probes of HyperNodes that were there at genesis or have a say until the listener fails.
 pub async fn serve(context: Arc<Context>, listener: TcpListener) -> Result<()> {
-    let roster: Vec<PublicKey> = context
-        .params
-        .roster
-        .iter()
-        .map(|entry| entry.id.0)
-        .collect();
-    let admit = move |key: &PublicKey| roster.contains(key);
+    let asked = Arc::clone(&context);
+    let admit = move |key: &PublicKey| asked.admits(&HyperNodeId(*key));
     let acceptor = TlsAcceptor::from(tls::server_config(&context.identity, Arc::new(admit))?);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {

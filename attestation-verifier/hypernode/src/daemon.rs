@@ -18,6 +18,7 @@ const LEDGER_POLL: Duration = Duration::from_millis(500);
 
 /// Runs until a task fails or the process is told to end.
 pub async fn run(context: Context, config: Config) -> Result<()> {
+    context.check_registration(&config).await?;
     let context = Arc::new(context);
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!(

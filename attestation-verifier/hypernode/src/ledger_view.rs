@@ -3,9 +3,12 @@
 use anyhow::{Context as _, Result};
 use assay_aggregate::epoch::Registration;
 use assay_ledger::rpc::{self, RpcChain, RpcOptions};
-use assay_ledger::{AssayLedger, EpochRecord, Finality, NodeRecord, Resolved, is_known, is_owing};
+use assay_ledger::{
+    AssayLedger, EpochRecord, Finality, HyperNodeRecord, NodeRecord, Resolved, is_known, is_owing,
+};
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Stake, UnixMs};
+use assay_protocol::params::RosterEntry;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -92,14 +95,21 @@ impl LedgerView {
             .await
     }
 
-    /// Whose stake counts in an epoch; `None` while the ledger has not fixed it, see [`AssayLedger::stakes`].
-    pub async fn stakes(&self, epoch: Epoch) -> Result<Option<Vec<(HyperNodeId, Stake)>>> {
-        self.read(move |ledger| Ok(ledger.stakes(epoch)?)).await
+    /// Whose stake counts in an epoch; `None` while the ledger has not fixed it, see [`AssayLedger::roster`].
+    pub async fn roster(&self, epoch: Epoch) -> Result<Option<Vec<RosterEntry>>> {
+        self.read(move |ledger| Ok(ledger.fixed_roster(epoch)?))
+            .await
     }
 
     /// What is put aside for an epoch's rewards.
     pub async fn budget(&self, epoch: Epoch) -> Result<Stake> {
         self.read(move |ledger| Ok(ledger.budget(epoch)?)).await
+    }
+
+    /// What the ledger has of a HyperNode.
+    pub async fn hypernode(&self, id: &HyperNodeId) -> Result<Option<HyperNodeRecord>> {
+        let records = self.read(|ledger| Ok(ledger.hypernodes()?)).await?;
+        Ok(records.into_iter().find(|record| record.ed25519 == *id))
     }
 
     /// Reads registrations and where the other HyperNodes are reached; [`LedgerView::nodes`] then answers from it.

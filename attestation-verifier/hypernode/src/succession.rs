@@ -90,12 +90,13 @@ impl Coming {
                 }
             }
         }
+        let hearing = context.hearing(epoch);
         for (number, object) in board.read(epoch, self.seen).await? {
             self.seen = self.seen.max(number);
             if !matches!(object, BoardObject::Succession(_)) {
                 continue;
             }
-            match inputs::open(&context.params, &context.network, epoch, &object) {
+            match inputs::open(&hearing, &object) {
                 Ok(opened) => self.gathered.add(&context.network, epoch, opened),
                 Err(error) => {
                     eprintln!("note: epoch {epoch}: the board shows a bad object: {error}")

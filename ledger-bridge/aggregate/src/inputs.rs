@@ -10,13 +10,11 @@ use crate::epoch::{
 };
 use crate::more_than_two_thirds;
 use crate::root::{Committee, RootError, recover};
-use crate::roster::{Roster, RosterError};
+use crate::roster::{Known, Roster, RosterError};
 use crate::rules::{self, RuleError};
 use assay_protocol::class::{ValidClass, policy_digest};
 use assay_protocol::cose::{self, Authenticated, CoseError, Payload, PublicKey};
-use assay_protocol::ids::{
-    Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, Seed, Stake,
-};
+use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, Seed};
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use assay_protocol::report::{Commit, Proposal, Report, Reveal, RootSignature, Vote, commitment};
 use assay_protocol::schedule::{genesis_beacon, later_beacon, seed_belongs};
@@ -146,17 +144,25 @@ pub enum InputError {
     },
 }
 
+/// The board of an epoch: what its objects must say, and who is heard there.
+#[derive(Debug, Clone)]
+pub struct Hearing<'a> {
+    /// The network's parameters.
+    pub params: &'a NetworkParams,
+    /// Their hash.
+    pub network: NetworkId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Who is heard, see [`History::known`].
+    pub known: Known,
+}
+
 /// Verifies one object of an epoch's board.
-pub fn open(
-    params: &NetworkParams,
-    network: &NetworkId,
-    epoch: Epoch,
-    object: &BoardObject,
-) -> Result<Opened, InputError> {
+pub fn open(board: &Hearing<'_>, object: &BoardObject) -> Result<Opened, InputError> {
     let kind = object.kind();
     match object {
         BoardObject::Commit(bytes) => {
-            let (place, p) = opened::<Commit>(params, network, epoch, kind, bytes)?;
+            let (place, p) = opened::<Commit>(board, kind, bytes)?;
             place.check(p.network, p.epoch, p.hypernode, ROUND)?;
             Ok(Opened::Commit {
                 from: p.hypernode,
@@ -164,12 +170,12 @@ pub fn open(
             })
         }
         BoardObject::Reveal(bytes) => {
-            let (place, p) = opened::<Reveal>(params, network, epoch, kind, bytes)?;
+            let (place, p) = opened::<Reveal>(board, kind, bytes)?;
             place.check(p.network, p.epoch, p.hypernode, ROUND)?;
             Ok(Opened::Reveal(Box::new(place.revealed(&p)?)))
         }
         BoardObject::Proposal(bytes) => {
-            let (place, p) = opened::<Proposal>(params, network, epoch, kind, bytes)?;
+            let (place, p) = opened::<Proposal>(board, kind, bytes)?;
             place.check(p.network, p.epoch, p.hypernode, p.round)?;
             let ascending = p.entries.is_sorted_by(|a, b| a.0 < b.0);
             place.expect(
@@ -185,7 +191,7 @@ pub fn open(
             })
         }
         BoardObject::Vote(bytes) => {
-            let (place, p) = opened::<Vote>(params, network, epoch, kind, bytes)?;
+            let (place, p) = opened::<Vote>(board, kind, bytes)?;
             place.check(p.network, p.epoch, p.hypernode, p.round)?;
             Ok(Opened::Vote {
                 from: p.hypernode,
@@ -193,7 +199,7 @@ pub fn open(
             })
         }
         BoardObject::RootSignature(bytes) => {
-            let (place, p) = opened::<RootSignature>(params, network, epoch, kind, bytes)?;
+            let (place, p) = opened::<RootSignature>(board, kind, bytes)?;
             place.check(p.network, p.epoch, p.hypernode, p.round)?;
             place.signed_by_member(&p)?;
             let (digest, signature) = (p.digest, p.signature);
@@ -204,7 +210,7 @@ pub fn open(
             })
         }
         BoardObject::Succession(bytes) => {
-            let (place, signed) = authenticated::<Succession>(params, network, epoch, kind, bytes)?;
+            let (place, signed) = authenticated::<Succession>(board, kind, bytes)?;
             place.succession(&signed)
         }
     }
@@ -218,42 +224,35 @@ pub fn successor_of(epoch: Epoch) -> Epoch {
 
 /// Where an object must belong to.
 struct Place<'a> {
-    params: &'a NetworkParams,
-    network: &'a NetworkId,
-    epoch: Epoch,
+    board: &'a Hearing<'a>,
     kind: &'static str,
     member: &'a RosterEntry,
 }
 
 fn opened<'a, T: Payload>(
-    params: &'a NetworkParams,
-    network: &'a NetworkId,
-    epoch: Epoch,
+    board: &'a Hearing<'a>,
     kind: &'static str,
     bytes: &[u8],
 ) -> Result<(Place<'a>, T), InputError> {
-    let (place, signed) = authenticated(params, network, epoch, kind, bytes)?;
+    let (place, signed) = authenticated(board, kind, bytes)?;
     Ok((place, signed.into_payload()))
 }
 
 fn authenticated<'a, T: Payload>(
-    params: &'a NetworkParams,
-    network: &'a NetworkId,
-    epoch: Epoch,
+    board: &'a Hearing<'a>,
     kind: &'static str,
     bytes: &[u8],
 ) -> Result<(Place<'a>, Authenticated<T>), InputError> {
     let key: PublicKey = cose::claimed_signer(bytes, T::MAX_BYTES)?;
     let from = HyperNodeId(key);
-    let member = params
-        .member(&from)
+    let member = board
+        .known
+        .get(&from)
         .ok_or(InputError::Stranger { kind, from })?;
     let signed = cose::open::<T>(bytes, &key)?;
     Ok((
         Place {
-            params,
-            network,
-            epoch,
+            board,
             kind,
             member,
         },
@@ -269,8 +268,8 @@ impl Place<'_> {
         hypernode: HyperNodeId,
         round: u32,
     ) -> Result<(), InputError> {
-        self.equal("network", *self.network, network)?;
-        self.equal("epoch", self.epoch, epoch)?;
+        self.equal("network", self.board.network, network)?;
+        self.equal("epoch", self.board.epoch, epoch)?;
         self.equal("hypernode", self.member.id, hypernode)?;
         self.equal("round", ROUND, round)
     }
@@ -279,18 +278,18 @@ impl Place<'_> {
         let signed = &reveal.report.0;
         let report = cose::open::<Report>(signed, &self.member.id.0)?;
         let body = report.payload();
-        self.equal("report's network", *self.network, body.network)?;
-        self.equal("report's epoch", self.epoch, body.epoch)?;
+        self.equal("report's network", self.board.network, body.network)?;
+        self.equal("report's epoch", self.board.epoch, body.epoch)?;
         self.equal("report's hypernode", self.member.id, body.hypernode)?;
-        let (end, links) = (&self.member.seed_end, self.params.seed_chain_links);
-        let belongs = seed_belongs(&body.seed, self.epoch, end, links);
+        let (end, links) = (&self.member.seed_end, self.board.params.seed_chain_links);
+        let belongs = seed_belongs(&body.seed, self.board.epoch, end, links);
         self.expect(
             "seed",
             belongs,
             "this epoch's link of its seed chain",
             "another value",
         )?;
-        let commitment = commitment(self.network, self.epoch, &reveal.salt, signed);
+        let commitment = commitment(&self.board.network, self.board.epoch, &reveal.salt, signed);
         Ok(Revealed {
             from: self.member.id,
             commitment,
@@ -301,10 +300,10 @@ impl Place<'_> {
 
     fn succession(&self, signed: &Authenticated<Succession>) -> Result<Opened, InputError> {
         let p = signed.payload();
-        self.check(p.network, self.epoch, p.hypernode, ROUND)?;
-        let from = successor_of(self.epoch);
+        self.check(p.network, self.board.epoch, p.hypernode, ROUND)?;
+        let from = successor_of(self.board.epoch);
         self.equal("from", from, p.from)?;
-        self.equal("at", self.params.epoch_start(from), p.at)?;
+        self.equal("at", self.board.params.epoch_start(from), p.at)?;
         Ok(Opened::Succession {
             from: p.hypernode,
             roster: p.roster,
@@ -507,7 +506,7 @@ pub struct History {
     /// Of `next` and later epochs, as far as they were learnt.
     rosters: BTreeMap<Epoch, Roster>,
     /// Who signs the next root: whom the last one named.
-    signers: Committee,
+    signing: Roster,
     next: Epoch,
     /// Beacons of the next epoch and the one after.
     beacons: (Beacon, Beacon),
@@ -542,7 +541,7 @@ impl History {
             params: params.clone(),
             network,
             classes,
-            signers: roster.committee().clone(),
+            signing: roster.clone(),
             rosters: [(Epoch(0), roster.clone()), (Epoch(1), roster)].into(),
             next: Epoch(0),
             beacons: (beacon(0), beacon(1)),
@@ -569,10 +568,10 @@ impl History {
     pub fn learn(
         &mut self,
         epoch: Epoch,
-        stakes: impl IntoIterator<Item = (HyperNodeId, Stake)>,
+        entries: impl IntoIterator<Item = RosterEntry>,
     ) -> Result<(), RosterError> {
         if epoch >= self.next && !self.rosters.contains_key(&epoch) {
-            let roster = Roster::of(&self.params, stakes)?;
+            let roster = Roster::of(&self.params, entries)?;
             self.rosters.insert(epoch, roster);
         }
         Ok(())
@@ -592,7 +591,7 @@ impl History {
             .collect()
     }
 
-    /// Who has a say in an epoch; `None` when it was not learnt or is resolved.
+    /// Who has a say in an epoch; `None` when it was not learnt, or is not the last resolved one or later.
     pub fn roster(&self, epoch: Epoch) -> Option<&Roster> {
         self.rosters.get(&epoch)
     }
@@ -600,7 +599,23 @@ impl History {
     /// Who signs the next root: the committee that the last root named, after void epochs an earlier one than the
     /// epoch's own.
     pub fn signers(&self) -> &Committee {
-        &self.signers
+        self.signing.committee()
+    }
+
+    /// The same as HyperNodes, with the weights that they sign with.
+    pub fn signing(&self) -> &Roster {
+        &self.signing
+    }
+
+    /// Who is heard on the board of an epoch: who has a say in it, or in the next one, who signs roots, and who was there at
+    /// genesis; each as the ledger has it for the epoch, where it does.
+    pub fn known(&self, epoch: Epoch) -> Known {
+        let of = |epoch| self.roster(epoch).map_or(&[][..], Roster::entries);
+        Known::default()
+            .with(self.signing.entries())
+            .with(of(epoch.next()))
+            .with(&self.params.roster)
+            .with(of(epoch))
     }
 
     /// The first epoch that is not resolved here.
@@ -641,9 +656,9 @@ impl History {
             round: ROUND,
             committee: roster.seats(),
             head: RootHead {
-                committee: self.signers.hash(),
+                committee: self.signers().hash(),
                 next_committee: following.committee().hash(),
-                policy_digest: policy_digest(&self.params.classes, roster.stakes()),
+                policy_digest: policy_digest(&self.params.classes, roster.entries()),
             },
             classes: &self.classes,
             registrations: &registrations,
@@ -665,7 +680,7 @@ impl History {
         outcome: &EpochOutcome,
         reports: &BTreeMap<HyperNodeId, Included>,
     ) -> Result<(), EpochError> {
-        self.signers = self.known_roster(self.next.next())?.committee().clone();
+        self.signing = self.known_roster(self.next.next())?.clone();
         let seeds: Vec<_> = reports.iter().map(|(id, i)| (*id, i.report.seed)).collect();
         self.states.clone_from(&outcome.states);
         self.advance(&seeds);
@@ -682,27 +697,26 @@ impl History {
         let later = self.next.next().next();
         let beacon = later_beacon(&self.network, later, &resolved, seeds);
         self.beacons = (following, beacon);
-        self.next = self.next.next();
+        // The board of the epoch resolved takes words for rosters for a while yet.
         self.rosters.retain(|epoch, _| *epoch >= self.next);
+        self.next = self.next.next();
     }
 }
 
-/// The signatures under `digest`, parallel to the committee's members.
+/// The signatures under `digest`, parallel to the members of the committee that signs.
 pub fn signatures_for(
-    committee: &Committee,
+    signing: &Roster,
     digest: &Keccak,
-    params: &NetworkParams,
     signatures: &BTreeMap<HyperNodeId, (Keccak, [u8; 65])>,
 ) -> Vec<Option<[u8; 65]>> {
     let of = |address: &Address| {
-        let entry = params
-            .roster
-            .iter()
-            .find(|entry| entry.ledger == *address)?;
-        let (signed, signature) = signatures.get(&entry.id)?;
+        let mut seats = signing.seats().iter();
+        let seat = seats.find(|seat| seat.ledger == *address)?;
+        let (signed, signature) = signatures.get(&seat.hypernode)?;
         (signed == digest).then_some(*signature)
     };
-    committee
+    signing
+        .committee()
         .members()
         .iter()
         .map(|member| of(&member.address))

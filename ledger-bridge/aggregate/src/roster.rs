@@ -1,20 +1,20 @@
 //! Who has a say in an epoch, and how much.
 //!
-//! HyperNodes, their operators, accounts and seed chains are those of genesis. Their stake is the one that the ledger's
-//! stake contract has fixed for the epoch: who has left or was slashed below the least stake has no weight from the epoch
-//! on in which that counts. Who registered after genesis is left out, because no agent answers it yet.
+//! HyperNodes, their operators, accounts, seed chains and stakes are what the ledger's stake contract has fixed for the
+//! epoch: who has left or was slashed below the least stake has no weight from the epoch on in which that counts, and who
+//! has registered since genesis has some from the first epoch on in which its stake counts.
 
 use crate::epoch::{Seat, committee_of};
 use crate::root::{Committee, RootError};
 use crate::weights::{Staked, WeightError, capped_weights};
-use assay_protocol::ids::{HyperNodeId, Stake};
+use assay_protocol::ids::HyperNodeId;
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The HyperNodes of an epoch with their capped weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roster {
-    stakes: Vec<(HyperNodeId, Stake)>,
+    entries: Vec<RosterEntry>,
     seats: Vec<Seat>,
     committee: Committee,
 }
@@ -33,31 +33,25 @@ pub enum RosterError {
     Operators(usize),
 }
 
-/// What was at stake at genesis.
-pub fn genesis_stakes(params: &NetworkParams) -> impl Iterator<Item = (HyperNodeId, Stake)> {
-    params.roster.iter().map(|entry| (entry.id, entry.stake))
-}
-
 impl Roster {
     /// The roster of genesis, which is that of the first two epochs: no change counts earlier than two epochs after it.
     pub fn at_genesis(params: &NetworkParams) -> Result<Self, RosterError> {
-        Self::of(params, genesis_stakes(params))
+        Self::of(params, params.roster.iter().cloned())
     }
 
-    /// The roster of an epoch with these uncapped stakes; of a HyperNode named twice the last one.
+    /// The roster of an epoch with these HyperNodes and their uncapped stakes; of one named twice the last entry.
     pub fn of(
         params: &NetworkParams,
-        stakes: impl IntoIterator<Item = (HyperNodeId, Stake)>,
+        entries: impl IntoIterator<Item = RosterEntry>,
     ) -> Result<Self, RosterError> {
-        let stakes: BTreeMap<HyperNodeId, Stake> = stakes.into_iter().collect();
-        let with_stake = |entry: &RosterEntry| {
-            Some(Staked {
-                hypernode: entry.id,
-                operator: entry.operator,
-                stake: *stakes.get(&entry.id)?,
-            })
+        let entries: BTreeMap<_, _> = entries.into_iter().map(|e| (e.id, e)).collect();
+        let entries: Vec<RosterEntry> = entries.into_values().collect();
+        let staked = |entry: &RosterEntry| Staked {
+            hypernode: entry.id,
+            operator: entry.operator,
+            stake: entry.stake,
         };
-        let staked: Vec<Staked> = params.roster.iter().filter_map(with_stake).collect();
+        let staked: Vec<Staked> = entries.iter().map(staked).collect();
         let weights = capped_weights(&staked, params.operator_cap_bps)?;
         let seat = |entry: &RosterEntry| {
             let weight = weights.get(&entry.id).copied().unwrap_or(0);
@@ -68,21 +62,21 @@ impl Roster {
                 weight,
             })
         };
-        let seats: Vec<Seat> = params.roster.iter().filter_map(seat).collect();
+        let seats: Vec<Seat> = entries.iter().filter_map(seat).collect();
         let operators: BTreeSet<_> = seats.iter().map(|seat| seat.operator).collect();
         if operators.len() < 2 {
             return Err(RosterError::Operators(operators.len()));
         }
         Ok(Self {
-            stakes: staked.iter().map(|s| (s.hypernode, s.stake)).collect(),
             committee: committee_of(&seats)?,
+            entries,
             seats,
         })
     }
 
-    /// The uncapped stakes, ascending by HyperNode.
-    pub fn stakes(&self) -> &[(HyperNodeId, Stake)] {
-        &self.stakes
+    /// Everybody with stake, as the ledger has it; ascending by HyperNode.
+    pub fn entries(&self) -> &[RosterEntry] {
+        &self.entries
     }
 
     /// Everybody with weight, ascending by HyperNode.
@@ -99,5 +93,28 @@ impl Roster {
     /// The seats as the ledger knows them.
     pub fn committee(&self) -> &Committee {
         &self.committee
+    }
+}
+
+/// HyperNodes by id, as they are registered: whom an epoch's board hears.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known(BTreeMap<HyperNodeId, RosterEntry>);
+
+impl Known {
+    /// Those of genesis.
+    pub fn at_genesis(params: &NetworkParams) -> Self {
+        Self::default().with(&params.roster)
+    }
+
+    /// These too; of whom is known already only the later entry.
+    pub fn with(mut self, entries: &[RosterEntry]) -> Self {
+        let later = entries.iter().map(|entry| (entry.id, entry.clone()));
+        self.0.extend(later);
+        self
+    }
+
+    /// One of them.
+    pub fn get(&self, hypernode: &HyperNodeId) -> Option<&RosterEntry> {
+        self.0.get(hypernode)
     }
 }

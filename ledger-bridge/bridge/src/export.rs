@@ -7,7 +7,6 @@ use assay_ledger::AssayLedger;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, NodeId};
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::layout::{self, Claim, Inputs, ProvenLeaf, SignedRoot};
-use assay_protocol::params::NetworkParams;
 use std::path::Path;
 
 use crate::replay::{self, Posted};
@@ -50,7 +49,7 @@ pub fn export(
         match posted {
             _ if epoch < range.first => {}
             None => void.push(epoch),
-            Some(posted) => write_epoch(out, ledger, history.params(), range.node, &posted)?,
+            Some(posted) => write_epoch(out, ledger, range.node, &posted)?,
         }
     }
     let claim = Claim {
@@ -65,15 +64,9 @@ pub fn export(
     Ok(void)
 }
 
-fn write_epoch(
-    out: &Path,
-    ledger: &AssayLedger,
-    params: &NetworkParams,
-    node: NodeId,
-    posted: &Posted,
-) -> Result<()> {
+fn write_epoch(out: &Path, ledger: &AssayLedger, node: NodeId, posted: &Posted) -> Result<()> {
     let epoch = posted.outcome.root.epoch;
-    let root = signed_root(ledger, params, posted)?;
+    let root = signed_root(ledger, posted)?;
     write(out, &layout::root(epoch), &root.encode())?;
     write(
         out,
@@ -97,14 +90,10 @@ fn write_epoch(
     write(out, &layout::inputs(epoch), &Inputs { entries }.encode())
 }
 
-fn signed_root(
-    ledger: &AssayLedger,
-    params: &NetworkParams,
-    posted: &Posted,
-) -> Result<SignedRoot> {
-    let (root, committee) = (&posted.outcome.root, &posted.signers);
+fn signed_root(ledger: &AssayLedger, posted: &Posted) -> Result<SignedRoot> {
+    let (root, committee) = (&posted.outcome.root, posted.signing.committee());
     let digest: Keccak = root.digest(ledger.chain_id()?, &ledger.contract());
-    let signatures = signatures_for(committee, &digest, params, posted.gathered.signatures());
+    let signatures = signatures_for(&posted.signing, &digest, posted.gathered.signatures());
     let blob = |s: Option<[u8; 65]>| Blob(s.map_or_else(Vec::new, |s| s.to_vec()));
     Ok(SignedRoot {
         epoch: root.epoch,
@@ -122,7 +111,7 @@ fn signed_root(
         cumulative_reward: root.cumulative_reward,
         next_committee: root.next_committee,
         signatures: signatures.into_iter().map(blob).collect(),
-        stakes: posted.roster.stakes().to_vec(),
+        roster: posted.roster.entries().to_vec(),
     })
 }
 

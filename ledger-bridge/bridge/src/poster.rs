@@ -442,12 +442,8 @@ impl Poster {
         now: UnixMs,
     ) -> Result<Step, PosterError> {
         let (epoch, committee) = (outcome.root.epoch, self.history.signers());
-        let signatures = signatures_for(
-            committee,
-            digest,
-            self.history.params(),
-            self.board.gathered().signatures(),
-        );
+        let signing = self.history.signing();
+        let signatures = signatures_for(signing, digest, self.board.gathered().signatures());
         let (action, total) = (
             Action::post_root(&outcome.root, committee, &signatures),
             committee.total(),
@@ -680,8 +676,8 @@ fn signed_weights(gathered: &Gathered, history: &History) -> BTreeMap<Keccak, u1
 
 /// Who signs the next root, with the weight that the contract counts.
 fn signer_weights(history: &History) -> impl Iterator<Item = (HyperNodeId, u128)> + '_ {
-    let roster = history.params().roster.iter();
-    roster.filter_map(|entry| Some((entry.id, history.signers().weight(&entry.ledger)?)))
+    let seats = history.signing().seats().iter();
+    seats.map(|seat| (seat.hypernode, seat.weight))
 }
 
 fn waiting(epoch: Epoch, why: &str) -> Step {

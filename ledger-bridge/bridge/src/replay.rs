@@ -2,8 +2,8 @@
 //! Nothing computed is stored: a restart computes it again, and so can anybody with the same objects.
 
 use assay_aggregate::epoch::{EpochError, EpochOutcome, Included, Registration};
-use assay_aggregate::inputs::{self, Gathered, History, HistoryError, InputError};
-use assay_aggregate::root::{Committee, EpochRoot};
+use assay_aggregate::inputs::{self, Gathered, Hearing, History, HistoryError, InputError};
+use assay_aggregate::root::EpochRoot;
 use assay_aggregate::roster::Roster;
 use assay_ledger::{AssayLedger, LedgerError, Resolved};
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, Stake};
@@ -100,7 +100,7 @@ pub struct Posted {
     /// Who had a say in it.
     pub roster: Roster,
     /// Who signed it.
-    pub signers: Committee,
+    pub signing: Roster,
     /// Everything on its board.
     pub gathered: Gathered,
     /// The agreed reports.
@@ -136,24 +136,32 @@ impl Gathering {
         &self.gathered
     }
 
-    /// Reads what came since.
+    /// Reads what came since. Who is not heard in the epoch may have been when the board took the object: it does not count.
     pub fn update(&mut self, store: &Store, history: &History) -> Result<(), ReplayError> {
         let (network, epoch) = (history.network(), self.epoch);
+        let hearing = Hearing {
+            params: history.params(),
+            network,
+            epoch,
+            known: history.known(epoch),
+        };
         loop {
             let stored = store.objects(epoch, self.after, BATCH, usize::MAX)?;
             if stored.is_empty() {
                 return Ok(());
             }
             for StoredObject { number, object } in &stored {
-                let opened =
-                    inputs::open(history.params(), &network, epoch, object).map_err(|error| {
-                        ReplayError::Object {
+                match inputs::open(&hearing, object) {
+                    Ok(opened) => self.gathered.add(&network, epoch, opened),
+                    Err(InputError::Stranger { .. }) => {}
+                    Err(error) => {
+                        return Err(ReplayError::Object {
                             epoch,
                             number: *number,
                             source: Box::new(error),
-                        }
-                    })?;
-                self.gathered.add(&network, epoch, opened);
+                        });
+                    }
+                }
                 self.after = *number;
             }
         }
@@ -185,8 +193,8 @@ impl Read {
 /// which nobody has any stays unknown: no root can be made for it.
 pub fn learn(ledger: &AssayLedger, history: &mut History) -> Result<(), ReplayError> {
     for epoch in history.unknown() {
-        if let Some(stakes) = ledger.stakes(epoch)? {
-            let _nobody = history.learn(epoch, stakes);
+        if let Some(roster) = ledger.fixed_roster(epoch)? {
+            let _nobody = history.learn(epoch, roster);
         }
     }
     Ok(())
@@ -277,7 +285,7 @@ pub fn recompute(
     };
     Ok(Some(Posted {
         roster: history.roster(epoch).ok_or_else(unknown)?.clone(),
-        signers: history.signers().clone(),
+        signing: history.signing().clone(),
         gathered,
         reports,
         outcome,

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use assay_aggregate::inputs::History;
 use assay_ledger::embedded::{EmbeddedChain, SystemClock};
 use assay_ledger::rpc::{self, RpcChain};
-use assay_ledger::{AssayLedger, Chain, LedgerKey, RemoteSigner, TxSigner};
+use assay_ledger::{AssayLedger, Chain, Finality, LedgerKey, RemoteSigner, TxSigner};
 use assay_protocol::cose::Signer;
 use assay_protocol::ids::NetworkId;
 use assay_protocol::params::NetworkParams;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::board::heard::Heard;
 use crate::board::{Board, server};
 use crate::config::{Config, KeySource, LedgerSection, StateSection, chain_config};
 use crate::log;
@@ -25,6 +26,8 @@ use crate::system_now;
 const STEP_PAUSE: Duration = Duration::from_millis(200);
 /// A look for the metrics asks the ledger four things.
 const SAMPLE_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at who has registered; a call for each of them.
+const ADMISSION_PAUSE: Duration = Duration::from_secs(5);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Runs until SIGINT or SIGTERM. Everything acknowledged is durable, so stopping needs no ceremony.
@@ -88,9 +91,17 @@ async fn network(config: Config, chain: Arc<dyn Chain>) -> Result<()> {
         let open = move || open_store(&config, network);
         Arc::new(tokio::task::spawn_blocking(open).await.context("state")??)
     };
+    let ledger = {
+        let contract = params.contract;
+        let open = move || AssayLedger::at(chain, contract);
+        tokio::task::spawn_blocking(open)
+            .await
+            .context("ledger")??
+    };
+    let heard = Heard::on(ledger.reading(Finality::Finalized));
     let poster = {
         let (config, params, store) = (config.clone(), params.clone(), Arc::clone(&store));
-        let open = move || open_poster(&config, &params, store, chain);
+        let open = move || open_poster(&config, &params, store, ledger);
         tokio::task::spawn_blocking(open)
             .await
             .context("poster")??
@@ -109,10 +120,28 @@ async fn network(config: Config, chain: Arc<dyn Chain>) -> Result<()> {
         .name("poster".into())
         .spawn(move || post_for_ever(poster, pause, &metrics))
         .context("poster thread")?;
-    let board = Arc::new(Board::new(params, store));
+    let board = Arc::new(Board::new(params, store, heard));
+    tokio::spawn(admit_registered(Arc::clone(&board)));
     tokio::select! {
         result = server::serve(board, &identity, listener, system_now) => result,
         result = watch => result.context("metrics"),
+    }
+}
+
+/// Whoever registers may connect soon after.
+async fn admit_registered(board: Arc<Board>) {
+    let mut said = String::new();
+    loop {
+        let refreshed = Arc::clone(&board);
+        let read = tokio::task::spawn_blocking(move || refreshed.refresh()).await;
+        if let Ok(Err(error)) = read {
+            let line = format!("board: who is registered: {error}");
+            if line != said {
+                log::say(&line);
+                said = line;
+            }
+        }
+        tokio::time::sleep(ADMISSION_PAUSE).await;
     }
 }
 
@@ -146,11 +175,10 @@ fn open_poster(
     config: &Config,
     params: &NetworkParams,
     store: Arc<Store>,
-    chain: Arc<dyn Chain>,
+    ledger: AssayLedger,
 ) -> Result<Poster> {
     let history = History::new(params, config.load_classes()?)?;
     let signer = signer(&config.ledger_key)?;
-    let ledger = AssayLedger::at(chain, params.contract)?;
     let settings = config.posting.settings();
     Ok(Poster::with(store, ledger, signer, history, settings)?)
 }

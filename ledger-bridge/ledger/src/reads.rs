@@ -83,10 +83,10 @@ impl AssayLedger {
         roster(&seats).map_err(|why| bad_answer("roster", why))
     }
 
-    /// Whose stake counts in an epoch, from [`AssayLedger::roster`]; `None` while the contract has not fixed it.
-    pub fn stakes(&self, epoch: Epoch) -> Result<Option<Vec<(HyperNodeId, Stake)>>, LedgerError> {
+    /// [`AssayLedger::roster`], or `None` while the contract has not fixed it.
+    pub fn fixed_roster(&self, epoch: Epoch) -> Result<Option<Vec<RosterEntry>>, LedgerError> {
         match self.roster(epoch) {
-            Ok(roster) => Ok(Some(roster.iter().map(|e| (e.id, e.stake)).collect())),
+            Ok(roster) => Ok(Some(roster)),
             Err(error) if error.revert_name() == Some("CommitteeNotFixed") => Ok(None),
             Err(error) => Err(error),
         }

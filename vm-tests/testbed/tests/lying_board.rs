@@ -1,7 +1,8 @@
 //! A misbehaving bridge shows two of the four HyperNodes another set of reports: no two roots are signed for one epoch and
 //! round, the epochs end void, and nothing is lost.
 
-use assay_aggregate::inputs::{self, Opened};
+use assay_aggregate::inputs::{self, Hearing, Opened};
+use assay_aggregate::roster::Known;
 use assay_protocol::cose::{PublicKey, Signer as _};
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, UnixMs};
 use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
@@ -97,8 +98,14 @@ fn signed(network: &LocalNetwork, objects: &Objects) -> BTreeMap<Epoch, (BTreeSe
     let mut found: BTreeMap<Epoch, (BTreeSet<Keccak>, usize)> = BTreeMap::new();
     for (epoch, all) in objects {
         let entry = found.entry(*epoch).or_default();
+        let hearing = Hearing {
+            params: &network.params,
+            network: id,
+            epoch: *epoch,
+            known: Known::at_genesis(&network.params),
+        };
         for (_, object) in all {
-            match inputs::open(&network.params, &id, *epoch, object).unwrap() {
+            match inputs::open(&hearing, object).unwrap() {
                 Opened::RootSignature { digest, .. } => _ = entry.0.insert(digest),
                 Opened::Reveal(_) => entry.1 += 1,
                 _ => {}

@@ -4,7 +4,7 @@ use super::files::Files;
 use crate::findings::Findings;
 use assay_appraisal::ek::Roots;
 use assay_protocol::class::{HardwareClass, ValidClass};
-use assay_protocol::ids::{Digest, Epoch, HyperNodeId, NetworkId, NodeId};
+use assay_protocol::ids::{Digest, Epoch, NetworkId, NodeId};
 use assay_protocol::layout::{self, Claim};
 use assay_protocol::params::NetworkParams;
 use assay_protocol::trust::{CommitteePin, TrustBundle, TrustFile};
@@ -79,11 +79,6 @@ impl Case {
     /// Whether earlier epochs, that the bundle does not hold, may have left their mark on this one.
     pub fn starts_late(&self) -> bool {
         self.claim.first.0 > 0
-    }
-
-    /// Whether somebody is on the roster.
-    pub fn on_roster(&self, hypernode: &HyperNodeId) -> bool {
-        self.params.member(hypernode).is_some()
     }
 }
 

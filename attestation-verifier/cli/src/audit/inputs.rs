@@ -2,10 +2,10 @@
 
 use super::case::Case;
 use super::files::Files;
-use super::roots::Roots;
+use super::roots::{CheckedRoot, Roots};
 use crate::findings::Findings;
 use assay_aggregate::epoch::Included;
-use assay_aggregate::root::{EpochRoot, LogHead, evidence_root};
+use assay_aggregate::root::{LogHead, evidence_root};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId};
 use assay_protocol::layout::{self, Inputs};
@@ -22,7 +22,7 @@ pub type InputSets = BTreeMap<Epoch, Agreed>;
 pub fn check(findings: &mut Findings, files: &Files, case: &Case, roots: &Roots) -> InputSets {
     let mut sets = InputSets::new();
     for (epoch, checked) in roots {
-        if let Some(agreed) = check_one(findings, files, case, *epoch, &checked.root) {
+        if let Some(agreed) = check_one(findings, files, case, *epoch, checked) {
             sets.insert(*epoch, agreed);
         }
     }
@@ -34,8 +34,9 @@ fn check_one(
     files: &Files,
     case: &Case,
     epoch: Epoch,
-    root: &EpochRoot,
+    checked: &CheckedRoot,
 ) -> Option<Agreed> {
+    let root = &checked.root;
     let about = format!("epoch {epoch}");
     let inputs: Inputs = files.record(findings, "inputs", &layout::inputs(epoch))?;
     let sorted = inputs.entries.is_sorted_by(|a, b| a.0 < b.0);
@@ -54,7 +55,7 @@ fn check_one(
         .then_some(())?;
     let mut agreed = Agreed::new();
     for entry in &inputs.entries {
-        let report = report(findings, files, case, epoch, entry);
+        let report = report(findings, files, (case, checked), entry);
         agreed.insert(
             entry.0,
             Included {
@@ -82,14 +83,15 @@ fn check_one(
 fn report(
     findings: &mut Findings,
     files: &Files,
-    case: &Case,
-    epoch: Epoch,
+    (case, checked): (&Case, &CheckedRoot),
     (id, commit, salt): &(HyperNodeId, Digest, [u8; 32]),
 ) -> Option<Report> {
+    let epoch = checked.root.epoch;
     let path = layout::report(epoch, id);
     let bytes = files.need(findings, "inputs", &path)?;
-    let member = case.params.member(id);
-    let expected = "a HyperNode of the roster";
+    let mut entries = checked.roster.entries().iter();
+    let member = entries.find(|entry| entry.id == *id);
+    let expected = "a HyperNode of the epoch's roster";
     let member = findings.value(("inputs/reporter", &path), expected, member.ok_or(id))?;
     let opened = cose::open::<Report>(bytes, &id.0);
     let report = findings.value(

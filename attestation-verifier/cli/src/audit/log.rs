@@ -3,6 +3,7 @@
 use super::case::Case;
 use super::files::Files;
 use super::inputs::InputSets;
+use super::roots::{self, Roots};
 use crate::findings::Findings;
 use assay_log::checkpoint::{VerifiedCheckpoint, origin, verify_checkpoint};
 use assay_log::leaf::{Leaf, NodeLeaf, SlotLeaf, entries_root, salted_digest};
@@ -69,16 +70,21 @@ struct Place<'a> {
     about: String,
 }
 
-/// Checks logs and outcomes of all HyperNodes of the roster.
-pub fn check(findings: &mut Findings, files: &Files, case: &Case, inputs: &InputSets) -> Histories {
+/// Checks logs and outcomes of all HyperNodes that had a say.
+pub fn check(
+    findings: &mut Findings,
+    files: &Files,
+    case: &Case,
+    (roots, inputs): (&Roots, &InputSets),
+) -> Histories {
     let mut histories = Histories::new();
-    for member in &case.params.roster {
+    for hypernode in roots::everybody(case, roots) {
         let (mut epochs, mut gaps) = (BTreeMap::new(), BTreeSet::new());
         for epoch in (case.claim.first.0..=case.claim.last.0).map(Epoch) {
-            let agreed = inputs.get(&epoch).and_then(|agreed| agreed.get(&member.id));
+            let agreed = inputs.get(&epoch).and_then(|agreed| agreed.get(&hypernode));
             let record = match agreed {
                 Some(included) => agreed_record(findings, files, case, &included.report),
-                None => beside(findings, files, case, epoch, member.id),
+                None => beside(findings, files, case, epoch, hypernode),
             };
             // An agreed report that does not name the node says that there is nothing.
             if record.as_ref().map_or(agreed.is_none(), |r| !r.complete) {
@@ -88,12 +94,12 @@ pub fn check(findings: &mut Findings, files: &Files, case: &Case, inputs: &Input
         }
         if !epochs.is_empty() {
             let history = History {
-                hypernode: member.id,
+                hypernode,
                 epochs,
                 gaps,
             };
             name_gaps(findings, &history);
-            histories.insert(member.id, history);
+            histories.insert(hypernode, history);
         }
     }
     histories

@@ -84,7 +84,7 @@ fn run(findings: &mut Findings, files: &Files, trust: Option<&TrustFile>) -> Vec
     let roots = roots::check(findings, files, &case);
     let inputs = inputs::check(findings, files, &case, &roots);
     let schedule = schedule::recompute(findings, &case, &roots, &inputs);
-    let recorded = log::check(findings, files, &case, &inputs);
+    let recorded = log::check(findings, files, &case, (&roots, &inputs));
     let exhibits = evidence::resolve(findings, files, &recorded);
     let mut found = Vec::new();
     for (hypernode, history) in &recorded {

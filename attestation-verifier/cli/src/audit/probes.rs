@@ -4,7 +4,7 @@ use super::attestation::{Attestations, Bound, place};
 use super::case::Case;
 use super::evidence::{Exhibits, Found};
 use super::log::{EpochRecord, History, Recorded};
-use super::roots::Roots;
+use super::roots::{self, Roots};
 use super::schedule::Duty;
 use crate::findings::Findings;
 use assay_protocol::answers::{ControlAnswer, ProbeAnswer};
@@ -237,7 +237,8 @@ impl Probes<'_> {
         let nonce = place(self.case, recorded, Challenge::Probe).nonce(&recorded.outcome.r);
         // Nobody knows who had a say in an epoch without a root, and nothing rests on it.
         let root = self.roots.get(&recorded.outcome.place.0);
-        let has_say = root.map_or_else(|| self.case.on_roster(&id), |root| root.has_say(&id));
+        let known = || roots::everybody(self.case, self.roots).contains(&id);
+        let has_say = root.map_or_else(known, |root| root.has_say(&id));
         if answer.hypernode != id || id == own || !has_say {
             return Err(format!(
                 "an answer of {id}, who is not another HyperNode of the roster"

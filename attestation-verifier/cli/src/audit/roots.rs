@@ -3,32 +3,39 @@
 use super::case::Case;
 use super::files::Files;
 use crate::findings::Findings;
-use assay_aggregate::epoch::Seat;
 use assay_aggregate::more_than_two_thirds;
 use assay_aggregate::root::{Committee, EpochRoot, Member, recover};
-use assay_aggregate::roster::{Roster, genesis_stakes};
+use assay_aggregate::roster::Roster;
 use assay_protocol::class::policy_digest;
 use assay_protocol::ids::{Address, Epoch, HyperNodeId, Keccak};
 use assay_protocol::layout::{self, SignedRoot};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A root signed by its committee.
 pub struct CheckedRoot {
     /// What was signed.
     pub root: EpochRoot,
-    /// Who had a say, as HyperNodes of the roster.
-    pub seats: Vec<Seat>,
+    /// Who had a say.
+    pub roster: Roster,
 }
 
 impl CheckedRoot {
     /// Whether a HyperNode had a say in the epoch.
     pub fn has_say(&self, hypernode: &HyperNodeId) -> bool {
-        self.seats.iter().any(|seat| seat.hypernode == *hypernode)
+        let mut seats = self.roster.seats().iter();
+        seats.any(|seat| seat.hypernode == *hypernode)
     }
 }
 
 /// Roots by epoch; an epoch whose root did not hold is missing.
 pub type Roots = BTreeMap<Epoch, CheckedRoot>;
+
+/// The HyperNodes of genesis, and whoever had a say in an epoch since.
+pub fn everybody(case: &Case, roots: &Roots) -> BTreeSet<HyperNodeId> {
+    let later = roots.values().flat_map(|root| root.roster.entries());
+    let entries = case.params.roster.iter().chain(later);
+    entries.map(|entry| entry.id).collect()
+}
 
 /// Checks the roots of all epochs that are not void.
 pub fn check(findings: &mut Findings, files: &Files, case: &Case) -> Roots {
@@ -100,7 +107,7 @@ fn check_one(
     findings
         .equal(("roots/epoch", &about), epoch, signed.epoch)
         .then_some(())?;
-    let policy = policy_digest(&case.params.classes, &signed.stakes);
+    let policy = policy_digest(&case.params.classes, &signed.roster);
     findings.equal(("roots/policy", &about), policy, signed.policy_digest);
     rewards(findings, case, &about, signed, roots);
     let committee = committee(findings, &about, signed)?;
@@ -134,10 +141,7 @@ fn check_one(
     signatures(findings, case, &about, signed, &committee, &root)?;
     let roster = roster(findings, case, &about, signed)?;
     signs_for_itself(findings, (epoch, &about), roots, &roster, &committee)?;
-    Some(CheckedRoot {
-        root,
-        seats: roster.seats().to_vec(),
-    })
+    Some(CheckedRoot { root, roster })
 }
 
 /// The sum of all providers' rewards rests on budgets and on other nodes' leaves, which a bundle of one node does not
@@ -229,22 +233,20 @@ fn signatures(
         .then_some(())
 }
 
-/// Whose stake counted: HyperNodes of genesis, in order, with the weights that votes and medians go by.
+/// Whose stake counted, in order, with the weights that votes and medians go by.
 fn roster(
     findings: &mut Findings,
     case: &Case,
     about: &str,
     signed: &SignedRoot,
 ) -> Option<Roster> {
-    let roster = Roster::of(&case.params, signed.stakes.iter().copied());
+    let roster = Roster::of(&case.params, signed.roster.iter().cloned());
     let roster = findings.value(("roots/roster", about), "HyperNodes with stake", roster)?;
-    let expected =
-        "stakes of HyperNodes of genesis, ascending, each once; at first those of genesis";
-    let same = roster.stakes() == signed.stakes;
+    let expected = "HyperNodes with stake, ascending, each once; at first those of genesis";
+    let same = roster.entries() == signed.roster;
     // No change counts before the third epoch.
     let begins = signed.epoch < Epoch(2);
-    let genesis = begins.then(|| genesis_stakes(&case.params).collect::<Vec<_>>());
-    let is_genesis = genesis.is_none_or(|genesis| genesis == signed.stakes);
+    let is_genesis = !begins || case.params.roster == signed.roster;
     findings
         .plain(("roots/stakes", about), same && is_genesis, expected)
         .then_some(roster)

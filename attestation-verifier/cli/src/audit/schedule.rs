@@ -62,7 +62,7 @@ pub fn recompute(
             continue;
         };
         findings.holds(("schedule/beacon", &about), true, expected, beacon);
-        let panels = panels(case, *epoch, beacon, &checked.seats);
+        let panels = panels(case, *epoch, beacon, checked.roster.seats());
         for (id, included) in inputs.get(epoch).into_iter().flatten() {
             let slots = panels.get(id).cloned().unwrap_or_default();
             let duty = Duty {

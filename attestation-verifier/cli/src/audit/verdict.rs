@@ -316,7 +316,7 @@ impl Judged<'_> {
             epoch: self.epoch,
             beacon: self.beacon,
             round: self.root.root.round,
-            committee: &self.root.seats,
+            committee: self.root.roster.seats(),
             head: RootHead {
                 committee: self.root.root.committee,
                 next_committee: self.root.root.next_committee,
@@ -347,7 +347,12 @@ impl Judged<'_> {
 
     /// What depends on epochs before the bundle begins, if anything does.
     fn unsure(&self, case: &Case) -> Unsure {
-        let members = self.root.seats.iter().filter(|seat| seat.weight > 0);
+        let members = self
+            .root
+            .roster
+            .seats()
+            .iter()
+            .filter(|seat| seat.weight > 0);
         let draws = (1..members.count()).contains(&(case.params.reaudit_seats as usize));
         match (self.prior.known, draws) {
             (true, _) => Unsure::Nothing,
@@ -405,7 +410,8 @@ fn registration(
     let mut classes: BTreeMap<Digest, u128> = BTreeMap::new();
     for (id, included) in agreed {
         let weight = root
-            .seats
+            .roster
+            .seats()
             .iter()
             .find(|seat| seat.hypernode == *id)
             .map_or(0, |s| s.weight);

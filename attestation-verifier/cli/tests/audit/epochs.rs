@@ -176,6 +176,40 @@ fn the_verdicts_of_a_network_that_a_hypernode_leaves_are_reproduced() {
 }
 
 #[test]
+fn the_verdicts_of_a_network_that_a_hypernode_joins_are_reproduced() {
+    // With a period, and in its middle.
+    for from in [2, 3] {
+        let cast = Cast::with_a_newcomer(Behaviour::Honest, 4, from);
+        let audit = reproduced(&cast, &honest);
+        assert_eq!(audit.verdicts.len(), 4);
+    }
+}
+
+#[test]
+fn a_newcomer_s_part_is_judged_as_everybody_s() {
+    let cast = Cast::with_a_newcomer(Behaviour::Honest, 3, 2);
+    let report = |change: fn(&mut assay_protocol::report::Report)| {
+        move |part: Part<'_>| {
+            if let Part::Report(3, 2, report) = part {
+                change(report);
+            }
+        }
+    };
+    contradicted(
+        &cast,
+        "inputs/seed",
+        &report(|report| report.seed.0[0] ^= 1),
+    );
+    let before = |change: fn(&mut SignedRoot)| root_of(1, change);
+    let lie = before(|root| root.roster.push(root.roster[0].clone()));
+    contradicted(&cast, "roots/stakes", &lie);
+    // A stranger's seed, account and operator come with it, or not at all.
+    let mut swapped = Cast::with_a_newcomer(Behaviour::Honest, 3, 2);
+    swapped.registered[3].seed_end.0[0] ^= 1;
+    contradicted(&swapped, "inputs/seed", &honest);
+}
+
+#[test]
 fn a_leaver_whose_last_epoch_was_void_signs_the_next_root_and_leaves_its_chases_undecided() {
     let mut cast = with_a_leaver(4, 3);
     cast.void = Some(2);
@@ -195,15 +229,20 @@ fn root_of(epoch: u64, change: fn(&mut SignedRoot)) -> impl Fn(Part<'_>) {
 #[test]
 fn stakes_that_are_not_the_signed_ones_are_named() {
     let cast = with_a_leaver(3, 2);
-    let lies: [Told<SignedRoot>; 5] = [
-        ("roots/policy", |root| root.stakes[0].1.0 += 1),
+    let lies: [Told<SignedRoot>; 8] = [
+        ("roots/policy", |root| root.roster[0].stake.0 += 1),
+        ("roots/policy", |root| root.roster[0].operator.0[0] ^= 1),
+        ("roots/policy", |root| root.roster[0].ledger.0[0] ^= 1),
+        ("roots/policy", |root| root.roster[0].seed_end.0[0] ^= 1),
         // Whoever is left out had a say.
-        ("roots/weights", |root| root.stakes.truncate(2)),
-        ("roots/stakes", |root| root.stakes.swap(0, 1)),
-        ("roots/stakes", |root| {
-            root.stakes.push((HyperNodeId([0xff; 32]), Stake(9)))
+        ("roots/weights", |root| root.roster.truncate(2)),
+        ("roots/stakes", |root| root.roster.swap(0, 1)),
+        ("roots/weights", |root| {
+            let mut stranger = root.roster[0].clone();
+            (stranger.id, stranger.ledger) = (HyperNodeId([0xff; 32]), Address([0xff; 20]));
+            root.roster.push(stranger);
         }),
-        ("roots/roster", |root| root.stakes.clear()),
+        ("roots/roster", |root| root.roster.clear()),
     ];
     for (name, change) in lies {
         contradicted(&cast, name, &root_of(2, change));
@@ -214,7 +253,7 @@ fn stakes_that_are_not_the_signed_ones_are_named() {
 fn stakes_of_the_first_epochs_are_those_of_genesis_even_when_they_were_void() {
     let mut cast = Cast::new(Behaviour::Honest, 3);
     cast.void = Some(0);
-    let lie = root_of(1, |root| root.stakes[0].1.0 += 1);
+    let lie = root_of(1, |root| root.roster[0].stake.0 += 1);
     contradicted(&cast, "roots/stakes", &lie);
 }
 

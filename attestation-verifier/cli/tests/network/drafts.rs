@@ -27,11 +27,12 @@ impl Cast {
             region: 0,
             generation: self.params.region_generation(Epoch(epoch)),
         };
-        if epoch == 0 {
-            drafts.push(self.enrol(who));
+        let first = self.first_epoch(who);
+        if epoch == first {
+            drafts.push(self.enrol(who, epoch));
         }
         drafts.push(self.attest(who, epoch, memory));
-        if epoch.is_multiple_of(self.params.region_epochs) {
+        if epoch == first || epoch.is_multiple_of(self.params.region_epochs) {
             drafts.extend(self.fill(who, epoch, id));
         }
         for slot in self.panel_slots(who, epoch, beacon) {
@@ -41,8 +42,8 @@ impl Cast {
         drafts
     }
 
-    fn enrol(&self, who: usize) -> Draft {
-        let mut draft = self.draft(who, (0, 0), OutcomeKind::Enrol, 1);
+    fn enrol(&self, who: usize, epoch: u64) -> Draft {
+        let mut draft = self.draft(who, (epoch, 0), OutcomeKind::Enrol, 1);
         let record = EnrolRecord {
             node: self.tpm.node,
             ek_certificate: Blob(self.tpm.ek_certificate.clone()),
@@ -139,7 +140,7 @@ impl Cast {
     }
 
     pub(super) fn panel_slots(&self, who: usize, epoch: u64, beacon: Beacon) -> BTreeSet<u32> {
-        let roster = Roster::of(&self.params, self.stakes(Epoch(epoch))).unwrap();
+        let roster = Roster::of(&self.params, self.roster(Epoch(epoch))).unwrap();
         let candidates: Vec<_> = roster
             .seats()
             .iter()

@@ -191,7 +191,7 @@ fn node_report(
 
 /// The keys of the period before, once more, and of the one that ends with this epoch, or with its HyperNode's stake.
 fn reveals(cast: &Cast, who: usize, at: Epoch) -> Vec<RegionReveal> {
-    let leaves = cast.has_left(who, at.0 + 1);
+    let leaves = cast.is_out(who, at.0 + 1);
     let ends = cast.params.region_generation(at.next());
     let over = ends.max(cast.params.region_generation(at) + u64::from(leaves));
     let first = cast.params.region_generation(at).saturating_sub(1);

@@ -11,16 +11,16 @@ pub mod tpm;
 use assay_aggregate::epoch::Included;
 use assay_aggregate::inputs::History;
 use assay_aggregate::root::{EpochRoot, NodeLeaf};
-use assay_aggregate::roster::{Roster, genesis_stakes};
+use assay_aggregate::roster::Roster;
 use assay_log::Tree;
 use assay_protocol::class::{ImaPolicy, ValidClass};
 use assay_protocol::cose::{self, Signer};
 use assay_protocol::hash::digest;
-use assay_protocol::ids::{Address, Epoch, HyperNodeId, NetworkId, Nonce, RegionKey, Seed, Stake};
+use assay_protocol::ids::{Address, Epoch, HyperNodeId, NetworkId, Nonce, RegionKey, Seed};
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::layout::{self, Claim, Inputs};
 use assay_protocol::outcome::Outcome;
-use assay_protocol::params::NetworkParams;
+use assay_protocol::params::{NetworkParams, RosterEntry};
 use assay_protocol::region::{RegionId, region_key};
 use assay_protocol::report::{Report, commitment};
 use assay_protocol::schedule::{Challenge, ChallengePlace, seed_of_epoch};
@@ -123,6 +123,10 @@ pub struct Cast {
     pub void: Option<u64>,
     /// A HyperNode whose stake counts no more from an epoch on.
     pub left: Option<(usize, u64)>,
+    /// A HyperNode that was not there at genesis and whose stake counts from an epoch on.
+    pub joined: Option<(usize, u64)>,
+    /// Everybody who is ever registered, in the order of `hypernodes`.
+    pub registered: Vec<RosterEntry>,
     /// Its kernel measures files, one more in every epoch, and the class judges it by them.
     measuring: bool,
     boot: MeasuredBoot,
@@ -142,18 +146,31 @@ struct Memory {
 }
 
 impl Cast {
-    pub fn has_left(&self, who: usize, epoch: u64) -> bool {
-        self.left
-            .is_some_and(|(leaver, from)| who == leaver && epoch >= from)
+    /// Whether a HyperNode has no say in an epoch.
+    pub fn is_out(&self, who: usize, epoch: u64) -> bool {
+        let has_left = |(leaver, from)| who == leaver && epoch >= from;
+        let is_to_come = |(newcomer, from)| who == newcomer && epoch < from;
+        self.left.is_some_and(has_left) || self.joined.is_some_and(is_to_come)
+    }
+
+    /// The first epoch in which a HyperNode has a say.
+    pub fn first_epoch(&self, who: usize) -> u64 {
+        let joins = self.joined.filter(|(newcomer, _)| *newcomer == who);
+        joins.map_or(0, |(_, from)| from)
     }
 
     /// Whose stake counts in an epoch.
-    pub fn stakes(&self, epoch: Epoch) -> Vec<(HyperNodeId, Stake)> {
-        let stays = |(who, (id, stake))| (!self.has_left(who, epoch.0)).then_some((id, stake));
-        genesis_stakes(&self.params)
-            .enumerate()
-            .filter_map(stays)
-            .collect()
+    pub fn roster(&self, epoch: Epoch) -> Vec<RosterEntry> {
+        let has_say = |who: &usize| !self.is_out(*who, epoch.0);
+        let say = (0..self.registered.len()).filter(has_say);
+        say.map(|who| self.registered[who].clone()).collect()
+    }
+
+    /// A network that the last HyperNode joins: its stake counts from an epoch on.
+    pub fn with_a_newcomer(behaviour: Behaviour, epochs: u64, from: u64) -> Self {
+        let mut cast = Self::under(behaviour, epochs, |params| drop(params.roster.pop()));
+        cast.joined = Some((3, from));
+        cast
     }
 
     pub fn new(behaviour: Behaviour, epochs: u64) -> Self {
@@ -191,6 +208,7 @@ impl Cast {
         };
         let class = class(&booted(Variant::Good, &[]).pcrs(), ima);
         let mut params = params(&hypernodes, &class);
+        let registered = params.roster.clone();
         change(&mut params);
         let network = params.network_id();
         let config = format!(
@@ -216,6 +234,8 @@ impl Cast {
             silent_in: 1,
             void: None,
             left: None,
+            joined: None,
+            registered,
             measuring,
             boot,
         }
@@ -277,13 +297,13 @@ pub fn story(cast: &Cast, lie: Lie<'_>) -> Story {
     files.insert(layout::CLAIM.into(), claim.encode());
     for epoch in 0..cast.epochs {
         for unknown in history.unknown() {
-            history.learn(unknown, cast.stakes(unknown)).unwrap();
+            history.learn(unknown, cast.roster(unknown)).unwrap();
         }
         let beacon = history.beacon(Epoch(epoch)).unwrap();
         let mut entries = Vec::new();
         let mut included = BTreeMap::new();
         for (who, memory) in memories.iter_mut().enumerate() {
-            if cast.has_left(who, epoch) {
+            if cast.is_out(who, epoch) {
                 continue;
             }
             let mut drafts = cast.drafts(who, epoch, beacon, memory);

@@ -38,7 +38,7 @@ pub(super) fn settle(
     };
     lie(Part::Root(epoch, &mut root));
     let digest = root.digest(cast.params.chain_id, &cast.params.contract);
-    let member = |address: &Address| cast.params.roster.iter().position(|e| e.ledger == *address);
+    let member = |address: &Address| cast.registered.iter().position(|e| e.ledger == *address);
     let committee: Vec<_> = history
         .signers()
         .members()
@@ -49,7 +49,7 @@ pub(super) fn settle(
         let who = member(address).unwrap();
         Blob(sign(&digest, &ledger_key(who)).unwrap().to_vec())
     };
-    let stakes = history.roster(at).unwrap().stakes().to_vec();
+    let roster = history.roster(at).unwrap().entries().to_vec();
     let mut signatures: Vec<Blob> = committee.iter().map(signature).collect();
     lie(Part::Signatures(epoch, &mut signatures));
     let signed = SignedRoot {
@@ -64,7 +64,7 @@ pub(super) fn settle(
         cumulative_reward: root.cumulative_reward,
         next_committee: root.next_committee,
         signatures,
-        stakes,
+        roster,
     };
     files.insert(layout::root(at), signed.encode());
     let proven = ProvenLeaf {

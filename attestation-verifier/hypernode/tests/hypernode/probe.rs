@@ -1,7 +1,6 @@
 //! The census probe against every kind of agent.
 
 use crate::control::{Peer, network};
-use assay_aggregate::roster::genesis_stakes;
 use assay_bench::network::{
     Act, BRISK, Bench, CALM, FRAME_MAX, NODE, frame, outcome, say, serve, serve_once, session,
 };
@@ -214,9 +213,9 @@ async fn no_lie_passes_and_with_good_controls_the_node_is_unreachable() {
 async fn who_is_back_accuses_nobody_in_its_first_epoch() {
     let (bench, context) = network(CALM, [Peer::Good, Peer::Good, Peer::Good]).await;
     let (epoch, before) = (Epoch(5), Epoch(4));
-    let stakes = genesis_stakes(&bench.params).collect::<Vec<_>>();
+    let roster = bench.params.roster.clone();
     context
-        .history(|history| history.learn(epoch, stakes))
+        .history(|history| history.learn(epoch, roster))
         .unwrap();
     let node = bench.registered(NODE, "127.0.0.1:1");
     context.note_say(Epoch(3)).unwrap();

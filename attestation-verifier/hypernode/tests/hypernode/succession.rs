@@ -6,7 +6,7 @@ use assay_hypernode::config::BridgeSection;
 use assay_hypernode::context::Context;
 use assay_hypernode::succession;
 use assay_protocol::cose::Signer as _;
-use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Stake};
+use assay_protocol::ids::{Digest, Epoch};
 use assay_protocol::succession::Lineage;
 use assay_protocol::wire::{
     AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode,
@@ -53,10 +53,9 @@ fn board() -> (BridgeSection, Posts) {
 
 /// Everybody but the first keeps its stake.
 fn learn(bench: &Bench, context: &Context) {
-    let stakes = bench.params.roster.iter().skip(1).map(|e| (e.id, e.stake));
-    let stakes: Vec<(HyperNodeId, Stake)> = stakes.collect();
+    let roster = bench.params.roster[1..].to_vec();
     context
-        .history(|history| history.learn(NEXT, stakes))
+        .history(|history| history.learn(NEXT, roster))
         .unwrap();
 }
 

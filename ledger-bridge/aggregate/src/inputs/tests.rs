@@ -1,5 +1,4 @@
 use super::*;
-use crate::roster::genesis_stakes;
 use assay_protocol::class::{AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla};
 use assay_protocol::cose::{Signer, seal};
 use assay_protocol::ids::{Bps, NodeId, Ppm, Stake, UnixMs};
@@ -199,14 +198,17 @@ fn class() -> ValidClass {
     ValidClass::new(class).unwrap()
 }
 
-fn params() -> NetworkParams {
-    let entry = |n: u8| RosterEntry {
+fn entry(n: u8) -> RosterEntry {
+    RosterEntry {
         id: id(n),
         operator: Digest([n; 32]),
         ledger: Address([n; 20]),
         stake: Stake(u128::from(n)),
         seed_end: Seed([n; 32]),
-    };
+    }
+}
+
+fn params() -> NetworkParams {
     NetworkParams {
         chain_id: 1,
         contract: Address([1; 20]),
@@ -315,24 +317,20 @@ fn history_carries_rewards_and_slots_over_posted_and_void_epochs() {
 /// Takes over the stakes of genesis for every epoch that the next root needs.
 fn learn_missing(history: &mut History, params: &NetworkParams) {
     for epoch in history.unknown() {
-        history.learn(epoch, genesis_stakes(params)).unwrap();
+        history.learn(epoch, params.roster.iter().cloned()).unwrap();
     }
 }
 
 /// The hash of the committee of these HyperNodes with their genesis stakes.
 fn committee_hash(members: &[u8]) -> Keccak {
-    let staked = members.iter().map(|n| (id(*n), Stake(u128::from(*n))));
-    Roster::of(&params(), staked).unwrap().committee().hash()
+    let entries = members.iter().map(|n| entry(*n));
+    Roster::of(&params(), entries).unwrap().committee().hash()
 }
 
 #[test]
 fn who_left_has_no_seat_from_its_epoch_on_and_roots_name_who_signs_next() {
     let mut history = History::new(&params(), [class()]).unwrap();
-    let without_2 = || {
-        genesis_stakes(&params())
-            .filter(|(who, _)| *who != id(2))
-            .collect::<Vec<_>>()
-    };
+    let without_2 = || [1, 3].map(entry);
     let weight_of_2 = |history: &History| {
         history
             .roster(history.next())
@@ -369,7 +367,7 @@ fn who_left_has_no_seat_from_its_epoch_on_and_roots_name_who_signs_next() {
 #[test]
 fn after_a_void_epoch_whom_the_last_root_named_signs_for_whom_judges() {
     let mut history = History::new(&params(), [class()]).unwrap();
-    let some = |members: &'static [u8]| members.iter().map(|n| (id(*n), Stake(u128::from(*n))));
+    let some = |members: &'static [u8]| members.iter().map(|n| entry(*n));
     history.void();
     history.learn(Epoch(2), some(&[2, 3])).unwrap();
     history.void();
@@ -389,16 +387,13 @@ fn after_a_void_epoch_whom_the_last_root_named_signs_for_whom_judges() {
 }
 
 #[test]
-fn what_was_learnt_stays_and_strangers_are_left_out() {
+fn what_was_learnt_stays_and_is_read_again_when_it_is_forgotten() {
     let mut history = History::new(&params(), [class()]).unwrap();
-    let stranger = (id(9), Stake(1_000));
-    history
-        .learn(Epoch(2), genesis_stakes(&params()).chain([stranger]))
-        .unwrap();
+    history.learn(Epoch(2), (1..=3).map(entry)).unwrap();
     let first = history.roster(Epoch(2)).unwrap().clone();
     assert_eq!(first, Roster::at_genesis(&params()).unwrap());
-    let two = [(id(1), Stake(5)), (id(2), Stake(5))];
-    history.learn(Epoch(2), two).unwrap();
+    let two = [1, 2].map(entry);
+    history.learn(Epoch(2), two.clone()).unwrap();
     assert_eq!(history.roster(Epoch(2)), Some(&first));
     history.forget();
     assert_eq!(history.unknown(), [], "genesis is not forgotten");
@@ -407,15 +402,58 @@ fn what_was_learnt_stays_and_strangers_are_left_out() {
 }
 
 #[test]
+fn who_came_has_a_seat_from_its_epoch_on_and_a_changed_entry_counts_in_its_own() {
+    let mut history = History::new(&params(), [class()]).unwrap();
+    let post = |history: &mut History| {
+        let outcome = history.aggregate([], &BTreeMap::new(), 0).unwrap();
+        history.posted(&outcome, &BTreeMap::new()).unwrap();
+        outcome.root
+    };
+    assert_eq!(history.known(Epoch(0)).get(&id(9)), None);
+    post(&mut history);
+    let mut chain = entry(2);
+    chain.seed_end = Seed([0x22; 32]);
+    let with_9 = [entry(1), chain.clone(), entry(3), entry(9)];
+    history.learn(Epoch(2), with_9.clone()).unwrap();
+    // It is heard on the board before, where words for rosters are.
+    assert_eq!(history.known(Epoch(1)).get(&id(9)), Some(&entry(9)));
+    assert_eq!(history.known(Epoch(1)).get(&id(2)), Some(&entry(2)));
+    assert_eq!(history.known(Epoch(2)).get(&id(2)), Some(&chain));
+    let root = post(&mut history);
+    assert_eq!(root.next_committee, committee_hash(&[1, 2, 3, 9]));
+    assert!(history.roster(Epoch(2)).unwrap().weights()[&id(9)] > 0);
+    let mut named = history.clone();
+    history.learn(Epoch(3), (1..=3).map(entry)).unwrap();
+    let (digest, classes) = (post(&mut history).policy_digest, params().classes);
+    assert_eq!(digest, policy_digest(&classes, &with_9));
+    // Every part of an entry is under it.
+    let changes: [fn(&mut RosterEntry); 5] = [
+        |entry| entry.id = id(8),
+        |entry| entry.operator.0[0] ^= 1,
+        |entry| entry.ledger.0[0] ^= 1,
+        |entry| entry.stake.0 += 1,
+        |entry| entry.seed_end.0[0] ^= 1,
+    ];
+    for change in changes {
+        let mut other = with_9.clone();
+        change(&mut other[3]);
+        assert_ne!(digest, policy_digest(&classes, &other));
+    }
+    // Whom the last root named is heard, also when it is on no roster any more.
+    named.void();
+    named.void();
+    assert_eq!(named.known(Epoch(4)).get(&id(9)), Some(&entry(9)));
+    assert_eq!(history.known(Epoch(4)).get(&id(9)), None);
+}
+
+#[test]
 fn nobody_and_one_operator_have_no_say() {
     let mut history = History::new(&params(), [class()]).unwrap();
-    let nobody = history
-        .learn(Epoch(3), [(id(9), Stake(1_000))])
-        .unwrap_err();
+    let nobody = history.learn(Epoch(3), []).unwrap_err();
     assert!(matches!(nobody, RosterError::Weights(_)), "{nobody}");
-    let one = history
-        .learn(Epoch(3), [(id(1), Stake(1_000))])
-        .unwrap_err();
+    let mut alone = entry(1);
+    alone.stake = Stake(1_000);
+    let one = history.learn(Epoch(3), [alone]).unwrap_err();
     assert_eq!(one, RosterError::Operators(1));
     assert_eq!(history.roster(Epoch(3)), None);
 }
@@ -436,6 +474,6 @@ fn signatures_stand_where_their_members_do_and_other_digests_count_as_absent() {
     let history = History::new(&params(), [class()]).unwrap();
     let (digest, other) = (Keccak([1; 32]), Keccak([2; 32]));
     let signed = [(id(1), (other, [1; 65])), (id(3), (digest, [3; 65]))].into();
-    let all = signatures_for(history.signers(), &digest, &params(), &signed);
+    let all = signatures_for(history.signing(), &digest, &signed);
     assert_eq!(all, [None, None, Some([3; 65])]);
 }

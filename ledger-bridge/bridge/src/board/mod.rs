@@ -3,9 +3,11 @@
 //! It takes an object only from its author, inside its window of the epoch, once. The rules protect liveness and space;
 //! safety does not hang on them: HyperNodes verify what they read and never sign two things.
 
+pub mod heard;
 pub mod server;
 
-use assay_aggregate::inputs::{self, Opened, Revealed};
+use assay_aggregate::inputs::{self, Hearing, Opened, Revealed};
+use assay_ledger::LedgerError;
 use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId, UnixMs};
 use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, BOARD_OBJECTS_MAX};
 use assay_protocol::params::NetworkParams;
@@ -15,6 +17,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::store::{Store, StoreError, StoredObject};
+use heard::Heard;
 
 /// Room for a frame's header and the framing of its objects.
 const FRAME_SLACK_BYTES: usize = 64 * 1024;
@@ -24,18 +27,20 @@ pub struct Board {
     params: NetworkParams,
     network: NetworkId,
     store: Arc<Store>,
+    heard: Heard,
     /// Check and insert are one step.
     posting: Mutex<()>,
 }
 
 impl Board {
-    /// A board over its store.
-    pub fn new(params: NetworkParams, store: Arc<Store>) -> Self {
+    /// A board over its store, which hears whom the ledger knows.
+    pub fn new(params: NetworkParams, store: Arc<Store>, heard: Heard) -> Self {
         let network = params.network_id();
         Self {
             params,
             network,
             store,
+            heard,
             posting: Mutex::new(()),
         }
     }
@@ -53,8 +58,7 @@ impl Board {
         object: &BoardObject,
         now: UnixMs,
     ) -> Result<u64, Refusal> {
-        let opened = inputs::open(&self.params, &self.network, epoch, object)
-            .map_err(|error| Refusal::new(RefusalCode::BadRequest, error.to_string()))?;
+        let opened = self.open(epoch, object, now)?;
         own(peer, object.kind(), &opened)?;
         let _one_at_a_time = self.posting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = self.stored_before(peer, epoch, object)? {
@@ -65,6 +69,32 @@ impl Board {
             self.opens_commit(epoch, revealed)?;
         }
         self.store.insert(epoch, &peer, object).map_err(storage)
+    }
+
+    /// Whether a HyperNode may connect.
+    pub fn admits(&self, hypernode: &HyperNodeId) -> bool {
+        self.params.member(hypernode).is_some() || self.heard.admits(hypernode)
+    }
+
+    /// Reads who may connect from the ledger.
+    pub fn refresh(&self) -> Result<(), LedgerError> {
+        self.heard.refresh()
+    }
+
+    /// What is wrong by what is known of an epoch so far may be right once its roster is fixed.
+    fn open(&self, epoch: Epoch, object: &BoardObject, now: UnixMs) -> Result<Opened, Refusal> {
+        let (known, is_all) = self.heard.known(&self.params, epoch, now);
+        let hearing = Hearing {
+            params: &self.params,
+            network: self.network,
+            epoch,
+            known,
+        };
+        let code = match is_all {
+            true => RefusalCode::BadRequest,
+            false => RefusalCode::Busy,
+        };
+        inputs::open(&hearing, object).map_err(|error| Refusal::new(code, error.to_string()))
     }
 
     /// Objects after a number, as many as fit a frame.

@@ -1,4 +1,4 @@
-//! The board on the network: TLS 1.3 with raw public keys; only HyperNodes of the roster get past the handshake.
+//! The board on the network: TLS 1.3 with raw public keys; only HyperNodes of the network get past the handshake.
 
 use assay_protocol::ids::{HyperNodeId, UnixMs};
 use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
@@ -6,7 +6,6 @@ use assay_protocol::wire::{BoardReply, BoardRequest, Refusal, RefusalCode};
 use assay_transport::frames::{TransportError, aio};
 use assay_transport::identity::Identity;
 use assay_transport::tls;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,8 +31,8 @@ pub async fn serve(
     listener: TcpListener,
     now: Now,
 ) -> anyhow::Result<()> {
-    let roster: BTreeSet<[u8; 32]> = board.params().roster.iter().map(|m| m.id.0).collect();
-    let admits = move |key: &[u8; 32]| roster.contains(key);
+    let asked = Arc::clone(&board);
+    let admits = move |key: &[u8; 32]| asked.admits(&HyperNodeId(*key));
     let acceptor = TlsAcceptor::from(tls::server_config(identity, Arc::new(admits))?);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use assay_bridge::board::{Board, server};
+use assay_bridge::board::server;
 use assay_bridge::store::{Store, StoreError};
 use assay_bridge::system_now;
 use assay_protocol::cose::Signer;
@@ -259,7 +259,7 @@ fn what_is_stored_survives_reopening_in_order() {
     assert!(before.iter().map(|(n, _)| *n).eq(1..=13));
     drop(Store::open_for_reading(&net.state_dir(), net.network).unwrap());
     let again = Arc::new(Store::open(&net.state_dir(), net.network).unwrap());
-    let board = Board::new(net.params.clone(), again.clone());
+    let board = net.board_over(again.clone());
     assert_eq!(board.read(E, 0).unwrap(), before);
     assert_eq!(board.read(E, 12).unwrap(), before[12..]);
     assert_eq!(again.objects(E, 0, 5, usize::MAX).unwrap().len(), 5);
@@ -293,7 +293,7 @@ fn the_roster_talks_over_tls_and_nobody_else() {
         .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
         .unwrap();
     let address = listener.local_addr().unwrap();
-    let board = Arc::new(Board::new(net.params.clone(), net.store.clone()));
+    let board = Arc::new(net.board_over(net.store.clone()));
     let identity = server.clone();
     runtime.spawn(async move { server::serve(board, &identity, listener, system_now).await });
 

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use assay_bridge::board::Board;
 use assay_bridge::poster::Step;
 use assay_bridge::store::Store;
 use assay_protocol::ids::Epoch;
@@ -58,7 +57,7 @@ fn nothing_is_acknowledged_or_sent_while_the_disk_is_full() {
     net.sign(E, digest, &[0, 1, 2, 3]);
     let store = net.copy_of_store(disk.path(), E);
     let mut poster = net.poster_with(store.clone(), poster_key(), net.chain.clone());
-    let board = Board::new(net.params.clone(), store.clone());
+    let board = net.board_over(store.clone());
     disk.fill();
 
     let height = net.chain.height().unwrap();

@@ -9,6 +9,7 @@ use assay_aggregate::agreement::{Entry, input_set_hash};
 use assay_aggregate::epoch::{EpochOutcome, Included};
 use assay_aggregate::inputs::History;
 use assay_bridge::board::Board;
+use assay_bridge::board::heard::Heard;
 use assay_bridge::config::Plan;
 use assay_bridge::outbox::Settings;
 use assay_bridge::poster::Poster;
@@ -350,7 +351,8 @@ impl Network {
         }
         let network = params.network_id();
         let store = Arc::new(Store::open(&dir.path().join("state"), network).unwrap());
-        let board = Board::new(params.clone(), store.clone());
+        let ledger = AssayLedger::at(chain.clone(), params.contract).unwrap();
+        let board = Board::new(params.clone(), store.clone(), Heard::on(ledger));
         Self {
             dir,
             clock,
@@ -363,6 +365,11 @@ impl Network {
             store,
             board,
         }
+    }
+
+    /// Another board over a store of this network.
+    pub fn board_over(&self, store: Arc<Store>) -> Board {
+        Board::new(self.params.clone(), store, Heard::on(self.ledger()))
     }
 
     /// A registration of the node by anybody, with plenty of collateral.

@@ -1,7 +1,6 @@
 //! Stake that leaves: who had it votes and signs no more, and the network goes on without it.
 
 use assay_aggregate::root::Committee;
-use assay_aggregate::roster::genesis_stakes;
 use assay_bridge::config::params_file;
 use assay_bridge::poster::{Poster, PosterError, Step};
 use assay_bridge::replay::ReplayError;
@@ -160,7 +159,7 @@ fn a_roster_that_was_read_wrongly_is_read_again_when_a_root_differs() {
         complete(&net, &mut poster);
     }
     let mut history = net.history();
-    let wrong = genesis_stakes(&net.params).take(2);
+    let wrong = net.params.roster[..2].to_vec();
     history.learn(Epoch(2), wrong).unwrap();
     let mut misled = Poster::new(net.store.clone(), net.ledger(), poster_key(), history).unwrap();
     let error = loop {

@@ -152,8 +152,9 @@ impl LocalNetwork {
             .collect::<Result<Vec<_>>>()?;
         progress("embedded ledger: contracts deployed, stake bonded");
         let deployer = account(&programs, &dir, "deployer")?;
-        let members = (1..=stakes.len())
-            .map(|n| account(&programs, &dir, &format!("hypernode-{n}")))
+        // One more than are there at genesis, for who may join.
+        let members = (1..=stakes.len().saturating_add(1))
+            .map(|n| account(&programs, &dir, &label(n)))
             .collect::<Result<Vec<_>>>()?;
         let (bridge, rpc, board) = start_bridge(&programs, &dir, &class)?;
         let plan_file = dir.join("plan.toml");
@@ -246,10 +247,35 @@ impl LocalNetwork {
         Ok(())
     }
 
-    /// Starts all HyperNodes.
+    /// Registers one more HyperNode with a stake in whole coins and starts it; one only.
+    pub fn join(&mut self, stake: u64) -> Result<()> {
+        let number = self.hypernodes.len().saturating_add(1);
+        let key = self.key(&label(number));
+        let address = fs::read_to_string(key.with_extension("address"))?;
+        let account = Account {
+            key,
+            address: address.trim().parse()?,
+        };
+        let (rpc, contract) = (&self.rpc, &self.contract);
+        let made = register(
+            &self.programs,
+            &self.dir,
+            rpc,
+            contract,
+            &account,
+            stake,
+            number,
+        )?;
+        self.hypernodes.push(made);
+        self.write_hypernode_configs()?;
+        self.start_hypernodes()
+    }
+
+    /// Starts all HyperNodes that do not run.
     pub fn start_hypernodes(&mut self) -> Result<()> {
         let program = self.programs.path("assay-hypernode")?;
-        for hypernode in &mut self.hypernodes {
+        let stopped = |hypernode: &&mut HyperNode| hypernode.daemon.is_none();
+        for hypernode in self.hypernodes.iter_mut().filter(stopped) {
             let log = self
                 .dir
                 .join("logs")
@@ -335,6 +361,11 @@ fn text(path: &Path) -> Result<&str> {
 
 fn gwei(coins: u64) -> String {
     (coins * COIN_GWEI).to_string()
+}
+
+/// Name of a HyperNode, of its folder and of its account's key.
+fn label(number: usize) -> String {
+    format!("hypernode-{number}")
 }
 
 /// Makes a ledger key and returns its account; every one is funded at genesis.
@@ -504,7 +535,7 @@ fn register(
     stake: u64,
     number: usize,
 ) -> Result<HyperNode> {
-    let label = format!("hypernode-{number}");
+    let label = label(number);
     let own = dir.join("hypernodes").join(&label);
     fs::create_dir_all(&own)?;
     let (key, secrets) = (own.join("key"), own.join("secrets"));

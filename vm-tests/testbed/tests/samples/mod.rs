@@ -586,7 +586,7 @@ fn layout() -> Vec<Sample> {
         cumulative_reward: 1 << 80,
         next_committee: Keccak([6; 32]),
         signatures: vec![Blob(vec![5; 65]), Blob(Vec::new())],
-        stakes: vec![(hypernode(), Stake(1 << 80))],
+        roster: params().roster,
     };
     let leaf = ProvenLeaf {
         abi: Blob(vec![0; 18 * 32]),
