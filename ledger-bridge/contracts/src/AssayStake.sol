@@ -371,7 +371,8 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         IQuorumVerifier.Member memory m,
         bytes32 operator
     ) private pure {
-        for (; used > 0 && sorted[used - 1].signer > m.signer; --used) {
+        for (; used > 0; --used) {
+            if (sorted[used - 1].signer <= m.signer) break; // equivalent: no two are equal
             sorted[used] = sorted[used - 1];
             operators[used] = operators[used - 1];
         }

@@ -72,7 +72,8 @@ abstract contract WindowClock is IAssayEpochs {
     /// @inheritdoc IAssayEpochs
     function windowExtensionMs(uint64 atMs) public view override returns (uint64) {
         uint64 nowMs = _nowMs();
-        if (atMs >= nowMs || atMs >= _clock.stopUntilMs) return 0;
+        if (atMs >= nowMs) return 0; // equivalent: between a moment and itself there is nothing
+        if (atMs >= _clock.stopUntilMs) return 0; // equivalent: from there on nothing was stood; spares the search
         return uint64(_stoodAt(uint48(nowMs)) - _stoodAt(uint48(atMs)));
     }
 
@@ -81,7 +82,7 @@ abstract contract WindowClock is IAssayEpochs {
         (uint48 stoodMs, uint48 untilMs) = (_clock.stoodMs, _clock.stopUntilMs);
         uint48 nowMs = uint48(_nowMs());
         // within a stop, what is left of it was not stood yet
-        uint48 ahead = nowMs < untilMs ? untilMs - nowMs : 0;
+        uint48 ahead = nowMs < untilMs ? untilMs - nowMs : 0; // equivalent: equal ones have no distance
         return nowMs - (stoodMs - ahead);
     }
 
@@ -119,7 +120,7 @@ abstract contract WindowClock is IAssayEpochs {
         (uint208 stop, uint48 fromMs) = _stopAt(atMs);
         uint256 inThis = atMs - fromMs;
         uint256 length = uint104(stop);
-        return (stop >> 104) + (inThis < length ? inThis : length);
+        return (stop >> 104) + (inThis < length ? inThis : length); // equivalent: equal ones are either
     }
 
     /// @dev The last stop that had begun at a moment; of length 0 when there was none.
@@ -128,7 +129,8 @@ abstract contract WindowClock is IAssayEpochs {
         uint256 low;
         while (low < high) {
             uint256 middle = (low + high) / 2;
-            if (_stops.pos(uint32(middle))._key <= atMs) low = middle + 1;
+            bool begun = _stops.pos(uint32(middle))._key <= atMs; // equivalent: as it begins, a stop adds nothing
+            if (begun) low = middle + 1;
             else high = middle;
         }
         if (low == 0) return (0, atMs);

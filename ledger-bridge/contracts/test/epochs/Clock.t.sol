@@ -20,6 +20,7 @@ contract EpochsClockTest is FourHyperNodes {
         passMs(DAY);
         extend(2 * DAY);
         vm.assertEq(epochs.windowExtensionMs(openedMs), 0, "nothing yet");
+        vm.assertEq(epochs.windowExtensionMs(nowMs() + DAY), 0, "of the future nothing, within the stop");
         vm.assertEq(epochs.epochRecord(0).finalAtMs, finalMs + 2 * DAY, "announced");
         passMs(DAY);
         vm.assertEq(epochs.windowExtensionMs(openedMs), DAY, "half");
@@ -70,6 +71,21 @@ contract EpochsClockTest is FourHyperNodes {
         vm.assertEq(epochs.windowExtensionMs(firstMs + 9 * DAY), 4 * DAY, "half the second");
         vm.assertEq(epochs.windowExtensionMs(firstMs + 11 * DAY), 3 * DAY, "one");
         vm.assertEq(epochs.windowExtensionMs(firstMs - 1000), 6 * DAY, "before all");
+    }
+
+    /// @dev A window that closes soon after a second stop: by as much as the clock had stood in the first.
+    function test_extendWindows_second() public {
+        extend(3 * DAY);
+        passMs(9 * DAY);
+        postReward(0, provider, 1 ether);
+        uint64 openedMs = nowMs();
+        passMs(DAY);
+        extend(DAY);
+        vm.assertEq(epochs.epochRecord(0).finalAtMs, openedMs + WINDOW_MS + DAY, "the second only");
+        vm.warp((openedMs + WINDOW_MS + DAY) / 1000 - 1);
+        vm.assertFalse(epochs.isFinal(0), "a second before");
+        passMs(1000);
+        vm.assertTrue(epochs.isFinal(0), "final");
     }
 
     /// @dev A window counted by `windowExtensionMs` closes exactly when the epoch posted at its opening is final.
