@@ -7,18 +7,17 @@ use crate::durable;
 use assay_protocol::config::AgentConfig;
 use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId, UnixMs};
 use assay_protocol::limits::LINEAGE_BYTES_MAX;
+use assay_protocol::params::STAKES_FIXED_AHEAD;
 use assay_protocol::succession::{Lineage, LineageError};
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 /// Name of the file in the state directory.
 const FILE: &str = "lineage.cbor";
-/// Stakes are fixed so many epochs ahead: no honest roster begins later.
-const EPOCHS_AHEAD_MAX: u64 = 2;
-
 /// Why a lineage was not taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum RosterError {
@@ -34,6 +33,16 @@ pub enum RosterError {
         from: Epoch,
         /// The latest one by the clock.
         latest: Epoch,
+    },
+    /// It leads past the roster that the agent holds.
+    #[error(
+        "roster from epoch {from}: expected one that more than two thirds of the roster from epoch {held} vouch for"
+    )]
+    Elsewhere {
+        /// First epoch of its newest roster.
+        from: Epoch,
+        /// First epoch of the newest roster held.
+        held: Epoch,
     },
     /// It cannot be kept.
     #[error("{path}: {source}", path = path.display())]
@@ -63,6 +72,8 @@ pub struct Roster {
     configured: BTreeSet<HyperNodeId>,
     path: PathBuf,
     proven: RwLock<Option<Lineage>>,
+    /// One lineage is taken over at a time; whoever asks who is answered does not wait for the disk.
+    telling: Mutex<()>,
 }
 
 impl Roster {
@@ -81,6 +92,7 @@ impl Roster {
             configured: config.roster.iter().copied().collect(),
             path,
             proven: RwLock::new(proven),
+            telling: Mutex::default(),
         }
     }
 
@@ -88,7 +100,7 @@ impl Roster {
     pub fn answers(&self, hypernode: &HyperNodeId, now: UnixMs) -> bool {
         match self.read().as_ref() {
             None => self.configured.contains(hypernode),
-            Some(lineage) => lineage.answers(hypernode, epoch(lineage, now)),
+            Some(lineage) => lineage.answers(hypernode, surely_begun(lineage, now)),
         }
     }
 
@@ -96,7 +108,7 @@ impl Roster {
     pub fn count(&self, now: UnixMs) -> usize {
         match self.read().as_ref() {
             None => self.configured.len(),
-            Some(lineage) => lineage.answered_in(epoch(lineage, now)).len(),
+            Some(lineage) => lineage.answered_in(surely_begun(lineage, now)).len(),
         }
     }
 
@@ -109,28 +121,30 @@ impl Roster {
     pub fn tell(&self, bytes: &[u8], now: UnixMs) -> Result<Told, RosterError> {
         let told = Lineage::open(&self.network, bytes)?;
         let from = told.newest();
-        let latest = Epoch(epoch(&told, now).0.saturating_add(EPOCHS_AHEAD_MAX));
+        let latest = Epoch(epoch(&told, now).0.saturating_add(STAKES_FIXED_AHEAD));
         if from > latest {
             return Err(RosterError::Ahead { from, latest });
         }
-        let mut held = self.proven.write().unwrap_or_else(PoisonError::into_inner);
-        let own = held.as_ref().map_or(Epoch(0), Lineage::newest);
-        if from < own {
-            return Ok(held
-                .as_ref()
-                .map_or(Told::Known, |own| Told::Older(own.bytes())));
-        }
-        if from == own {
+        let _one_at_a_time = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.read().clone();
+        if let Some(held) = held {
+            let own = held.newest();
+            match from.cmp(&own) {
+                Ordering::Less => return Ok(Told::Older(held.bytes())),
+                Ordering::Equal => return Ok(Told::Known),
+                Ordering::Greater if told.follows(&held) => {}
+                Ordering::Greater => return Err(RosterError::Elsewhere { from, held: own }),
+            }
+        } else if from == Epoch(0) {
             return Ok(Told::Known);
         }
-        durable::replace(&self.path, 0o600, &told.bytes()).map_err(|source| {
-            RosterError::State {
-                path: self.path.clone(),
-                source,
-            }
+        let kept = durable::replace(&self.path, 0o600, &told.bytes());
+        kept.map_err(|source| RosterError::State {
+            path: self.path.clone(),
+            source,
         })?;
         let count = told.answered_in(epoch(&told, now)).len();
-        *held = Some(told);
+        *self.proven.write().unwrap_or_else(PoisonError::into_inner) = Some(told);
         Ok(Told::Newer(count))
     }
 
@@ -141,6 +155,12 @@ impl Roster {
 
 fn epoch(lineage: &Lineage, now: UnixMs) -> Epoch {
     lineage.params().at(now).unwrap_or_default().0
+}
+
+/// A clock may be fast: nobody is closed before the epoch is over by every honest one.
+fn surely_begun(lineage: &Lineage, now: UnixMs) -> Epoch {
+    let skew = lineage.params().clock_skew_ms_max;
+    epoch(lineage, UnixMs(now.0.saturating_sub(skew)))
 }
 
 fn read(path: &Path, network: &NetworkId) -> Result<Option<Lineage>, RosterError> {

@@ -7,7 +7,7 @@ use crate::status::{self, Origin, Record};
 use assay_protocol::config::AgentConfig;
 use assay_protocol::cose::PublicKey;
 use assay_protocol::ids::HyperNodeId;
-use assay_protocol::limits::{AGENT_FRAME_BYTES_MAX, AGENT_REQUEST_BYTES_MAX};
+use assay_protocol::limits::{AGENT_FRAME_BYTES_MAX, AGENT_REQUEST_BYTES_MAX, SEATS_MAX};
 use assay_protocol::wire::AgentRequest;
 use assay_transport::frames::{self, TransportError};
 use assay_transport::tls;
@@ -58,7 +58,9 @@ pub fn listen(config: &AgentConfig) -> Result<TcpListener, StartError> {
 
 /// Connections at once, members' and strangers'.
 pub fn connections_max(config: &AgentConfig) -> usize {
-    members_max(config, config.roster.len()).saturating_add(HANDSHAKES_MAX)
+    // A roster that is proven later may be as long.
+    let members = config.roster.len().max(SEATS_MAX);
+    members_max(config, members).saturating_add(HANDSHAKES_MAX)
 }
 
 /// Connections of so many members together.

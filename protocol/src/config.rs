@@ -20,7 +20,8 @@ pub struct AgentConfig {
     pub network: NetworkId,
     /// The provider's ledger account.
     pub provider: Address,
-    /// HyperNodes of the genesis roster: everybody else is closed without an answer.
+    /// HyperNodes of the genesis roster, who are answered until they prove that others follow them; everybody else is closed
+    /// without an answer.
     pub roster: Vec<HyperNodeId>,
     /// Address and port to listen on.
     pub listen: String,

@@ -59,6 +59,8 @@ pub const REPORT_NODES_MAX: usize = 20_000;
 pub const EPOCH_SLOTS_MAX: u32 = 4_096;
 /// Most HyperNodes on a roster.
 pub const ROSTER_MAX: usize = 1_024;
+/// Most HyperNodes with a say at once: the seats of the stake contract.
+pub const SEATS_MAX: usize = 128;
 /// Longest lineage of rosters, network parameters included, in bytes: it fits a request to an agent.
 pub const LINEAGE_BYTES_MAX: usize = 224 * 1024;
 /// Most lanes of one chase.

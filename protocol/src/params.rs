@@ -8,6 +8,9 @@ use crate::limits::{EPOCH_SLOTS_MAX, ROSTER_MAX, SEED_CHAIN_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+/// Stakes count so many epochs after they changed; in the first ones those of genesis do.
+pub const STAKES_FIXED_AHEAD: u64 = 2;
+
 cbor_map! {
     /// One HyperNode as the ledger has it, at genesis or in an epoch.
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -285,6 +285,13 @@ impl Lineage {
         rosters.any(|member| member.hypernode == *hypernode)
     }
 
+    /// Whether a HyperNode is on the roster that is in force in an epoch.
+    pub fn is_in_force(&self, hypernode: &HyperNodeId, epoch: Epoch) -> bool {
+        let begun = |proven: &&Proven| proven.link.from <= epoch;
+        let in_force = self.roster(self.links.iter().take_while(begun).count());
+        in_force.iter().any(|member| member.hypernode == *hypernode)
+    }
+
     fn members_in(&self, epoch: Epoch) -> impl Iterator<Item = &Member> {
         let begun = |proven: &&Proven| proven.link.from <= epoch;
         let in_force = self.links.iter().take_while(begun).count();
@@ -294,15 +301,38 @@ impl Lineage {
     /// Whether a roster that these have signed follows: the number of the roster that vouches for it.
     fn voucher(&self, signers: &BTreeSet<HyperNodeId>) -> Option<usize> {
         // The earliest one is the shortest way back.
-        (0..=self.links.len()).find(|number| {
-            let roster = self.roster(*number);
-            more_than_two_thirds(weight_of(roster, signers), total(roster))
-        })
+        (0..=self.links.len()).find(|number| vouches(self.roster(*number), signers))
     }
 
-    /// Adds a roster that enough of those before it vouch for, and drops links that prove nothing any more.
+    fn unvouched(&self, from: Epoch, signers: &BTreeSet<HyperNodeId>) -> LineageError {
+        LineageError::Vouched {
+            from,
+            signed: weight_of(self.newest_members(), signers),
+            total: total(self.newest_members()),
+        }
+    }
+
+    /// Whether the newest roster of `held` led to one of these, so that whoever holds it can go on from there: it is among
+    /// them, or vouches for a later one. Keys of genesis alone cannot take a network back.
+    pub fn follows(&self, held: &Self) -> bool {
+        let Some(newest) = held.links.last().map(|proven| &proven.link) else {
+            return true;
+        };
+        let leads_on = |proven: &Proven| {
+            let Link { from, members, .. } = &proven.link;
+            let same = *from == newest.from && *members == newest.members;
+            same || *from > newest.from && vouches(&newest.members, &signers_of(&proven.link))
+        };
+        self.links.iter().any(leads_on)
+    }
+
+    /// Adds a roster that the newest one vouches for, and drops links that prove nothing any more.
     pub fn extend(&mut self, link: Link) -> Result<(), LineageError> {
         let proven = self.prove(link)?;
+        let signers = signers_of(&proven.link);
+        if !vouches(self.newest_members(), &signers) {
+            return Err(self.unvouched(proven.link.from, &signers));
+        }
         let mut longer = self.clone();
         longer.links.push(proven);
         longer.prune();
@@ -314,7 +344,7 @@ impl Lineage {
         Ok(())
     }
 
-    fn prove(&self, mut link: Link) -> Result<Proven, LineageError> {
+    fn prove(&self, link: Link) -> Result<Proven, LineageError> {
         let (from, newest) = (link.from, self.newest());
         if from <= newest {
             return Err(LineageError::Order { from, newest });
@@ -322,15 +352,8 @@ impl Lineage {
         check_members(&link)?;
         let signers = self.signers(&link)?;
         let Some(voucher) = self.voucher(&signers) else {
-            return Err(LineageError::Vouched {
-                from,
-                signed: weight_of(self.newest_members(), &signers),
-                total: total(self.newest_members()),
-            });
+            return Err(self.unvouched(from, &signers));
         };
-        // What others signed proves nothing once their rosters are dropped.
-        let vouches = |of: &HyperNodeId| self.roster(voucher).iter().any(|m| m.hypernode == *of);
-        link.signatures.retain(|signed| vouches(&signed.hypernode));
         Ok(Proven { link, voucher })
     }
 
@@ -350,11 +373,7 @@ impl Lineage {
             cose::check_signature(&said, &signer.0, signature)
                 .map_err(|source| LineageError::Signature { from, source })?;
         }
-        Ok(link
-            .signatures
-            .iter()
-            .map(|signed| signed.hypernode)
-            .collect())
+        Ok(signers_of(link))
     }
 
     /// A roster by its number.
@@ -380,6 +399,18 @@ impl Lineage {
             proven.voucher = place(proven.voucher);
             kept.contains(&number)
         });
+        self.drop_signatures();
+    }
+
+    /// What somebody signed who is on no roster before it any more is no proof.
+    fn drop_signatures(&mut self) {
+        let ids = |members: &[Member]| members.iter().map(|m| m.hypernode).collect::<Vec<_>>();
+        let mut known: BTreeSet<HyperNodeId> = ids(&self.genesis).into_iter().collect();
+        for Proven { link, .. } in &mut self.links {
+            let signatures = &mut link.signatures;
+            signatures.retain(|signed| known.contains(&signed.hypernode));
+            known.extend(ids(&link.members));
+        }
     }
 }
 
@@ -415,6 +446,15 @@ fn check_members(link: &Link) -> Result<(), LineageError> {
     rule(sorted, "signatures", "ascending unique ids")?;
     let fits = |member: &Member| (1..=WEIGHT_MAX).contains(&member.weight);
     rule(members.iter().all(fits), "weights", "1 to 2^96 - 1")
+}
+
+fn signers_of(link: &Link) -> BTreeSet<HyperNodeId> {
+    let signatures = link.signatures.iter();
+    signatures.map(|signed| signed.hypernode).collect()
+}
+
+fn vouches(roster: &[Member], signers: &BTreeSet<HyperNodeId>) -> bool {
+    more_than_two_thirds(weight_of(roster, signers), total(roster))
 }
 
 fn total(members: &[Member]) -> u128 {

@@ -193,6 +193,25 @@ fn what_proves_nothing_changes_nothing() {
 }
 
 #[test]
+fn keys_of_genesis_cannot_take_an_agent_back_that_was_told_a_later_roster() {
+    let network = Network::new();
+    let agent = network.bench.start();
+    let [leaver, other] = &network.bench.members;
+    let mut member = network.bench.connect(&agent, 1);
+    assert_eq!(member.ask(tell(network.lineage(NOW))), AgentReply::Ready);
+    let mut elsewhere = Lineage::genesis(network.params.clone()).unwrap();
+    let link = network.link(NOW + 1, &[leaver, other], &[leaver, other]);
+    elsewhere.extend(link).unwrap();
+    let (code, text) = member.refused(tell(elsewhere.bytes()));
+    assert_eq!(code, RefusalCode::BadRequest);
+    assert!(
+        text.contains("of the roster from epoch 5 vouch for"),
+        "{text}"
+    );
+    assert!(is_closed(&agent, leaver) && !is_closed(&agent, &network.newcomer));
+}
+
+#[test]
 fn a_hypernode_that_knows_less_is_told() {
     let network = Network::new();
     let agent = network.bench.start();

@@ -176,7 +176,15 @@ impl Context {
         if self.params.member(&self.own).is_some() {
             return Ok(());
         }
-        let record = self.ledger.hypernode(&self.own).await?.with_context(|| {
+        let asked = self.ledger.hypernode(&self.own).await.with_context(|| {
+            format!(
+                "key {}: HyperNode {} is not of genesis; is it registered in network {}?",
+                config.key.display(),
+                self.own,
+                self.network
+            )
+        });
+        let record = asked?.with_context(|| {
             format!(
                 "key {}: HyperNode {} is not registered in network {}\n\
                  hint: register it with `assay-bridge ledger register`, and start it when that is final on the ledger",

@@ -13,6 +13,7 @@ use assay_protocol::ids::{
 };
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::limits::SMALL_OBJECT_BYTES_MAX;
+use assay_protocol::params::STAKES_FIXED_AHEAD;
 use assay_protocol::region::RegionId;
 use assay_protocol::succession::Lineage;
 
@@ -239,15 +240,17 @@ impl Context {
         self.put(SAY, &(since, epoch))
     }
 
-    /// Whether this HyperNode had no say in the epoch before this one, as far as it knows: then a node may have been restarted
-    /// unseen, and its agent may not know of it yet.
+    /// Whether this HyperNode had no say in the epoch before this one, or was on no roster then that agents can have been told
+    /// of: then a node may have been restarted unseen, or does not answer because nobody has told it whom to.
     pub fn is_back(&self, epoch: Epoch) -> Result<bool> {
         let before = match self.say()? {
             Some((since, last)) => since < epoch && last.next() >= epoch,
             None => false,
         };
+        let last = Epoch(epoch.0.saturating_sub(1));
+        let answered = self.lineage(|lineage| lineage.is_in_force(&self.own, last));
         // Nobody has been away before the first stakes that can change.
-        Ok(!before && epoch > Epoch(1))
+        Ok(!(before && answered) && epoch.0 >= STAKES_FIXED_AHEAD)
     }
 
     /// What the agreement of an epoch must remember over a crash.

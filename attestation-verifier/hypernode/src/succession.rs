@@ -42,8 +42,7 @@ struct Coming {
 }
 
 async fn look(context: &Context, board: &mut Board, coming: &mut Option<Coming>) -> Result<()> {
-    let (now, _) = context.params.at(clock::now()).unwrap_or_default();
-    let from = now.next();
+    let from = current(context).next();
     let Some(members) = roster_that_changes(context, from) else {
         *coming = None;
         return Ok(());
@@ -144,6 +143,8 @@ pub async fn tell(context: &Context, node: &Registered) -> Result<bool> {
     };
     match Lineage::open(&context.network, &told) {
         Ok(lineage) if is_the_ledgers(context, &lineage) => context.keep_lineage(lineage)?,
+        // Not known yet which is the ledger's.
+        Ok(_) if context.has_say(current(context)).is_none() => return Ok(false),
         Ok(lineage) => eprintln!(
             "note: node {}: its roster from epoch {} is not the ledger's",
             node.node,
@@ -154,9 +155,16 @@ pub async fn tell(context: &Context, node: &Registered) -> Result<bool> {
     Ok(true)
 }
 
+fn current(context: &Context) -> Epoch {
+    context.params.at(clock::now()).unwrap_or_default().0
+}
+
 /// Keys that left long ago may sign anything: what a HyperNode tells others is the roster that counts now or next.
 fn is_the_ledgers(context: &Context, lineage: &Lineage) -> bool {
-    let (now, _) = context.params.at(clock::now()).unwrap_or_default();
+    let now = current(context);
+    if lineage.newest() > now.next() {
+        return false;
+    }
     let counts = |epoch| {
         let weights = context.weights(epoch);
         weights.is_some_and(|weights| members(weights) == lineage.newest_members())

@@ -15,7 +15,7 @@ use crate::rules::{self, RuleError};
 use assay_protocol::class::{ValidClass, policy_digest};
 use assay_protocol::cose::{self, Authenticated, CoseError, Payload, PublicKey};
 use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, Seed};
-use assay_protocol::params::{NetworkParams, RosterEntry};
+use assay_protocol::params::{NetworkParams, RosterEntry, STAKES_FIXED_AHEAD};
 use assay_protocol::report::{Commit, Proposal, Report, Reveal, RootSignature, Vote, commitment};
 use assay_protocol::schedule::{genesis_beacon, later_beacon, seed_belongs};
 use assay_protocol::succession::{MemberSignature, Succession};
@@ -219,7 +219,7 @@ pub fn open(board: &Hearing<'_>, object: &BoardObject) -> Result<Opened, InputEr
 /// First epoch of the rosters that are spoken of on the board of an epoch: the stakes of that one are fixed when this one
 /// has ended.
 pub fn successor_of(epoch: Epoch) -> Epoch {
-    epoch.next().next()
+    Epoch(epoch.0.saturating_add(STAKES_FIXED_AHEAD))
 }
 
 /// Where an object must belong to.
@@ -579,7 +579,7 @@ impl History {
 
     /// Forgets what was learnt, so that it is read again: a root on the ledger is another than the one computed.
     pub fn forget(&mut self) {
-        self.rosters.retain(|epoch, _| *epoch < Epoch(2));
+        self.rosters.retain(|epoch, _| epoch.0 < STAKES_FIXED_AHEAD);
     }
 
     /// Epochs whose rosters the next root needs and that were not learnt: its own and the one after.
@@ -611,11 +611,8 @@ impl History {
     /// genesis; each as the ledger has it for the epoch, where it does.
     pub fn known(&self, epoch: Epoch) -> Known {
         let of = |epoch| self.roster(epoch).map_or(&[][..], Roster::entries);
-        Known::default()
-            .with(self.signing.entries())
-            .with(of(epoch.next()))
-            .with(&self.params.roster)
-            .with(of(epoch))
+        let (signing, genesis) = (self.signing.entries(), &self.params.roster);
+        Known::on_board(signing, of(epoch.next()), genesis, of(epoch))
     }
 
     /// The first epoch that is not resolved here.

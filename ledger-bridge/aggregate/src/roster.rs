@@ -106,8 +106,20 @@ impl Known {
         Self::default().with(&params.roster)
     }
 
+    /// Who is heard on the board of an epoch: who signs roots, who has a say in the epoch after it, who was there at genesis,
+    /// who has a say in it. Of whom is among several, the entry of the last counts.
+    pub fn on_board(
+        signing: &[RosterEntry],
+        next: &[RosterEntry],
+        genesis: &[RosterEntry],
+        own: &[RosterEntry],
+    ) -> Self {
+        let lists = [signing, next, genesis, own].into_iter();
+        lists.fold(Self::default(), Self::with)
+    }
+
     /// These too; of whom is known already only the later entry.
-    pub fn with(mut self, entries: &[RosterEntry]) -> Self {
+    fn with(mut self, entries: &[RosterEntry]) -> Self {
         let later = entries.iter().map(|entry| (entry.id, entry.clone()));
         self.0.extend(later);
         self

@@ -351,7 +351,10 @@ impl Poster {
         if self.board.epoch() != epoch {
             self.board = Gathering::of(epoch);
         }
-        self.board.update(&self.store, &self.history)?;
+        // What is opened before its roster is known would be lost.
+        if self.history.roster(epoch).is_some() {
+            self.board.update(&self.store, &self.history)?;
+        }
         let attempt = self.try_post(epoch, now);
         let is_over = match &attempt {
             Ok(Step::Posted { .. }) => false,
@@ -677,7 +680,8 @@ fn signed_weights(gathered: &Gathered, history: &History) -> BTreeMap<Keccak, u1
 /// Who signs the next root, with the weight that the contract counts.
 fn signer_weights(history: &History) -> impl Iterator<Item = (HyperNodeId, u128)> + '_ {
     let seats = history.signing().seats().iter();
-    seats.map(|seat| (seat.hypernode, seat.weight))
+    // The ledger's weights are scaled.
+    seats.filter_map(|seat| Some((seat.hypernode, history.signers().weight(&seat.ledger)?)))
 }
 
 fn waiting(epoch: Epoch, why: &str) -> Step {

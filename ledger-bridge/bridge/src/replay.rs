@@ -136,7 +136,7 @@ impl Gathering {
         &self.gathered
     }
 
-    /// Reads what came since. Who is not heard in the epoch may have been when the board took the object: it does not count.
+    /// Reads what came since. By another entry of its author than the epoch's, the board may have taken what does not count.
     pub fn update(&mut self, store: &Store, history: &History) -> Result<(), ReplayError> {
         let (network, epoch) = (history.network(), self.epoch);
         let hearing = Hearing {
@@ -153,7 +153,7 @@ impl Gathering {
             for StoredObject { number, object } in &stored {
                 match inputs::open(&hearing, object) {
                     Ok(opened) => self.gathered.add(&network, epoch, opened),
-                    Err(InputError::Stranger { .. }) => {}
+                    Err(InputError::Stranger { .. } | InputError::Differs { .. }) => {}
                     Err(error) => {
                         return Err(ReplayError::Object {
                             epoch,

@@ -26,8 +26,8 @@ use crate::system_now;
 const STEP_PAUSE: Duration = Duration::from_millis(200);
 /// A look for the metrics asks the ledger four things.
 const SAMPLE_PAUSE: Duration = Duration::from_secs(1);
-/// Between two looks at who has registered; a call for each of them.
-const ADMISSION_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause between two looks at who has registered; a call for each of them.
+const ROSTERS_PAUSE_MAX: Duration = Duration::from_secs(30);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Runs until SIGINT or SIGTERM. Everything acknowledged is durable, so stopping needs no ceremony.
@@ -121,27 +121,29 @@ async fn network(config: Config, chain: Arc<dyn Chain>) -> Result<()> {
         .spawn(move || post_for_ever(poster, pause, &metrics))
         .context("poster thread")?;
     let board = Arc::new(Board::new(params, store, heard));
-    tokio::spawn(admit_registered(Arc::clone(&board)));
+    tokio::spawn(read_rosters(Arc::clone(&board)));
     tokio::select! {
         result = server::serve(board, &identity, listener, system_now) => result,
         result = watch => result.context("metrics"),
     }
 }
 
-/// Whoever registers may connect soon after.
-async fn admit_registered(board: Arc<Board>) {
+/// Who is heard on the board follows the ledger.
+async fn read_rosters(board: Arc<Board>) {
+    let pause = Duration::from_millis(board.params().epoch_ms / 8);
+    let pause = pause.clamp(STEP_PAUSE, ROSTERS_PAUSE_MAX);
     let mut said = String::new();
     loop {
         let refreshed = Arc::clone(&board);
-        let read = tokio::task::spawn_blocking(move || refreshed.refresh()).await;
+        let read = tokio::task::spawn_blocking(move || refreshed.refresh(system_now())).await;
         if let Ok(Err(error)) = read {
-            let line = format!("board: who is registered: {error}");
+            let line = format!("board: who is heard: {error}");
             if line != said {
                 log::say(&line);
                 said = line;
             }
         }
-        tokio::time::sleep(ADMISSION_PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -252,6 +252,70 @@ fn a_lineage_that_would_grow_too_long_stays_as_it_is() {
     panic!("a lineage grew without end");
 }
 
+#[test]
+fn keys_of_genesis_alone_take_nobody_back_who_holds_a_later_roster() {
+    let mut held = genesis();
+    held.extend(link(4, &[(5, 30), (6, 30)], &[1, 2, 3]))
+        .unwrap();
+    // Another history from genesis on, of those who left.
+    let mut other = genesis();
+    other
+        .extend(link(5, &[(8, 1), (9, 1)], &[1, 2, 3, 4]))
+        .unwrap();
+    assert!(other.newest() > held.newest() && !other.follows(&held));
+    assert!(other.follows(&genesis()) && held.follows(&genesis()));
+    // What the newest roster vouched for follows it, also when it is among the dropped ones.
+    let mut later = held.clone();
+    later.extend(link(6, &[(5, 30), (7, 30)], &[5, 6])).unwrap();
+    assert!(later.follows(&held) && !held.follows(&later));
+    assert!(reopened(&later).follows(&held));
+    let mut same = genesis();
+    same.extend(link(4, &[(1, 40), (2, 25), (3, 20)], &[1, 2, 3]))
+        .unwrap();
+    let before = same.clone();
+    for from in 5..8 {
+        same.extend(link(
+            from,
+            &[(1, 39 - u128::from(from)), (2, 25), (3, 20)],
+            &[1, 2, 3],
+        ))
+        .unwrap();
+    }
+    assert!(same.follows(&before) && reopened(&same).follows(&before));
+}
+
+#[test]
+fn a_new_roster_is_vouched_for_by_the_newest_one_and_by_no_earlier_one_alone() {
+    let mut lineage = genesis();
+    lineage
+        .extend(link(4, &[(5, 30), (6, 30)], &[1, 2, 3]))
+        .unwrap();
+    let by_genesis = lineage
+        .clone()
+        .extend(link(6, &[(1, 1), (2, 1)], &[1, 2, 3, 4]));
+    let expected = LineageError::Vouched {
+        from: Epoch(6),
+        signed: 0,
+        total: 60,
+    };
+    assert_eq!(by_genesis, Err(expected));
+}
+
+#[test]
+fn in_force_is_one_roster_at_a_time() {
+    let mut lineage = genesis();
+    lineage
+        .extend(link(4, &[(2, 25), (3, 20), (5, 30)], &[1, 2, 3]))
+        .unwrap();
+    let in_force = |epoch| {
+        (1..=5)
+            .filter(|key| lineage.is_in_force(&id(*key), Epoch(epoch)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(in_force(3), [1, 2, 3, 4]);
+    assert_eq!(in_force(4), [2, 3, 5]);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_a_lineage_of_the_network_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {

@@ -187,19 +187,20 @@ fn malformed_secret_files_are_named_and_not_shown() {
     }
 }
 
+/// Of genesis it is not, and here is no ledger that could say whether it came later.
 #[test]
-fn a_key_that_is_not_on_the_roster_is_refused() {
-    refused(
-        |bench, member| {
-            member.config.key = bench.path("stranger");
-            assay_transport::Identity::create(&member.config.key).unwrap();
-        },
-        &[
-            "stranger: HyperNode ",
-            "is not on the roster of network",
-            "registered",
-        ],
-    );
+fn a_key_that_the_ledger_cannot_be_asked_about_is_refused() {
+    let mut bench = Bench::new(CALM);
+    let mut member = bench.members.remove(0);
+    member.config.key = bench.path("stranger");
+    assay_transport::Identity::create(&member.config.key).unwrap();
+    member.write();
+    let said = [
+        "stranger: HyperNode ",
+        "is not of genesis",
+        "is the bridge running?",
+    ];
+    expect(&start(&member.file), 1, &said);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Stakes change: HyperNodes sign who follows, and agents are told once enough of them have.
 
-use assay_bench::network::{Bench, CALM, NODE, Times, say, serve};
+use assay_bench::network::{Bench, CALM, Member, NODE, Times, say, serve};
 use assay_hypernode::board::Board;
 use assay_hypernode::config::BridgeSection;
 use assay_hypernode::context::Context;
 use assay_hypernode::succession;
+use assay_protocol::cose;
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{Digest, Epoch};
-use assay_protocol::succession::Lineage;
+use assay_protocol::succession::{self as protocol, Lineage, Link, MemberSignature, members};
 use assay_protocol::wire::{
     AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode,
 };
@@ -66,6 +67,26 @@ fn watch(tasks: &mut Tasks, context: &Arc<Context>, bridge: &BridgeSection) {
     tasks.spawn(succession::watch(Arc::clone(context), board));
 }
 
+/// Those who count next, from an epoch on, signed by everybody.
+fn link(bench: &Bench, context: &Context, from: Epoch) -> Link {
+    let members = members(context.weights(NEXT).unwrap());
+    let signed = |member: &Member| {
+        let (hypernode, place) = (member.id(), (from, members.as_slice()));
+        let said = protocol::succession(&bench.params, context.network, place, hypernode);
+        let signature = cose::signature_of(&cose::seal(said, &member.identity)).unwrap();
+        MemberSignature {
+            hypernode,
+            signature,
+        }
+    };
+    let signatures = bench.members.iter().map(signed).collect();
+    Link {
+        from,
+        members,
+        signatures,
+    }
+}
+
 async fn until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..600 {
         if holds() {
@@ -116,6 +137,13 @@ async fn a_roster_follows_once_more_than_two_thirds_have_signed_it_and_is_kept()
         assert!(lineage.answers(&leaver, Epoch(1)) && !lineage.answers(&leaver, NEXT));
         assert_eq!(lineage.answered_in(NEXT).len(), 3);
     });
+    // Whoever is on no roster that agents were told of does not accuse them, whatever it has to say.
+    for (context, is_back) in [(&contexts[0], true), (&contexts[1], false)] {
+        context.note_say(Epoch(1)).unwrap();
+        context.note_say(NEXT).unwrap();
+        assert!(!context.is_back(NEXT).unwrap());
+        assert_eq!(context.is_back(NEXT.next()).unwrap(), is_back);
+    }
     let bytes = contexts[1].lineage(Lineage::bytes);
     tasks.shutdown().await;
     drop(contexts);
@@ -172,6 +200,15 @@ async fn what_an_agent_knows_is_believed_only_when_the_ledger_says_the_same() {
     );
     assert_eq!(newest(&context), Epoch(0));
     learn(&bench, &context);
+    // The right HyperNodes from the wrong epoch on would keep every later roster out.
+    let mut far = Lineage::genesis(bench.params.clone()).unwrap();
+    far.extend(link(&bench, &contexts[1], Epoch(9))).unwrap();
+    assert!(
+        succession::tell(&context, &agent(far.bytes()))
+            .await
+            .unwrap()
+    );
+    assert_eq!(newest(&context), Epoch(0));
     let mut forged = lineage.clone();
     *forged.last_mut().unwrap() ^= 1;
     assert!(succession::tell(&context, &agent(forged)).await.unwrap());

@@ -1,22 +1,31 @@
 //! Who is heard on the board: the HyperNodes of genesis, and those that the ledger has registered since.
+//!
+//! The ledger is read by [`Heard::refresh`] alone: a slow one holds up no post.
 
 use assay_aggregate::roster::Known;
-use assay_ledger::{AssayLedger, LedgerError};
+use assay_ledger::{AssayLedger, LedgerError, Resolution};
 use assay_protocol::ids::{Epoch, HyperNodeId, UnixMs};
-use assay_protocol::params::{NetworkParams, RosterEntry};
+use assay_protocol::params::{NetworkParams, RosterEntry, STAKES_FIXED_AHEAD};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Rosters kept: those of the epochs whose boards still take something, and of their neighbours.
-const ROSTERS_KEPT: usize = 8;
-/// Stakes count so many epochs after they were fixed, and the first ones are those of genesis.
-const FIXED_AHEAD: u64 = 2;
+/// Most void epochs on end that are looked through for the last root at once.
+const VOID_RUN_MAX: u64 = 1_024;
 
 /// Whom the ledger knows, as last read.
 pub struct Heard {
     ledger: AssayLedger,
-    rosters: Mutex<BTreeMap<Epoch, Arc<Vec<RosterEntry>>>>,
-    registered: RwLock<BTreeSet<HyperNodeId>>,
+    read: RwLock<Read>,
+}
+
+#[derive(Default)]
+struct Read {
+    /// Whoever may connect.
+    registered: BTreeSet<HyperNodeId>,
+    /// Rosters of the epochs whose boards take something, and of those after them.
+    rosters: BTreeMap<Epoch, Vec<RosterEntry>>,
+    /// Whom the last root named, with the epoch that it named them for.
+    signing: Option<(Epoch, Vec<RosterEntry>)>,
 }
 
 impl Heard {
@@ -24,67 +33,75 @@ impl Heard {
     pub fn on(ledger: AssayLedger) -> Self {
         Self {
             ledger,
-            rosters: Mutex::default(),
-            registered: RwLock::default(),
+            read: RwLock::default(),
         }
     }
 
-    /// Reads who is registered with stake, for [`Heard::admits`].
-    pub fn refresh(&self) -> Result<(), LedgerError> {
-        let records = self.ledger.hypernodes()?.into_iter();
-        let staked = records.filter(|record| record.stake.0 > 0);
-        let registered = staked.map(|record| record.ed25519).collect();
-        *self
-            .registered
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = registered;
+    /// Reads what the ledger has at a time.
+    pub fn refresh(&self, params: &NetworkParams, now: UnixMs) -> Result<(), LedgerError> {
+        let (running, _) = params.at(now).unwrap_or_default();
+        let open = params.void_after_ms.checked_div(params.epoch_ms);
+        let back = open.unwrap_or(0).saturating_add(2);
+        let first = Epoch(running.0.saturating_sub(back).max(STAKES_FIXED_AHEAD));
+        for epoch in (first.0..=running.next().0).map(Epoch) {
+            let is_held = self.read().rosters.contains_key(&epoch);
+            let roster = (!is_held).then(|| self.ledger.fixed_roster(epoch));
+            if let Some(roster) = roster.transpose()?.flatten() {
+                self.write().rosters.insert(epoch, roster);
+            }
+        }
+        self.write().rosters.retain(|epoch, _| *epoch >= first);
+        self.refresh_signing()?;
+        let records = self.ledger.hypernodes()?;
+        let at_stake = records
+            .into_iter()
+            .filter(|record| record.stake.0 > 0 || record.unbonding.0 > 0);
+        self.write().registered = at_stake.map(|record| record.ed25519).collect();
         Ok(())
     }
 
-    /// Whether a HyperNode may connect: it reads what was before it has a say.
+    /// After void epochs those sign whom the last root named.
+    fn refresh_signing(&self) -> Result<(), LedgerError> {
+        let next = self.ledger.next_epoch()?;
+        let known = self.read().signing.as_ref().map(|(epoch, _)| *epoch);
+        for before in (0..next.0).rev().take(VOID_RUN_MAX as usize).map(Epoch) {
+            let named = before.next();
+            if known == Some(named) {
+                return Ok(());
+            }
+            if self.ledger.epoch_record(before)?.resolution == Resolution::Posted {
+                let roster = self.ledger.fixed_roster(named)?;
+                self.write().signing = roster.map(|roster| (named, roster));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a HyperNode may connect: it reads what was before it has a say, and signs what names it after its stake left.
     pub fn admits(&self, hypernode: &HyperNodeId) -> bool {
-        let registered = self.registered.read();
-        registered
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(hypernode)
+        let read = self.read();
+        let signing = read.signing.iter().map(|(_, roster)| roster);
+        let mut seated = read.rosters.values().chain(signing).flatten();
+        read.registered.contains(hypernode) || seated.any(|entry| entry.id == *hypernode)
     }
 
-    /// Who is heard in an epoch, as [`assay_aggregate::inputs::History::known`] says it, and whether that is all: false
-    /// while the ledger has not fixed the epoch's roster, or does not answer.
-    pub fn known(&self, params: &NetworkParams, epoch: Epoch, now: UnixMs) -> (Known, bool) {
-        let (running, _) = params.at(now).unwrap_or_default();
-        let roster = |epoch: Epoch| {
-            let is_fixed = epoch.0 >= FIXED_AHEAD && epoch <= running.next();
-            let recent = epoch.0.saturating_add(ROSTERS_KEPT as u64) > running.0;
-            (is_fixed && recent).then(|| self.roster(epoch)).flatten()
-        };
-        let before = Epoch(epoch.0.saturating_sub(1));
-        let (own, others) = (roster(epoch), [roster(before), roster(epoch.next())]);
-        let mut known = Known::default();
-        for entries in others.iter().flatten() {
-            known = known.with(entries);
-        }
-        known = known.with(&params.roster);
-        if let Some(entries) = &own {
-            known = known.with(entries);
-        }
-        (known, own.is_some() || epoch.0 < FIXED_AHEAD)
+    /// Who is heard on the board of an epoch, and whether that is all: false while the epoch's roster was not read.
+    pub fn known(&self, params: &NetworkParams, epoch: Epoch) -> (Known, bool) {
+        let read = self.read();
+        let of = |epoch| read.rosters.get(&epoch).map_or(&[][..], Vec::as_slice);
+        let signing = read.signing.as_ref();
+        let signing = signing.map_or(&[][..], |(_, roster)| roster.as_slice());
+        let known = Known::on_board(signing, of(epoch.next()), &params.roster, of(epoch));
+        let is_all = epoch.0 < STAKES_FIXED_AHEAD || read.rosters.contains_key(&epoch);
+        (known, is_all)
     }
 
-    fn roster(&self, epoch: Epoch) -> Option<Arc<Vec<RosterEntry>>> {
-        if let Some(kept) = self.kept().get(&epoch) {
-            return Some(Arc::clone(kept));
-        }
-        let read = Arc::new(self.ledger.fixed_roster(epoch).ok().flatten()?);
-        let mut kept = self.kept();
-        kept.insert(epoch, Arc::clone(&read));
-        while kept.len() > ROSTERS_KEPT {
-            kept.pop_first();
-        }
-        Some(read)
+    fn read(&self) -> RwLockReadGuard<'_, Read> {
+        self.read.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<Epoch, Arc<Vec<RosterEntry>>>> {
-        self.rosters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Read> {
+        self.read.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

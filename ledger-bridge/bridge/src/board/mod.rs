@@ -58,7 +58,7 @@ impl Board {
         object: &BoardObject,
         now: UnixMs,
     ) -> Result<u64, Refusal> {
-        let opened = self.open(epoch, object, now)?;
+        let opened = self.open(epoch, object)?;
         own(peer, object.kind(), &opened)?;
         let _one_at_a_time = self.posting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = self.stored_before(peer, epoch, object)? {
@@ -76,25 +76,27 @@ impl Board {
         self.params.member(hypernode).is_some() || self.heard.admits(hypernode)
     }
 
-    /// Reads who may connect from the ledger.
-    pub fn refresh(&self) -> Result<(), LedgerError> {
-        self.heard.refresh()
+    /// Reads who is heard from the ledger.
+    pub fn refresh(&self, now: UnixMs) -> Result<(), LedgerError> {
+        self.heard.refresh(&self.params, now)
     }
 
-    /// What is wrong by what is known of an epoch so far may be right once its roster is fixed.
-    fn open(&self, epoch: Epoch, object: &BoardObject, now: UnixMs) -> Result<Opened, Refusal> {
-        let (known, is_all) = self.heard.known(&self.params, epoch, now);
+    /// Nothing is taken of an epoch whose roster was not read: a replay would have another opinion of it.
+    fn open(&self, epoch: Epoch, object: &BoardObject) -> Result<Opened, Refusal> {
+        let (known, is_all) = self.heard.known(&self.params, epoch);
+        if !is_all {
+            let text =
+                format!("epoch {epoch}: whose stake counts was not read from the ledger yet");
+            return Err(Refusal::new(RefusalCode::Busy, text));
+        }
         let hearing = Hearing {
             params: &self.params,
             network: self.network,
             epoch,
             known,
         };
-        let code = match is_all {
-            true => RefusalCode::BadRequest,
-            false => RefusalCode::Busy,
-        };
-        inputs::open(&hearing, object).map_err(|error| Refusal::new(code, error.to_string()))
+        inputs::open(&hearing, object)
+            .map_err(|error| Refusal::new(RefusalCode::BadRequest, error.to_string()))
     }
 
     /// Objects after a number, as many as fit a frame.

@@ -367,6 +367,16 @@ impl Network {
         }
     }
 
+    /// Has one more HyperNode register with a stake in coins, now.
+    pub fn join(&mut self, stake: u128) -> &HyperNode {
+        let newcomer = HyperNode::new(4);
+        let new = newcomer.registration(&self.ledger(), stake * COIN);
+        let register = Action::register_hypernode(&new);
+        self.ledger().submit(&newcomer.ledger, &register).unwrap();
+        self.hypernodes.push(newcomer);
+        &self.hypernodes[4]
+    }
+
     /// Another board over a store of this network.
     pub fn board_over(&self, store: Arc<Store>) -> Board {
         Board::new(self.params.clone(), store, Heard::on(self.ledger()))
@@ -462,6 +472,7 @@ impl Network {
 
     /// Posts an object on behalf of its author.
     pub fn post(&self, by: &HyperNode, epoch: Epoch, object: &BoardObject) -> Result<u64, Refusal> {
+        self.board.refresh(self.now()).unwrap();
         self.board.post(by.id(), epoch, object, self.now())
     }
 

@@ -7,6 +7,7 @@ use assay_bridge::replay::ReplayError;
 use assay_bridge::setup;
 use assay_ledger::{Action, Resolved};
 use assay_protocol::ids::{Epoch, Stake};
+use assay_protocol::wire::RefusalCode;
 
 use crate::network::{COIN, HyperNode, Network, PLAN, deployer, plan_file, poster_key};
 
@@ -149,6 +150,60 @@ fn what_a_leaver_reports_and_votes_counts_no_more() {
     }
     assert!(matches!(last, Step::Waiting { .. }), "{last}");
     assert_eq!(net.ledger().resolved(epoch).unwrap(), Resolved::Void);
+}
+
+#[test]
+fn who_registers_later_is_heard_signs_and_is_admitted_as_long_as_it_may_be_asked() {
+    let mut net = Network::open();
+    let mut poster = net.poster();
+    assert!(net.board.admits(&net.hypernodes[0].id()));
+    let newcomer = net.join(60).id();
+    assert!(!net.board.admits(&newcomer), "not read yet");
+    let from = counts_from(&net);
+    while poster.history().next() < from {
+        let epoch = poster.history().next();
+        let now = net.at(epoch, 100);
+        net.board.refresh(now).unwrap();
+        assert!(net.board.admits(&newcomer));
+        let early = &net.hypernodes[4];
+        let refused = net.post(early, epoch, &early.commit(&net, epoch));
+        // Heard it is on the board before its epoch, where words for rosters are, and counts for nothing.
+        assert_eq!(refused.is_err(), epoch.next() < from, "epoch {epoch}");
+        let joined = net.hypernodes.remove(4);
+        complete(&net, &mut poster);
+        net.hypernodes.push(joined);
+    }
+    let weights = poster.history().roster(from).unwrap().weights();
+    assert!(weights[&newcomer] > 0);
+    let (signed, total) = complete(&net, &mut poster);
+    assert_eq!(signed, total, "all five");
+    // It takes all of it back: roots name it for a while yet, so it may come and sign.
+    let leaver = &net.hypernodes[4];
+    let all = net.ledger().hypernodes().unwrap()[4].stake;
+    net.ledger()
+        .submit(&leaver.ledger, &Action::unbond(all))
+        .unwrap();
+    net.board.refresh(net.now()).unwrap();
+    assert!(net.board.admits(&newcomer));
+    let (signed, total) = complete(&net, &mut poster);
+    assert_eq!(signed, total, "it is among them still");
+}
+
+#[test]
+fn a_board_that_has_not_read_who_counts_takes_nothing() {
+    let net = Network::open();
+    let mut poster = net.poster();
+    while poster.history().next() < counts_from(&net) {
+        complete(&net, &mut poster);
+    }
+    let epoch = poster.history().next();
+    let now = net.at(epoch, 100);
+    let (board, h) = (net.board_over(net.store.clone()), &net.hypernodes[0]);
+    let commit = h.commit(&net, epoch);
+    let refused = board.post(h.id(), epoch, &commit, now).unwrap_err();
+    assert_eq!(refused.code, RefusalCode::Busy, "{refused}");
+    board.refresh(now).unwrap();
+    board.post(h.id(), epoch, &commit, now).unwrap();
 }
 
 #[test]
