@@ -168,7 +168,7 @@ impl Cast {
 
     /// A network that the last HyperNode joins: its stake counts from an epoch on.
     pub fn with_a_newcomer(behaviour: Behaviour, epochs: u64, from: u64) -> Self {
-        let mut cast = Self::under(behaviour, epochs, |params| drop(params.roster.pop()));
+        let mut cast = Self::under(behaviour, epochs, |params| params.roster.truncate(3));
         cast.joined = Some((3, from));
         cast
     }
