@@ -180,9 +180,7 @@ impl<'a> Conversation<'a> {
             Told::Older(lineage) => Ok(AgentReply::Roster { lineage }),
             Told::Newer(count) => {
                 let since = roster.since().unwrap_or_default();
-                eprintln!(
-                    "assay-agent: roster from epoch {since}: {count} HyperNodes are answered"
-                );
+                eprintln!("assay-agent: roster from epoch {since}: {count} HyperNodes");
                 Ok(AgentReply::Ready)
             }
         }

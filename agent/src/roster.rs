@@ -10,7 +10,6 @@ use assay_protocol::limits::LINEAGE_BYTES_MAX;
 use assay_protocol::params::STAKES_FIXED_AHEAD;
 use assay_protocol::succession::{Lineage, LineageError};
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -57,7 +56,7 @@ pub enum RosterError {
 /// What became of a lineage that a HyperNode told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// It is in force now, durably; so many HyperNodes are answered.
+    /// It was taken over, durably; so many HyperNodes are on its newest roster.
     Newer(usize),
     /// It was known.
     Known,
@@ -69,7 +68,7 @@ pub enum Told {
 #[derive(Debug)]
 pub struct Roster {
     network: NetworkId,
-    configured: BTreeSet<HyperNodeId>,
+    configured: Vec<HyperNodeId>,
     path: PathBuf,
     proven: RwLock<Option<Lineage>>,
     /// One lineage is taken over at a time; whoever asks who is answered does not wait for the disk.
@@ -89,7 +88,7 @@ impl Roster {
         });
         Self {
             network: config.network,
-            configured: config.roster.iter().copied().collect(),
+            configured: config.roster.clone(),
             path,
             proven: RwLock::new(proven),
             telling: Mutex::default(),
@@ -104,12 +103,10 @@ impl Roster {
         }
     }
 
-    /// How many HyperNodes are answered.
-    pub fn count(&self, now: UnixMs) -> usize {
-        match self.read().as_ref() {
-            None => self.configured.len(),
-            Some(lineage) => lineage.answered_in(surely_begun(lineage, now)).len(),
-        }
+    /// How many HyperNodes are on the newest roster.
+    pub fn count(&self) -> usize {
+        let newest = |lineage: &Lineage| lineage.newest_members().len();
+        self.read().as_ref().map_or(self.configured.len(), newest)
     }
 
     /// First epoch of the newest roster; nothing while it is the configured one.
@@ -143,7 +140,7 @@ impl Roster {
             path: self.path.clone(),
             source,
         })?;
-        let count = told.answered_in(epoch(&told, now)).len();
+        let count = told.newest_members().len();
         *self.proven.write().unwrap_or_else(PoisonError::into_inner) = Some(told);
         Ok(Told::Newer(count))
     }

@@ -190,7 +190,7 @@ impl Shared {
     fn limits(&self) -> (usize, usize) {
         let node = &self.agent.node;
         let all = usize::try_from(node.config.limits.connections_max).unwrap_or(usize::MAX);
-        let members = node.roster.count(now()).max(1);
+        let members = node.roster.count().max(1);
         (members_max(&node.config, members), (all / members).max(2))
     }
 }

@@ -10,7 +10,7 @@ use crate::hash;
 use crate::ids::{Digest, Epoch, HyperNodeId, NetworkId, UnixMs};
 use crate::item::Item;
 use crate::limits::{LINEAGE_BYTES_MAX, ROSTER_MAX, SMALL_OBJECT_BYTES_MAX};
-use crate::params::{NetworkParams, ParamsError};
+use crate::params::NetworkParams;
 use crate::weights::{Staked, WEIGHT_MAX, WeightError, capped_weights, more_than_two_thirds};
 use crate::{cbor_map, signed_payload};
 use std::collections::BTreeSet;
@@ -127,9 +127,6 @@ pub enum LineageError {
         /// The hash of the parameters.
         actual: NetworkId,
     },
-    /// The parameters contradict themselves.
-    #[error("lineage: {0}")]
-    Params(#[from] ParamsError),
     /// The genesis roster has no weights.
     #[error("lineage: {0}")]
     Weights(#[from] WeightError),
@@ -201,9 +198,8 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    /// The genesis roster alone.
+    /// The genesis roster alone, of parameters that are known to be the network's, or to be valid.
     pub fn genesis(params: NetworkParams) -> Result<Self, LineageError> {
-        params.validate()?;
         let staked = params.roster.iter().map(|entry| Staked {
             hypernode: entry.id,
             operator: entry.operator,
@@ -385,14 +381,17 @@ impl Lineage {
     /// Keeps the newest two rosters and what they are proven by.
     fn prune(&mut self) {
         let newest = self.links.len();
-        let mut kept = BTreeSet::from([0]);
+        // In ascending order of their numbers, genesis first.
+        let mut kept = vec![0];
         for mut number in [newest, newest.saturating_sub(1)] {
-            while kept.insert(number) {
+            while !kept.contains(&number) {
+                kept.push(number);
                 let link = number.checked_sub(1).and_then(|at| self.links.get(at));
                 number = link.map_or(0, |proven| proven.voucher);
             }
         }
-        let place = |old: usize| kept.iter().position(|kept| *kept == old).unwrap_or(0);
+        kept.sort_unstable();
+        let place = |old: usize| kept.binary_search(&old).unwrap_or(0);
         let mut number = 0_usize;
         self.links.retain_mut(|proven| {
             number = number.saturating_add(1);
