@@ -168,14 +168,14 @@ impl Bench {
         ledger.submit(&key(PROVIDER), &register).unwrap();
     }
 
-    /// Has somebody of the provider's register a HyperNode after genesis, which is on nobody's roster.
-    pub fn register_stranger(&self, identity: &Identity, endpoint: &str) {
+    /// Has the provider register a HyperNode after genesis.
+    pub fn register_stranger(&self, identity: &Identity, seed_end: Seed, endpoint: &str) {
         let (ledger, provider) = (self.ledger.as_ref().unwrap(), key(PROVIDER));
         let new = NewHyperNode {
             ed25519: HyperNodeId(identity.public_key()),
             proof: proof(ledger, identity, provider.address()),
             operator: Digest([0x77; 32]),
-            seed_end: Seed([0x77; 32]),
+            seed_end,
             endpoint: endpoint.to_owned(),
             stake: Stake(1),
         };
@@ -315,6 +315,11 @@ fn terms() -> ClassTerms {
         builder_share_bps: Bps(0),
         reaudit: false,
     }
+}
+
+/// The account that has registered a stranger.
+pub fn stranger_key(file: &Path) -> LedgerKey {
+    LedgerKey::create_file(file, &[PROVIDER; 32]).unwrap()
 }
 
 fn key(of: u8) -> LedgerKey {

@@ -6,7 +6,7 @@ use assay_hypernode::context::Context;
 use assay_hypernode::control;
 use assay_protocol::answers::ControlAnswer;
 use assay_protocol::cose::{self, Signer as _};
-use assay_protocol::ids::{Epoch, HyperNodeId, Nonce};
+use assay_protocol::ids::{Epoch, HyperNodeId, Nonce, Seed};
 use assay_protocol::wire::{PeerReply, PeerRequest, Refusal, RefusalCode};
 use assay_transport::Identity;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ async fn who_registered_since_genesis_is_not_asked() {
     let endpoint = serve(&stranger, move |PeerRequest::Control { nonce }| {
         answer(id, nonce, &signer)
     });
-    bench.register_stranger(&stranger, &endpoint);
+    bench.register_stranger(&stranger, Seed([0x77; 32]), &endpoint);
     context.ledger.refresh().await.unwrap();
     let known = context.ledger.peers(&context.own);
     assert!(known.iter().any(|(peer, _)| *peer == id));

@@ -1,13 +1,14 @@
 //! Stakes change: HyperNodes sign who follows, and agents are told once enough of them have.
 
-use assay_bench::network::{Bench, CALM, Member, NODE, Times, say, serve};
+use assay_bench::network::{Bench, CALM, Member, NODE, Times, say, serve, stranger_key};
 use assay_hypernode::board::Board;
-use assay_hypernode::config::BridgeSection;
+use assay_hypernode::config::{self, BridgeSection, Config, Secrets};
 use assay_hypernode::context::Context;
 use assay_hypernode::succession;
 use assay_protocol::cose;
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{Digest, Epoch};
+use assay_protocol::schedule::seed_end;
 use assay_protocol::succession::{self as protocol, Lineage, Link, MemberSignature, members};
 use assay_protocol::wire::{
     AgentReply, AgentRequest, BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode,
@@ -149,6 +150,46 @@ async fn a_roster_follows_once_more_than_two_thirds_have_signed_it_and_is_kept()
     drop(contexts);
     let again = bench.open(1);
     assert_eq!(again.lineage(Lineage::bytes), bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_not_there_at_genesis_starts_with_the_keys_that_it_registered_with() {
+    let nowhere = ["127.0.0.1:1"; 4].map(str::to_owned);
+    let bench = Bench::with_ledger(CALM, nowhere).await;
+    let mut config = bench.members[0].config.clone();
+    config.key = bench.path("newcomer");
+    config.state_dir = bench.path("newcomer-state");
+    let identity = Identity::create(&config.key).unwrap();
+    let check = async |config: &Config| {
+        let file = bench.path("newcomer.toml");
+        std::fs::write(&file, toml::to_string(config).unwrap()).unwrap();
+        let (context, config) = Context::open(config::load(&file).unwrap()).unwrap();
+        let checked = context.check_registration(&config).await;
+        checked.map_err(|error| assay_hypernode::explain(&error))
+    };
+    let refused = check(&config).await.unwrap_err();
+    assert!(
+        refused.contains("is not registered in network"),
+        "{refused}"
+    );
+    let secrets = Secrets::load(&config.secrets).unwrap();
+    let end = seed_end(&secrets.seed, bench.params.seed_chain_links);
+    bench.register_stranger(&identity, end, "127.0.0.1:1");
+    let refused = check(&config).await.unwrap_err();
+    assert!(
+        refused.contains("ledger key") && refused.contains("expected account"),
+        "{refused}"
+    );
+    config.ledger_key = bench.path("newcomer-account");
+    stranger_key(&config.ledger_key);
+    check(&config).await.unwrap();
+    config.secrets = bench.path("other-secrets");
+    Secrets::create(&config.secrets).unwrap();
+    let refused = check(&config).await.unwrap_err();
+    assert!(
+        refused.contains("expected a seed chain that ends in"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
