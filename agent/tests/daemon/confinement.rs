@@ -115,8 +115,8 @@ fn every_thread_is_another_user_without_capabilities_and_filtered() {
             values.take(2).map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(limit("Max core file size"), ["0", "0"]);
-        // 64 connections of members, 64 strangers, two files each, 64 to spare.
-        assert_eq!(limit("Max open files"), ["320", "320"]);
+        // Two connections of each of 128 members that may come, 64 strangers, two files each, 64 to spare.
+        assert_eq!(limit("Max open files"), ["704", "704"]);
         let state = std::fs::metadata(bench.path("state/ak.blob")).unwrap();
         assert_eq!(state.uid(), uid);
         let status = status_of(&bench);
