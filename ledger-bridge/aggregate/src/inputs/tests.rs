@@ -1,10 +1,15 @@
 use super::*;
-use assay_protocol::class::{AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla};
+use crate::epoch::{EpochError, Registration};
+use crate::roster::{Roster, RosterError};
+use assay_protocol::class::{
+    AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla, ValidClass, policy_digest,
+};
 use assay_protocol::cose::{Signer, seal};
-use assay_protocol::ids::{Bps, NodeId, Ppm, Stake, UnixMs};
+use assay_protocol::ids::{Address, Bps, NodeId, Ppm, Seed, Stake, UnixMs};
 use assay_protocol::item::Blob;
 use assay_protocol::outcome::OutcomeClass;
 use assay_protocol::report::{AttestSummary, ChaseKind, ChaseSummary, NodeReport};
+use assay_protocol::schedule::genesis_beacon;
 
 const NETWORK: NetworkId = NetworkId([1; 32]);
 const E: Epoch = Epoch(3);
