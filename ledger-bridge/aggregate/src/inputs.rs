@@ -6,7 +6,7 @@
 
 mod history;
 
-pub use history::{History, HistoryError, registrations, signatures_for};
+pub use history::{Anchor, History, HistoryError, registrations, signatures_for};
 
 use crate::agreement::{Entry, input_set_hash};
 use crate::epoch::Included;
@@ -22,8 +22,15 @@ use assay_protocol::succession::{MemberSignature, Succession};
 use assay_protocol::wire::BoardObject;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rounds this version runs: one; a failed round ends in a void epoch.
+/// Rounds of agreement on a list: one; a failed round ends in a void epoch. Roots have rounds of their own, see
+/// [`History::round`].
 pub const ROUND: u32 = 0;
+
+/// Rounds in which signatures of one HyperNode under roots of one epoch are kept.
+pub const ROUNDS_MAX: usize = 16;
+
+/// Signatures under roots, with what was signed.
+pub type Signatures = BTreeMap<HyperNodeId, (Keccak, [u8; 65])>;
 
 /// A report with the commit it opens, everything verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +75,8 @@ pub enum Opened {
     RootSignature {
         /// Who signs.
         from: HyperNodeId,
+        /// The round it says; the digest is of one.
+        round: u32,
         /// EIP-712 digest.
         digest: Keccak,
         /// r ‖ s ‖ v.
@@ -163,7 +172,7 @@ pub fn open(board: &Hearing<'_>, object: &BoardObject) -> Result<Opened, InputEr
     match object {
         BoardObject::Commit(bytes) => {
             let (place, p) = opened::<Commit>(board, kind, bytes)?;
-            place.check(p.network, p.epoch, p.hypernode, ROUND)?;
+            place.check(p.network, p.epoch, p.hypernode)?;
             Ok(Opened::Commit {
                 from: p.hypernode,
                 commitment: p.commitment,
@@ -171,12 +180,13 @@ pub fn open(board: &Hearing<'_>, object: &BoardObject) -> Result<Opened, InputEr
         }
         BoardObject::Reveal(bytes) => {
             let (place, p) = opened::<Reveal>(board, kind, bytes)?;
-            place.check(p.network, p.epoch, p.hypernode, ROUND)?;
+            place.check(p.network, p.epoch, p.hypernode)?;
             Ok(Opened::Reveal(Box::new(place.revealed(&p)?)))
         }
         BoardObject::Proposal(bytes) => {
             let (place, p) = opened::<Proposal>(board, kind, bytes)?;
-            place.check(p.network, p.epoch, p.hypernode, p.round)?;
+            place.check(p.network, p.epoch, p.hypernode)?;
+            place.equal("round", ROUND, p.round)?;
             let ascending = p.entries.is_sorted_by(|a, b| a.0 < b.0);
             place.expect(
                 "entries",
@@ -192,7 +202,8 @@ pub fn open(board: &Hearing<'_>, object: &BoardObject) -> Result<Opened, InputEr
         }
         BoardObject::Vote(bytes) => {
             let (place, p) = opened::<Vote>(board, kind, bytes)?;
-            place.check(p.network, p.epoch, p.hypernode, p.round)?;
+            place.check(p.network, p.epoch, p.hypernode)?;
+            place.equal("round", ROUND, p.round)?;
             Ok(Opened::Vote {
                 from: p.hypernode,
                 input_set: p.input_set,
@@ -200,13 +211,13 @@ pub fn open(board: &Hearing<'_>, object: &BoardObject) -> Result<Opened, InputEr
         }
         BoardObject::RootSignature(bytes) => {
             let (place, p) = opened::<RootSignature>(board, kind, bytes)?;
-            place.check(p.network, p.epoch, p.hypernode, p.round)?;
+            place.check(p.network, p.epoch, p.hypernode)?;
             place.signed_by_member(&p)?;
-            let (digest, signature) = (p.digest, p.signature);
             Ok(Opened::RootSignature {
                 from: p.hypernode,
-                digest,
-                signature,
+                round: p.round,
+                digest: p.digest,
+                signature: p.signature,
             })
         }
         BoardObject::Succession(bytes) => {
@@ -266,12 +277,10 @@ impl Place<'_> {
         network: NetworkId,
         epoch: Epoch,
         hypernode: HyperNodeId,
-        round: u32,
     ) -> Result<(), InputError> {
         self.equal("network", self.board.network, network)?;
         self.equal("epoch", self.board.epoch, epoch)?;
-        self.equal("hypernode", self.member.id, hypernode)?;
-        self.equal("round", ROUND, round)
+        self.equal("hypernode", self.member.id, hypernode)
     }
 
     fn revealed(&self, reveal: &Reveal) -> Result<Revealed, InputError> {
@@ -300,7 +309,7 @@ impl Place<'_> {
 
     fn succession(&self, signed: &Authenticated<Succession>) -> Result<Opened, InputError> {
         let p = signed.payload();
-        self.check(p.network, self.board.epoch, p.hypernode, ROUND)?;
+        self.check(p.network, self.board.epoch, p.hypernode)?;
         let from = successor_of(self.board.epoch);
         self.equal("from", from, p.from)?;
         self.equal("at", self.board.params.epoch_start(from), p.at)?;
@@ -349,14 +358,15 @@ impl Place<'_> {
     }
 }
 
-/// What the board of one epoch shows. Of several objects of one kind by one HyperNode the first counts.
+/// What the board of one epoch shows. Of several objects of one kind by one HyperNode the first counts; of signatures under
+/// roots, the first of each round.
 #[derive(Debug, Clone, Default)]
 pub struct Gathered {
     commits: BTreeMap<HyperNodeId, Digest>,
     reveals: BTreeMap<HyperNodeId, Revealed>,
     lists: BTreeMap<Digest, Vec<Entry>>,
     votes: BTreeMap<HyperNodeId, Digest>,
-    signatures: BTreeMap<HyperNodeId, (Keccak, [u8; 65])>,
+    signatures: BTreeMap<HyperNodeId, BTreeMap<u32, (Keccak, [u8; 65])>>,
     successions: BTreeMap<HyperNodeId, (Digest, [u8; 64])>,
 }
 
@@ -379,10 +389,14 @@ impl Gathered {
             }
             Opened::RootSignature {
                 from,
+                round,
                 digest,
                 signature,
             } => {
-                self.signatures.entry(from).or_insert((digest, signature));
+                let rounds = self.signatures.entry(from).or_default();
+                if rounds.len() < ROUNDS_MAX {
+                    rounds.entry(round).or_insert((digest, signature));
+                }
             }
             Opened::Succession {
                 from,
@@ -404,9 +418,11 @@ impl Gathered {
         self.reveals.get(from)
     }
 
-    /// All signatures for the ledger.
-    pub fn signatures(&self) -> &BTreeMap<HyperNodeId, (Keccak, [u8; 65])> {
-        &self.signatures
+    /// All signatures under roots of a round.
+    pub fn signatures(&self, round: u32) -> Signatures {
+        let of =
+            |(id, rounds): (&HyperNodeId, &BTreeMap<u32, _>)| Some((*id, *rounds.get(&round)?));
+        self.signatures.iter().filter_map(of).collect()
     }
 
     /// All signatures under a later roster, ascending.
@@ -441,6 +457,22 @@ impl Gathered {
         };
         let wins = |input_set: &&&Digest| more_than_two_thirds(weight(input_set), total);
         candidates.iter().find(wins).map(|input_set| **input_set)
+    }
+
+    /// The input set that an epoch is judged by whose root is on the ledger: the one that the root names, or, when nobody can
+    /// open that, the one agreed upon.
+    pub fn judged_by(
+        &self,
+        named: Digest,
+        weights: &BTreeMap<HyperNodeId, u128>,
+    ) -> Option<Digest> {
+        let opens = |input_set: &Digest| {
+            let list = self.list(input_set);
+            list.is_some_and(|list| self.included(list).is_ok())
+        };
+        Some(named)
+            .filter(opens)
+            .or_else(|| self.agreed(weights).filter(opens))
     }
 
     /// Opens every entry of a list.

@@ -118,6 +118,14 @@ impl Known {
         lists.fold(Self::default(), Self::with)
     }
 
+    /// These too, as far as they are not known already.
+    pub fn and(mut self, entries: &[RosterEntry]) -> Self {
+        for entry in entries {
+            self.0.entry(entry.id).or_insert_with(|| entry.clone());
+        }
+        self
+    }
+
     /// These too; of whom is known already only the later entry.
     fn with(mut self, entries: &[RosterEntry]) -> Self {
         let later = entries.iter().map(|entry| (entry.id, entry.clone()));

@@ -115,6 +115,7 @@ mod tests {
             status: NodeStatus::Provisional,
             confirmed_owner: None,
             settled_epoch: None,
+            settled_corrections: 0,
             cumulative_slash: Stake(0),
         }
     }

@@ -7,12 +7,13 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use assay_aggregate::epoch::Registration;
 use assay_aggregate::root::{Committee, EpochRoot, Member};
+use assay_aggregate::roster::Roster;
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{
     self, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
 };
 use assay_protocol::limits::ROSTER_MAX;
-use assay_protocol::params::RosterEntry;
+use assay_protocol::params::{NetworkParams, RosterEntry};
 
 use crate::abi::{
     AssayEpochs, AssayNodes, AssayReservations, AssayStake, TestToken, nodes, reservations, stake,
@@ -27,6 +28,9 @@ use crate::types::{
 
 /// Most records read; a larger answer is a fault, not a fleet.
 const MAX_RECORDS: u64 = 1_000_000;
+
+/// Most epochs on end that are looked through for a root or a roster.
+const VOID_RUN_MAX: usize = 1_024;
 
 /// Epochs.
 impl AssayLedger {
@@ -92,15 +96,60 @@ impl AssayLedger {
         }
     }
 
-    /// The committee of epoch 0, checked against the hash of the committee that signs next: they are one as long as no
-    /// root names another.
-    pub fn committee(&self) -> Result<Committee, LedgerError> {
-        let committee = self.committee_of(Epoch(0))?;
-        let (computed, stored) = (committee.hash(), self.committee_hash()?);
+    /// The newest root in force: its epoch, and what the contract keeps of it; `None` before the first one.
+    pub fn newest_root(&self) -> Result<Option<(Epoch, EpochRecord)>, LedgerError> {
+        let next = self.next_epoch()?;
+        // The contract keeps a root for as long as only void epochs follow.
+        let back = (0..next.0).rev().take(VOID_RUN_MAX).map(Epoch);
+        for epoch in back {
+            let record = self.epoch_record(epoch)?;
+            if record.resolution == Resolution::Posted {
+                return Ok(Some((epoch, record)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Who signs now: whom the newest root named, as the ledger has them, with that root's round. `None` before the first
+    /// root, and while the ledger does not say whose stake counts then.
+    pub fn signing(&self, params: &NetworkParams) -> Result<Option<(u32, Roster)>, LedgerError> {
+        let Some((epoch, record)) = self.newest_root()? else {
+            return Ok(None);
+        };
+        let Some(roster) = self.roster_of(epoch.next(), params)? else {
+            return Ok(None);
+        };
+        let (computed, stored) = (roster.committee().hash(), self.committee_hash()?);
         match computed == stored {
-            true => Ok(committee),
+            true => Ok(Some((record.round, roster))),
             false => Err(LedgerError::CommitteeMismatch { computed, stored }),
         }
+    }
+
+    /// The roster whose committee has this hash, of the epochs from `first` to the one after the next to be resolved.
+    pub fn roster_with(
+        &self,
+        committee: Keccak,
+        first: Epoch,
+        params: &NetworkParams,
+    ) -> Result<Option<Roster>, LedgerError> {
+        let last = self.next_epoch()?.next();
+        for epoch in (first.0..=last.0).take(VOID_RUN_MAX).map(Epoch) {
+            let roster = self.roster_of(epoch, params)?;
+            if let Some(found) = roster.filter(|roster| roster.committee().hash() == committee) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn roster_of(
+        &self,
+        epoch: Epoch,
+        params: &NetworkParams,
+    ) -> Result<Option<Roster>, LedgerError> {
+        let entries = self.fixed_roster(epoch)?;
+        Ok(entries.and_then(|entries| Roster::of(params, entries).ok()))
     }
 
     /// The first epoch that is neither posted nor void.
@@ -134,6 +183,24 @@ impl AssayLedger {
     pub fn is_final(&self, epoch: Epoch) -> Result<bool, LedgerError> {
         let call = AssayEpochs::isFinalCall { epoch: epoch.0 };
         self.read(self.contracts().epochs, &call)
+    }
+
+    /// The first epoch that can still change; `known` is one that could not before it. Finality is ordered.
+    pub fn first_open(&self, known: Epoch) -> Result<Epoch, LedgerError> {
+        let next = self.next_epoch()?;
+        let (mut first, mut end) = (known.min(next).0, next.0);
+        // An epoch after the one that was first open for long, or that one still.
+        while first < end {
+            let middle = match first == known.0 {
+                true => first,
+                false => first.midpoint(end),
+            };
+            match self.is_final(Epoch(middle))? {
+                true => first = middle.saturating_add(1),
+                false => end = middle,
+            }
+        }
+        Ok(Epoch(first))
     }
 
     /// What became of an epoch, with the root as it was signed: from the events, so for epochs that the ring has lost, too.
@@ -487,6 +554,7 @@ fn node_record(
         status: status(r.status),
         confirmed_owner: (!a.owner.is_zero()).then(|| ids::Address(a.owner.into_array())),
         settled_epoch: a.settledEpochs.checked_sub(1).map(Epoch),
+        settled_corrections: a.settledCorrections,
         cumulative_slash: Stake(a.cumulativeSlash),
     }
 }

@@ -350,6 +350,8 @@ pub struct NodeRecord {
     pub confirmed_owner: Option<Address>,
     /// Last epoch settled for the node.
     pub settled_epoch: Option<Epoch>,
+    /// How often that epoch had been corrected by then.
+    pub settled_corrections: u8,
     /// Slash asked for by roots since genesis.
     pub cumulative_slash: Stake,
 }

@@ -1,10 +1,10 @@
 //! What goes from epoch to epoch: beacons, rosters, who signs, and what is settled.
 
-use super::ROUND;
+use super::Signatures;
 use crate::epoch::{
     Aggregator, EpochError, EpochInput, EpochOutcome, Included, Registration, RootHead, States,
 };
-use crate::root::Committee;
+use crate::root::{Committee, EpochRoot};
 use crate::roster::{Known, Roster, RosterError};
 use crate::rules::{self, RuleError};
 use assay_protocol::class::{ValidClass, policy_digest};
@@ -61,6 +61,8 @@ pub struct History {
     rosters: BTreeMap<Epoch, Roster>,
     /// Who signs the next root: whom the last one named.
     signing: Roster,
+    /// Round of the last root; rounds never go back.
+    round: u32,
     next: Epoch,
     /// Beacons of the next epoch and the one after.
     beacons: (Beacon, Beacon),
@@ -97,6 +99,7 @@ impl History {
             classes,
             signing: roster.clone(),
             rosters: [(Epoch(0), roster.clone()), (Epoch(1), roster)].into(),
+            round: 0,
             next: Epoch(0),
             beacons: (beacon(0), beacon(1)),
             states: States::default(),
@@ -161,6 +164,12 @@ impl History {
         &self.signing
     }
 
+    /// The round of the next root: that of the last one, which is 0 until the first correction. A correction has one more
+    /// than the newest root that it replaces or undoes, so that nobody signs two roots of an epoch, round and committee.
+    pub fn round(&self) -> u32 {
+        self.round
+    }
+
     /// Who is heard on the board of an epoch: who has a say in it, or in the next one, who signs roots, and who was there at
     /// genesis; each as the ledger has it for the epoch, where it does.
     pub fn known(&self, epoch: Epoch) -> Known {
@@ -204,7 +213,7 @@ impl History {
             params: &self.params,
             epoch: self.next,
             beacon: self.beacons.0,
-            round: ROUND,
+            round: self.round,
             committee: roster.seats(),
             head: RootHead {
                 committee: self.signers().hash(),
@@ -225,6 +234,15 @@ impl History {
         self.roster(epoch).ok_or(EpochError::RosterUnknown(epoch))
     }
 
+    /// The outcome with the round and the committee of a root on the ledger, when that was signed in a round of its own: then
+    /// not those sign whom the root before names, but who signed when the root was corrected, as the contract saw to.
+    pub fn as_signed(&self, mut outcome: EpochOutcome, posted: &EpochRoot) -> EpochOutcome {
+        if posted.round > self.round {
+            (outcome.root.round, outcome.root.committee) = (posted.round, posted.committee);
+        }
+        outcome
+    }
+
     /// The next epoch was resolved by the root of this outcome, computed from these reports.
     pub fn posted(
         &mut self,
@@ -233,6 +251,7 @@ impl History {
     ) -> Result<(), EpochError> {
         self.signing = self.known_roster(self.next.next())?.clone();
         let seeds: Vec<_> = reports.iter().map(|(id, i)| (*id, i.report.seed)).collect();
+        self.round = outcome.root.round;
         self.states.clone_from(&outcome.states);
         self.advance(&seeds);
         Ok(())
@@ -254,11 +273,51 @@ impl History {
     }
 }
 
+/// What a network's history goes back to when a correction undoes roots that were followed: a state of it from before every
+/// root that can still be undone. It keeps two, so that one of them is; the older grows no older than twice the windows.
+#[derive(Debug, Clone)]
+pub struct Anchor {
+    safe: History,
+    newer: Option<Box<History>>,
+}
+
+impl Anchor {
+    /// At a history that rests on final epochs alone, as genesis does.
+    pub fn at(history: History) -> Self {
+        Self {
+            safe: history,
+            newer: None,
+        }
+    }
+
+    /// The last epoch that the newer of both rests on: is that final, and with it every one before, it is safe.
+    pub fn awaits(&self) -> Option<Epoch> {
+        let last = self.newer.as_ref()?.next.0.checked_sub(1);
+        last.map(Epoch)
+    }
+
+    /// Looks at a history that has moved on; `is_final` says whether the epoch that is [awaited](Anchor::awaits) is.
+    pub fn advance(&mut self, history: &History, is_final: bool) {
+        if self.awaits().is_none() {
+            self.newer = Some(Box::new(history.clone()));
+        } else if is_final {
+            let newer = self.newer.replace(Box::new(history.clone()));
+            newer.into_iter().for_each(|newer| self.safe = *newer);
+        }
+    }
+
+    /// A history to go on from.
+    pub fn back(&mut self) -> History {
+        self.newer = None;
+        self.safe.clone()
+    }
+}
+
 /// The signatures under `digest`, parallel to the members of the committee that signs.
 pub fn signatures_for(
     signing: &Roster,
     digest: &Keccak,
-    signatures: &BTreeMap<HyperNodeId, (Keccak, [u8; 65])>,
+    signatures: &Signatures,
 ) -> Vec<Option<[u8; 65]>> {
     let of = |address: &Address| {
         let mut seats = signing.seats().iter();

@@ -1,5 +1,6 @@
 use super::*;
 use crate::epoch::{EpochError, Registration};
+use crate::root::EpochRoot;
 use crate::roster::{Roster, RosterError};
 use assay_protocol::class::{
     AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla, ValidClass, policy_digest,
@@ -449,6 +450,136 @@ fn who_came_has_a_seat_from_its_epoch_on_and_a_changed_entry_counts_in_its_own()
     named.void();
     assert_eq!(named.known(Epoch(4)).get(&id(9)), Some(&entry(9)));
     assert_eq!(history.known(Epoch(4)).get(&id(9)), None);
+}
+
+/// A history of so many epochs, all with a root.
+fn posted_through(count: u64) -> History {
+    let mut history = History::new(&params(), [class()]).unwrap();
+    (0..count).for_each(|_| post_empty(&mut history));
+    history
+}
+
+fn post_empty(history: &mut History) {
+    learn_missing(history, &params());
+    let outcome = history.aggregate([], &BTreeMap::new(), 0).unwrap();
+    history.posted(&outcome, &BTreeMap::new()).unwrap();
+}
+
+#[test]
+fn a_root_of_a_later_round_says_who_signed_it_and_rounds_never_go_back() {
+    let mut history = posted_through(2);
+    learn_missing(&mut history, &params());
+    let outcome = history.aggregate([], &BTreeMap::new(), 0).unwrap();
+    assert_eq!((outcome.root.round, history.round()), (0, 0));
+    let signed = |round, committee| EpochRoot {
+        round,
+        committee: Keccak([committee; 32]),
+        ..outcome.root
+    };
+    // A committee of its own needs a round of its own.
+    let same = history.as_signed(outcome.clone(), &signed(0, 9));
+    assert_eq!(same.root, outcome.root);
+    let corrected = history.as_signed(outcome.clone(), &signed(3, 9));
+    assert_eq!(corrected.root, signed(3, 9));
+    history.posted(&corrected, &BTreeMap::new()).unwrap();
+    learn_missing(&mut history, &params());
+    let next = history.aggregate([], &BTreeMap::new(), 0).unwrap();
+    assert_eq!((next.root.round, history.round()), (3, 3));
+    assert_eq!(next.root.committee, outcome.root.next_committee);
+    history.void();
+    assert_eq!(history.round(), 3);
+    let earlier = EpochRoot {
+        round: 2,
+        ..next.root
+    };
+    assert_eq!(history.as_signed(next.clone(), &earlier).root, next.root);
+}
+
+#[test]
+fn an_anchor_goes_back_to_final_epochs_only_and_comes_to_the_same() {
+    let mut history = posted_through(0);
+    let mut anchor = Anchor::at(history.clone());
+    assert_eq!(anchor.awaits(), None);
+    // Final is what lies this many epochs back.
+    let window = 3;
+    for _ in 0..20u64 {
+        post_empty(&mut history);
+        let first_open = history.next().0.saturating_sub(window);
+        let awaited = anchor.awaits();
+        let is_final = awaited.is_some_and(|epoch| epoch.0 < first_open);
+        anchor.advance(&history, is_final);
+        let mut back = anchor.clone().back();
+        assert!(back.next().0 <= first_open, "{} {first_open}", back.next());
+        let least = history.next().0.saturating_sub(2 * (window + 1));
+        assert!(back.next().0 >= least, "{} {least}", back.next());
+        while back.next() < history.next() {
+            post_empty(&mut back);
+        }
+        assert_eq!(back.states(), history.states());
+        assert_eq!(back.beacon(back.next()), history.beacon(back.next()));
+    }
+    assert!(anchor.back().next() > Epoch(10));
+    assert_eq!(anchor.awaits(), None, "what came after may be undone");
+}
+
+#[test]
+fn an_epoch_is_judged_by_the_list_that_its_root_names_or_by_the_agreed_one() {
+    let mut gathered = Gathered::default();
+    gathered.add(&NETWORK, E, revealed(1, Digest([1; 32])));
+    let list = |commit: u8| {
+        vec![Entry {
+            hypernode: id(1),
+            commit: Digest([commit; 32]),
+        }]
+    };
+    let set = |commit| input_set_hash(&NETWORK, E, &list(commit));
+    for commit in [1, 2] {
+        let (from, list) = (id(3), list(commit));
+        gathered.add(&NETWORK, E, Opened::Proposal { from, list });
+    }
+    let weights: BTreeMap<_, u128> = [(id(1), 1), (id(2), 1), (id(3), 1)].into();
+    assert_eq!(gathered.judged_by(set(1), &weights), Some(set(1)));
+    // Nobody opens 2, nobody has seen 3, and nothing is agreed upon.
+    assert_eq!(gathered.judged_by(set(2), &weights), None);
+    assert_eq!(gathered.judged_by(set(3), &weights), None);
+    for (n, of) in [(1, 1), (2, 1), (3, 1)] {
+        let vote = Opened::Vote {
+            from: id(n),
+            input_set: set(of),
+        };
+        gathered.add(&NETWORK, E, vote);
+    }
+    assert_eq!(gathered.judged_by(set(2), &weights), Some(set(1)));
+    assert_eq!(gathered.judged_by(set(3), &weights), Some(set(1)));
+}
+
+#[test]
+fn of_each_round_the_first_signature_counts_and_there_is_an_end_to_rounds() {
+    let mut gathered = Gathered::default();
+    let mut sign = |n, round, digest: u8| {
+        let opened = Opened::RootSignature {
+            from: id(n),
+            round,
+            digest: Keccak([digest; 32]),
+            signature: [digest; 65],
+        };
+        gathered.add(&params().network_id(), Epoch(0), opened);
+    };
+    sign(1, 0, 1);
+    sign(1, 1, 2);
+    sign(1, 1, 3);
+    sign(2, 1, 4);
+    for round in 0..2 * ROUNDS_MAX as u32 {
+        sign(3, round, 5);
+    }
+    let digests = |round| -> Vec<u8> {
+        let signatures = gathered.signatures(round);
+        signatures.values().map(|(digest, _)| digest.0[0]).collect()
+    };
+    assert_eq!(digests(0), [1, 5]);
+    assert_eq!(digests(1), [2, 4, 5]);
+    assert_eq!(digests(ROUNDS_MAX as u32 - 1), [5]);
+    assert!(digests(ROUNDS_MAX as u32).is_empty());
 }
 
 #[test]
