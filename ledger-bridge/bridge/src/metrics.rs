@@ -23,6 +23,8 @@ pub struct Sample {
     pub epoch_end: UnixMs,
     /// Whether this bridge is the one that sends.
     pub leads: bool,
+    /// Whether the ledger holds another root than this bridge computes.
+    pub is_contested: bool,
     /// Time of the newest block, in Unix seconds; `None` when the ledger could not be asked.
     pub head_s: Option<u64>,
     /// Time of the newest final block.
@@ -109,6 +111,11 @@ impl Page {
             "assay_bridge_leads",
             "1 when this bridge is the one that sends",
             u8::from(sample.leads),
+        );
+        self.gauge(
+            "assay_bridge_root_wrong",
+            "1 while the ledger holds another root for the oldest unsettled epoch than this bridge computes",
+            u8::from(sample.is_contested),
         );
         self.ledger(sample, now);
         self.outbox(sample);
@@ -204,6 +211,7 @@ mod tests {
             epoch: Epoch(7),
             epoch_end: UnixMs(10_000),
             leads: true,
+            is_contested: false,
             head_s: Some(12),
             final_s: Some(8),
             balance: Some(1_000),

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! resume the outbox ─▶ tend (settle, confirm, release, rent) ─▶ follow the ledger (recompute) ─▶ next epoch over? ─▶ agreed ─▶ aggregate ─▶ quorum ─▶ post
-//!                                                                              └─ deadline passed ─▶ void
+//!                                      another root ─▶ correct ─┘              └─ deadline passed ─▶ void
 //! ```
 //! Time is an argument; the loop around [`Poster::step`] is in [`crate::run`].
 
+mod contest;
+
 use assay_aggregate::epoch::EpochOutcome;
-use assay_aggregate::inputs::{Gathered, History, signatures_for};
+use assay_aggregate::inputs::{Anchor, Gathered, History, signatures_for};
 use assay_aggregate::more_than_two_thirds;
+use assay_aggregate::roster::Roster;
 use assay_ledger::{Action, AssayLedger, Finality, LedgerError, TxSigner};
 use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +20,7 @@ use std::sync::Arc;
 
 use crate::metrics::Sample;
 use crate::outbox::{Outbox, OutboxError, Progress, Settings};
-use crate::replay::{self, Gathering, ReplayError};
+use crate::replay::{self, Gathering, Judged, Posted, ReplayError};
 use crate::store::{Store, StoreError};
 use crate::tend::{Kind, NOTHING_TO_DO, QUEUE_MAX, Queue};
 
@@ -39,14 +42,6 @@ pub enum PosterError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A root was replaced, and with it what this bridge has recomputed since.
-    #[error(
-        "the root of epoch {epoch} was replaced or undone by a correction\nhint: this version cannot go on from a corrected root; see the events of the contract"
-    )]
-    Undone {
-        /// The epoch.
-        epoch: Epoch,
-    },
     /// The ledger is another network's.
     #[error(
         "ledger {contract}: {part}: expected {expected}, got {actual}\nhint: do the network file and the ledger belong together?"
@@ -103,6 +98,33 @@ pub enum Step {
         /// The epoch.
         epoch: Epoch,
     },
+    /// The ledger holds another root than the agreed reports give, and HyperNodes have not signed its correction yet.
+    Contested {
+        /// The epoch.
+        epoch: Epoch,
+        /// Digest of the correction.
+        computed: Keccak,
+        /// Digest on the ledger.
+        posted: Keccak,
+        /// Weight that signed the correction.
+        signed: u128,
+        /// Weight of the committee that signs now.
+        total: u128,
+        /// From when the wrong root can be corrected no more.
+        final_at: UnixMs,
+    },
+    /// A wrong root was replaced.
+    Corrected {
+        /// The epoch.
+        epoch: Epoch,
+        /// Gas used.
+        gas: u64,
+    },
+    /// A root that was followed is in force no more; what comes of the ledger now is computed again from here.
+    Undone {
+        /// The next epoch to be computed.
+        epoch: Epoch,
+    },
     /// HyperNodes signed another root than this bridge computes: it posts nothing.
     Disagrees {
         /// The epoch.
@@ -112,6 +134,24 @@ pub enum Step {
         /// Signed, with the weight behind it.
         signed: Vec<(Keccak, u128)>,
     },
+}
+
+impl Step {
+    /// Whether nothing is to be done before time has passed.
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Waiting { .. }
+            | Self::Disagrees { .. }
+            | Self::Contested { .. }
+            | Self::Undone { .. } => true,
+            Self::Followed { .. }
+            | Self::Tended(_)
+            | Self::Posted { .. }
+            | Self::Voided { .. }
+            | Self::WasVoid { .. }
+            | Self::Corrected { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Step {
@@ -145,6 +185,27 @@ impl fmt::Display for Step {
                 "epoch {epoch}: no root was signed in time: void, nothing paid, nothing taken"
             ),
             Self::WasVoid { epoch } => write!(f, "epoch {epoch}: void on the ledger"),
+            Self::Contested {
+                epoch,
+                computed,
+                posted,
+                signed,
+                total,
+                final_at,
+            } => write!(
+                f,
+                "epoch {epoch}: the root on the ledger is WRONG: digest {posted}; its correction {computed} is signed by {signed} \
+                 of weight {total}\n\
+                 hint: it is final at {final_at} ms; `assay-bridge ledger dispute` gives more time. If HyperNodes do not sign, \
+                 compare their version and this one's"
+            ),
+            Self::Corrected { epoch, gas } => {
+                write!(f, "epoch {epoch}: the wrong root was replaced, {gas} gas")
+            }
+            Self::Undone { epoch } => write!(
+                f,
+                "a correction replaced or undid a root that was followed: computing again from epoch {epoch} on"
+            ),
             Self::Disagrees {
                 epoch,
                 computed,
@@ -197,9 +258,13 @@ pub struct Poster {
     settled: AssayLedger,
     outbox: Outbox,
     history: History,
+    /// What to go back to when a root that was followed is undone.
+    anchor: Anchor,
     board: Gathering,
     chain_id: u64,
     leads: bool,
+    /// Whether the ledger held another root than was computed, when last looked.
+    is_contested: bool,
     queue: Queue,
     /// The newest root that was followed: its epoch and digest.
     followed: Option<(Epoch, Keccak)>,
@@ -250,10 +315,12 @@ impl Poster {
             settled: ledger.reading(Finality::Finalized),
             store,
             ledger,
+            anchor: Anchor::at(history.clone()),
             history,
             board,
             chain_id,
             leads: false,
+            is_contested: false,
             queue: Queue::default(),
             followed: None,
             tended: None,
@@ -287,6 +354,7 @@ impl Poster {
             epoch,
             epoch_end,
             leads: self.leads,
+            is_contested: self.is_contested,
             head_s,
             final_s: is_up.then(|| time(Finality::Finalized)).flatten(),
             balance: is_up.then(balance).flatten().map(|stake| stake.0),
@@ -300,7 +368,7 @@ impl Poster {
 
     fn missing(&self, is_over: bool) -> Vec<(HyperNodeId, bool)> {
         let is_same = self.board.epoch() == self.history.next();
-        let signed = self.board.gathered().signatures();
+        let signed = self.board.gathered().signatures(self.history.round());
         let has_signed = |id: &HyperNodeId| is_same && signed.contains_key(id);
         let awaited = |id: HyperNodeId| (id, is_over && !has_signed(&id));
         let signers = signer_weights(&self.history);
@@ -331,13 +399,18 @@ impl Poster {
         }
         self.outbox.advance(now)?;
         let (settled, newest) = (self.settled.next_epoch()?, self.ledger.next_epoch()?);
-        self.check_followed(settled)?;
+        if !self.is_in_force(settled)? {
+            return Ok(self.go_back());
+        }
         replay::learn(&self.settled, &mut self.history)?;
         if epoch < settled {
             let is_full = self.queue.len() >= QUEUE_MAX;
             let tended = if is_full { self.tend(now) } else { Ok(None) };
             // What cannot be tended now does not keep the bridge from catching up.
-            return tended.ok().flatten().map_or_else(|| self.follow(epoch), Ok);
+            return tended
+                .ok()
+                .flatten()
+                .map_or_else(|| self.follow(epoch, now), Ok);
         }
         if epoch < newest {
             let step = waiting(epoch, "resolved on the ledger, not finally yet");
@@ -353,7 +426,7 @@ impl Poster {
         }
         // What is opened before its roster is known would be lost.
         if self.history.roster(epoch).is_some() {
-            self.board.update(&self.store, &self.history)?;
+            self.board.update(&self.store, &self.history, None)?;
         }
         let attempt = self.try_post(epoch, now);
         let is_over = match &attempt {
@@ -363,14 +436,9 @@ impl Poster {
             Err(PosterError::Replay(error)) => error.is_hopeless(),
             Err(_) => false,
         };
-        let is_sent = self.outbox.is_under_way(&root_name(epoch))?;
+        let is_sent = self.outbox.is_under_way(&self.name("postRoot"))?;
         if is_over && !is_sent && self.is_void_time(end, now) {
-            let name = format!("postVoid/{epoch}");
-            let progress = self.outbox.perform(&name, &Action::post_void(epoch), now)?;
-            return Ok(match progress {
-                Progress::Done { .. } => Step::Voided { epoch },
-                other => unfinished(epoch, "void", &other),
-            });
+            return self.post_void(epoch, now);
         }
         match attempt {
             // The root comes first: what else is due waits until it cannot be posted now.
@@ -378,6 +446,29 @@ impl Poster {
                 Ok(self.tend(now)?.unwrap_or(step))
             }
             other => other,
+        }
+    }
+
+    /// The contract counts pauses and corrections in: the deadline may be later than it seems.
+    fn post_void(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
+        let action = Action::post_void(epoch);
+        let progress = match self.outbox.perform(&self.name("postVoid"), &action, now) {
+            Err(error) if error.revert_name() == Some("VoidTooEarly") => {
+                return Ok(waiting(epoch, &format!("not void yet: {error}")));
+            }
+            other => other?,
+        };
+        Ok(match progress {
+            Progress::Done { .. } => Step::Voided { epoch },
+            other => unfinished(epoch, "void", &other),
+        })
+    }
+
+    /// The next epoch's in the outbox: in another round it is another one.
+    fn name(&self, what: &str) -> String {
+        match (self.history.next(), self.history.round()) {
+            (epoch, 0) => format!("{what}/{epoch}"),
+            (epoch, round) => format!("{what}/{epoch}/{round}"),
         }
     }
 
@@ -446,12 +537,13 @@ impl Poster {
     ) -> Result<Step, PosterError> {
         let (epoch, committee) = (outcome.root.epoch, self.history.signers());
         let signing = self.history.signing();
-        let signatures = signatures_for(signing, digest, self.board.gathered().signatures());
+        let signed_by = self.board.gathered().signatures(outcome.root.round);
+        let signatures = signatures_for(signing, digest, &signed_by);
         let (action, total) = (
             Action::post_root(&outcome.root, committee, &signatures),
             committee.total(),
         );
-        let progress = match self.outbox.perform(&root_name(epoch), &action, now) {
+        let progress = match self.outbox.perform(&self.name("postRoot"), &action, now) {
             // Somebody else's is on its way, or the contract sees what this bridge does not: nothing was sent.
             Err(error) if error.revert_name().is_some() => {
                 return Ok(waiting(epoch, &format!("root not sent: {error}")));
@@ -472,39 +564,35 @@ impl Poster {
         })
     }
 
-    /// What was followed must still be in force: a correction replaces a root, or opens it again.
-    fn check_followed(&self, settled: Epoch) -> Result<(), PosterError> {
-        if settled < self.history.next() {
-            return Err(PosterError::Undone { epoch: settled });
-        }
-        let Some((epoch, digest)) = self.followed else {
-            return Ok(());
+    /// The ledger is ahead: recompute, move on.
+    fn follow(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
+        self.is_due = true;
+        let judged = replay::recompute(&self.store, &self.settled, &self.history)?;
+        self.is_contested = matches!(judged, Judged::Wrong(_));
+        let step = match judged {
+            Judged::Wrong(wrong) => {
+                // One wrong answer of the ledger's node must not last.
+                self.history.forget();
+                return self.contest(&wrong, now);
+            }
+            Judged::Void => {
+                self.history.void();
+                Step::WasVoid { epoch }
+            }
+            Judged::Right(posted) => self.take_over(*posted)?,
         };
-        let record = self.settled.epoch_record(epoch)?;
-        match record.contradicts(digest) {
-            true => Err(PosterError::Undone { epoch }),
-            false => Ok(()),
-        }
+        let awaited = self.anchor.awaits();
+        let is_final = awaited.map_or(Ok(false), |epoch| self.settled.is_final(epoch))?;
+        self.anchor.advance(&self.history, is_final);
+        Ok(step)
     }
 
-    /// The ledger is ahead: recompute, move on.
-    fn follow(&mut self, epoch: Epoch) -> Result<Step, PosterError> {
-        let recomputed = replay::recompute(&self.store, &self.settled, &self.history);
-        if let Err(ReplayError::OtherRoot { .. }) = &recomputed {
-            // One wrong answer of the ledger's node must not last.
-            self.history.forget();
-        }
-        let Some(posted) = recomputed? else {
-            self.history.void();
-            self.is_due = true;
-            return Ok(Step::WasVoid { epoch });
-        };
+    fn take_over(&mut self, posted: Posted) -> Result<Step, PosterError> {
         replay::take_over(&mut self.history, &posted)?;
-        let contract = self.ledger.contract();
-        self.followed = Some((epoch, posted.outcome.root.digest(self.chain_id, &contract)));
-        let nodes = posted.outcome.leaves.len();
-        self.queue.push(posted.outcome);
-        self.is_due = true;
+        let (outcome, contract) = (posted.outcome, self.ledger.contract());
+        let (epoch, nodes) = (outcome.root.epoch, outcome.leaves.len());
+        self.followed = Some((epoch, outcome.root.digest(self.chain_id, &contract)));
+        self.queue.push(outcome);
         Ok(Step::Followed { epoch, nodes })
     }
 
@@ -516,12 +604,18 @@ impl Poster {
         }
         let (nodes, reservations) = (self.settled.nodes()?, self.settled.reservations()?);
         let exit_delay = self.settled.exit_delay_epochs()?;
+        let newest = self.queue.epochs().last().unwrap_or_default();
+        let corrections = self.settled.epoch_record(newest)?.corrections;
         let params = self.history.params();
         let due = self
             .queue
-            .due(last_final, &nodes, &reservations, exit_delay, |epoch| {
-                params.epoch_start(epoch)
-            })
+            .due(
+                (last_final, corrections),
+                &nodes,
+                &reservations,
+                exit_delay,
+                |epoch| params.epoch_start(epoch),
+            )
             .map_err(LeafMissing::of(self.history.next()))?;
         let mut done = Tended::default();
         self.held_up = None;
@@ -650,10 +744,6 @@ impl LeafMissing {
     }
 }
 
-fn root_name(epoch: Epoch) -> String {
-    format!("postRoot/{epoch}")
-}
-
 fn why(progress: &Progress) -> String {
     match progress {
         Progress::Pending(why) => why.clone(),
@@ -668,8 +758,9 @@ fn unfinished(epoch: Epoch, what: &str, progress: &Progress) -> Step {
 /// The weight behind each digest, as the contract will count it.
 fn signed_weights(gathered: &Gathered, history: &History) -> BTreeMap<Keccak, u128> {
     let mut signed = BTreeMap::new();
+    let signatures = gathered.signatures(history.round());
     for (id, weight) in signer_weights(history) {
-        if let Some((digest, _)) = gathered.signatures().get(&id) {
+        if let Some((digest, _)) = signatures.get(&id) {
             let sum: &mut u128 = signed.entry(*digest).or_default();
             *sum = sum.saturating_add(weight);
         }
@@ -679,9 +770,13 @@ fn signed_weights(gathered: &Gathered, history: &History) -> BTreeMap<Keccak, u1
 
 /// Who signs the next root, with the weight that the contract counts.
 fn signer_weights(history: &History) -> impl Iterator<Item = (HyperNodeId, u128)> + '_ {
-    let seats = history.signing().seats().iter();
-    // The ledger's weights are scaled.
-    seats.filter_map(|seat| Some((seat.hypernode, history.signers().weight(&seat.ledger)?)))
+    weights_of(history.signing())
+}
+
+/// The weights of signatures: the ledger's are scaled.
+fn weights_of(signing: &Roster) -> impl Iterator<Item = (HyperNodeId, u128)> + '_ {
+    let (seats, committee) = (signing.seats().iter(), signing.committee());
+    seats.filter_map(|seat| Some((seat.hypernode, committee.weight(&seat.ledger)?)))
 }
 
 fn waiting(epoch: Epoch, why: &str) -> Step {

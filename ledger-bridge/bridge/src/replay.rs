@@ -6,7 +6,7 @@ use assay_aggregate::inputs::{self, Gathered, Hearing, History, HistoryError, In
 use assay_aggregate::root::EpochRoot;
 use assay_aggregate::roster::Roster;
 use assay_ledger::{AssayLedger, LedgerError, Resolved};
-use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, Stake};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, Stake};
 use std::collections::BTreeMap;
 
 use crate::store::{Store, StoreError, StoredObject};
@@ -109,6 +109,44 @@ pub struct Posted {
     pub outcome: EpochOutcome,
 }
 
+/// A root on the ledger that the reports do not give.
+pub struct Wrong {
+    /// What they give.
+    pub outcome: EpochOutcome,
+    /// What the ledger holds.
+    pub posted: EpochRoot,
+}
+
+/// What became of an epoch that the ledger has resolved.
+pub enum Judged {
+    /// It was voided.
+    Void,
+    /// Its root is the one that the agreed reports give.
+    Right(Box<Posted>),
+    /// Its root is another one.
+    Wrong(Box<Wrong>),
+}
+
+impl Wrong {
+    /// The root that must take its place, signed by a committee in a round.
+    pub fn correction(&self, round: u32, committee: Keccak) -> EpochRoot {
+        EpochRoot {
+            round,
+            committee,
+            ..self.outcome.root
+        }
+    }
+
+    /// What is wrong, for who can do nothing about it.
+    pub fn error(&self, chain_id: u64, contract: &Address) -> ReplayError {
+        ReplayError::OtherRoot {
+            epoch: self.posted.epoch,
+            computed: self.outcome.root.digest(chain_id, contract),
+            posted: self.posted.digest(chain_id, contract),
+        }
+    }
+}
+
 /// The board of one epoch, read and verified as it grows.
 #[derive(Debug, Default)]
 pub struct Gathering {
@@ -137,13 +175,21 @@ impl Gathering {
     }
 
     /// Reads what came since. By another entry of its author than the epoch's, the board may have taken what does not count.
-    pub fn update(&mut self, store: &Store, history: &History) -> Result<(), ReplayError> {
+    /// `signers` are heard too: who signs a correction may have no say in the epoch.
+    pub fn update(
+        &mut self,
+        store: &Store,
+        history: &History,
+        signers: Option<&Roster>,
+    ) -> Result<(), ReplayError> {
         let (network, epoch) = (history.network(), self.epoch);
         let hearing = Hearing {
             params: history.params(),
             network,
             epoch,
-            known: history.known(epoch),
+            known: history
+                .known(epoch)
+                .and(signers.map_or(&[], Roster::entries)),
         };
         loop {
             let stored = store.objects(epoch, self.after, BATCH, usize::MAX)?;
@@ -233,12 +279,17 @@ pub fn follow(
     history: &mut History,
 ) -> Result<Option<Posted>, ReplayError> {
     learn(ledger, history)?;
-    let posted = recompute(store, ledger, history)?;
-    match &posted {
-        Some(posted) => take_over(history, posted)?,
-        None => history.void(),
+    match recompute(store, ledger, history)? {
+        Judged::Void => {
+            history.void();
+            Ok(None)
+        }
+        Judged::Right(posted) => {
+            take_over(history, &posted)?;
+            Ok(Some(*posted))
+        }
+        Judged::Wrong(wrong) => Err(wrong.error(ledger.chain_id()?, &ledger.contract())),
     }
-    Ok(posted)
 }
 
 /// Moves the history on by what was recomputed of its next epoch.
@@ -253,41 +304,53 @@ pub fn recompute(
     store: &Store,
     ledger: &AssayLedger,
     history: &History,
-) -> Result<Option<Posted>, ReplayError> {
+) -> Result<Judged, ReplayError> {
     let epoch = history.next();
     let root = match ledger.resolved(epoch)? {
-        Resolved::Void => return Ok(None),
+        Resolved::Void => return Ok(Judged::Void),
         Resolved::Open => {
             let next = ledger.next_epoch()?;
             return Err(ReplayError::NotResolved { epoch, next });
         }
-        Resolved::Posted(root) => root,
+        Resolved::Posted(root) => *root,
     };
-    let mut board = Gathering::of(epoch);
-    board.update(store, history)?;
-    let gathered = board.gathered;
-    let read = Read::of(ledger, history)?;
-    let (reports, outcome) = aggregate(history, &gathered, &root.input_set, &read)?;
-    if outcome.root != *root {
-        let digest = |root: &EpochRoot| -> Result<Keccak, LedgerError> {
-            Ok(root.digest(ledger.chain_id()?, &ledger.contract()))
-        };
-        let (computed, posted) = (digest(&outcome.root)?, digest(&root)?);
-        return Err(ReplayError::OtherRoot {
-            epoch,
-            computed,
-            posted,
-        });
-    }
     let unknown = || ReplayError::Aggregate {
         epoch,
         source: EpochError::RosterUnknown(epoch),
     };
-    Ok(Some(Posted {
-        roster: history.roster(epoch).ok_or_else(unknown)?.clone(),
-        signing: history.signing().clone(),
+    let roster = history.roster(epoch).ok_or_else(unknown)?;
+    let signing = signers_of(ledger, history, &root)?;
+    let mut board = Gathering::of(epoch);
+    board.update(store, history, Some(&signing))?;
+    let gathered = board.gathered;
+    let judged_by = gathered.judged_by(root.input_set, &roster.weights());
+    let input_set = judged_by.unwrap_or(root.input_set);
+    let read = Read::of(ledger, history)?;
+    let (reports, outcome) = aggregate(history, &gathered, &input_set, &read)?;
+    let outcome = history.as_signed(outcome, &root);
+    if outcome.root != root {
+        let posted = root;
+        return Ok(Judged::Wrong(Box::new(Wrong { outcome, posted })));
+    }
+    Ok(Judged::Right(Box::new(Posted {
+        roster: roster.clone(),
+        signing,
         gathered,
         reports,
         outcome,
-    }))
+    })))
+}
+
+/// Who signed a root: whom the root before names, or those of a later epoch when it was corrected.
+fn signers_of(
+    ledger: &AssayLedger,
+    history: &History,
+    root: &EpochRoot,
+) -> Result<Roster, LedgerError> {
+    let named = history.signing();
+    if root.committee == named.committee().hash() {
+        return Ok(named.clone());
+    }
+    let found = ledger.roster_with(root.committee, root.epoch.next(), history.params())?;
+    Ok(found.unwrap_or_else(|| named.clone()))
 }

@@ -19,7 +19,7 @@ use crate::board::{Board, server};
 use crate::config::{Config, KeySource, LedgerSection, StateSection, chain_config};
 use crate::log;
 use crate::metrics::{self, Metrics};
-use crate::poster::{Poster, Step};
+use crate::poster::Poster;
 use crate::store::Store;
 use crate::system_now;
 
@@ -246,7 +246,7 @@ fn post_for_ever(mut poster: Poster, step_pause: Duration, metrics: &Metrics) {
         let line = match stepped {
             Ok(step) => {
                 pause = step_pause;
-                let moved = !matches!(step, Step::Waiting { .. } | Step::Disagrees { .. });
+                let moved = !step.waits();
                 let line = step.to_string();
                 if moved {
                     log::say(&line);

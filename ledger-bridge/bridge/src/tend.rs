@@ -98,11 +98,12 @@ impl Queue {
         }
     }
 
-    /// What is due, as the ledger stands. `last_final` is the newest final epoch, `start` the start of an epoch;
-    /// `exit_delay_epochs` after its last one a node that leaves needs a leaf, and none after that.
+    /// What is due, as the ledger stands. `last_final` is the newest final epoch, `start` the start of an epoch,
+    /// `corrections` how often the newest one was corrected; `exit_delay_epochs` after its last one a node that leaves needs
+    /// a leaf, and none after that.
     pub fn due(
         &self,
-        last_final: Option<Epoch>,
+        (last_final, corrections): (Option<Epoch>, u8),
         nodes: &[NodeRecord],
         reservations: &[ReservationRecord],
         exit_delay_epochs: u64,
@@ -137,7 +138,7 @@ impl Queue {
         if let Some(newest) = self.0.back() {
             let begun = start(newest.root.epoch);
             collect(&mut due, newest, &by_node, Kind::Settle, |leaf, records| {
-                settles(leaf, records, begun, exit_delay_epochs)
+                settles(leaf, records, begun, (corrections, exit_delay_epochs))
             })?;
         }
         Ok(due)
@@ -196,7 +197,7 @@ fn settles(
     leaf: &NodeLeaf,
     records: &[&NodeRecord],
     begun: UnixMs,
-    exit_delay_epochs: u64,
+    (corrections, exit_delay_epochs): (u8, u64),
 ) -> bool {
     if let Some(record) = waits_for(leaf, records, begun) {
         return record.confirming_at.is_none();
@@ -207,16 +208,16 @@ fn settles(
     let Some(record) = records.iter().find(owned) else {
         return false;
     };
-    let is_later = record
-        .settled_epoch
-        .is_none_or(|settled| settled < leaf.epoch);
+    // An epoch that was corrected is settled again: what its wrong root took or paid is undone by that.
+    let before = (record.settled_epoch, record.settled_corrections);
+    let is_later = before < (Some(leaf.epoch), corrections);
     let steady = record.status == NodeStatus::Active && leaf.verdict == Verdict::Pass as u8;
     let idle = steady || record.status == NodeStatus::Removed;
     let is_leaving = record.serves_through.is_some_and(|last| {
         let needed = Epoch(last.0.saturating_add(exit_delay_epochs));
         record.settled_epoch < Some(needed)
     });
-    let is_due = leaf.cumulative_slash > record.cumulative_slash.0
+    let is_due = leaf.cumulative_slash != record.cumulative_slash.0
         || is_leaving
         || record.settled_epoch.is_none();
     is_later && (is_due || !idle)
@@ -261,6 +262,7 @@ mod tests {
     const OWNER: Address = Address([1; 20]);
     const BEGUN: UnixMs = UnixMs(10_000);
     const EXIT_DELAY: u64 = 3;
+    const CORRECTIONS: u8 = 0;
 
     fn record() -> NodeRecord {
         NodeRecord {
@@ -280,6 +282,7 @@ mod tests {
             status: NodeStatus::Active,
             confirmed_owner: Some(OWNER),
             settled_epoch: Some(Epoch(4)),
+            settled_corrections: 0,
             cumulative_slash: Stake(0),
         }
     }
@@ -308,7 +311,7 @@ mod tests {
 
     fn is_settled(leaf: &NodeLeaf, records: &[NodeRecord]) -> bool {
         let records: Vec<_> = records.iter().collect();
-        settles(leaf, &records, BEGUN, EXIT_DELAY)
+        settles(leaf, &records, BEGUN, (CORRECTIONS, EXIT_DELAY))
     }
 
     fn changed(change: fn(&mut NodeRecord)) -> [NodeRecord; 1] {
@@ -345,6 +348,25 @@ mod tests {
             &leaf(),
             &changed(|r| r.status = NodeStatus::Warned)
         ));
+    }
+
+    #[test]
+    fn a_leaf_of_a_corrected_epoch_is_settled_again_once() {
+        let records = |corrections| {
+            changed(|r| r.settled_epoch = Some(Epoch(5))).map(|record| NodeRecord {
+                settled_corrections: corrections,
+                cumulative_slash: Stake(7),
+                ..record
+            })
+        };
+        let is_due = |records: &[NodeRecord]| {
+            let records: Vec<_> = records.iter().collect();
+            settles(&leaf(), &records, BEGUN, (1, EXIT_DELAY))
+        };
+        // The wrong root asked for a slash of 7, the right one for none.
+        assert!(is_due(&records(0)));
+        assert!(!is_due(&records(1)));
+        assert!(!is_settled(&leaf(), &records(0)), "it was not corrected");
     }
 
     #[test]

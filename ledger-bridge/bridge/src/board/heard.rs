@@ -3,14 +3,11 @@
 //! The ledger is read by [`Heard::refresh`] alone: a slow one holds up no post.
 
 use assay_aggregate::roster::Known;
-use assay_ledger::{AssayLedger, LedgerError, Resolution};
+use assay_ledger::{AssayLedger, LedgerError};
 use assay_protocol::ids::{Epoch, HyperNodeId, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry, STAKES_FIXED_AHEAD};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
-/// Most void epochs on end that are looked through for the last root at once.
-const VOID_RUN_MAX: u64 = 1_024;
 
 /// Whom the ledger knows, as last read.
 pub struct Heard {
@@ -26,6 +23,10 @@ struct Read {
     rosters: BTreeMap<Epoch, Vec<RosterEntry>>,
     /// Whom the last root named, with the epoch that it named them for.
     signing: Option<(Epoch, Vec<RosterEntry>)>,
+    /// The first epoch that can still be corrected, or signed again because one before it was.
+    open: Epoch,
+    /// Rounds that a root can be signed in: that of the last one, and one more for its correction.
+    last_round: u32,
 }
 
 impl Heard {
@@ -42,7 +43,9 @@ impl Heard {
         let (running, _) = params.at(now).unwrap_or_default();
         let open = params.void_after_ms.checked_div(params.epoch_ms);
         let back = open.unwrap_or(0).saturating_add(2);
-        let first = Epoch(running.0.saturating_sub(back).max(STAKES_FIXED_AHEAD));
+        self.refresh_newest()?;
+        let first = Epoch(running.0.saturating_sub(back)).min(self.read().open);
+        let first = first.max(Epoch(STAKES_FIXED_AHEAD));
         for epoch in (first.0..=running.next().0).map(Epoch) {
             let is_held = self.read().rosters.contains_key(&epoch);
             let roster = (!is_held).then(|| self.ledger.fixed_roster(epoch));
@@ -51,7 +54,6 @@ impl Heard {
             }
         }
         self.write().rosters.retain(|epoch, _| *epoch >= first);
-        self.refresh_signing()?;
         let records = self.ledger.hypernodes()?;
         let at_stake = records
             .into_iter()
@@ -61,20 +63,19 @@ impl Heard {
     }
 
     /// After void epochs those sign whom the last root named.
-    fn refresh_signing(&self) -> Result<(), LedgerError> {
-        let next = self.ledger.next_epoch()?;
+    fn refresh_newest(&self) -> Result<(), LedgerError> {
+        let known = self.read().open;
+        self.write().open = self.ledger.first_open(known)?;
+        let Some((epoch, record)) = self.ledger.newest_root()? else {
+            return Ok(());
+        };
+        let named = epoch.next();
         let known = self.read().signing.as_ref().map(|(epoch, _)| *epoch);
-        for before in (0..next.0).rev().take(VOID_RUN_MAX as usize).map(Epoch) {
-            let named = before.next();
-            if known == Some(named) {
-                return Ok(());
-            }
-            if self.ledger.epoch_record(before)?.resolution == Resolution::Posted {
-                let roster = self.ledger.fixed_roster(named)?;
-                self.write().signing = roster.map(|roster| (named, roster));
-                return Ok(());
-            }
+        if known != Some(named) {
+            let roster = self.ledger.fixed_roster(named)?;
+            self.write().signing = roster.map(|roster| (named, roster));
         }
+        self.write().last_round = record.round.saturating_add(1);
         Ok(())
     }
 
@@ -95,6 +96,16 @@ impl Heard {
         let known = Known::on_board(signing, of(epoch.next()), &params.roster, of(epoch));
         let is_all = epoch.0 < STAKES_FIXED_AHEAD || read.rosters.contains_key(&epoch);
         (known, is_all)
+    }
+
+    /// The first epoch whose root can still change, as last read.
+    pub fn open(&self) -> Epoch {
+        self.read().open
+    }
+
+    /// The last round that a root can be signed in.
+    pub fn last_round(&self) -> u32 {
+        self.read().last_round
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Read> {

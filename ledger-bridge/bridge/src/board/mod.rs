@@ -6,7 +6,7 @@
 pub mod heard;
 pub mod server;
 
-use assay_aggregate::inputs::{self, Hearing, Opened, Revealed};
+use assay_aggregate::inputs::{self, Hearing, Opened, ROUNDS_MAX, Revealed};
 use assay_ledger::LedgerError;
 use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId, UnixMs};
 use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, BOARD_OBJECTS_MAX};
@@ -61,14 +61,16 @@ impl Board {
         let opened = self.open(epoch, object)?;
         own(peer, object.kind(), &opened)?;
         let _one_at_a_time = self.posting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = self.stored_before(peer, epoch, object)? {
+        let place = place(object, &opened);
+        if let Some(number) = self.stored_before(peer, epoch, (object, &place))? {
             return Ok(number);
         }
-        self.in_window(epoch, object, now)?;
+        self.in_time(epoch, object, &opened, now)?;
         if let Opened::Reveal(revealed) = &opened {
             self.opens_commit(epoch, revealed)?;
         }
-        self.store.insert(epoch, &peer, object).map_err(storage)
+        let stored = self.store.insert_at(epoch, &peer, &place, object);
+        stored.map_err(storage)
     }
 
     /// Whether a HyperNode may connect.
@@ -116,19 +118,24 @@ impl Board {
         &self,
         peer: HyperNodeId,
         epoch: Epoch,
-        object: &BoardObject,
+        (object, place): (&BoardObject, &str),
     ) -> Result<Option<u64>, Refusal> {
-        let kind = object.kind();
-        match self.store.object(epoch, kind, &peer).map_err(storage)? {
+        match self.store.object(epoch, place, &peer).map_err(storage)? {
             Some((number, bytes)) if bytes == object.bytes() => Ok(Some(number)),
             Some((number, _)) => Err(not_allowed(format!(
-                "{kind} of epoch {epoch} by {peer}: another one is stored under number {number}, only one is taken"
+                "{place} of epoch {epoch} by {peer}: another one is stored under number {number}, only one is taken"
             ))),
             None => Ok(None),
         }
     }
 
-    fn in_window(&self, epoch: Epoch, object: &BoardObject, now: UnixMs) -> Result<(), Refusal> {
+    fn in_time(
+        &self,
+        epoch: Epoch,
+        object: &BoardObject,
+        opened: &Opened,
+        now: UnixMs,
+    ) -> Result<(), Refusal> {
         let window = window(&self.params, object);
         let (kind, end) = (object.kind(), self.params.epoch_end(epoch).0);
         let since = i128::from(now.0) - i128::from(end);
@@ -141,10 +148,35 @@ impl Board {
         if since < i128::from(window.start) {
             return Err(Refusal::new(RefusalCode::Busy, text("is too early")));
         }
-        if since >= i128::from(window.end) {
-            return Err(not_allowed(text("is too late")));
+        match opened {
+            Opened::RootSignature { round, .. } if *round > 0 => self.in_round(epoch, *round),
+            _ if since >= i128::from(window.end) => Err(not_allowed(text("is too late"))),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// A root can be signed in a round of its own as long as the ledger takes another one for its epoch.
+    fn in_round(&self, epoch: Epoch, round: u32) -> Result<(), Refusal> {
+        let (open, last) = (self.heard.open(), self.heard.last_round());
+        if epoch < open {
+            return Err(not_allowed(format!(
+                "root-signature of round {round}: epoch {epoch} is final on the ledger, the first that is not is {open}"
+            )));
+        }
+        let text = |expected: &str| {
+            format!("root-signature of epoch {epoch}: round: expected {expected}, got {round}")
+        };
+        if round > last {
+            // Whoever has seen a root that was not read here yet comes again.
+            let at_most = text(&format!("{last} at most"));
+            return Err(Refusal::new(RefusalCode::Busy, at_most));
+        }
+        match last.saturating_sub(round) < ROUNDS_MAX as u32 {
+            true => Ok(()),
+            false => Err(not_allowed(text(&format!(
+                "one of the {ROUNDS_MAX} to {last}"
+            )))),
+        }
     }
 
     fn opens_commit(&self, epoch: Epoch, revealed: &Revealed) -> Result<(), Refusal> {
@@ -177,6 +209,14 @@ pub fn window(params: &NetworkParams, object: &BoardObject) -> Range<u64> {
         BoardObject::RootSignature(_) => params.commit_ms..params.void_after_ms,
         // From when the roster is fixed until it is in force.
         BoardObject::Succession(_) => 0..params.epoch_ms,
+    }
+}
+
+/// What only one object of a HyperNode can be in an epoch: its kind, of signatures under roots one for each round.
+fn place(object: &BoardObject, opened: &Opened) -> String {
+    match opened {
+        Opened::RootSignature { round, .. } if *round > 0 => format!("{}/{round}", object.kind()),
+        _ => object.kind().to_owned(),
     }
 }
 

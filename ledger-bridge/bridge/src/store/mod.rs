@@ -224,16 +224,16 @@ impl Store {
         self.with(|db| db.lead())
     }
 
-    /// The object of this kind by this HyperNode.
+    /// The object in this place of this HyperNode: its kind, with the round when that is not 0.
     pub fn object(
         &self,
         epoch: Epoch,
-        kind: &str,
+        place: &str,
         from: &HyperNodeId,
     ) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
         let sql =
             "SELECT number, bytes FROM objects WHERE epoch = $1 AND kind = $2 AND hypernode = $3";
-        let row = self.one(sql, vec![epoch.0.into(), kind.into(), from.0.into()])?;
+        let row = self.one(sql, vec![epoch.0.into(), place.into(), from.0.into()])?;
         row.map(|row| {
             self.read(&row, |row| {
                 Some((row.first()?.int()?, row.get(1)?.bytes()?.to_vec()))
@@ -249,11 +249,22 @@ impl Store {
         from: &HyperNodeId,
         object: &BoardObject,
     ) -> Result<u64, StoreError> {
+        self.insert_at(epoch, from, object.kind(), object)
+    }
+
+    /// Like [`Store::insert`], in a place of its own, see [`Store::object`].
+    pub fn insert_at(
+        &self,
+        epoch: Epoch,
+        from: &HyperNodeId,
+        place: &str,
+        object: &BoardObject,
+    ) -> Result<u64, StoreError> {
         let sql = "INSERT INTO objects SELECT CAST($1 AS BIGINT), COALESCE(MAX(number), 0) + 1, $2, $3, $4 \
                    FROM objects WHERE epoch = $1 RETURNING number";
         let values = || {
-            let (kind, bytes) = (object.kind().into(), object.bytes().into());
-            vec![epoch.0.into(), kind, from.0.into(), bytes]
+            let (place, bytes) = (place.into(), object.bytes().into());
+            vec![epoch.0.into(), place, from.0.into(), bytes]
         };
         let mut attempts = 0usize;
         loop {
@@ -263,7 +274,7 @@ impl Store {
                 Err(error) if error.is_conflict() && attempts < NUMBERING_ATTEMPTS => {
                     attempts = attempts.saturating_add(1);
                     // Another process took the number, or stored an object in this place.
-                    if let Some((number, bytes)) = self.object(epoch, object.kind(), from)? {
+                    if let Some((number, bytes)) = self.object(epoch, place, from)? {
                         return match bytes == object.bytes() {
                             true => Ok(number),
                             false => Err(error),
@@ -342,7 +353,7 @@ fn lock_of(network: NetworkId) -> i32 {
 }
 
 fn stored_object(row: &Row) -> Option<StoredObject> {
-    let (number, kind, bytes) = (
+    let (number, place, bytes) = (
         row.first()?.int()?,
         row.get(1)?.text()?,
         row.get(2)?.bytes()?,
@@ -355,6 +366,7 @@ fn stored_object(row: &Row) -> Option<StoredObject> {
         BoardObject::RootSignature,
         BoardObject::Succession,
     ];
+    let kind = place.split('/').next()?;
     let maker = makers
         .into_iter()
         .find(|make| make(Vec::new()).kind() == kind)?;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use assay_aggregate::agreement::{Entry, input_set_hash};
 use assay_aggregate::epoch::{EpochOutcome, Included};
 use assay_aggregate::inputs::History;
+use assay_aggregate::root::{Committee, EpochRoot, Member};
 use assay_bridge::board::Board;
 use assay_bridge::board::heard::Heard;
 use assay_bridge::config::Plan;
@@ -251,10 +252,20 @@ impl HyperNode {
         digest: Keccak,
         key: &LedgerKey,
     ) -> BoardObject {
+        self.root_signature_in(net, (epoch, 0), digest, key)
+    }
+
+    pub fn root_signature_in(
+        &self,
+        net: &Network,
+        (epoch, round): (Epoch, u32),
+        digest: Keccak,
+        key: &LedgerKey,
+    ) -> BoardObject {
         BoardObject::RootSignature(self.seal(RootSignature {
             network: net.network,
             epoch,
-            round: 0,
+            round,
             hypernode: self.id(),
             digest,
             signature: key.sign_digest(&digest).unwrap(),
@@ -551,15 +562,34 @@ impl Network {
 
     /// These HyperNodes sign a digest.
     pub fn sign(&self, epoch: Epoch, digest: Keccak, signers: &[usize]) {
+        self.sign_in((epoch, 0), digest, signers);
+    }
+
+    /// These HyperNodes sign a digest in a round of its own.
+    pub fn sign_in(&self, (epoch, round): (Epoch, u32), digest: Keccak, signers: &[usize]) {
         for index in signers {
-            let hypernode = &self.hypernodes[*index];
-            self.post(
-                hypernode,
-                epoch,
-                &hypernode.root_signature(self, epoch, digest),
-            )
-            .unwrap();
+            let h = &self.hypernodes[*index];
+            let signed = h.root_signature_in(self, (epoch, round), digest, &h.ledger);
+            self.post(h, epoch, &signed).unwrap();
         }
+    }
+
+    /// Everybody's signatures of a root, parallel to the members of the committee that signs.
+    pub fn signed_by_all(&self, committee: &Committee, root: &EpochRoot) -> Vec<Option<[u8; 65]>> {
+        let digest = root.digest(CHAIN_ID, &self.params.contract);
+        let signature = |m: &Member| {
+            let mut hypernodes = self.hypernodes.iter();
+            let h = hypernodes.find(|h| h.ledger.address() == m.address)?;
+            Some(h.ledger.sign_digest(&digest).unwrap())
+        };
+        committee.members().iter().map(signature).collect()
+    }
+
+    /// Everybody signs this root and a stranger posts it.
+    pub fn post_by_hand(&self, committee: &Committee, root: &EpochRoot) {
+        let signatures = self.signed_by_all(committee, root);
+        let post = Action::post_root(root, committee, &signatures);
+        self.ledger().submit(&provider(), &post).unwrap();
     }
 }
 

@@ -3,7 +3,6 @@
 use assay_aggregate::agreement::input_set_hash;
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::History;
-use assay_aggregate::root::Committee;
 use assay_bridge::export::{self, Range};
 use assay_bridge::poster::{Poster, Step, Tended};
 use assay_bridge::store::TxEnd;
@@ -64,31 +63,9 @@ fn earned(poster: &Poster) -> u128 {
     rewards.get(&provider().address()).copied().unwrap_or(0)
 }
 
-/// Everybody's signatures of this outcome's root.
-fn signed_by_all(
-    net: &Network,
-    history: &History,
-    outcome: &EpochOutcome,
-) -> (Committee, Vec<Option<[u8; 65]>>) {
-    let digest = net.digest(outcome);
-    let signature = |m: &assay_aggregate::root::Member| {
-        let h = net
-            .hypernodes
-            .iter()
-            .find(|h| h.ledger.address() == m.address)
-            .unwrap();
-        Some(h.ledger.sign_digest(&digest).unwrap())
-    };
-    let committee = history.signers();
-    let signatures = committee.members().iter().map(signature).collect();
-    (committee.clone(), signatures)
-}
-
 /// Everybody signs this outcome's root and a stranger posts it.
 fn post_by_hand(net: &Network, history: &History, outcome: &EpochOutcome) {
-    let (committee, signatures) = signed_by_all(net, history, outcome);
-    let post = Action::post_root(&outcome.root, &committee, &signatures);
-    net.ledger().submit(&provider(), &post).unwrap();
+    net.post_by_hand(history.signers(), &outcome.root);
 }
 
 #[test]
@@ -530,31 +507,6 @@ fn a_registration_before_the_epoch_counts_in_it_and_not_before() {
     assert_eq!(claims(&poster), [provider().address()]);
     complete(&net, &mut poster, Epoch(0));
     assert_eq!(claims(&poster), [provider().address(), outsider.address()]);
-}
-
-#[test]
-fn a_root_that_was_replaced_after_it_was_followed_stops_the_bridge() {
-    let plan = PLAN.replace("dispute_window_epochs = 0", "dispute_window_epochs = 2");
-    let net = Network::open_at(1_800_000_000_000, &plan);
-    let mut poster = net.poster();
-    net.agree(Epoch(0));
-    let outcome = net.outcome(poster.history());
-    net.sign(Epoch(0), net.digest(&outcome), &ALL);
-    assert!(matches!(
-        poster.step(net.now()).unwrap(),
-        Step::Posted { .. }
-    ));
-    assert_eq!(poster.step(net.now()).unwrap(), followed(Epoch(0)));
-    let mut other = outcome;
-    (other.root.round, other.root.root) = (1, Keccak([0xbb; 32]));
-    let (committee, signatures) = signed_by_all(&net, &net.history(), &other);
-    let correct = Action::correct(&other.root, &committee, &signatures);
-    net.ledger().submit(&provider(), &correct).unwrap();
-    let error = poster.step(net.now()).unwrap_err().to_string();
-    assert!(
-        error.contains("epoch 0 was replaced") && error.contains("hint:"),
-        "{error}"
-    );
 }
 
 #[test]

@@ -1,0 +1,347 @@
+//! A wrong root on the ledger: HyperNodes sign another one in a round of its own, the bridge has it take the wrong one's
+//! place, and everything after it is posted again.
+
+use assay_aggregate::epoch::EpochOutcome;
+use assay_aggregate::inputs::History;
+use assay_aggregate::root::EpochRoot;
+use assay_bridge::poster::{Poster, PosterError, Step};
+use assay_bridge::replay::{self, ReplayError};
+use assay_ledger::{Action, NodeStatus, Resolution};
+use assay_protocol::ids::{Epoch, Keccak, Stake};
+use assay_protocol::report::Cell;
+use assay_protocol::wire::{Refusal, RefusalCode};
+
+use crate::network::{CHAIN_ID, Network, PLAN, provider};
+
+const ALL: [usize; 4] = [0, 1, 2, 3];
+/// 65 of 100.
+const TOO_FEW: [usize; 2] = [0, 1];
+
+/// A network whose roots can be corrected for so many epochs.
+fn network(window_epochs: u64) -> Network {
+    let window = format!("dispute_window_epochs = {window_epochs}");
+    let plan = PLAN.replace("dispute_window_epochs = 0", &window);
+    Network::open_at(1_800_000_000_000, &plan)
+}
+
+/// Steps until there is nothing to do but wait; the last step.
+fn settle(net: &Network, poster: &mut Poster) -> Step {
+    loop {
+        let step = poster.step(net.now()).unwrap();
+        if step.waits() {
+            return step;
+        }
+    }
+}
+
+/// An epoch that goes well, in the round that the network is in.
+fn complete(net: &Network, poster: &mut Poster) {
+    let (epoch, round) = (poster.history().next(), poster.history().round());
+    net.agree(epoch);
+    let digest = net.digest(&net.outcome(poster.history()));
+    net.sign_in((epoch, round), digest, &ALL);
+    let step = settle(net, poster);
+    assert_eq!(poster.history().next(), epoch.next(), "{step}");
+}
+
+/// A root that the reports of the next epoch do not give.
+fn wrong(net: &Network, history: &History) -> EpochRoot {
+    EpochRoot {
+        root: Keccak([0xbb; 32]),
+        ..net.outcome(history).root
+    }
+}
+
+/// Everybody signs a wrong root for the next epoch, and it is posted.
+fn go_wrong(net: &Network, poster: &Poster) -> EpochRoot {
+    net.agree(poster.history().next());
+    let wrong = wrong(net, poster.history());
+    net.post_by_hand(poster.history().signers(), &wrong);
+    wrong
+}
+
+/// The digest of what must replace the root of the next epoch, in a round.
+fn correction(net: &Network, history: &History, round: u32) -> Keccak {
+    let committee = history.signers().hash();
+    let right = EpochRoot {
+        round,
+        committee,
+        ..net.outcome(history).root
+    };
+    right.digest(CHAIN_ID, &net.params.contract)
+}
+
+#[track_caller]
+fn is_contested(step: &Step, by: u128) {
+    let Step::Contested { signed, total, .. } = step else {
+        panic!("{step}");
+    };
+    // The contract's weights are scaled.
+    assert_eq!(signed * 100 / total, by, "{step}");
+}
+
+#[track_caller]
+fn is_corrected(step: &Step) {
+    assert!(matches!(step, Step::Corrected { .. }), "{step}");
+}
+
+#[test]
+fn a_wrong_root_is_replaced_by_a_quorum_and_the_network_goes_on_in_the_next_round() {
+    let net = network(4);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let epoch = poster.history().next();
+    let posted = go_wrong(&net, &poster);
+
+    is_contested(&settle(&net, &mut poster), 0);
+    assert!(poster.sample(net.now()).unwrap().is_contested);
+    let right = correction(&net, poster.history(), 1);
+    net.sign_in((epoch, 1), right, &TOO_FEW);
+    is_contested(&settle(&net, &mut poster), 65);
+    net.sign_in((epoch, 1), right, &[2]);
+    is_corrected(&poster.step(net.now()).unwrap());
+    settle(&net, &mut poster);
+    assert!(!poster.sample(net.now()).unwrap().is_contested);
+
+    let record = net.ledger().epoch_record(epoch).unwrap();
+    assert_eq!(
+        (record.corrections, record.round, record.digest),
+        (1, 1, right)
+    );
+    assert_ne!(record.root, posted.root);
+    assert_eq!(
+        (poster.history().next(), poster.history().round()),
+        (epoch.next(), 1)
+    );
+    complete(&net, &mut poster);
+    complete(&net, &mut poster);
+    let later = net.ledger().epoch_record(Epoch(epoch.0 + 2)).unwrap();
+    assert_eq!((later.corrections, later.round), (0, 1));
+
+    // Whoever computes it anew comes to the same.
+    let mut again = net.poster();
+    settle(&net, &mut again);
+    assert_eq!(again.history().next(), poster.history().next());
+    assert_eq!(again.history().states(), poster.history().states());
+    assert_eq!(again.history().round(), 1);
+}
+
+#[test]
+fn signatures_under_another_root_or_in_another_round_correct_nothing() {
+    let net = network(4);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let epoch = poster.history().next();
+    let posted = go_wrong(&net, &poster);
+    // Under the wrong root once more, in the round of a correction.
+    let again = EpochRoot { round: 1, ..posted };
+    let digest = again.digest(CHAIN_ID, &net.params.contract);
+    net.sign_in((epoch, 1), digest, &ALL);
+    is_contested(&settle(&net, &mut poster), 0);
+    // Under the right one, as it would have been without the wrong one.
+    let digest = correction(&net, poster.history(), 0);
+    net.sign_in((epoch, 0), digest, &ALL);
+    is_contested(&settle(&net, &mut poster), 0);
+    let record = net.ledger().epoch_record(epoch).unwrap();
+    assert_eq!((record.corrections, record.root), (0, posted.root));
+}
+
+#[test]
+fn what_was_posted_after_a_wrong_root_is_posted_again() {
+    let net = network(4);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let epoch = poster.history().next();
+    let first = go_wrong(&net, &poster);
+    // The next one too, on top of it, whatever its reports say.
+    net.agree(epoch.next());
+    let second = EpochRoot {
+        epoch: epoch.next(),
+        ..first
+    };
+    net.post_by_hand(poster.history().signers(), &second);
+
+    is_contested(&settle(&net, &mut poster), 0);
+    net.sign_in((epoch, 1), correction(&net, poster.history(), 1), &ALL);
+    let waiting = settle(&net, &mut poster);
+    assert!(
+        waiting.to_string().contains("waiting for root signatures"),
+        "{waiting}"
+    );
+    assert_eq!(poster.history().next(), epoch.next());
+    assert_eq!(net.ledger().next_epoch().unwrap(), epoch.next());
+
+    let digest = net.digest(&net.outcome(poster.history()));
+    net.sign_in((epoch.next(), 1), digest, &ALL);
+    let posted = poster.step(net.now()).unwrap();
+    assert!(matches!(posted, Step::Posted { .. }), "{posted}");
+    settle(&net, &mut poster);
+    assert_eq!(poster.history().next().0, epoch.0 + 2);
+    let record = net.ledger().epoch_record(epoch.next()).unwrap();
+    assert_eq!(
+        (record.corrections, record.round, record.digest),
+        (1, 1, digest)
+    );
+}
+
+#[test]
+fn an_undone_void_epoch_is_void_again_when_its_new_deadline_has_passed() {
+    let net = network(4);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let epoch = poster.history().next();
+    go_wrong(&net, &poster);
+    net.at(epoch.next(), net.params.void_after_ms);
+    let void = Action::post_void(epoch.next());
+    net.ledger().submit(&provider(), &void).unwrap();
+
+    is_contested(&settle(&net, &mut poster), 0);
+    net.sign_in((epoch, 1), correction(&net, poster.history(), 1), &ALL);
+    let waiting = settle(&net, &mut poster);
+    assert!(waiting.to_string().contains("not void yet"), "{waiting}");
+    let open = net.ledger().epoch_record(epoch.next()).unwrap();
+    assert_eq!(open.resolution, Resolution::Open);
+    net.pass(net.params.void_after_ms);
+    settle(&net, &mut poster);
+    let void = net.ledger().epoch_record(epoch.next()).unwrap();
+    assert_eq!(void.resolution, Resolution::Void);
+    assert_eq!(poster.history().next().0, epoch.0 + 2);
+}
+
+/// The quorum replaces a right root by a wrong one: whoever had followed the right one goes back, and it is corrected.
+#[test]
+fn who_has_followed_a_root_that_is_replaced_goes_back_to_what_nobody_can_undo() {
+    let net = network(2);
+    let mut poster = net.poster();
+    for _ in 0..6 {
+        complete(&net, &mut poster);
+    }
+    let (epoch, before) = (Epoch(4), poster.history().states().clone());
+    let mut history = net.history();
+    while history.next() < epoch {
+        replay::follow(&net.store, &net.ledger(), &mut history).unwrap();
+    }
+    let false_root = EpochRoot {
+        round: 1,
+        ..wrong(&net, &history)
+    };
+    let committee = history.signers();
+    let signatures = net.signed_by_all(committee, &false_root);
+    let correct = Action::correct(&false_root, committee, &signatures);
+    net.ledger().submit(&provider(), &correct).unwrap();
+
+    let step = poster.step(net.now()).unwrap();
+    let Step::Undone { epoch: from } = step else {
+        panic!("{step}");
+    };
+    assert!((1..=4).contains(&from.0), "not from genesis: {from}");
+    is_contested(&settle(&net, &mut poster), 0);
+    assert_eq!(poster.history().next(), epoch);
+    net.sign_in((epoch, 2), correction(&net, &history, 2), &ALL);
+    settle(&net, &mut poster);
+    // Epoch 5 was undone, too.
+    assert_eq!(
+        (poster.history().next(), poster.history().round()),
+        (Epoch(5), 2)
+    );
+    let digest = net.digest(&net.outcome(poster.history()));
+    net.sign_in((Epoch(5), 2), digest, &ALL);
+    settle(&net, &mut poster);
+    assert_eq!(poster.history().next(), Epoch(6));
+    assert_eq!(*poster.history().states(), before);
+}
+
+#[test]
+fn a_wrong_root_that_is_final_stays_and_nobody_goes_on_from_it() {
+    let net = network(1);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let epoch = poster.history().next();
+    go_wrong(&net, &poster);
+    is_contested(&settle(&net, &mut poster), 0);
+    net.at(epoch.next().next(), 0);
+    let error = poster.step(net.now()).unwrap_err();
+    let differs = matches!(error, PosterError::Replay(ReplayError::OtherRoot { .. }));
+    assert!(differs, "{error}");
+    assert_eq!(poster.history().next(), epoch);
+}
+
+/// Reports that the node was down all the time.
+fn all_down(net: &Network, history: &History) -> EpochOutcome {
+    let mut reports = net.reports(history.next());
+    for included in reports.values_mut() {
+        let cells = &mut included.report.nodes[0].cells.0;
+        cells.fill(Cell::Unanswered as u8);
+    }
+    net.outcome_of(history, &reports)
+}
+
+#[test]
+fn what_a_wrong_root_has_taken_is_given_back_by_the_bridge() {
+    let net = network(1);
+    let mut poster = net.poster();
+    while net.ledger().nodes().unwrap()[0].status != NodeStatus::Active {
+        complete(&net, &mut poster);
+    }
+    let (epoch, stated) = (poster.history().next(), net.ledger().nodes().unwrap());
+    net.agree(epoch);
+    let breach = all_down(&net, poster.history());
+    net.post_by_hand(poster.history().signers(), &breach.root);
+    let leaf = &breach.leaves[0];
+    assert!(leaf.cumulative_slash > 0, "{leaf:?}");
+    let proof = breach.tree.proof(&leaf.hash()).unwrap();
+    net.ledger()
+        .submit(&provider(), &Action::settle(leaf, &proof))
+        .unwrap();
+    let hurt = &net.ledger().nodes().unwrap()[0];
+    assert!(hurt.escrow > Stake(0) && hurt.collateral < stated[0].collateral);
+
+    is_contested(&settle(&net, &mut poster), 0);
+    net.sign_in((epoch, 1), correction(&net, poster.history(), 1), &ALL);
+    settle(&net, &mut poster);
+    let healed = &net.ledger().nodes().unwrap()[0];
+    assert_eq!(
+        (healed.escrow, healed.collateral),
+        (Stake(0), stated[0].collateral)
+    );
+    assert_eq!(
+        (healed.status, healed.settled_epoch),
+        (NodeStatus::Active, Some(epoch))
+    );
+    assert_eq!(
+        (healed.settled_corrections, healed.cumulative_slash),
+        (1, Stake(0))
+    );
+    let step = poster.step(net.now()).unwrap();
+    assert!(step.waits(), "nothing is settled twice: {step}");
+}
+
+#[test]
+fn the_board_takes_one_signature_a_round_for_epochs_that_can_change() {
+    let net = network(1);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let epoch = poster.history().next();
+    go_wrong(&net, &poster);
+    let signed = |by: usize, epoch, round, digest: u8| {
+        let h = &net.hypernodes[by];
+        let digest = Keccak([digest; 32]);
+        let object = h.root_signature_in(&net, (epoch, round), digest, &h.ledger);
+        net.post(h, epoch, &object)
+    };
+    let first = signed(0, epoch, 0, 1).unwrap();
+    let second = signed(0, epoch, 1, 2).unwrap();
+    assert!(second > first);
+    assert_eq!(signed(0, epoch, 1, 2), Ok(second), "the same again");
+    let refused = |result: Result<u64, Refusal>, code, text: &str| {
+        let refusal = result.unwrap_err();
+        let is = refusal.code == code && refusal.text.contains(text);
+        assert!(is, "{text}: {refusal}");
+    };
+    let (busy, not_allowed) = (RefusalCode::Busy, RefusalCode::NotAllowed);
+    refused(signed(0, epoch, 1, 3), not_allowed, "root-signature/1");
+    refused(signed(0, epoch, 2, 4), busy, "got 2");
+    refused(signed(0, epoch.next(), 1, 5), busy, "too early");
+    net.at(epoch.next().next(), 0);
+    refused(signed(1, epoch, 1, 6), not_allowed, "is final");
+}
