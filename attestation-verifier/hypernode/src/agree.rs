@@ -5,22 +5,24 @@ use crate::board::{Board, Posted};
 use crate::clock;
 use crate::context::Context;
 use crate::explain;
+use crate::follow::{self, aggregate, follow};
 use crate::store::KeptReport;
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input_set_hash};
 use assay_aggregate::draw::proposer;
-use assay_aggregate::epoch::{EpochOutcome, Included};
+use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{self, Gathered, Hearing, Opened, ROUND};
-use assay_ledger::{EpochRecord, Resolved};
 use assay_protocol::cose;
-use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, UnixMs};
-use assay_protocol::report::{Commit, Proposal, Reveal, RootSignature, Vote, commitment};
+use assay_protocol::ids::{Digest, Epoch, UnixMs};
+use assay_protocol::report::{Commit, Proposal, Reveal, Vote, commitment};
 use assay_protocol::wire::BoardObject;
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Pause between two looks at the board.
 const POLL: Duration = Duration::from_millis(200);
+/// Pause between two looks at the ledger.
+const LEDGER_POLL: Duration = Duration::from_millis(500);
 
 /// One epoch's agreement in progress.
 pub struct Round<'a> {
@@ -35,6 +37,9 @@ pub struct Round<'a> {
     phase: Phase,
     /// The list locked on, until its root is computed.
     to_compute: Option<Vec<Entry>>,
+    /// The round of the root that was signed.
+    signed_round: Option<u32>,
+    looked: Option<Instant>,
 }
 
 /// How far the clock has driven the round.
@@ -88,6 +93,8 @@ impl<'a> Round<'a> {
             outbox: VecDeque::new(),
             phase: Phase::Commits,
             to_compute: None,
+            signed_round: None,
+            looked: None,
         };
         for (hypernode, commit) in context.commits_in_time(epoch)? {
             round
@@ -101,18 +108,51 @@ impl<'a> Round<'a> {
         Ok(round)
     }
 
-    /// Drives the round until the root is signed and posted to the board, or its time is over.
+    /// Drives the round until the ledger has resolved the epoch as it is computed here, or its time is over.
     pub async fn run(mut self) -> Result<()> {
-        while self.phase < Phase::Over {
+        while self.phase < Phase::Over && !self.is_resolved() {
             self.advance().await?;
             if let Err(error) = self.exchange().await {
                 let why = explain(&error);
                 self.context.note(format!("epoch {}: {why}", self.epoch));
             }
             self.try_root().await?;
+            self.look_at_ledger().await;
             tokio::time::sleep(POLL).await;
         }
         Ok(())
+    }
+
+    fn is_resolved(&self) -> bool {
+        self.context.history(|history| history.next()) > self.epoch
+    }
+
+    /// Follows the ledger when it has something new. What it says may be wrong and be corrected by what is agreed here, so
+    /// the round goes on meanwhile.
+    async fn look_at_ledger(&mut self) {
+        if self.looked.is_some_and(|at| at.elapsed() < LEDGER_POLL) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let looked = match self.has_news().await {
+            Ok(true) => follow(self.context, self.board).await,
+            other => other.map(|_| ()),
+        };
+        if let Err(error) = looked {
+            self.context
+                .note(format!("following the ledger: {}", explain(&error)));
+        }
+    }
+
+    async fn has_news(&self) -> Result<bool> {
+        let (next, round) = self
+            .context
+            .history(|history| (history.next(), history.round()));
+        // What was signed in an earlier round is signed anew by whoever follows.
+        let is_behind = next < self.epoch || self.signed_round.is_some_and(|signed| signed < round);
+        Ok(is_behind
+            || self.context.ledger.next_epoch().await? > self.epoch
+            || !follow::is_in_force(self.context).await?)
     }
 
     async fn advance(&mut self) -> Result<()> {
@@ -242,8 +282,11 @@ impl<'a> Round<'a> {
             }
         };
         self.to_compute = None;
-        let params = &self.context.params;
-        let digest = outcome.root.digest(params.chain_id, &params.contract);
+        let digest = follow::digest(self.context, &outcome.root);
+        if let Err(error) = self.context.keep_signed(&outcome.root, &digest) {
+            self.context.note(explain(&error));
+            return Ok(());
+        }
         let input_set = input_set_hash(&self.context.network, self.epoch, &list);
         self.handle(Event::RootComputed { input_set, digest }).await
     }
@@ -286,17 +329,9 @@ impl<'a> Round<'a> {
                 BoardObject::Vote(cose::seal(vote, identity).bytes().to_vec())
             }
             Action::SignRoot(digest) => {
-                let signature = self.context.ledger_key.sign_digest(&digest)?;
-                let signed = RootSignature {
-                    network,
-                    epoch,
-                    round,
-                    hypernode,
-                    digest,
-                    signature,
-                    at,
-                };
-                BoardObject::RootSignature(cose::seal(signed, identity).bytes().to_vec())
+                let round = self.context.signed_round(epoch, &digest)?.unwrap_or(ROUND);
+                self.signed_round = Some(round);
+                follow::root_signature(self.context, (epoch, round), &digest)?
             }
             Action::Fail(failure) => {
                 eprintln!("note: epoch {epoch}: {failure}");
@@ -356,132 +391,6 @@ impl<'a> Round<'a> {
         let kind = object.kind();
         if !self.outbox.iter().any(|waiting| waiting.kind() == kind) {
             self.outbox.push_back(object);
-        }
-    }
-}
-
-/// The root of the next unresolved epoch from these reports and the ledger's registrations and budget.
-async fn aggregate(
-    context: &Context,
-    epoch: Epoch,
-    reports: &BTreeMap<HyperNodeId, Included>,
-) -> Result<EpochOutcome> {
-    let start = context.params.epoch_start(epoch);
-    let known = context.ledger.claims(epoch, start).await?;
-    let budget = context.ledger.budget(epoch).await?.0;
-    context.history(|history| {
-        if history.next() != epoch {
-            bail!(
-                "epoch {epoch} cannot be aggregated: the next unresolved one is {}",
-                history.next()
-            );
-        }
-        Ok(history.aggregate(known, reports, budget)?)
-    })
-}
-
-/// Follows the ledger: takes over each epoch it resolved, recomputing its root from the board.
-pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
-    check_followed(context).await?;
-    loop {
-        context.learn().await?;
-        let next = context.history(|history| history.next());
-        match context.ledger.resolved(next).await? {
-            Resolved::Open => return Ok(()),
-            Resolved::Void => context.history(|history| history.void()),
-            Resolved::Posted(root) => {
-                let mut gathered = Gathered::default();
-                let hearing = context.hearing(next);
-                for object in board.read_all(next).await? {
-                    if let Ok(opened) = inputs::open(&hearing, &object) {
-                        gathered.add(&context.network, next, opened);
-                    }
-                }
-                let list = gathered.list(&root.input_set).with_context(|| {
-                    format!("epoch {next}: the board does not show the agreed list")
-                })?;
-                let reports = gathered.included(list)?;
-                let outcome = aggregate(context, next, &reports).await?;
-                if outcome.root != *root {
-                    context.history(assay_aggregate::inputs::History::forget);
-                    bail!(
-                        "epoch {next}: the ledger holds {root:?}, recomputed {:?}",
-                        outcome.root
-                    );
-                }
-                context.history(|history| history.posted(&outcome, &reports))?;
-                let params = &context.params;
-                let digest = outcome.root.digest(params.chain_id, &params.contract);
-                context.note_followed(next, digest);
-            }
-        }
-    }
-}
-
-/// A root that was followed must still be in force: a correction replaces it, and what was computed since is on the wrong
-/// sums.
-async fn check_followed(context: &Context) -> Result<()> {
-    let Some((epoch, digest)) = context.followed() else {
-        return Ok(());
-    };
-    let record = context.ledger.epoch_record(epoch).await?;
-    let next = context.ledger.next_epoch().await?;
-    check_in_force(epoch, digest, &record, next)
-}
-
-/// `next` is the epoch to be resolved next: a root that was followed is before it, unless it was undone.
-fn check_in_force(epoch: Epoch, followed: Keccak, record: &EpochRecord, next: Epoch) -> Result<()> {
-    ensure!(
-        next > epoch && !record.contradicts(followed),
-        "epoch {epoch}: the root was replaced by a correction: expected {followed}, the ledger holds {} ({:?})\n\
-         hint: this version cannot go on from a corrected root; see the events of the contract",
-        record.digest,
-        record.resolution
-    );
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use assay_ledger::Resolution;
-    use assay_protocol::ids::Stake;
-
-    const FOLLOWED: Keccak = Keccak([7; 32]);
-
-    fn check(resolution: Resolution, digest: Keccak, next: u64) -> Result<(), String> {
-        let record = EpochRecord {
-            resolution,
-            corrections: 0,
-            posted_at: UnixMs(1),
-            final_at: UnixMs(2),
-            leaf_count: 1,
-            root: Keccak([1; 32]),
-            digest,
-            cumulative_reward: Stake(0),
-            round: 0,
-        };
-        let checked = check_in_force(Epoch(5), FOLLOWED, &record, Epoch(next));
-        checked.map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn nobody_goes_on_from_a_root_that_was_replaced_undone_or_voided() {
-        let other = Keccak([8; 32]);
-        check(Resolution::Posted, FOLLOWED, 6).unwrap();
-        // Long ago: the ring has another epoch in its place.
-        check(Resolution::Open, Keccak([0; 32]), 6).unwrap();
-        for (resolution, digest, next) in [
-            (Resolution::Posted, other, 6),
-            (Resolution::Void, FOLLOWED, 6),
-            (Resolution::Open, FOLLOWED, 5),
-            (Resolution::Open, FOLLOWED, 4),
-        ] {
-            let said = check(resolution, digest, next).unwrap_err();
-            assert!(
-                said.contains("epoch 5") && said.contains(&digest.to_string()),
-                "{said}"
-            );
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::challenge::{ANSWER_WAIT, CONNECT_WAIT};
 use crate::config::BridgeSection;
 use anyhow::{Context as _, Result, bail};
+use assay_aggregate::inputs::ROUNDS_MAX;
 use assay_protocol::cose::PublicKey;
 use assay_protocol::ids::Epoch;
 use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, ROSTER_MAX};
@@ -15,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// Most objects of an epoch: each HyperNode has six.
-const OBJECTS_MAX: usize = 6 * ROSTER_MAX;
+/// Most objects of an epoch: each HyperNode has five, and a signature for each round of a root.
+const OBJECTS_MAX: usize = (5 + ROUNDS_MAX) * ROSTER_MAX;
 
 /// A connection to the board, made when needed and made anew when broken.
 pub struct Board {

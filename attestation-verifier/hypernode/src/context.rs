@@ -6,7 +6,7 @@ use crate::ledger_view::LedgerView;
 use crate::vcek::Vceks;
 use anyhow::{Context as _, Result, ensure};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
-use assay_aggregate::inputs::{Hearing, History};
+use assay_aggregate::inputs::{Anchor, Hearing, History};
 use assay_aggregate::roster::Roster;
 use assay_appraisal::appraise::Configurations;
 use assay_appraisal::ek::Roots;
@@ -63,7 +63,10 @@ pub struct Context {
     last_note: Mutex<String>,
     secrets: Secrets,
     history: Mutex<History>,
+    anchor: Mutex<Anchor>,
     followed: Mutex<Option<(Epoch, Keccak)>>,
+    /// A root on the ledger that came out otherwise when last computed: its digest, and the computed one.
+    contested: Mutex<Option<(Keccak, Keccak)>>,
     lineage: Mutex<Lineage>,
 }
 
@@ -109,8 +112,10 @@ impl Context {
             snp_roots: SnpRoots::amd(),
             last_note: Mutex::default(),
             secrets,
+            anchor: Mutex::new(Anchor::at(history.clone())),
             history: Mutex::new(history),
             followed: Mutex::default(),
+            contested: Mutex::default(),
             lineage: Mutex::new(Lineage::genesis(params.clone())?),
             params,
             identity,
@@ -169,6 +174,40 @@ impl Context {
     pub fn note_followed(&self, epoch: Epoch, digest: Keccak) {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         *followed = Some((epoch, digest));
+    }
+
+    /// Whether a root on the ledger came out otherwise twice on end, and alike: what was read wrongly once is read anew the
+    /// second time.
+    pub fn is_certain(&self, wrong: Keccak, right: Keccak) -> bool {
+        let contested = self.contested.lock();
+        let before = contested
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace((wrong, right));
+        before == Some((wrong, right))
+    }
+
+    /// Goes on from before every root that can have been undone; the first epoch to compute again.
+    pub fn go_back(&self) -> Epoch {
+        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = anchor.back();
+        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let next = history.next();
+        self.history(|held| *held = history);
+        next
+    }
+
+    /// Remembers what to go back to, now that an epoch more is resolved.
+    pub async fn advance_anchor(&self) -> Result<()> {
+        let anchor = || self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        let awaited = anchor().awaits();
+        let is_final = match awaited {
+            Some(epoch) => self.ledger.is_final(epoch).await?,
+            None => false,
+        };
+        if is_final || awaited.is_none() {
+            self.history(|history| anchor().advance(history, is_final));
+        }
+        Ok(())
     }
 
     /// Refuses keys of a HyperNode that was not there at genesis and is not registered with them.

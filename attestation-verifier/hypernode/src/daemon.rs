@@ -1,9 +1,10 @@
 //! The running HyperNode: who is started when, and what happens after each epoch.
 
-use crate::agree::{Round, follow};
+use crate::agree::Round;
 use crate::board::Board;
 use crate::config::Config;
 use crate::context::Context;
+use crate::follow::follow;
 use crate::ledger_view::Registered;
 use crate::{clock, control, explain, node, report, succession};
 use anyhow::{Context as _, Result};
@@ -142,12 +143,7 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
         .map(|node| (node.node, node.class))
         .collect();
     let kept = report::close_epoch(context, epoch, &nodes)?;
-    let round = Round::start(context, board, epoch, kept)?;
-    let resolved = resolution(context, epoch);
-    tokio::select! {
-        ended = round.run() => ended?,
-        () = resolved => {}
-    }
+    Round::start(context, board, epoch, kept)?.run().await?;
     while context.history(|history| history.next()) <= epoch {
         catch_up(context, board).await;
         tokio::time::sleep(LEDGER_POLL).await;
@@ -191,15 +187,5 @@ fn first_epoch(context: &Context) -> Epoch {
 async fn catch_up(context: &Context, board: &mut Board) {
     if let Err(error) = follow(context, board).await {
         context.note(format!("following the ledger: {}", explain(&error)));
-    }
-}
-
-/// Ends when the ledger has resolved the epoch.
-async fn resolution(context: &Context, epoch: Epoch) {
-    loop {
-        match context.ledger.next_epoch().await {
-            Ok(next) if next > epoch => return,
-            _ => tokio::time::sleep(LEDGER_POLL).await,
-        }
     }
 }

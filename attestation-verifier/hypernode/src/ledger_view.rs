@@ -2,13 +2,14 @@
 
 use anyhow::{Context as _, Result};
 use assay_aggregate::epoch::Registration;
+use assay_aggregate::roster::Roster;
 use assay_ledger::rpc::{self, RpcChain, RpcOptions};
 use assay_ledger::{
     AssayLedger, EpochRecord, Finality, HyperNodeRecord, NodeRecord, Resolved, is_known, is_owing,
 };
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Stake, UnixMs};
-use assay_protocol::params::RosterEntry;
+use assay_protocol::params::{NetworkParams, RosterEntry};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -166,6 +167,17 @@ impl LedgerView {
         self.read(|ledger| Ok(ledger.next_epoch()?)).await
     }
 
+    /// Whether an epoch can change no more.
+    pub async fn is_final(&self, epoch: Epoch) -> Result<bool> {
+        self.read(move |ledger| Ok(ledger.is_final(epoch)?)).await
+    }
+
+    /// Who signs now, see [`AssayLedger::signing`].
+    pub async fn signing(&self, params: &NetworkParams) -> Result<Option<(u32, Roster)>> {
+        let params = params.clone();
+        self.read(move |ledger| Ok(ledger.signing(&params)?)).await
+    }
+
     /// What became of an epoch.
     pub async fn resolved(&self, epoch: Epoch) -> Result<Resolved> {
         self.read(move |ledger| Ok(ledger.resolved(epoch)?)).await
@@ -228,6 +240,7 @@ mod tests {
             status: NodeStatus::Provisional,
             confirmed_owner: None,
             settled_epoch: None,
+            settled_corrections: 0,
             cumulative_slash: Stake(0),
         }
     }

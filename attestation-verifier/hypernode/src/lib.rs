@@ -12,6 +12,7 @@ pub mod context;
 pub mod control;
 pub mod daemon;
 pub mod export;
+pub mod follow;
 pub mod ledger_view;
 pub mod node;
 pub mod record;

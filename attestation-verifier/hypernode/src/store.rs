@@ -3,13 +3,14 @@
 use crate::challenge::ima::KeptPosition;
 use crate::clock;
 use crate::context::Context;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use assay_aggregate::agreement::Memory;
+use assay_aggregate::root::EpochRoot;
 use assay_appraisal::tpm::attest::ClockInfo;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cbor_map;
 use assay_protocol::ids::{
-    Address, AkName, Digest, Epoch, HyperNodeId, NodeId, SessionKey, UnixMs,
+    Address, AkName, Digest, Epoch, HyperNodeId, Keccak, NodeId, SessionKey, UnixMs,
 };
 use assay_protocol::item::{Blob, Item};
 use assay_protocol::limits::SMALL_OBJECT_BYTES_MAX;
@@ -264,6 +265,37 @@ impl Context {
     pub fn keep_agreement_memory(&self, epoch: Epoch, memory: &Memory) -> Result<()> {
         let key = format!("agreement/{epoch}");
         Ok(self.journal(|journal| journal.put_meta(&key, &memory.encode()))?)
+    }
+
+    /// Keeps what is signed as a root, before it is: of an epoch, round and committee one root only is ever signed, for two of
+    /// them prove a fault.
+    pub fn keep_signed(&self, root: &EpochRoot, digest: &Keccak) -> Result<()> {
+        let (epoch, round) = (root.epoch, root.round);
+        let key = format!("signed/{epoch}/{round}/{}", root.committee);
+        match self.get::<Keccak>(&key)? {
+            Some(signed) => ensure!(
+                signed == *digest,
+                "epoch {epoch}: already signed root digest {signed} in round {round}, refusing {digest}"
+            ),
+            None => self.put(&key, digest)?,
+        }
+        Ok(())
+    }
+
+    /// The round in which a root with this digest was signed.
+    pub fn signed_round(&self, epoch: Epoch, digest: &Keccak) -> Result<Option<u32>> {
+        let prefix = format!("signed/{epoch}/");
+        let kept = self.journal(|journal| journal.meta_with_prefix(&prefix))?;
+        for (key, _) in kept {
+            if self.get::<Keccak>(&key)?.as_ref() == Some(digest) {
+                let round = key
+                    .strip_prefix(&prefix)
+                    .and_then(|rest| rest.split('/').next());
+                let round = round.and_then(|round| round.parse().ok());
+                return Ok(Some(round.with_context(|| format!("stored record {key}"))?));
+            }
+        }
+        Ok(None)
     }
 
     /// Commits of others that were seen before commits closed.

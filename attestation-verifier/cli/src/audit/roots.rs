@@ -111,7 +111,13 @@ fn check_one(
     findings.equal(("roots/policy", &about), policy, signed.policy_digest);
     rewards(findings, case, &about, signed, roots);
     let committee = committee(findings, &about, signed)?;
+    rounds(findings, &about, signed, roots).then_some(())?;
     match expected_committee(case, epoch, roots) {
+        ExpectedCommittee::Known(hash) if hash != committee.hash() && corrects(signed, roots) => {
+            let actual = format!("{}, in round {}", committee.hash(), signed.round);
+            let expected = format!("{hash}, or whom a root named that this one replaced or undid");
+            findings.undecided(("roots/committee", &about), expected, actual);
+        }
         ExpectedCommittee::Known(hash) => {
             findings
                 .equal(("roots/committee", &about), hash, committee.hash())
@@ -140,8 +146,30 @@ fn check_one(
     };
     signatures(findings, case, &about, signed, &committee, &root)?;
     let roster = roster(findings, case, &about, signed)?;
-    signs_for_itself(findings, (epoch, &about), roots, &roster, &committee)?;
+    if !corrects(signed, roots) {
+        signs_for_itself(findings, (epoch, &about), roots, &roster, &committee)?;
+    }
     Some(CheckedRoot { root, roster })
+}
+
+/// Rounds never go back: a root of an earlier round than one before it was replaced or undone.
+fn rounds(findings: &mut Findings, about: &str, signed: &SignedRoot, roots: &Roots) -> bool {
+    let least = last_round(roots);
+    let expected = format!("round {least} or later, as the root before");
+    let holds = signed.round >= least;
+    findings.holds(("roots/round", about), holds, expected, signed.round)
+}
+
+/// Whether a root may be a correction: signed, in a round of its own, by whom the last of the roots named that it replaced
+/// or undid. Those are in no bundle; the contract has checked it.
+fn corrects(signed: &SignedRoot, roots: &Roots) -> bool {
+    signed.round > last_round(roots)
+}
+
+fn last_round(roots: &Roots) -> u32 {
+    roots
+        .last_key_value()
+        .map_or(0, |(_, last)| last.root.round)
 }
 
 /// The sum of all providers' rewards rests on budgets and on other nodes' leaves, which a bundle of one node does not
@@ -252,7 +280,8 @@ fn roster(
         .then_some(roster)
 }
 
-/// Whose stake counts in an epoch signs its root, unless epochs before it were void: then whom the last root named.
+/// Whose stake counts in an epoch signs its root, unless epochs before it were void: then whom the last root named. A
+/// correction is signed by whom a root named that is no more.
 fn signs_for_itself(
     findings: &mut Findings,
     (epoch, about): (Epoch, &str),

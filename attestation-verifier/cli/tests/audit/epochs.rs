@@ -121,6 +121,31 @@ fn lies_in_roots_are_named() {
     );
 }
 
+/// A root of a later round by other signers can be a correction, which the ledger knows and the bundle does not; never a proof.
+#[test]
+fn roots_of_later_rounds_go_on_and_earlier_rounds_are_named() {
+    let cast = Cast::new(Behaviour::Honest, 4);
+    let rounds = |rounds: [u32; 4]| {
+        move |part: Part<'_>| {
+            if let Part::Root(epoch, root) = part {
+                root.round = rounds[epoch as usize];
+            }
+        }
+    };
+    reproduced(&cast, &rounds([0, 1, 1, 3]));
+    contradicted(&cast, "roots/round", &rounds([0, 1, 0, 1]));
+    contradicted(&cast, "roots/round", &rounds([2, 1, 1, 1]));
+    let by_others = |round| {
+        move |part: Part<'_>| match part {
+            Part::Root(1, root) => root.next_committee = Keccak([1; 32]),
+            Part::Root(epoch, root) if epoch > 1 => root.round = round,
+            _ => (),
+        }
+    };
+    contradicted(&cast, "roots/committee", &by_others(0));
+    undecided(&cast, "roots/committee", &by_others(1));
+}
+
 #[test]
 fn rewards_that_shrink_or_come_before_any_owner_is_confirmed_are_named() {
     let cast = Cast::new(Behaviour::Honest, 4);

@@ -1,6 +1,7 @@
 //! What a HyperNode knows after its process ended without notice: everything it acknowledged.
 
 use assay_aggregate::agreement::{Agreement, Setting};
+use assay_aggregate::root::EpochRoot;
 use assay_appraisal::tpm::attest::ClockInfo;
 use assay_bench::network::{Bench, CALM, NODE, outcome};
 use assay_hypernode::challenge::Asking;
@@ -10,7 +11,7 @@ use assay_hypernode::report::{self, close_epoch};
 use assay_hypernode::store::{Binding, KeptReport};
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cose;
-use assay_protocol::ids::{Address, AkName, Digest, Epoch, HyperNodeId, SessionKey, Slot};
+use assay_protocol::ids::{Address, AkName, Digest, Epoch, HyperNodeId, Keccak, SessionKey, Slot};
 use assay_protocol::item::{Blob, Item as _};
 use assay_protocol::outcome::{OutcomeClass, OutcomeKind, media};
 use assay_protocol::region::RegionId;
@@ -116,6 +117,58 @@ async fn enrolment_binding_clock_receipt_and_owner_are_there() {
     };
     assert_eq!(context.receipt(&NODE, next).unwrap(), None);
     assert_eq!(context.owner_of(&salted).unwrap(), Some(owner));
+}
+
+/// Of an epoch, round and committee one root is signed, whatever comes between: two would prove a fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_second_root_is_signed_in_a_round_also_not_after_a_restart() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let root = |round, committee| EpochRoot {
+        network: context.network,
+        epoch: E,
+        round,
+        input_set: Digest([1; 32]),
+        committee: Keccak([committee; 32]),
+        root: Keccak([2; 32]),
+        leaf_count: 1,
+        evidence_root: Digest([3; 32]),
+        policy_digest: Digest([4; 32]),
+        cumulative_reward: 0,
+        next_committee: Keccak([5; 32]),
+    };
+    let (first, second, third) = (Keccak([6; 32]), Keccak([7; 32]), Keccak([8; 32]));
+    let roots = [root(0, 1), root(1, 1), root(1, 2)];
+    context.keep_signed(&roots[0], &first).unwrap();
+    context.keep_signed(&roots[1], &second).unwrap();
+    let context = again(&bench, context);
+    let refused = context.keep_signed(&roots[0], &second).unwrap_err();
+    let told = refused.to_string();
+    assert!(
+        told.contains(&first.to_string()) && told.contains("in round 0"),
+        "{told}"
+    );
+    assert!(context.keep_signed(&roots[1], &third).is_err());
+    // The same again, and what other signers are asked for in the same round.
+    context.keep_signed(&roots[1], &second).unwrap();
+    context.keep_signed(&roots[2], &third).unwrap();
+    assert_eq!(context.signed_round(E, &first).unwrap(), Some(0));
+    assert_eq!(context.signed_round(E, &second).unwrap(), Some(1));
+    assert_eq!(context.signed_round(Epoch(10), &second).unwrap(), None);
+    assert_eq!(context.signed_round(E, &Keccak([9; 32])).unwrap(), None);
+}
+
+/// What was read wrongly once is read anew before anything is signed against the ledger.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_is_called_wrong_only_when_it_came_out_alike_twice_on_end() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let [a, b, c] = [1, 2, 3].map(|n| Keccak([n; 32]));
+    assert!(!context.is_certain(a, b));
+    assert!(!context.is_certain(a, c));
+    assert!(!context.is_certain(a, b));
+    assert!(context.is_certain(a, b));
+    assert!(!context.is_certain(c, b));
 }
 
 #[tokio::test(flavor = "multi_thread")]
