@@ -23,6 +23,7 @@ const PLAN: Plan = Plan {
     vote_ms: 5_500,
     void_after_ms: 8_000,
     genesis_in_ms: 12_000,
+    dispute_window_epochs: 1,
 };
 
 /// All objects of an epoch by number, and who posted them.

@@ -7,33 +7,14 @@ use assay_protocol::layout;
 use assay_protocol::outcome::OutcomeClass;
 use assay_protocol::report::{Cell, Report};
 use assay_protocol::succession::Lineage;
-use assay_testbed::Variant;
-use assay_testbed::net::{LocalNetwork, Plan, Programs};
-use serde_json::Value;
-use std::path::Path;
+use assay_testbed::net::{LocalNetwork, Plan};
 use std::time::{Duration, Instant};
+
+mod network;
+use network::{all_pass, network, reproduced, resolved};
 
 /// What changes in epoch 0 counts from this one on.
 const FROM: u64 = 2;
-
-fn network(dir: &Path) -> LocalNetwork {
-    let programs = Programs::beside_this_one().unwrap();
-    let (stakes, scalers) = (&[40, 25, 20, 15], [("only", Variant::Good)]);
-    let mut network =
-        LocalNetwork::create(programs, dir, Plan::SHORT, stakes, &scalers, |_| ()).unwrap();
-    network.start_scalers(10).unwrap();
-    network.start_hypernodes().unwrap();
-    network
-}
-
-/// Waits for the ledger to resolve an epoch.
-fn resolved(network: &LocalNetwork, epoch: u64) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while network.status().unwrap()["next_epoch"].as_u64().unwrap() <= epoch {
-        assert!(Instant::now() < deadline, "epoch {epoch} is not resolved");
-        std::thread::sleep(Duration::from_millis(300));
-    }
-}
 
 /// Whom the agent answers, by what HyperNodes have proven to it; waits until they have.
 fn told(network: &LocalNetwork) -> Lineage {
@@ -46,41 +27,10 @@ fn told(network: &LocalNetwork) -> Lineage {
     Lineage::open(&network.id(), &std::fs::read(file).unwrap()).unwrap()
 }
 
-/// No epoch to the last one was void, and the node passes in each.
-fn all_pass(network: &LocalNetwork, last: u64) {
-    let config = network.bridge_config();
-    let args = ["verdicts", "--config", config.to_str().unwrap(), "--json"];
-    let said = network.programs.run("assay-bridge", &args).unwrap();
-    let verdicts: Vec<Value> = serde_json::from_str(&said).unwrap();
-    let epoch = |verdict: &Value| verdict["epoch"].as_u64().unwrap();
-    assert!(verdicts.iter().map(epoch).eq(0..=last), "{said}");
-    for verdict in &verdicts {
-        assert_eq!(verdict["verdict"], "pass", "{verdict:#}");
-    }
-}
-
-/// The bundle of everything is reproduced by an auditor who pins genesis.
-fn reproduced(network: &mut LocalNetwork, last: u64) {
-    // An export wants its HyperNode's stores for itself.
-    let running = network.hypernodes.iter_mut();
-    running
-        .filter_map(|h| h.daemon.as_mut())
-        .for_each(|daemon| daemon.kill9());
-    let trust = network.dir.join("trust.json");
-    network.write_trust(&trust).unwrap();
-    let (parts, tar) = (network.dir.join("parts"), network.dir.join("only.tar"));
-    let node = network.scalers[0].node.unwrap();
-    network.bundle(node, (0, last), &parts, &tar).unwrap();
-    let (trust, tar) = (trust.to_str().unwrap(), tar.to_str().unwrap());
-    let args = ["verify", "--trust", trust, tar];
-    let (code, said) = network.programs.status("assay-audit", &args).unwrap();
-    assert_eq!(code, 0, "{said}");
-}
-
 #[test]
 fn a_network_goes_on_without_who_took_the_largest_stake_back() {
     let dir = tempfile::tempdir().unwrap();
-    let mut network = network(dir.path());
+    let mut network = network(dir.path(), Plan::SHORT);
     let key = network.dir.join("keys").join(&network.hypernodes[0].label);
     let whole = ["--gwei", "40000000000"];
     network.ledger_command("unstake", &key, &whole).unwrap();
@@ -102,7 +52,7 @@ fn a_network_goes_on_without_who_took_the_largest_stake_back() {
 #[test]
 fn who_registers_while_a_network_runs_has_a_say_and_is_answered() {
     let dir = tempfile::tempdir().unwrap();
-    let mut network = network(dir.path());
+    let mut network = network(dir.path(), Plan::SHORT);
     network.join(30).unwrap();
     let newcomer: HyperNodeId = network.hypernodes[4].id;
     assert!(network.params.member(&newcomer).is_none());

@@ -26,6 +26,7 @@ const PLAN: Plan = Plan {
     vote_ms: 11_000,
     void_after_ms: 20_000,
     genesis_in_ms: 12_000,
+    dispute_window_epochs: 1,
 };
 /// Stakes of the four HyperNodes, in whole coins.
 const STAKES: [u64; 4] = [40, 25, 20, 15];

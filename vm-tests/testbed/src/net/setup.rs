@@ -43,6 +43,8 @@ pub struct Plan {
     pub void_after_ms: u64,
     /// From deployment to the start of epoch 0.
     pub genesis_in_ms: u64,
+    /// Epochs in which a root can be corrected.
+    pub dispute_window_epochs: u64,
 }
 
 impl Plan {
@@ -55,6 +57,7 @@ impl Plan {
         vote_ms: 7_500,
         void_after_ms: 12_000,
         genesis_in_ms: 12_000,
+        dispute_window_epochs: 1,
     };
 
     fn toml(&self, class: &Path) -> String {
@@ -62,7 +65,7 @@ impl Plan {
             "epoch_ms = {}\nslot_ms = {}\ncommit_ms = {}\nreveal_ms = {}\nvote_ms = {}\nvoid_after_ms = {}\n\
              clock_skew_ms_max = {}\npanel_min = 3\noperator_cap_bps = 4000\nsystemic_min_providers = 0\n\
              control_probes = 2\npersistence = [1, 1]\nreaudit_seats = 0\nregion_epochs = 2\n\
-             seed_chain_links = 4096\ndispute_window_epochs = 1\nclasses = [{:?}]\n\
+             seed_chain_links = 4096\ndispute_window_epochs = {}\nclasses = [{:?}]\n\
              [ledger]\nperiod_epochs = 1\n",
             self.epoch_ms,
             self.slot_ms,
@@ -71,6 +74,7 @@ impl Plan {
             self.vote_ms,
             self.void_after_ms,
             self.slot_ms / 2,
+            self.dispute_window_epochs,
             class,
         )
     }

@@ -1,0 +1,57 @@
+//! A small network of the product's programs, and what must hold of it in the end.
+
+use assay_testbed::Variant;
+use assay_testbed::net::{LocalNetwork, Plan, Programs};
+use serde_json::Value;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Four HyperNodes and a node, running.
+pub fn network(dir: &Path, plan: Plan) -> LocalNetwork {
+    let programs = Programs::beside_this_one().unwrap();
+    let (stakes, scalers) = (&[40, 25, 20, 15], [("only", Variant::Good)]);
+    let mut network = LocalNetwork::create(programs, dir, plan, stakes, &scalers, |_| ()).unwrap();
+    network.start_scalers(10).unwrap();
+    network.start_hypernodes().unwrap();
+    network
+}
+
+/// Waits for the ledger to resolve an epoch.
+pub fn resolved(network: &LocalNetwork, epoch: u64) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while network.status().unwrap()["next_epoch"].as_u64().unwrap() <= epoch {
+        assert!(Instant::now() < deadline, "epoch {epoch} is not resolved");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// No epoch to the last one was void, and the node passes in each.
+pub fn all_pass(network: &LocalNetwork, last: u64) {
+    let config = network.bridge_config();
+    let args = ["verdicts", "--config", config.to_str().unwrap(), "--json"];
+    let said = network.programs.run("assay-bridge", &args).unwrap();
+    let verdicts: Vec<Value> = serde_json::from_str(&said).unwrap();
+    let epoch = |verdict: &Value| verdict["epoch"].as_u64().unwrap();
+    assert!(verdicts.iter().map(epoch).eq(0..=last), "{said}");
+    for verdict in &verdicts {
+        assert_eq!(verdict["verdict"], "pass", "{verdict:#}");
+    }
+}
+
+/// The bundle of everything is reproduced by an auditor who pins genesis.
+pub fn reproduced(network: &mut LocalNetwork, last: u64) {
+    // An export wants its HyperNode's stores for itself.
+    let running = network.hypernodes.iter_mut();
+    running
+        .filter_map(|h| h.daemon.as_mut())
+        .for_each(|daemon| daemon.kill9());
+    let trust = network.dir.join("trust.json");
+    network.write_trust(&trust).unwrap();
+    let (parts, tar) = (network.dir.join("parts"), network.dir.join("only.tar"));
+    let node = network.scalers[0].node.unwrap();
+    network.bundle(node, (0, last), &parts, &tar).unwrap();
+    let (trust, tar) = (trust.to_str().unwrap(), tar.to_str().unwrap());
+    let args = ["verify", "--trust", trust, tar];
+    let (code, said) = network.programs.status("assay-audit", &args).unwrap();
+    assert_eq!(code, 0, "{said}");
+}
