@@ -1,6 +1,7 @@
 //! `assay-bridge ledger …`: one transaction each, or one look at a chain's file. What the contract would refuse is refused
 //! before anything is sent.
 
+mod convict;
 mod upkeep;
 
 use crate::args::{ConfigArg, Key, Ledger, Output, Signed, say_json, say_one};
@@ -63,6 +64,8 @@ pub enum Command {
     Dispute(OfEpoch),
     /// Pay a dispute's bond to whom it is due.
     CloseDispute(OfEpoch),
+    #[command(flatten)]
+    Convict(convict::Command),
     #[command(flatten)]
     Upkeep(upkeep::Command),
     /// Make tokens, where the token is the worthless one for tests.
@@ -352,6 +355,7 @@ impl Command {
             Self::CancelReservation(arg) => arg.signed.output.json,
             Self::WithdrawRent(arg) => arg.signed.output.json,
             Self::Dispute(arg) | Self::CloseDispute(arg) => arg.signed.output.json,
+            Self::Convict(command) => command.is_for_programs(),
             Self::Upkeep(command) => command.is_for_programs(),
             Self::Mint(arg) => arg.of.signed.output.json,
             Self::Export(arg) => arg.output.json,
@@ -388,6 +392,7 @@ impl Command {
             Self::WithdrawRent(arg) => arg.signed.submit(&Action::withdraw_rent(arg.account)),
             Self::Dispute(arg) => dispute(&arg),
             Self::CloseDispute(arg) => arg.signed.submit(&Action::close_dispute(Epoch(arg.epoch))),
+            Self::Convict(command) => command.execute(),
             Self::Upkeep(command) => command.execute(),
             Self::Mint(arg) => arg
                 .of

@@ -7,6 +7,7 @@
 
 pub mod board;
 pub mod config;
+pub mod double_votes;
 pub mod export;
 pub mod log;
 pub mod metrics;

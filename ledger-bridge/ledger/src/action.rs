@@ -7,8 +7,9 @@ use assay_aggregate::root::{Committee, EpochRoot, NodeLeaf, RewardLeaf};
 use assay_protocol::ids::{
     self, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake,
 };
+use assay_protocol::report::Vote;
 
-use crate::abi::{AssayEpochs, AssayNodes, AssayReservations, AssayStake, TestToken};
+use crate::abi::{AssayEpochs, AssayFaults, AssayNodes, AssayReservations, AssayStake, TestToken};
 use crate::convert::{amount96, proof_words, signature_bytes};
 use crate::tx::Call;
 use crate::types::{ClassTerms, Contracts, CreditTier, NewHyperNode, NewNode, NewOffer};
@@ -20,6 +21,7 @@ pub(crate) enum Target {
     Stake,
     Nodes,
     Reservations,
+    Faults,
     Token,
 }
 
@@ -30,6 +32,7 @@ impl Target {
             Self::Stake => contracts.stake,
             Self::Nodes => contracts.nodes,
             Self::Reservations => contracts.reservations,
+            Self::Faults => contracts.faults,
             Self::Token => contracts.token,
         }
     }
@@ -44,6 +47,30 @@ pub struct Action {
     /// What the called contract takes of the sender's tokens.
     pub(crate) takes: Stake,
     pub(crate) data: Bytes,
+}
+
+/// Proofs of faults.
+impl Action {
+    /// Slashes whoever signed a root that a correction replaced; `signature` is r ‖ s ‖ v.
+    pub fn convict_of_root(root: &EpochRoot, signature: &[u8; 65]) -> Self {
+        let call = AssayFaults::wrongRootCall {
+            r: root.into(),
+            signature: Bytes::copy_from_slice(signature),
+        };
+        Self::of("wrongRoot", Target::Faults, &call)
+    }
+
+    /// Slashes whoever voted for two input sets in one epoch and round; each vote with its Ed25519 signature.
+    pub fn convict_of_votes(votes: [(&Vote, &[u8; 64]); 2]) -> Self {
+        let [(a, signature_a), (b, signature_b)] = votes;
+        let call = AssayFaults::twoVotesCall {
+            a: a.into(),
+            signatureA: Bytes::copy_from_slice(signature_a),
+            b: b.into(),
+            signatureB: Bytes::copy_from_slice(signature_b),
+        };
+        Self::of("twoVotes", Target::Faults, &call)
+    }
 }
 
 /// Genesis and HyperNodes.

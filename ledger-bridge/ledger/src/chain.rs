@@ -98,6 +98,8 @@ impl LogQuery {
 pub struct Event {
     /// Height of its block.
     pub block: u64,
+    /// Hash of its transaction.
+    pub tx: B256,
     /// The event.
     pub log: Log,
 }
@@ -126,6 +128,9 @@ pub trait Chain: Send + Sync {
 
     /// The receipt of a transaction, or `None` while (or if) it is not included.
     fn receipt(&self, tx_hash: B256) -> Result<Option<Receipt>, ChainError>;
+
+    /// What an included transaction was sent with, or `None` where there is no such transaction.
+    fn input(&self, tx_hash: B256) -> Result<Option<Bytes>, ChainError>;
 
     /// Number of transactions an address has had included: its next nonce, as far as a finality sees.
     fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError>;

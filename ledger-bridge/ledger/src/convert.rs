@@ -3,10 +3,14 @@
 use alloy_primitives::aliases::U96;
 use alloy_primitives::{Address, B256};
 use assay_aggregate::root::{EpochRoot, LEAF_TYPE_NODE, LEAF_TYPE_REWARD, NodeLeaf, RewardLeaf};
-use assay_protocol::ids::{Bps, Digest, Epoch, Keccak, NetworkId, Stake};
+use assay_protocol::ids::{self, Bps, Digest, Epoch, Keccak, NetworkId, Stake};
+use assay_protocol::report::Vote;
 
 use crate::abi::{epochs, faults, nodes, reservations, stake};
 use crate::types::{ClassTerms, CreditTier, FaultShares, GenesisParameters, NodeTerms, RentTerms};
+
+/// Bytes of a committee's member: its account and its weight.
+const MEMBER_BYTES: usize = 24;
 
 /// Stake in the 96 bits the contract takes. What is larger saturates, which no account can pay.
 pub(crate) fn amount96(amount: Stake) -> U96 {
@@ -37,6 +41,33 @@ pub(crate) fn signature_bytes(signatures: &[Option<[u8; 65]>]) -> Vec<u8> {
         bytes.extend_from_slice(&compact);
     }
     bytes
+}
+
+/// Who signed, from a committee's bytes and those of [`signature_bytes`]; nobody when they do not fit together.
+pub(crate) fn signers_in(committee: &[u8], signatures: &[u8]) -> Vec<(ids::Address, [u8; 65])> {
+    let (members, _) = committee.as_chunks::<MEMBER_BYTES>();
+    let Some((bits, signed)) = signatures.split_at_checked(members.len().div_ceil(8)) else {
+        return Vec::new();
+    };
+    let has_signed = |at: &usize| {
+        bits.get(at / 8)
+            .is_some_and(|byte| byte >> (at % 8) & 1 == 1)
+    };
+    let who = (0..members.len()).filter(has_signed);
+    let (signed, rest) = signed.as_chunks::<64>();
+    if !rest.is_empty() || signed.len() != who.clone().count() {
+        return Vec::new();
+    }
+    let one = |(at, compact): (usize, &[u8; 64])| {
+        let mut address = [0; 20];
+        address.copy_from_slice(members.get(at)?.get(..20)?);
+        let mut signature = [27; 65];
+        signature[..64].copy_from_slice(compact);
+        signature[64] += signature[32] >> 7;
+        signature[32] &= 0x7f;
+        Some((ids::Address(address), signature))
+    };
+    who.zip(signed).filter_map(one).collect()
 }
 
 impl From<&GenesisParameters> for epochs::IAssayEpochs::Parameters {
@@ -124,20 +155,43 @@ impl From<&CreditTier> for reservations::IAssayReservations::CreditTier {
     }
 }
 
-impl From<&EpochRoot> for epochs::AssayEpochs::EpochRoot {
-    fn from(r: &EpochRoot) -> Self {
+/// A root, which two ABIs have.
+macro_rules! roots {
+    ($($to:path),*) => {$(
+        impl From<&EpochRoot> for $to {
+            fn from(r: &EpochRoot) -> Self {
+                Self {
+                    networkId: r.network.0.into(),
+                    epoch: r.epoch.0,
+                    round: r.round,
+                    inputSet: r.input_set.0.into(),
+                    committee: r.committee.0.into(),
+                    root: r.root.0.into(),
+                    leafCount: r.leaf_count,
+                    evidenceRoot: r.evidence_root.0.into(),
+                    policyDigest: r.policy_digest.0.into(),
+                    cumulativeReward: r.cumulative_reward,
+                    nextCommittee: r.next_committee.0.into(),
+                }
+            }
+        }
+    )*};
+}
+
+roots!(
+    epochs::AssayEpochs::EpochRoot,
+    faults::AssayFaults::EpochRoot
+);
+
+impl From<&Vote> for faults::AssayFaults::Vote {
+    fn from(v: &Vote) -> Self {
         Self {
-            networkId: r.network.0.into(),
-            epoch: r.epoch.0,
-            round: r.round,
-            inputSet: r.input_set.0.into(),
-            committee: r.committee.0.into(),
-            root: r.root.0.into(),
-            leafCount: r.leaf_count,
-            evidenceRoot: r.evidence_root.0.into(),
-            policyDigest: r.policy_digest.0.into(),
-            cumulativeReward: r.cumulative_reward,
-            nextCommittee: r.next_committee.0.into(),
+            networkId: v.network.0.into(),
+            epoch: v.epoch.0,
+            round: v.round,
+            hyperNode: v.hypernode.0.into(),
+            inputSet: v.input_set.0.into(),
+            atUnixMs: v.at.0,
         }
     }
 }

@@ -16,6 +16,7 @@ mod client;
 mod convert;
 mod deploy;
 pub mod embedded;
+mod faults;
 mod fee;
 pub mod http;
 mod key;
@@ -33,6 +34,7 @@ pub use chain::{
 };
 pub use claims::{claims_at, is_known, is_owing};
 pub use client::{AssayLedger, LedgerError};
+pub use faults::Replaced;
 pub use fee::Fee;
 pub use key::{KeyError, LedgerKey};
 pub use keystore::read_password;

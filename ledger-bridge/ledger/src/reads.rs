@@ -233,6 +233,13 @@ impl AssayLedger {
 
     /// The last event that resolved an epoch, from this block on, and its block.
     fn told(&self, epoch: Epoch, from: u64) -> Result<Option<(u64, Resolved)>, LedgerError> {
+        let events = self.events_of(epoch, from)?;
+        let resolving = |event: &Event| Some((event.block, told(&event.log)?));
+        Ok(events.iter().rev().find_map(resolving))
+    }
+
+    /// What the contract told of an epoch, from this block on, in order.
+    pub(crate) fn events_of(&self, epoch: Epoch, from: u64) -> Result<Vec<Event>, LedgerError> {
         let query = LogQuery {
             address: Address::from(self.contracts().epochs.0),
             topic: B256::from(U256::from(epoch.0)),
@@ -240,9 +247,7 @@ impl AssayLedger {
             since_s: self.begun_s(epoch)?,
         };
         let events = self.chain().logs(&query, self.reads);
-        let events = events.map_err(failed("RootPosted"))?;
-        let resolving = |event: &Event| Some((event.block, told(&event.log)?));
-        Ok(events.iter().rev().find_map(resolving))
+        events.map_err(failed("RootPosted"))
     }
 
     /// What is put aside for an epoch's rewards: fixed before the epoch begins.
@@ -479,7 +484,7 @@ impl AssayLedger {
 }
 
 /// What an event says of its epoch; `None` for events that resolve nothing.
-fn told(log: &alloy_primitives::Log) -> Option<Resolved> {
+pub(crate) fn told(log: &alloy_primitives::Log) -> Option<Resolved> {
     let data = &log.data;
     if let Ok(event) = AssayEpochs::RootPosted::decode_log_data_validate(data) {
         return Some(Resolved::Posted(Box::new((&event.r).into())));

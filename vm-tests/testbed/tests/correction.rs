@@ -6,6 +6,7 @@ use assay_ledger::rpc::RpcChain;
 use assay_ledger::{Action, AssayLedger, LedgerKey};
 use assay_protocol::ids::{Digest, Epoch, Keccak};
 use assay_testbed::net::{LocalNetwork, Plan, sleep_until};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -85,4 +86,25 @@ fn a_network_replaces_a_root_that_was_signed_with_everybody_s_stolen_keys() {
     let later = ledger.epoch_record(Epoch(last)).unwrap();
     assert_eq!((later.round, later.corrections), (1, 0));
     reproduced(&mut network, last);
+
+    // Whoever signed what was wrong answers for it, also when the keys were stolen.
+    let epoch = WRONG.to_string();
+    let deployer = network.dir.join("keys/deployer");
+    let convict = || network.ledger_command("convict-roots", &deployer, &["--epoch", &epoch]);
+    let proofs = |said: &str| -> Vec<Value> {
+        let said: Value = serde_json::from_str(said).unwrap();
+        said["proofs"].as_array().unwrap().clone()
+    };
+    let convicted = proofs(&convict().unwrap());
+    assert_eq!(convicted.len(), network.hypernodes.len());
+    assert!(
+        convicted.iter().all(|proof| proof["tx"].is_string()),
+        "{convicted:?}"
+    );
+    assert!(ledger.hypernodes().unwrap().iter().all(|h| h.jailed));
+    let again = proofs(&convict().unwrap());
+    assert!(
+        again.iter().all(|proof| proof["before"] == true),
+        "{again:?}"
+    );
 }

@@ -364,6 +364,21 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "nowhere.toml",
         ),
         (
+            "ledger convict-roots AT --key poster.key --epoch 3",
+            1,
+            "no root of it was replaced",
+        ),
+        (
+            "ledger convict-votes --config bridge.toml --key poster.key --epoch 3 --other nowhere",
+            1,
+            "nowhere",
+        ),
+        (
+            "ledger convict-votes --config bridge.toml --key poster.key --epoch 3 --other state",
+            1,
+            "nobody voted for two input sets",
+        ),
+        (
             "status --rpc RPC --contract 1111111111111111111111111111111111111111",
             1,
             "no contract at",

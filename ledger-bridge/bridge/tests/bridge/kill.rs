@@ -71,6 +71,9 @@ impl Chain for Cut {
     fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
         self.inner.receipt(hash)
     }
+    fn input(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
+        self.inner.input(hash)
+    }
     fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError> {
         self.inner.nonce_at(address, at)
     }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod board;
 mod cli;
+mod convictions;
 mod corrections;
 mod faults;
 mod full_disk;

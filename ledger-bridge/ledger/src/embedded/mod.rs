@@ -220,6 +220,16 @@ impl Chain for EmbeddedChain {
         store.code(hash)
     }
 
+    fn input(&self, tx_hash: B256) -> Result<Option<Bytes>, ChainError> {
+        let Some(raw) = self.store().raw(tx_hash)? else {
+            return Ok(None);
+        };
+        let recovered = tx::recover(&raw, self.chain_id()?);
+        let recovered =
+            recovered.map_err(|_| ChainError::Corrupt(format!("transaction {tx_hash}")))?;
+        Ok(Some(recovered.body.input))
+    }
+
     fn logs(&self, query: &LogQuery, _at: Finality) -> Result<Vec<Event>, ChainError> {
         self.store().logs(query)
     }

@@ -197,21 +197,32 @@ impl Store {
 
     /// The events of a query: which blocks have some is in a table of its own.
     pub(super) fn logs(&self, query: &LogQuery) -> Result<Vec<Event>, ChainError> {
-        let sql = "SELECT number, logs FROM event JOIN tx USING(number)
+        let sql = "SELECT number, logs, hash FROM event JOIN tx USING(number)
                    WHERE address = ?1 AND topic = ?2 AND number >= ?3 ORDER BY number";
         let mut select = self.connection.prepare_cached(sql)?;
         let (address, topic) = (query.address.as_slice(), query.topic.as_slice());
         let rows = select.query_map(params![address, topic, to_sql(query.from)], |row| {
-            Ok((number(row, 0)?, row.get::<_, Vec<u8>>(1)?))
+            let hash: Vec<u8> = row.get(2)?;
+            Ok((number(row, 0)?, row.get::<_, Vec<u8>>(1)?, hash))
         })?;
         let mut events = Vec::new();
         for row in rows {
-            let (block, logs) = row?;
+            let (block, logs, hash) = row?;
+            let tx = B256::try_from(hash.as_slice())
+                .map_err(|_| ChainError::Corrupt(format!("hash of block {block}")))?;
             let logs = decode_logs(&logs)?.into_iter();
             let asked = logs.filter(|log| query.asks_for(log));
-            events.extend(asked.map(|log| Event { block, log }));
+            events.extend(asked.map(|log| Event { block, tx, log }));
         }
         Ok(events)
+    }
+
+    /// The signed bytes of a transaction.
+    pub(super) fn raw(&self, hash: B256) -> Result<Option<Vec<u8>>, ChainError> {
+        let sql = "SELECT raw FROM tx WHERE hash = ?1";
+        let mut query = self.connection.prepare_cached(sql)?;
+        let found = query.query_row([hash.as_slice()], |row| row.get(0));
+        Ok(found.optional()?)
     }
 
     pub(super) fn export(&self) -> Result<Vec<ExportedTx>, ChainError> {

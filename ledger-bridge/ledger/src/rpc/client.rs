@@ -196,6 +196,16 @@ impl Chain for RpcChain {
         )
     }
 
+    fn input(&self, tx_hash: B256) -> Result<Option<Bytes>, ChainError> {
+        let optional = |value: &Value| match value {
+            Value::Null => Some(None),
+            value => wire::parse_data(value.get("input")?).map(Some),
+        };
+        let params = json!([tx_hash.to_string()]);
+        self.caller
+            .ask("eth_getTransactionByHash", params, optional)
+    }
+
     fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError> {
         let params = json!([wire::data(address.as_slice()), self.tag(at)?]);
         self.caller

@@ -126,6 +126,11 @@ fn dispatch(chain: &dyn Chain, method: &str, params: &[Value]) -> Result<Value, 
                 chain.receipt(param(params, 0, wire::parse_hash, "a transaction hash")?)?;
             Ok(receipt.as_ref().map_or(Value::Null, wire::receipt_json))
         }
+        "eth_getTransactionByHash" => {
+            let hash = param(params, 0, wire::parse_hash, "a transaction hash")?;
+            let input = chain.input(hash)?;
+            Ok(input.map_or(Value::Null, |input| wire::transaction_json(hash, &input)))
+        }
         "eth_getTransactionCount" => Ok(wire::quantity(chain.nonce(account(params)?)?)),
         "eth_getBalance" => Ok(Value::String(format!(
             "{:#x}",

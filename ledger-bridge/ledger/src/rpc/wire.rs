@@ -156,6 +156,11 @@ pub(super) fn parse_receipt(value: &Value) -> Option<Receipt> {
     })
 }
 
+/// Of a transaction, what [`crate::Chain::input`] asks for.
+pub(super) fn transaction_json(hash: B256, input: &[u8]) -> Value {
+    json!({ "hash": hash.to_string(), "input": data(input) })
+}
+
 /// The filter of `eth_getLogs`: `to` is a tag or a height.
 pub(super) fn query_json(query: &LogQuery, from: u64, to: Value) -> Value {
     json!({
@@ -188,6 +193,7 @@ pub(super) fn event_json(event: &Event) -> Value {
         "topics": event.log.topics().iter().map(B256::to_string).collect::<Vec<_>>(),
         "data": data(&event.log.data.data),
         "blockNumber": quantity(event.block),
+        "transactionHash": event.tx.to_string(),
         "removed": false,
     })
 }
@@ -200,6 +206,7 @@ pub(super) fn parse_events(value: &Value, query: &LogQuery) -> Option<Vec<Event>
     for value in value.as_array()? {
         let event = Event {
             block: parse_u64(value.get("blockNumber")?)?,
+            tx: parse_hash(value.get("transactionHash")?)?,
             log: parse_log(value)?,
         };
         match value.get("removed") {

@@ -46,6 +46,9 @@ impl Chain for FreeGas {
     fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
         self.0.receipt(hash)
     }
+    fn input(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
+        self.0.input(hash)
+    }
     fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError> {
         self.0.nonce_at(address, at)
     }

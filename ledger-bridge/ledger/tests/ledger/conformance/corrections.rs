@@ -154,6 +154,44 @@ fn who_signed_a_replaced_root_can_be_convicted() {
     assert_eq!(met, "NotReplaced");
 }
 
+/// Nobody has to keep signatures: who signed what is in the transactions.
+#[test]
+fn who_signed_a_replaced_root_is_read_from_the_ledger() {
+    let net = Network::ready();
+    let first = net.root(0, ROOT);
+    net.post(&first, &[0, 1, 2]).unwrap();
+    assert_eq!(net.ledger.replaced_roots(Epoch(0)).unwrap(), []);
+    net.clock.set(GENESIS_MS + 2 * EPOCH_MS - 1_000);
+    net.does(&provider(), &Action::dispute(Epoch(0), BOND))
+        .unwrap();
+    net.finish(1);
+    let second = net.root(1, ROOT);
+    net.post(&second, &[0, 1, 2]).unwrap();
+    let corrected = better(&first, 1);
+    net.correct(&corrected, &[0, 1, 2, 3]).unwrap();
+    net.correct(&better(&first, 2), &[1, 2, 3, 0]).unwrap();
+
+    // What was undone and not replaced is nobody's fault.
+    assert_eq!(net.ledger.replaced_roots(Epoch(1)).unwrap(), []);
+    let replaced = net.ledger.replaced_roots(Epoch(0)).unwrap();
+    let roots: Vec<EpochRoot> = replaced.iter().map(|wrong| wrong.root).collect();
+    assert_eq!(roots, [first, corrected]);
+    for (wrong, signers) in replaced.iter().zip([3, 4]) {
+        let mut expected: Vec<_> = (0..signers).map(|n| hypernode(n).address()).collect();
+        expected.sort();
+        let found: Vec<_> = wrong.signatures.iter().map(|(who, _)| *who).collect();
+        assert_eq!(found, expected);
+    }
+    for (account, signature) in &replaced[0].signatures {
+        let proof = Action::convict_of_root(&replaced[0].root, signature);
+        net.does(&builder(), &proof).unwrap();
+        let all = net.ledger.hypernodes().unwrap();
+        let guilty = all.iter().find(|h| h.address == *account).unwrap();
+        assert!(guilty.jailed, "{guilty:?}");
+        refused(net.does(&builder(), &proof), "AlreadyProven");
+    }
+}
+
 /// A slash that a replaced root asked for goes back to the pledge; the next leaf starts from the right sums.
 #[test]
 fn what_a_replaced_root_slashed_goes_back() {
