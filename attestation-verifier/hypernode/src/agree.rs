@@ -5,7 +5,7 @@ use crate::board::{Board, Posted};
 use crate::clock;
 use crate::context::Context;
 use crate::explain;
-use crate::follow::{self, aggregate, follow};
+use crate::follow::{self, aggregate, follow_for, is_undone, raise_round};
 use crate::store::KeptReport;
 use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input_set_hash};
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Pause between two looks at the board.
 const POLL: Duration = Duration::from_millis(200);
+/// How long the round rests while the ledger is followed.
+const FOLLOW_AT_ONCE: Duration = Duration::from_secs(1);
 /// Pause between two looks at the ledger.
 const LEDGER_POLL: Duration = Duration::from_millis(500);
 
@@ -135,7 +137,7 @@ impl<'a> Round<'a> {
         }
         self.looked = Some(Instant::now());
         let looked = match self.has_news().await {
-            Ok(true) => follow(self.context, self.board).await,
+            Ok(true) => follow_for(self.context, self.board, FOLLOW_AT_ONCE).await,
             other => other.map(|_| ()),
         };
         if let Err(error) = looked {
@@ -149,10 +151,12 @@ impl<'a> Round<'a> {
             .context
             .history(|history| (history.next(), history.round()));
         // What was signed in an earlier round is signed anew by whoever follows.
-        let is_behind = next < self.epoch || self.signed_round.is_some_and(|signed| signed < round);
+        let is_old = self.signed_round.is_some_and(|signed| signed < round)
+            && !self.context.has_signed(self.epoch, round);
+        let is_behind = next < self.epoch || is_old;
         Ok(is_behind
             || self.context.ledger.next_epoch().await? > self.epoch
-            || !follow::is_in_force(self.context).await?)
+            || is_undone(self.context).await?)
     }
 
     async fn advance(&mut self) -> Result<()> {
@@ -293,6 +297,7 @@ impl<'a> Round<'a> {
 
     async fn compute(&self, list: &[Entry]) -> Result<EpochOutcome> {
         let reports = self.gathered.included(list)?;
+        raise_round(self.context, self.epoch).await?;
         aggregate(self.context, self.epoch, &reports).await
     }
 

@@ -4,7 +4,7 @@
 use crate::challenge::{ANSWER_WAIT, CONNECT_WAIT};
 use crate::config::BridgeSection;
 use anyhow::{Context as _, Result, bail};
-use assay_aggregate::inputs::ROUNDS_MAX;
+use assay_aggregate::inputs::SIGNATURES_MAX;
 use assay_protocol::cose::PublicKey;
 use assay_protocol::ids::Epoch;
 use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, ROSTER_MAX};
@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// Most objects of an epoch: each HyperNode has five, and a signature for each round of a root.
-const OBJECTS_MAX: usize = (5 + ROUNDS_MAX) * ROSTER_MAX;
+/// Most objects of an epoch: each HyperNode has five, and signatures under roots.
+const OBJECTS_MAX: usize = (5 + SIGNATURES_MAX) * ROSTER_MAX;
 
 /// A connection to the board, made when needed and made anew when broken.
 pub struct Board {
@@ -68,19 +68,24 @@ impl Board {
         }
     }
 
-    /// All objects of an epoch.
-    pub async fn read_all(&mut self, epoch: Epoch) -> Result<Vec<BoardObject>> {
-        let (mut all, mut after) = (Vec::new(), 0);
+    /// Shows all objects of an epoch, one page after the other.
+    pub async fn read_all(
+        &mut self,
+        epoch: Epoch,
+        mut show: impl FnMut(BoardObject),
+    ) -> Result<()> {
+        let (mut count, mut after) = (0usize, 0);
         loop {
             let objects = self.read(epoch, after).await?;
             let Some((last, _)) = objects.last() else {
-                return Ok(all);
+                return Ok(());
             };
             after = *last;
-            if all.len() > OBJECTS_MAX {
+            count = count.saturating_add(objects.len());
+            if count > OBJECTS_MAX {
                 bail!("board: more than {OBJECTS_MAX} objects in epoch {epoch}");
             }
-            all.extend(objects.into_iter().map(|(_, object)| object));
+            objects.into_iter().for_each(|(_, object)| show(object));
         }
     }
 

@@ -25,9 +25,27 @@ use assay_protocol::succession::Lineage;
 use assay_protocol::trust::TrustBundle;
 use assay_store::{Journal, ObjectStore, StoreError};
 use assay_transport::Identity;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Notes that are not repeated.
+const NOTES_REMEMBERED: usize = 4;
+/// Roots that can be undone, at most: as many as the contract keeps.
+const FOLLOWED_MAX: usize = 1_024;
+
+/// A root on the ledger that came out otherwise here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contested {
+    /// Digest on the ledger.
+    pub wrong: Keccak,
+    /// Digest as computed here.
+    pub right: Keccak,
+    /// The newest root then: who signs a correction changes with that.
+    pub newest: Option<(Epoch, Keccak)>,
+    /// Whether everything was done about it.
+    pub is_answered: bool,
+}
 
 /// Keys, parameters and stores of one HyperNode.
 pub struct Context {
@@ -60,13 +78,18 @@ pub struct Context {
     /// AMD's certificates.
     pub vceks: Vceks,
     journal: Mutex<Journal>,
-    last_note: Mutex<String>,
+    last_notes: Mutex<VecDeque<String>>,
     secrets: Secrets,
     history: Mutex<History>,
     anchor: Mutex<Anchor>,
-    followed: Mutex<Option<(Epoch, Keccak)>>,
-    /// A root on the ledger that came out otherwise when last computed: its digest, and the computed one.
-    contested: Mutex<Option<(Keccak, Keccak)>>,
+    /// Digests of the roots that were taken over from the ledger, as far as they can be undone.
+    followed: Mutex<BTreeMap<Epoch, Keccak>>,
+    /// The root that came out otherwise when last computed.
+    contested: Mutex<Option<Contested>>,
+    /// Epochs and rounds in which the board has a signature of this HyperNode under a root.
+    signed: Mutex<BTreeSet<(Epoch, u32)>>,
+    /// Beacons of epochs that a history knew which was undone since: panels are probed on by them.
+    beacons: Mutex<BTreeMap<Epoch, Beacon>>,
     lineage: Mutex<Lineage>,
 }
 
@@ -110,12 +133,14 @@ impl Context {
             certificates: ChainCache::new(),
             configurations: Configurations::new(),
             snp_roots: SnpRoots::amd(),
-            last_note: Mutex::default(),
+            last_notes: Mutex::default(),
             secrets,
             anchor: Mutex::new(Anchor::at(history.clone())),
             history: Mutex::new(history),
             followed: Mutex::default(),
             contested: Mutex::default(),
+            signed: Mutex::default(),
+            beacons: Mutex::default(),
             lineage: Mutex::new(Lineage::genesis(params.clone())?),
             params,
             identity,
@@ -126,15 +151,16 @@ impl Context {
         Ok((context, config))
     }
 
-    /// Tells the operator what is wrong just now; the same thing again is not repeated.
+    /// Tells the operator what is wrong just now; what was among the last things told is not repeated.
     pub fn note(&self, text: String) {
-        let mut last = self
-            .last_note
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if *last != text {
+        let last = self.last_notes.lock();
+        let mut last = last.unwrap_or_else(PoisonError::into_inner);
+        if !last.contains(&text) {
             eprintln!("note: {text}");
-            *last = text;
+            last.push_back(text);
+            if last.len() > NOTES_REMEMBERED {
+                last.pop_front();
+            }
         }
     }
 
@@ -162,35 +188,64 @@ impl Context {
 
     /// The beacon of an epoch, once it is known: of the first unresolved one and the one after.
     pub fn beacon(&self, epoch: Epoch) -> Option<Beacon> {
-        self.history(|history| history.beacon(epoch))
+        let known = self.history(|history| history.beacon(epoch));
+        known.or_else(|| locked(&self.beacons).get(&epoch).copied())
     }
 
     /// The newest root that was taken over from the ledger: its epoch and digest.
     pub fn followed(&self) -> Option<(Epoch, Keccak)> {
-        *self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+        let followed = locked(&self.followed);
+        followed
+            .last_key_value()
+            .map(|(epoch, digest)| (*epoch, *digest))
+    }
+
+    /// Whether a root was taken over as it is.
+    pub fn has_followed(&self, epoch: Epoch, digest: Keccak) -> bool {
+        locked(&self.followed).get(&epoch) == Some(&digest)
     }
 
     /// Remembers [`Context::followed`].
     pub fn note_followed(&self, epoch: Epoch, digest: Keccak) {
-        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        *followed = Some((epoch, digest));
+        let mut followed = locked(&self.followed);
+        followed.insert(epoch, digest);
+        if followed.len() > FOLLOWED_MAX {
+            followed.pop_first();
+        }
     }
 
-    /// Whether a root on the ledger came out otherwise twice on end, and alike: what was read wrongly once is read anew the
-    /// second time.
-    pub fn is_certain(&self, wrong: Keccak, right: Keccak) -> bool {
-        let contested = self.contested.lock();
-        let before = contested
-            .unwrap_or_else(PoisonError::into_inner)
-            .replace((wrong, right));
-        before == Some((wrong, right))
+    /// What was contested before, now that this is.
+    pub fn contests(&self, now: Contested) -> Option<Contested> {
+        locked(&self.contested).replace(now)
+    }
+
+    /// The root that is contested.
+    pub fn contested(&self) -> Option<Contested> {
+        *locked(&self.contested)
+    }
+
+    /// Remembers that the board has a signature under a root.
+    pub fn note_signed(&self, epoch: Epoch, round: u32) {
+        let mut signed = locked(&self.signed);
+        signed.insert((epoch, round));
+        if signed.len() > FOLLOWED_MAX {
+            signed.pop_first();
+        }
+    }
+
+    /// Whether the board has a signature of this round.
+    pub fn has_signed(&self, epoch: Epoch, round: u32) -> bool {
+        locked(&self.signed).contains(&(epoch, round))
     }
 
     /// Goes on from before every root that can have been undone; the first epoch to compute again.
     pub fn go_back(&self) -> Epoch {
-        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
-        let history = anchor.back();
-        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let undone = self.history(|history| history.clone());
+        let known = [undone.next(), undone.next().next()];
+        let beacon = |epoch: Epoch| Some((epoch, undone.beacon(epoch)?));
+        *locked(&self.beacons) = known.into_iter().filter_map(beacon).collect();
+        let history = locked(&self.anchor).back(&undone);
+        locked(&self.followed).clear();
         let next = history.next();
         self.history(|held| *held = history);
         next
@@ -198,14 +253,14 @@ impl Context {
 
     /// Remembers what to go back to, now that an epoch more is resolved.
     pub async fn advance_anchor(&self) -> Result<()> {
-        let anchor = || self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
-        let awaited = anchor().awaits();
+        let awaited = locked(&self.anchor).awaits();
         let is_final = match awaited {
             Some(epoch) => self.ledger.is_final(epoch).await?,
             None => false,
         };
         if is_final || awaited.is_none() {
-            self.history(|history| anchor().advance(history, is_final));
+            let history = self.history(|history| history.clone());
+            locked(&self.anchor).advance(&history, is_final);
         }
         Ok(())
     }
@@ -316,6 +371,19 @@ impl Context {
         self.params.member(hypernode).is_some() || has_say(now)
     }
 
+    /// Reads the rosters that were learnt again: a root on the ledger is another than the one computed.
+    pub async fn relearn(&self) -> Result<()> {
+        for epoch in self.history(|history| history.learnt()) {
+            let Some(roster) = self.ledger.roster(epoch).await? else {
+                continue;
+            };
+            if let Err(error) = self.history(|history| history.relearn(epoch, roster)) {
+                self.note(format!("epoch {epoch}: nobody has a say: {error}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Learns whose stake counts in the epochs that are judged and probed next, as far as the ledger has fixed that.
     pub async fn learn(&self) -> Result<()> {
         let (current, _) = self.params.at(clock::now()).unwrap_or_default();
@@ -339,6 +407,10 @@ impl Context {
         }
         Ok(())
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The keys of a HyperNode must be those that it was registered with.

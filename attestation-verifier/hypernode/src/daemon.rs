@@ -4,7 +4,7 @@ use crate::agree::Round;
 use crate::board::Board;
 use crate::config::Config;
 use crate::context::Context;
-use crate::follow::follow;
+use crate::follow::{follow, is_undone};
 use crate::ledger_view::Registered;
 use crate::{clock, control, explain, node, report, succession};
 use anyhow::{Context as _, Result};
@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+/// Longest pause between two looks at the ledger while an epoch runs.
+const LEDGER_LOOK_MAX: Duration = Duration::from_secs(10);
 /// Pause between two looks at the ledger.
 const LEDGER_POLL: Duration = Duration::from_millis(500);
 
@@ -109,7 +111,8 @@ async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
     close_missed(&context, epoch).await?;
     loop {
         let last = Slot(context.params.slots().saturating_sub(1));
-        clock::sleep_until(report::closing_time(&context, epoch, last)).await;
+        let closing = report::closing_time(&context, epoch, last);
+        watch_ledger(&context, &mut board, closing).await;
         catch_up(&context, &mut board).await;
         if take_part(&context, &mut board, epoch).await? {
             eprintln!("epoch {epoch}: resolved on the ledger");
@@ -119,6 +122,27 @@ async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
         let following = epoch.next();
         epoch = following.max(context.history(|history| history.next()));
         close_missed(&context, epoch).await?;
+    }
+}
+
+/// Sleeps until a time. When the ledger resolves an epoch meanwhile, or undoes one, that is followed at once: a wrong root can
+/// be corrected for a while only.
+async fn watch_ledger(context: &Context, board: &mut Board, until: UnixMs) {
+    let pause = Duration::from_millis(context.params.epoch_ms / 8);
+    let pause = pause.clamp(LEDGER_POLL, LEDGER_LOOK_MAX);
+    loop {
+        let left = Duration::from_millis(until.0.saturating_sub(clock::now().0));
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(pause)).await;
+        let next = context.history(|history| history.next());
+        let is_ahead = context.ledger.next_epoch().await;
+        if is_ahead.is_ok_and(|ledger| ledger > next)
+            || is_undone(context).await.is_ok_and(|undone| undone)
+        {
+            catch_up(context, board).await;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use assay_ledger::{
     AssayLedger, EpochRecord, Finality, HyperNodeRecord, NodeRecord, Resolved, is_known, is_owing,
 };
 use assay_protocol::class::ValidClass;
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Stake, UnixMs};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NodeId, Stake, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -172,10 +172,27 @@ impl LedgerView {
         self.read(move |ledger| Ok(ledger.is_final(epoch)?)).await
     }
 
-    /// Who signs now, see [`AssayLedger::signing`].
-    pub async fn signing(&self, params: &NetworkParams) -> Result<Option<(u32, Roster)>> {
+    /// The newest root in force, see [`AssayLedger::newest_root`]: its epoch and digest.
+    pub async fn newest_root(&self) -> Result<Option<(Epoch, Keccak)>> {
+        let newest = self.read(|ledger| Ok(ledger.newest_root()?)).await?;
+        Ok(newest.map(|(epoch, record)| (epoch, record.digest)))
+    }
+
+    /// Who signs a correction, see [`AssayLedger::correction_of`].
+    pub async fn correction_of(
+        &self,
+        epoch: Epoch,
+        last: u32,
+        params: &NetworkParams,
+    ) -> Result<Option<(u32, Roster)>> {
         let params = params.clone();
-        self.read(move |ledger| Ok(ledger.signing(&params)?)).await
+        self.read(move |ledger| Ok(ledger.correction_of(epoch, last, &params)?))
+            .await
+    }
+
+    /// The round that an undone epoch needs at least, see [`AssayLedger::undone`].
+    pub async fn undone(&self, epoch: Epoch) -> Result<Option<u32>> {
+        self.read(move |ledger| Ok(ledger.undone(epoch)?)).await
     }
 
     /// What became of an epoch.
@@ -242,6 +259,8 @@ mod tests {
             settled_epoch: None,
             settled_corrections: 0,
             cumulative_slash: Stake(0),
+            counted_slash: Stake(0),
+            exit_leaf: None,
         }
     }
 

@@ -26,11 +26,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// [`History::round`].
 pub const ROUND: u32 = 0;
 
-/// Rounds in which signatures of one HyperNode under roots of one epoch are kept.
-pub const ROUNDS_MAX: usize = 16;
-
-/// Signatures under roots, with what was signed.
-pub type Signatures = BTreeMap<HyperNodeId, (Keccak, [u8; 65])>;
+/// Signatures under roots of one epoch that one HyperNode can have: one, and others when the root is corrected or an earlier
+/// one is.
+pub const SIGNATURES_MAX: usize = 16;
 
 /// A report with the commit it opens, everything verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -359,14 +357,14 @@ impl Place<'_> {
 }
 
 /// What the board of one epoch shows. Of several objects of one kind by one HyperNode the first counts; of signatures under
-/// roots, the first of each round.
+/// roots, the first [`SIGNATURES_MAX`].
 #[derive(Debug, Clone, Default)]
 pub struct Gathered {
     commits: BTreeMap<HyperNodeId, Digest>,
     reveals: BTreeMap<HyperNodeId, Revealed>,
     lists: BTreeMap<Digest, Vec<Entry>>,
     votes: BTreeMap<HyperNodeId, Digest>,
-    signatures: BTreeMap<HyperNodeId, BTreeMap<u32, (Keccak, [u8; 65])>>,
+    signatures: BTreeMap<HyperNodeId, BTreeMap<Keccak, (u32, [u8; 65])>>,
     successions: BTreeMap<HyperNodeId, (Digest, [u8; 64])>,
 }
 
@@ -393,9 +391,9 @@ impl Gathered {
                 digest,
                 signature,
             } => {
-                let rounds = self.signatures.entry(from).or_default();
-                if rounds.len() < ROUNDS_MAX {
-                    rounds.entry(round).or_insert((digest, signature));
+                let signed = self.signatures.entry(from).or_default();
+                if signed.len() < SIGNATURES_MAX {
+                    signed.entry(digest).or_insert((round, signature));
                 }
             }
             Opened::Succession {
@@ -418,11 +416,20 @@ impl Gathered {
         self.reveals.get(from)
     }
 
-    /// All signatures under roots of a round.
-    pub fn signatures(&self, round: u32) -> Signatures {
-        let of =
-            |(id, rounds): (&HyperNodeId, &BTreeMap<u32, _>)| Some((*id, *rounds.get(&round)?));
-        self.signatures.iter().filter_map(of).collect()
+    /// Who signed which roots in a round.
+    pub fn signed_in(&self, round: u32) -> impl Iterator<Item = (HyperNodeId, Keccak)> + '_ {
+        let all = self.signatures.iter();
+        all.flat_map(move |(from, signed)| {
+            let of_round = signed.iter().filter(move |(_, (of, _))| *of == round);
+            of_round.map(|(digest, _)| (*from, *digest))
+        })
+    }
+
+    /// All signatures under a root, r ‖ s ‖ v.
+    pub fn under(&self, digest: &Keccak) -> BTreeMap<HyperNodeId, [u8; 65]> {
+        let all = self.signatures.iter();
+        all.filter_map(|(from, signed)| Some((*from, signed.get(digest)?.1)))
+            .collect()
     }
 
     /// All signatures under a later roster, ascending.
@@ -457,22 +464,6 @@ impl Gathered {
         };
         let wins = |input_set: &&&Digest| more_than_two_thirds(weight(input_set), total);
         candidates.iter().find(wins).map(|input_set| **input_set)
-    }
-
-    /// The input set that an epoch is judged by whose root is on the ledger: the one that the root names, or, when nobody can
-    /// open that, the one agreed upon.
-    pub fn judged_by(
-        &self,
-        named: Digest,
-        weights: &BTreeMap<HyperNodeId, u128>,
-    ) -> Option<Digest> {
-        let opens = |input_set: &Digest| {
-            let list = self.list(input_set);
-            list.is_some_and(|list| self.included(list).is_ok())
-        };
-        Some(named)
-            .filter(opens)
-            .or_else(|| self.agreed(weights).filter(opens))
     }
 
     /// Opens every entry of a list.

@@ -93,11 +93,7 @@ fn write_epoch(out: &Path, ledger: &AssayLedger, node: NodeId, posted: &Posted) 
 fn signed_root(ledger: &AssayLedger, posted: &Posted) -> Result<SignedRoot> {
     let (root, committee) = (&posted.outcome.root, posted.signing.committee());
     let digest: Keccak = root.digest(ledger.chain_id()?, &ledger.contract());
-    let signatures = signatures_for(
-        &posted.signing,
-        &digest,
-        &posted.gathered.signatures(root.round),
-    );
+    let signatures = signatures_for(&posted.signing, &posted.gathered.under(&digest));
     let blob = |s: Option<[u8; 65]>| Blob(s.map_or_else(Vec::new, |s| s.to_vec()));
     Ok(SignedRoot {
         epoch: root.epoch,

@@ -12,7 +12,7 @@ use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{Anchor, Gathered, History, signatures_for};
 use assay_aggregate::more_than_two_thirds;
 use assay_aggregate::roster::Roster;
-use assay_ledger::{Action, AssayLedger, Finality, LedgerError, TxSigner};
+use assay_ledger::{Action, AssayLedger, Finality, LedgerError, NodeRecord, TxSigner};
 use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,10 +22,14 @@ use crate::metrics::Sample;
 use crate::outbox::{Outbox, OutboxError, Progress, Settings};
 use crate::replay::{self, Gathering, Judged, Posted, ReplayError};
 use crate::store::{Store, StoreError};
-use crate::tend::{Kind, NOTHING_TO_DO, QUEUE_MAX, Queue};
+use crate::tend::{Kind, NOTHING_TO_DO, Now, QUEUE_MAX, Queue};
+use contest::{Contest, Standing};
 
 /// Gas of a root with the signatures of 67 of 100 HyperNodes, until one was posted.
 const ROOT_GAS: u64 = 430_000;
+
+/// Roots that can be undone, at most: as many as the contract keeps.
+const FOLLOWED_MAX: usize = 1_024;
 
 /// A step failed; the next one starts from what is durable.
 #[derive(Debug, thiserror::Error)]
@@ -263,11 +267,13 @@ pub struct Poster {
     board: Gathering,
     chain_id: u64,
     leads: bool,
-    /// Whether the ledger held another root than was computed, when last looked.
-    is_contested: bool,
+    /// The wrong root that the ledger holds for the next epoch.
+    contest: Option<Contest>,
+    /// The next epoch, with the time it was first seen open after a correction had undone it.
+    undone: Option<(Epoch, Option<UnixMs>)>,
     queue: Queue,
-    /// The newest root that was followed: its epoch and digest.
-    followed: Option<(Epoch, Keccak)>,
+    /// Digests of the roots that were followed, as far as they can be undone.
+    followed: BTreeMap<Epoch, Keccak>,
     /// The newest final epoch that was looked at with all its leaves; `None` before the first.
     tended: Option<Epoch>,
     /// Whether something may be due before another epoch becomes final.
@@ -320,9 +326,10 @@ impl Poster {
             board,
             chain_id,
             leads: false,
-            is_contested: false,
+            contest: None,
+            undone: None,
             queue: Queue::default(),
-            followed: None,
+            followed: BTreeMap::new(),
             tended: None,
             is_due: false,
             held_up: None,
@@ -354,7 +361,7 @@ impl Poster {
             epoch,
             epoch_end,
             leads: self.leads,
-            is_contested: self.is_contested,
+            is_contested: self.contest.is_some(),
             head_s,
             final_s: is_up.then(|| time(Finality::Finalized)).flatten(),
             balance: is_up.then(balance).flatten().map(|stake| stake.0),
@@ -368,8 +375,9 @@ impl Poster {
 
     fn missing(&self, is_over: bool) -> Vec<(HyperNodeId, bool)> {
         let is_same = self.board.epoch() == self.history.next();
-        let signed = self.board.gathered().signatures(self.history.round());
-        let has_signed = |id: &HyperNodeId| is_same && signed.contains_key(id);
+        let signed = self.board.gathered().signed_in(self.history.round());
+        let signed: BTreeSet<_> = signed.map(|(id, _)| id).collect();
+        let has_signed = |id: &HyperNodeId| is_same && signed.contains(id);
         let awaited = |id: HyperNodeId| (id, is_over && !has_signed(&id));
         let signers = signer_weights(&self.history);
         signers.map(|(id, _)| awaited(id)).collect()
@@ -399,18 +407,19 @@ impl Poster {
         }
         self.outbox.advance(now)?;
         let (settled, newest) = (self.settled.next_epoch()?, self.ledger.next_epoch()?);
-        if !self.is_in_force(settled)? {
-            return Ok(self.go_back());
+        match self.standing(settled)? {
+            Standing::InForce => {}
+            Standing::Behind => return Ok(waiting(epoch, "the ledger's node is behind")),
+            Standing::Undone => return Ok(self.go_back()),
         }
         replay::learn(&self.settled, &mut self.history)?;
         if epoch < settled {
             let is_full = self.queue.len() >= QUEUE_MAX;
             let tended = if is_full { self.tend(now) } else { Ok(None) };
             // What cannot be tended now does not keep the bridge from catching up.
-            return tended
-                .ok()
-                .flatten()
-                .map_or_else(|| self.follow(epoch, now), Ok);
+            let step = tended.ok().flatten();
+            let step = step.map_or_else(|| self.follow(epoch, now), Ok);
+            return self.tend_meanwhile(step, now);
         }
         if epoch < newest {
             let step = waiting(epoch, "resolved on the ledger, not finally yet");
@@ -424,6 +433,7 @@ impl Poster {
         if self.board.epoch() != epoch {
             self.board = Gathering::of(epoch);
         }
+        self.notice_undone(epoch, now)?;
         // What is opened before its roster is known would be lost.
         if self.history.roster(epoch).is_some() {
             self.board.update(&self.store, &self.history, None)?;
@@ -482,7 +492,9 @@ impl Poster {
     /// The contract counts in whole seconds of block time.
     fn is_void_time(&self, end: UnixMs, now: UnixMs) -> bool {
         let whole = now.0 - now.0 % 1_000;
-        whole >= end.0.saturating_add(self.history.params().void_after_ms)
+        let since = self.undone.and_then(|(_, since)| since);
+        let since = since.unwrap_or(end).max(end);
+        whole >= since.0.saturating_add(self.history.params().void_after_ms)
     }
 
     fn try_post(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
@@ -537,8 +549,7 @@ impl Poster {
     ) -> Result<Step, PosterError> {
         let (epoch, committee) = (outcome.root.epoch, self.history.signers());
         let signing = self.history.signing();
-        let signed_by = self.board.gathered().signatures(outcome.root.round);
-        let signatures = signatures_for(signing, digest, &signed_by);
+        let signatures = signatures_for(signing, &self.board.gathered().under(digest));
         let (action, total) = (
             Action::post_root(&outcome.root, committee, &signatures),
             committee.total(),
@@ -567,14 +578,16 @@ impl Poster {
     /// The ledger is ahead: recompute, move on.
     fn follow(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
         self.is_due = true;
-        let judged = replay::recompute(&self.store, &self.settled, &self.history)?;
-        self.is_contested = matches!(judged, Judged::Wrong(_));
-        let step = match judged {
-            Judged::Wrong(wrong) => {
-                // One wrong answer of the ledger's node must not last.
-                self.history.forget();
-                return self.contest(&wrong, now);
-            }
+        if self.is_contested(epoch)? {
+            return self.contend(now);
+        }
+        let judged = replay::recompute(&self.store, &self.settled, &self.history);
+        if let Err(ReplayError::NotAgreed { .. }) = judged {
+            // Whose votes count may have been read wrongly.
+            replay::relearn(&self.settled, &mut self.history)?;
+        }
+        let step = match judged? {
+            Judged::Wrong(wrong) => return self.contest(*wrong, now),
             Judged::Void => {
                 self.history.void();
                 Step::WasVoid { epoch }
@@ -591,7 +604,11 @@ impl Poster {
         replay::take_over(&mut self.history, &posted)?;
         let (outcome, contract) = (posted.outcome, self.ledger.contract());
         let (epoch, nodes) = (outcome.root.epoch, outcome.leaves.len());
-        self.followed = Some((epoch, outcome.root.digest(self.chain_id, &contract)));
+        let digest = outcome.root.digest(self.chain_id, &contract);
+        self.followed.insert(epoch, digest);
+        while self.followed.len() > FOLLOWED_MAX {
+            self.followed.pop_first();
+        }
         self.queue.push(outcome);
         Ok(Step::Followed { epoch, nodes })
     }
@@ -603,19 +620,20 @@ impl Poster {
             return Ok(None);
         }
         let (nodes, reservations) = (self.settled.nodes()?, self.settled.reservations()?);
-        let exit_delay = self.settled.exit_delay_epochs()?;
         let newest = self.queue.epochs().last().unwrap_or_default();
-        let corrections = self.settled.epoch_record(newest)?.corrections;
+        let fallen = self.fallen_leaves(&nodes)?;
+        let now_on_ledger = Now {
+            nodes: &nodes,
+            reservations: &reservations,
+            last_final,
+            corrections: self.settled.epoch_record(newest)?.corrections,
+            exit_delay_epochs: self.settled.exit_delay_epochs()?,
+            fallen: &fallen,
+        };
         let params = self.history.params();
         let due = self
             .queue
-            .due(
-                (last_final, corrections),
-                &nodes,
-                &reservations,
-                exit_delay,
-                |epoch| params.epoch_start(epoch),
-            )
+            .due(&now_on_ledger, |epoch| params.epoch_start(epoch))
             .map_err(LeafMissing::of(self.history.next()))?;
         let mut done = Tended::default();
         self.held_up = None;
@@ -641,6 +659,19 @@ impl Poster {
                 .for_each(|epoch| self.queue.forget_through(epoch));
         }
         Ok((done != Tended::default()).then_some(Step::Tended(done)))
+    }
+
+    /// Leaves that let nodes go, and whose roots are no more.
+    fn fallen_leaves(&self, nodes: &[NodeRecord]) -> Result<Vec<(Epoch, u8)>, PosterError> {
+        let leaving = nodes.iter().filter(|record| record.ended_at.is_none());
+        let exits: BTreeSet<_> = leaving.filter_map(|record| record.exit_leaf).collect();
+        let mut fallen = Vec::new();
+        for (epoch, corrections) in exits {
+            if !self.settled.stands(epoch, corrections)? {
+                fallen.push((epoch, corrections));
+            }
+        }
+        Ok(fallen)
     }
 
     fn hold_up(&mut self, why: String) {
@@ -758,11 +789,11 @@ fn unfinished(epoch: Epoch, what: &str, progress: &Progress) -> Step {
 /// The weight behind each digest, as the contract will count it.
 fn signed_weights(gathered: &Gathered, history: &History) -> BTreeMap<Keccak, u128> {
     let mut signed = BTreeMap::new();
-    let signatures = gathered.signatures(history.round());
-    for (id, weight) in signer_weights(history) {
-        if let Some((digest, _)) = signatures.get(&id) {
-            let sum: &mut u128 = signed.entry(*digest).or_default();
-            *sum = sum.saturating_add(weight);
+    let weights: BTreeMap<_, _> = signer_weights(history).collect();
+    for (id, digest) in gathered.signed_in(history.round()) {
+        if let Some(weight) = weights.get(&id) {
+            let sum: &mut u128 = signed.entry(digest).or_default();
+            *sum = sum.saturating_add(*weight);
         }
     }
     signed

@@ -48,6 +48,14 @@ pub enum ReplayError {
         /// H(L) on the ledger.
         input_set: Digest,
     },
+    /// What the epoch is to be judged by is not on this board.
+    #[error(
+        "epoch {epoch} was posted, but this board shows no input set with votes of more than 2/3\nhint: votes may still come; if the board's file was replaced, restore board.db from a copy"
+    )]
+    NotAgreed {
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// An entry of the agreed list cannot be opened.
     #[error("epoch {epoch}")]
     Inputs {
@@ -246,6 +254,19 @@ pub fn learn(ledger: &AssayLedger, history: &mut History) -> Result<(), ReplayEr
     Ok(())
 }
 
+/// Reads the rosters that were learnt again; whether one of them is another now.
+pub fn relearn(ledger: &AssayLedger, history: &mut History) -> Result<bool, ReplayError> {
+    let mut changed = false;
+    for epoch in history.learnt() {
+        let before = history.roster(epoch).cloned();
+        if let Some(entries) = ledger.fixed_roster(epoch)? {
+            let _nobody = history.relearn(epoch, entries);
+        }
+        changed |= history.roster(epoch) != before.as_ref();
+    }
+    Ok(changed)
+}
+
 /// Aggregates an input set of the next epoch.
 pub fn aggregate(
     history: &History,
@@ -323,8 +344,9 @@ pub fn recompute(
     let mut board = Gathering::of(epoch);
     board.update(store, history, Some(&signing))?;
     let gathered = board.gathered;
-    let judged_by = gathered.judged_by(root.input_set, &roster.weights());
-    let input_set = judged_by.unwrap_or(root.input_set);
+    // Not by what the root names: who signs a wrong one could choose whose reports count.
+    let input_set = gathered.agreed(&roster.weights());
+    let input_set = input_set.ok_or(ReplayError::NotAgreed { epoch })?;
     let read = Read::of(ledger, history)?;
     let (reports, outcome) = aggregate(history, &gathered, &input_set, &read)?;
     let outcome = history.as_signed(outcome, &root);

@@ -8,7 +8,7 @@ use assay_protocol::ids::{Address, Epoch, Keccak};
 use serde::Serialize;
 use std::fmt;
 
-use crate::replay;
+use crate::replay::{self, ReplayError};
 use crate::status::to_gwei;
 use crate::store::Store;
 
@@ -58,7 +58,12 @@ fn leaves(store: &Store, ledger: &AssayLedger, mut history: History) -> Result<L
     let mut leaves = Leaves::default();
     while history.next() < end {
         let epoch = history.next();
-        let Some(posted) = replay::follow(store, ledger, &mut history)? else {
+        let posted = match replay::follow(store, ledger, &mut history) {
+            // What was right before it is still to be had.
+            Err(ReplayError::OtherRoot { .. }) if !leaves.newest.is_empty() => break,
+            followed => followed?,
+        };
+        let Some(posted) = posted else {
             continue;
         };
         let (tree, rewards) = (&posted.outcome.tree, posted.outcome.rewards.clone());

@@ -61,6 +61,23 @@ pub struct Due {
     pub action: Action,
 }
 
+/// How the ledger stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Now<'a> {
+    /// All registrations.
+    pub nodes: &'a [NodeRecord],
+    /// All reservations.
+    pub reservations: &'a [ReservationRecord],
+    /// The newest final epoch.
+    pub last_final: Option<Epoch>,
+    /// How often the newest posted epoch was corrected.
+    pub corrections: u8,
+    /// Epochs after its last one in which a node that leaves needs a leaf, and none after that.
+    pub exit_delay_epochs: u64,
+    /// Leaves that let nodes go, whose roots are no more.
+    pub fallen: &'a [(Epoch, u8)],
+}
+
 /// Posted epochs that are not tended to the end, oldest first.
 #[derive(Debug, Default)]
 pub struct Queue(VecDeque<EpochOutcome>);
@@ -98,17 +115,23 @@ impl Queue {
         }
     }
 
-    /// What is due, as the ledger stands. `last_final` is the newest final epoch, `start` the start of an epoch,
-    /// `corrections` how often the newest one was corrected; `exit_delay_epochs` after its last one a node that leaves needs
-    /// a leaf, and none after that.
+    /// Forgets the epochs from this one on, whose roots are no more.
+    pub fn forget_from(&mut self, epoch: Epoch) {
+        self.0.retain(|outcome| outcome.root.epoch < epoch);
+    }
+
+    /// What is due, as the ledger stands; `start` is the start of an epoch.
     pub fn due(
         &self,
-        (last_final, corrections): (Option<Epoch>, u8),
-        nodes: &[NodeRecord],
-        reservations: &[ReservationRecord],
-        exit_delay_epochs: u64,
+        now: &Now<'_>,
         start: impl Fn(Epoch) -> UnixMs,
     ) -> Result<Vec<Due>, RootError> {
+        let Now {
+            nodes,
+            reservations,
+            last_final,
+            ..
+        } = *now;
         let mut by_node: BTreeMap<NodeId, Vec<&NodeRecord>> = BTreeMap::new();
         for record in nodes {
             by_node.entry(record.node).or_default().push(record);
@@ -138,7 +161,7 @@ impl Queue {
         if let Some(newest) = self.0.back() {
             let begun = start(newest.root.epoch);
             collect(&mut due, newest, &by_node, Kind::Settle, |leaf, records| {
-                settles(leaf, records, begun, (corrections, exit_delay_epochs))
+                settles(leaf, records, begun, now)
             })?;
         }
         Ok(due)
@@ -192,13 +215,9 @@ fn confirms(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs) -> bool {
     waits_for(leaf, records, begun).is_some()
 }
 
-/// A leaf is settled when it changes something: sums are cumulative, so what is left out now is in a later one.
-fn settles(
-    leaf: &NodeLeaf,
-    records: &[&NodeRecord],
-    begun: UnixMs,
-    (corrections, exit_delay_epochs): (u8, u64),
-) -> bool {
+/// A leaf is settled when it changes something: sums are cumulative, so what is left out now is in a later one. An epoch that
+/// was corrected is settled again, and what corrections gave back is asked for again.
+fn settles(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs, now: &Now<'_>) -> bool {
     if let Some(record) = waits_for(leaf, records, begun) {
         return record.confirming_at.is_none();
     }
@@ -208,17 +227,22 @@ fn settles(
     let Some(record) = records.iter().find(owned) else {
         return false;
     };
-    // An epoch that was corrected is settled again: what its wrong root took or paid is undone by that.
     let before = (record.settled_epoch, record.settled_corrections);
-    let is_later = before < (Some(leaf.epoch), corrections);
+    let is_later = before < (Some(leaf.epoch), now.corrections);
+    let is_corrected = record.settled_epoch == Some(leaf.epoch);
     let steady = record.status == NodeStatus::Active && leaf.verdict == Verdict::Pass as u8;
     let idle = steady || record.status == NodeStatus::Removed;
     let is_leaving = record.serves_through.is_some_and(|last| {
-        let needed = Epoch(last.0.saturating_add(exit_delay_epochs));
+        let needed = Epoch(last.0.saturating_add(now.exit_delay_epochs));
         record.settled_epoch < Some(needed)
     });
-    let is_due = leaf.cumulative_slash != record.cumulative_slash.0
+    let has_fallen = record
+        .exit_leaf
+        .is_some_and(|exit| now.fallen.contains(&exit));
+    let is_due = leaf.cumulative_slash != record.counted_slash.0
         || is_leaving
+        || has_fallen
+        || is_corrected
         || record.settled_epoch.is_none();
     is_later && (is_due || !idle)
 }
@@ -261,8 +285,14 @@ mod tests {
 
     const OWNER: Address = Address([1; 20]);
     const BEGUN: UnixMs = UnixMs(10_000);
-    const EXIT_DELAY: u64 = 3;
-    const CORRECTIONS: u8 = 0;
+    const NOW: Now<'_> = Now {
+        nodes: &[],
+        reservations: &[],
+        last_final: None,
+        corrections: 0,
+        exit_delay_epochs: 3,
+        fallen: &[],
+    };
 
     fn record() -> NodeRecord {
         NodeRecord {
@@ -284,6 +314,8 @@ mod tests {
             settled_epoch: Some(Epoch(4)),
             settled_corrections: 0,
             cumulative_slash: Stake(0),
+            counted_slash: Stake(0),
+            exit_leaf: None,
         }
     }
 
@@ -311,7 +343,7 @@ mod tests {
 
     fn is_settled(leaf: &NodeLeaf, records: &[NodeRecord]) -> bool {
         let records: Vec<_> = records.iter().collect();
-        settles(leaf, &records, BEGUN, (CORRECTIONS, EXIT_DELAY))
+        settles(leaf, &records, BEGUN, &NOW)
     }
 
     fn changed(change: fn(&mut NodeRecord)) -> [NodeRecord; 1] {
@@ -341,7 +373,7 @@ mod tests {
         // What is left of a removed node's pledge can still be taken; its verdicts change nothing.
         let removed = changed(|r| r.status = NodeStatus::Removed);
         assert!(is_settled(&breach, &removed));
-        let asked = changed(|r| (r.status, r.cumulative_slash) = (NodeStatus::Removed, Stake(5)));
+        let asked = changed(|r| (r.status, r.counted_slash) = (NodeStatus::Removed, Stake(5)));
         assert!(!is_settled(&breach, &asked));
         // A pass brings a warned node back.
         assert!(is_settled(
@@ -351,22 +383,57 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_of_a_corrected_epoch_is_settled_again_once() {
+    fn a_leaf_of_a_corrected_epoch_is_settled_again_once_whatever_it_says() {
         let records = |corrections| {
             changed(|r| r.settled_epoch = Some(Epoch(5))).map(|record| NodeRecord {
                 settled_corrections: corrections,
-                cumulative_slash: Stake(7),
                 ..record
             })
         };
         let is_due = |records: &[NodeRecord]| {
             let records: Vec<_> = records.iter().collect();
-            settles(&leaf(), &records, BEGUN, (1, EXIT_DELAY))
+            let now = Now {
+                corrections: 1,
+                ..NOW
+            };
+            settles(&leaf(), &records, BEGUN, &now)
         };
-        // The wrong root asked for a slash of 7, the right one for none.
         assert!(is_due(&records(0)));
         assert!(!is_due(&records(1)));
         assert!(!is_settled(&leaf(), &records(0)), "it was not corrected");
+    }
+
+    /// A correction gave back what an earlier epoch took; the sum of the node says it still.
+    #[test]
+    fn what_was_given_back_is_asked_for_again() {
+        let breached = NodeLeaf {
+            cumulative_slash: 5,
+            ..leaf()
+        };
+        let counted = |sum| {
+            changed(|r| r.cumulative_slash = Stake(5)).map(|record| NodeRecord {
+                counted_slash: Stake(sum),
+                ..record
+            })
+        };
+        assert!(is_settled(&breached, &counted(0)));
+        assert!(!is_settled(&breached, &counted(5)));
+        // And what a wrong root asked for is given back.
+        assert!(is_settled(&leaf(), &counted(5)));
+    }
+
+    #[test]
+    fn a_node_that_leaves_needs_another_leaf_when_the_root_of_its_last_one_is_no_more() {
+        let gone = changed(|r| {
+            (r.serves_through, r.exit_leaf) = (Some(Epoch(0)), Some((Epoch(4), 0)));
+        });
+        let is_due = |fallen: &[(Epoch, u8)]| {
+            let now = Now { fallen, ..NOW };
+            settles(&leaf(), &[&gone[0]], BEGUN, &now)
+        };
+        assert!(!is_due(&[]));
+        assert!(!is_due(&[(Epoch(4), 1)]));
+        assert!(is_due(&[(Epoch(4), 0)]));
     }
 
     #[test]

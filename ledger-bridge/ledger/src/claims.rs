@@ -117,6 +117,8 @@ mod tests {
             settled_epoch: None,
             settled_corrections: 0,
             cumulative_slash: Stake(0),
+            counted_slash: Stake(0),
+            exit_leaf: None,
         }
     }
 

@@ -91,7 +91,7 @@ pub enum LedgerError {
     },
     /// The committee of the stake contract does not hash to what the epochs contract holds.
     #[error(
-        "committee of the registered HyperNodes hashes to {computed}, the contract holds {stored}"
+        "committee of the registered HyperNodes hashes to {computed}, the contract holds {stored}\nhint: the newest root named a committee that nobody is: only that one could sign again"
     )]
     CommitteeMismatch {
         /// From the HyperNodes.

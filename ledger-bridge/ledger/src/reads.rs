@@ -110,20 +110,45 @@ impl AssayLedger {
         Ok(None)
     }
 
-    /// Who signs now: whom the newest root named, as the ledger has them, with that root's round. `None` before the first
-    /// root, and while the ledger does not say whose stake counts then.
-    pub fn signing(&self, params: &NetworkParams) -> Result<Option<(u32, Roster)>, LedgerError> {
-        let Some((epoch, record)) = self.newest_root()? else {
+    /// The round of a correction of an epoch, and who signs it: one more than that of every root which it replaces or undoes,
+    /// and than `last`; whom the newest root named, as the ledger has them. `None` while the epoch has no root, and while the
+    /// ledger does not say whose stake counts.
+    pub fn correction_of(
+        &self,
+        epoch: Epoch,
+        last: u32,
+        params: &NetworkParams,
+    ) -> Result<Option<(u32, Roster)>, LedgerError> {
+        let Some((newest, record)) = self.newest_root()? else {
             return Ok(None);
         };
-        let Some(roster) = self.roster_of(epoch.next(), params)? else {
+        let Some(roster) = self
+            .roster_of(newest.next(), params)?
+            .filter(|_| newest >= epoch)
+        else {
             return Ok(None);
         };
         let (computed, stored) = (roster.committee().hash(), self.committee_hash()?);
-        match computed == stored {
-            true => Ok(Some((record.round, roster))),
-            false => Err(LedgerError::CommitteeMismatch { computed, stored }),
+        if computed != stored {
+            return Err(LedgerError::CommitteeMismatch { computed, stored });
         }
+        let mut round = last.max(record.round);
+        for undone in (epoch.0..newest.0).map(Epoch) {
+            round = round.max(self.epoch_record(undone)?.round);
+        }
+        Ok(Some((round.saturating_add(1), roster)))
+    }
+
+    /// The round that the next root of an open epoch needs at least, when a correction of an earlier one undid it; `None`
+    /// for one that was never resolved.
+    pub fn undone(&self, epoch: Epoch) -> Result<Option<u32>, LedgerError> {
+        let events = self.events_of(epoch, 0)?;
+        let told = events.iter().filter_map(|event| told(&event.log));
+        let least = told.map(|resolved| match resolved {
+            Resolved::Posted(root) => root.round.saturating_add(1),
+            Resolved::Void | Resolved::Open => 0,
+        });
+        Ok(least.max())
     }
 
     /// The roster whose committee has this hash, of the epochs from `first` to the one after the next to be resolved.
@@ -177,6 +202,16 @@ impl AssayLedger {
             cumulative_reward: Stake(r.cumulativeReward),
             round: r.round,
         })
+    }
+
+    /// Whether the root of an epoch is the one that it was after so many corrections; one that the ring has lost was final.
+    pub fn stands(&self, epoch: Epoch, corrections: u8) -> Result<bool, LedgerError> {
+        let record = self.epoch_record(epoch)?;
+        match record.resolution {
+            Resolution::Posted => Ok(record.corrections == corrections),
+            Resolution::Open => self.is_final(epoch),
+            Resolution::Void => Ok(false),
+        }
     }
 
     /// Whether an epoch, posted or void, can no longer change.
@@ -561,6 +596,8 @@ fn node_record(
         settled_epoch: a.settledEpochs.checked_sub(1).map(Epoch),
         settled_corrections: a.settledCorrections,
         cumulative_slash: Stake(a.cumulativeSlash),
+        counted_slash: Stake(r.counted),
+        exit_leaf: (r.exitLeafEpochs.checked_sub(1)).map(|at| (Epoch(at), r.exitLeafCorrections)),
     }
 }
 

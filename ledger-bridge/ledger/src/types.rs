@@ -354,6 +354,11 @@ pub struct NodeRecord {
     pub settled_corrections: u8,
     /// Slash asked for by roots since genesis.
     pub cumulative_slash: Stake,
+    /// Slash that was asked of this registration, of the node's sum since genesis: what was given back after a correction is
+    /// not in it.
+    pub counted_slash: Stake,
+    /// The leaf that lets a leaving node go: its epoch, and how often that had been corrected.
+    pub exit_leaf: Option<(Epoch, u8)>,
 }
 
 /// How an epoch was resolved.

@@ -158,19 +158,6 @@ async fn no_second_root_is_signed_in_a_round_also_not_after_a_restart() {
     assert_eq!(context.signed_round(E, &Keccak([9; 32])).unwrap(), None);
 }
 
-/// What was read wrongly once is read anew before anything is signed against the ledger.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_root_is_called_wrong_only_when_it_came_out_alike_twice_on_end() {
-    let bench = Bench::new(CALM);
-    let context = bench.open(0);
-    let [a, b, c] = [1, 2, 3].map(|n| Keccak([n; 32]));
-    assert!(!context.is_certain(a, b));
-    assert!(!context.is_certain(a, c));
-    assert!(!context.is_certain(a, b));
-    assert!(context.is_certain(a, b));
-    assert!(!context.is_certain(c, b));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_key_enrols_again_and_starts_a_new_clock() {
     let bench = Bench::new(CALM);

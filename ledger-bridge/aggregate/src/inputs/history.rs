@@ -1,6 +1,5 @@
 //! What goes from epoch to epoch: beacons, rosters, who signs, and what is settled.
 
-use super::Signatures;
 use crate::epoch::{
     Aggregator, EpochError, EpochInput, EpochOutcome, Included, Registration, RootHead, States,
 };
@@ -8,7 +7,7 @@ use crate::root::{Committee, EpochRoot};
 use crate::roster::{Known, Roster, RosterError};
 use crate::rules::{self, RuleError};
 use assay_protocol::class::{ValidClass, policy_digest};
-use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId, Seed};
+use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId, NetworkId, Seed};
 use assay_protocol::params::{NetworkParams, RosterEntry, STAKES_FIXED_AHEAD};
 use assay_protocol::schedule::{genesis_beacon, later_beacon};
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,9 +133,25 @@ impl History {
         Ok(())
     }
 
-    /// Forgets what was learnt, so that it is read again: a root on the ledger is another than the one computed.
-    pub fn forget(&mut self) {
-        self.rosters.retain(|epoch, _| epoch.0 < STAKES_FIXED_AHEAD);
+    /// The epochs whose rosters were learnt: to be [read again](History::relearn) when a root on the ledger is another than
+    /// the one computed.
+    pub fn learnt(&self) -> Vec<Epoch> {
+        let epochs = self.rosters.keys().copied();
+        epochs
+            .filter(|epoch| epoch.0 >= STAKES_FIXED_AHEAD)
+            .collect()
+    }
+
+    /// Takes over what the ledger says now of an epoch whose roster was learnt before.
+    pub fn relearn(
+        &mut self,
+        epoch: Epoch,
+        entries: impl IntoIterator<Item = RosterEntry>,
+    ) -> Result<(), RosterError> {
+        if let Some(known) = self.rosters.get_mut(&epoch) {
+            *known = Roster::of(&self.params, entries)?;
+        }
+        Ok(())
     }
 
     /// Epochs whose rosters the next root needs and that were not learnt: its own and the one after.
@@ -165,9 +180,14 @@ impl History {
     }
 
     /// The round of the next root: that of the last one, which is 0 until the first correction. A correction has one more
-    /// than the newest root that it replaces or undoes, so that nobody signs two roots of an epoch, round and committee.
+    /// than all roots that it replaces or undoes, so that nobody signs two roots of an epoch, round and committee.
     pub fn round(&self) -> u32 {
         self.round
+    }
+
+    /// The next root needs this round at least: one of its epoch was undone.
+    pub fn raise_round(&mut self, least: u32) {
+        self.round = self.round.max(least);
     }
 
     /// Who is heard on the board of an epoch: who has a say in it, or in the next one, who signs roots, and who was there at
@@ -306,24 +326,28 @@ impl Anchor {
         }
     }
 
-    /// A history to go on from.
-    pub fn back(&mut self) -> History {
+    /// A history to go on from, instead of `undone`: whose rosters are the ledger's, whatever roots say.
+    pub fn back(&mut self, undone: &History) -> History {
         self.newer = None;
-        self.safe.clone()
+        let mut history = self.safe.clone();
+        for (epoch, roster) in &undone.rosters {
+            if *epoch >= history.next {
+                history.rosters.insert(*epoch, roster.clone());
+            }
+        }
+        history
     }
 }
 
-/// The signatures under `digest`, parallel to the members of the committee that signs.
+/// Signatures under one root, parallel to the members of the committee that signs.
 pub fn signatures_for(
     signing: &Roster,
-    digest: &Keccak,
-    signatures: &Signatures,
+    signatures: &BTreeMap<HyperNodeId, [u8; 65]>,
 ) -> Vec<Option<[u8; 65]>> {
     let of = |address: &Address| {
         let mut seats = signing.seats().iter();
         let seat = seats.find(|seat| seat.ledger == *address)?;
-        let (signed, signature) = signatures.get(&seat.hypernode)?;
-        (signed == digest).then_some(*signature)
+        signatures.get(&seat.hypernode).copied()
     };
     signing
         .committee()

@@ -393,7 +393,7 @@ fn after_a_void_epoch_whom_the_last_root_named_signs_for_whom_judges() {
 }
 
 #[test]
-fn what_was_learnt_stays_and_is_read_again_when_it_is_forgotten() {
+fn what_was_learnt_stays_until_it_is_read_again() {
     let mut history = History::new(&params(), [class()]).unwrap();
     history.learn(Epoch(2), (1..=3).map(entry)).unwrap();
     let first = history.roster(Epoch(2)).unwrap().clone();
@@ -401,9 +401,12 @@ fn what_was_learnt_stays_and_is_read_again_when_it_is_forgotten() {
     let two = [1, 2].map(entry);
     history.learn(Epoch(2), two.clone()).unwrap();
     assert_eq!(history.roster(Epoch(2)), Some(&first));
-    history.forget();
-    assert_eq!(history.unknown(), [], "genesis is not forgotten");
-    history.learn(Epoch(2), two).unwrap();
+    assert_eq!(history.learnt(), [Epoch(2)], "genesis is fixed");
+    history.relearn(Epoch(3), two.clone()).unwrap();
+    assert_eq!(history.roster(Epoch(3)), None, "it was not learnt");
+    assert!(history.relearn(Epoch(2), []).is_err());
+    assert_eq!(history.roster(Epoch(2)), Some(&first));
+    history.relearn(Epoch(2), two).unwrap();
     assert_ne!(history.roster(Epoch(2)), Some(&first));
 }
 
@@ -488,11 +491,15 @@ fn a_root_of_a_later_round_says_who_signed_it_and_rounds_never_go_back() {
     assert_eq!(next.root.committee, outcome.root.next_committee);
     history.void();
     assert_eq!(history.round(), 3);
+    history.raise_round(2);
+    assert_eq!(history.round(), 3);
     let earlier = EpochRoot {
         round: 2,
         ..next.root
     };
     assert_eq!(history.as_signed(next.clone(), &earlier).root, next.root);
+    history.raise_round(7);
+    assert_eq!(history.round(), 7);
 }
 
 #[test]
@@ -508,7 +515,7 @@ fn an_anchor_goes_back_to_final_epochs_only_and_comes_to_the_same() {
         let awaited = anchor.awaits();
         let is_final = awaited.is_some_and(|epoch| epoch.0 < first_open);
         anchor.advance(&history, is_final);
-        let mut back = anchor.clone().back();
+        let mut back = anchor.clone().back(&history);
         assert!(back.next().0 <= first_open, "{} {first_open}", back.next());
         let least = history.next().0.saturating_sub(2 * (window + 1));
         assert!(back.next().0 >= least, "{} {least}", back.next());
@@ -518,68 +525,39 @@ fn an_anchor_goes_back_to_final_epochs_only_and_comes_to_the_same() {
         assert_eq!(back.states(), history.states());
         assert_eq!(back.beacon(back.next()), history.beacon(back.next()));
     }
-    assert!(anchor.back().next() > Epoch(10));
+    assert!(anchor.back(&history).next() > Epoch(10));
     assert_eq!(anchor.awaits(), None, "what came after may be undone");
 }
 
 #[test]
-fn an_epoch_is_judged_by_the_list_that_its_root_names_or_by_the_agreed_one() {
-    let mut gathered = Gathered::default();
-    gathered.add(&NETWORK, E, revealed(1, Digest([1; 32])));
-    let list = |commit: u8| {
-        vec![Entry {
-            hypernode: id(1),
-            commit: Digest([commit; 32]),
-        }]
-    };
-    let set = |commit| input_set_hash(&NETWORK, E, &list(commit));
-    for commit in [1, 2] {
-        let (from, list) = (id(3), list(commit));
-        gathered.add(&NETWORK, E, Opened::Proposal { from, list });
-    }
-    let weights: BTreeMap<_, u128> = [(id(1), 1), (id(2), 1), (id(3), 1)].into();
-    assert_eq!(gathered.judged_by(set(1), &weights), Some(set(1)));
-    // Nobody opens 2, nobody has seen 3, and nothing is agreed upon.
-    assert_eq!(gathered.judged_by(set(2), &weights), None);
-    assert_eq!(gathered.judged_by(set(3), &weights), None);
-    for (n, of) in [(1, 1), (2, 1), (3, 1)] {
-        let vote = Opened::Vote {
-            from: id(n),
-            input_set: set(of),
-        };
-        gathered.add(&NETWORK, E, vote);
-    }
-    assert_eq!(gathered.judged_by(set(2), &weights), Some(set(1)));
-    assert_eq!(gathered.judged_by(set(3), &weights), Some(set(1)));
-}
-
-#[test]
-fn of_each_round_the_first_signature_counts_and_there_is_an_end_to_rounds() {
+fn signatures_are_found_by_round_and_by_root_and_there_is_an_end_to_them() {
     let mut gathered = Gathered::default();
     let mut sign = |n, round, digest: u8| {
         let opened = Opened::RootSignature {
             from: id(n),
             round,
             digest: Keccak([digest; 32]),
-            signature: [digest; 65],
+            signature: [n; 65],
         };
-        gathered.add(&params().network_id(), Epoch(0), opened);
+        gathered.add(&NETWORK, E, opened);
     };
     sign(1, 0, 1);
     sign(1, 1, 2);
     sign(1, 1, 3);
-    sign(2, 1, 4);
-    for round in 0..2 * ROUNDS_MAX as u32 {
-        sign(3, round, 5);
+    sign(2, 1, 2);
+    for digest in 0..2 * SIGNATURES_MAX as u8 {
+        sign(3, 1, 100 + digest);
     }
-    let digests = |round| -> Vec<u8> {
-        let signatures = gathered.signatures(round);
-        signatures.values().map(|(digest, _)| digest.0[0]).collect()
+    let in_round = |round| -> Vec<(HyperNodeId, u8)> {
+        let signed = gathered.signed_in(round);
+        signed.map(|(id, digest)| (id, digest.0[0])).collect()
     };
-    assert_eq!(digests(0), [1, 5]);
-    assert_eq!(digests(1), [2, 4, 5]);
-    assert_eq!(digests(ROUNDS_MAX as u32 - 1), [5]);
-    assert!(digests(ROUNDS_MAX as u32).is_empty());
+    assert_eq!(in_round(0), [(id(1), 1)]);
+    assert_eq!(in_round(1)[..3], [(id(1), 2), (id(1), 3), (id(2), 2)]);
+    assert_eq!(in_round(1).len(), 3 + SIGNATURES_MAX);
+    let under = |digest: u8| gathered.under(&Keccak([digest; 32]));
+    assert_eq!(under(2), [(id(1), [1; 65]), (id(2), [2; 65])].into());
+    assert_eq!(under(100 + SIGNATURES_MAX as u8), BTreeMap::new());
 }
 
 #[test]
@@ -606,10 +584,9 @@ fn other_classes_than_the_network_s_are_refused() {
 }
 
 #[test]
-fn signatures_stand_where_their_members_do_and_other_digests_count_as_absent() {
+fn signatures_stand_where_their_members_do() {
     let history = History::new(&params(), [class()]).unwrap();
-    let (digest, other) = (Keccak([1; 32]), Keccak([2; 32]));
-    let signed = [(id(1), (other, [1; 65])), (id(3), (digest, [3; 65]))].into();
-    let all = signatures_for(history.signing(), &digest, &signed);
+    let signed = [(id(3), [3; 65]), (id(9), [9; 65])].into();
+    let all = signatures_for(history.signing(), &signed);
     assert_eq!(all, [None, None, Some([3; 65])]);
 }

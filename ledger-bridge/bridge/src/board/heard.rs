@@ -25,8 +25,6 @@ struct Read {
     signing: Option<(Epoch, Vec<RosterEntry>)>,
     /// The first epoch that can still be corrected, or signed again because one before it was.
     open: Epoch,
-    /// Rounds that a root can be signed in: that of the last one, and one more for its correction.
-    last_round: u32,
 }
 
 impl Heard {
@@ -66,7 +64,7 @@ impl Heard {
     fn refresh_newest(&self) -> Result<(), LedgerError> {
         let known = self.read().open;
         self.write().open = self.ledger.first_open(known)?;
-        let Some((epoch, record)) = self.ledger.newest_root()? else {
+        let Some((epoch, _)) = self.ledger.newest_root()? else {
             return Ok(());
         };
         let named = epoch.next();
@@ -75,7 +73,6 @@ impl Heard {
             let roster = self.ledger.fixed_roster(named)?;
             self.write().signing = roster.map(|roster| (named, roster));
         }
-        self.write().last_round = record.round.saturating_add(1);
         Ok(())
     }
 
@@ -101,11 +98,6 @@ impl Heard {
     /// The first epoch whose root can still change, as last read.
     pub fn open(&self) -> Epoch {
         self.read().open
-    }
-
-    /// The last round that a root can be signed in.
-    pub fn last_round(&self) -> u32 {
-        self.read().last_round
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Read> {

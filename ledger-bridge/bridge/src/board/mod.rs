@@ -1,12 +1,13 @@
 //! The board: what HyperNodes post for each other, in one order for everybody.
 //!
-//! It takes an object only from its author, inside its window of the epoch, once. The rules protect liveness and space;
+//! It takes an object only from its author, inside its window of the epoch, once; signatures of later rounds for as long as a
+//! root can change. The rules protect liveness and space;
 //! safety does not hang on them: HyperNodes verify what they read and never sign two things.
 
 pub mod heard;
 pub mod server;
 
-use assay_aggregate::inputs::{self, Hearing, Opened, ROUNDS_MAX, Revealed};
+use assay_aggregate::inputs::{self, Hearing, Opened, Revealed, SIGNATURES_MAX};
 use assay_ledger::LedgerError;
 use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId, UnixMs};
 use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, BOARD_OBJECTS_MAX};
@@ -66,6 +67,7 @@ impl Board {
             return Ok(number);
         }
         self.in_time(epoch, object, &opened, now)?;
+        self.has_room(peer, epoch, &place)?;
         if let Opened::Reveal(revealed) = &opened {
             self.opens_commit(epoch, revealed)?;
         }
@@ -149,33 +151,34 @@ impl Board {
             return Err(Refusal::new(RefusalCode::Busy, text("is too early")));
         }
         match opened {
-            Opened::RootSignature { round, .. } if *round > 0 => self.in_round(epoch, *round),
+            Opened::RootSignature { round, .. } if *round > 0 => self.can_change(epoch),
             _ if since >= i128::from(window.end) => Err(not_allowed(text("is too late"))),
             _ => Ok(()),
         }
     }
 
     /// A root can be signed in a round of its own as long as the ledger takes another one for its epoch.
-    fn in_round(&self, epoch: Epoch, round: u32) -> Result<(), Refusal> {
-        let (open, last) = (self.heard.open(), self.heard.last_round());
-        if epoch < open {
-            return Err(not_allowed(format!(
-                "root-signature of round {round}: epoch {epoch} is final on the ledger, the first that is not is {open}"
-            )));
+    fn can_change(&self, epoch: Epoch) -> Result<(), Refusal> {
+        let open = self.heard.open();
+        match epoch < open {
+            true => Err(not_allowed(format!(
+                "root-signature of a later round: epoch {epoch} is final on the ledger, the first that is not is {open}"
+            ))),
+            false => Ok(()),
         }
-        let text = |expected: &str| {
-            format!("root-signature of epoch {epoch}: round: expected {expected}, got {round}")
+    }
+
+    /// Signatures of later rounds are not one a HyperNode, but not without end either.
+    fn has_room(&self, peer: HyperNodeId, epoch: Epoch, place: &str) -> Result<(), Refusal> {
+        let Some((kind, _)) = place.split_once('/') else {
+            return Ok(());
         };
-        if round > last {
-            // Whoever has seen a root that was not read here yet comes again.
-            let at_most = text(&format!("{last} at most"));
-            return Err(Refusal::new(RefusalCode::Busy, at_most));
-        }
-        match last.saturating_sub(round) < ROUNDS_MAX as u32 {
+        let count = self.store.places(epoch, kind, &peer).map_err(storage)?;
+        match count < SIGNATURES_MAX as u64 - 1 {
             true => Ok(()),
-            false => Err(not_allowed(text(&format!(
-                "one of the {ROUNDS_MAX} to {last}"
-            )))),
+            false => Err(not_allowed(format!(
+                "{kind} of epoch {epoch} by {peer}: {SIGNATURES_MAX} are taken at most"
+            ))),
         }
     }
 
@@ -212,10 +215,13 @@ pub fn window(params: &NetworkParams, object: &BoardObject) -> Range<u64> {
     }
 }
 
-/// What only one object of a HyperNode can be in an epoch: its kind, of signatures under roots one for each round.
+/// Where only one object of a HyperNode can be in an epoch: its kind. Of signatures in later rounds one for each root: whose
+/// correction it is, and who signs it, changes with every root that is posted meanwhile.
 fn place(object: &BoardObject, opened: &Opened) -> String {
     match opened {
-        Opened::RootSignature { round, .. } if *round > 0 => format!("{}/{round}", object.kind()),
+        Opened::RootSignature { round, digest, .. } if *round > 0 => {
+            format!("{}/{digest}", object.kind())
+        }
         _ => object.kind().to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! When the ledger holds another root than the agreed reports give: the correction that HyperNodes sign for it, in a round
 //! of its own, and what to go on from when a root was undone.
 
-use assay_aggregate::inputs::{Gathered, signatures_for};
+use assay_aggregate::inputs::signatures_for;
 use assay_aggregate::more_than_two_thirds;
 use assay_aggregate::roster::Roster;
 use assay_ledger::Action;
@@ -9,67 +9,139 @@ use assay_protocol::ids::{Epoch, Keccak, UnixMs};
 
 use super::{Poster, PosterError, Step, unfinished, waiting, weights_of};
 use crate::outbox::Progress;
-use crate::replay::{Gathering, Wrong};
-use crate::tend::Queue;
+use crate::replay::{self, Gathering, ReplayError, Wrong};
+
+/// Where what was followed stands on the ledger.
+pub(super) enum Standing {
+    /// As it was.
+    InForce,
+    /// The ledger's node has not seen it yet, or not any more.
+    Behind,
+    /// A correction replaced it, or opened it again.
+    Undone,
+}
+
+/// A wrong root, and what must take its place.
+pub(super) struct Contest {
+    wrong: Wrong,
+    /// The newest root when it was judged: who signs, and in which round, changes with that.
+    newest: (Epoch, Keccak),
+    round: u32,
+    signing: Roster,
+    board: Gathering,
+}
 
 impl Poster {
-    /// Whether what was followed is still in force: a correction replaces a root, or opens it again. `settled` is the
-    /// ledger's next epoch.
-    pub(super) fn is_in_force(&self, settled: Epoch) -> Result<bool, PosterError> {
-        if settled < self.history.next() {
-            return Ok(false);
-        }
-        let Some((epoch, digest)) = self.followed else {
-            return Ok(true);
+    /// `settled` is the ledger's next epoch.
+    pub(super) fn standing(&self, settled: Epoch) -> Result<Standing, PosterError> {
+        let Some((last, digest)) = self.followed.last_key_value() else {
+            return Ok(Standing::InForce);
         };
-        let record = self.settled.epoch_record(epoch)?;
-        Ok(!record.contradicts(digest))
+        if self.settled.epoch_record(*last)?.contradicts(*digest) {
+            return Ok(Standing::Undone);
+        }
+        if settled >= self.history.next() {
+            return Ok(Standing::InForce);
+        }
+        // The newest root was followed as another one: it is a correction. As the same one: the node is behind.
+        let newest = self.newest()?;
+        let is_other = newest.is_some_and(|(epoch, of)| self.followed.get(&epoch) != Some(&of));
+        Ok(match is_other {
+            true => Standing::Undone,
+            false => Standing::Behind,
+        })
     }
 
     /// Goes on from before every root that can have been undone, as after a restart.
     pub(super) fn go_back(&mut self) -> Step {
-        self.history = self.anchor.back();
+        self.history = self.anchor.back(&self.history);
         let epoch = self.history.next();
         self.board = Gathering::of(epoch);
-        (self.queue, self.followed, self.tended) = (Queue::default(), None, None);
+        self.queue.forget_from(epoch);
+        self.followed.clear();
+        (self.contest, self.undone) = (None, None);
         (self.is_due, self.held_up) = (true, None);
         Step::Undone { epoch }
     }
 
-    /// Has the correction replace a wrong root, once those who sign now have signed it.
-    pub(super) fn contest(&mut self, wrong: &Wrong, now: UnixMs) -> Result<Step, PosterError> {
+    fn newest(&self) -> Result<Option<(Epoch, Keccak)>, PosterError> {
+        let newest = self.settled.newest_root()?;
+        Ok(newest.map(|(epoch, record)| (epoch, record.digest)))
+    }
+
+    /// Whether the wrong root that was contested last is the ledger's still, and nothing was posted on top of it since.
+    pub(super) fn is_contested(&mut self, epoch: Epoch) -> Result<bool, PosterError> {
+        let Some(contest) = self.contest.take() else {
+            return Ok(false);
+        };
+        let posted = &contest.wrong.posted;
+        let digest = posted.digest(self.chain_id, &self.ledger.contract());
+        let is_same = posted.epoch == epoch
+            && self.settled.epoch_record(epoch)?.digest == digest
+            && self.newest()? == Some(contest.newest);
+        self.contest = is_same.then_some(contest);
+        Ok(is_same)
+    }
+
+    /// A root was found wrong.
+    pub(super) fn contest(&mut self, wrong: Wrong, now: UnixMs) -> Result<Step, PosterError> {
         let epoch = wrong.posted.epoch;
-        let contract = self.ledger.contract();
-        let signing = match self.settled.is_final(epoch)? {
+        // One wrong answer of the ledger's node must not last.
+        if replay::relearn(&self.settled, &mut self.history)? {
+            let why = "the ledger says now that others had a say: computed again";
+            return Ok(waiting(epoch, why));
+        }
+        let last = self.history.round();
+        let found = match self.settled.is_final(epoch)? {
             true => None,
-            false => self.settled.signing(self.history.params())?,
+            false => self
+                .settled
+                .correction_of(epoch, last, self.history.params())?,
         };
-        let Some((newest, roster)) = signing else {
-            return Err(wrong.error(self.chain_id, &contract).into());
+        let (Some((round, signing)), Some(newest)) = (found, self.newest()?) else {
+            return Err(wrong.error(self.chain_id, &self.ledger.contract()).into());
         };
-        let round = newest.saturating_add(1);
-        let root = wrong.correction(round, roster.committee().hash());
+        self.contest = Some(Contest {
+            wrong,
+            newest,
+            round,
+            signing,
+            board: Gathering::of(epoch),
+        });
+        self.contend(now)
+    }
+
+    /// Has the correction replace the wrong root, once those who sign now have signed it.
+    pub(super) fn contend(&mut self, now: UnixMs) -> Result<Step, PosterError> {
+        let contract = self.ledger.contract();
+        let Some(contest) = self.contest.as_mut() else {
+            return Ok(waiting(self.history.next(), "nothing is contested"));
+        };
+        let epoch = contest.wrong.posted.epoch;
+        if self.settled.is_final(epoch)? {
+            return Err(contest.wrong.error(self.chain_id, &contract).into());
+        }
+        let committee = contest.signing.committee();
+        let root = contest.wrong.correction(contest.round, committee.hash());
         let computed = root.digest(self.chain_id, &contract);
-        let mut board = Gathering::of(epoch);
-        board.update(&self.store, &self.history, Some(&roster))?;
-        let signatures = board.gathered().signatures(round);
-        let (signed, total) = (
-            weight_under(&computed, board.gathered(), &roster, round),
-            roster.committee().total(),
-        );
-        if !more_than_two_thirds(signed, total) {
+        let signers = Some(&contest.signing);
+        contest.board.update(&self.store, &self.history, signers)?;
+        let signatures = contest.board.gathered().under(&computed);
+        let weights = weights_of(&contest.signing).filter(|(id, _)| signatures.contains_key(id));
+        let signed = weights.fold(0u128, |sum, (_, weight)| sum.saturating_add(weight));
+        if !more_than_two_thirds(signed, committee.total()) {
             return Ok(Step::Contested {
                 epoch,
                 computed,
-                posted: wrong.posted.digest(self.chain_id, &contract),
+                posted: contest.wrong.posted.digest(self.chain_id, &contract),
                 signed,
-                total,
+                total: committee.total(),
                 final_at: self.settled.epoch_record(epoch)?.final_at,
             });
         }
-        let signatures = signatures_for(&roster, &computed, &signatures);
-        let action = Action::correct(&root, roster.committee(), &signatures);
-        let name = format!("correct/{epoch}/{round}");
+        let signatures = signatures_for(&contest.signing, &signatures);
+        let action = Action::correct(&root, committee, &signatures);
+        let name = format!("correct/{epoch}/{computed}");
         let progress = match self.outbox.perform(&name, &action, now) {
             Err(error) if error.revert_name().is_some() => {
                 return Ok(waiting(epoch, &format!("correction not sent: {error}")));
@@ -81,11 +153,37 @@ impl Poster {
             other => unfinished(epoch, "correction", &other),
         })
     }
-}
 
-fn weight_under(digest: &Keccak, gathered: &Gathered, signing: &Roster, round: u32) -> u128 {
-    let signatures = gathered.signatures(round);
-    let has_signed = |(id, _): &(_, u128)| signatures.get(id).is_some_and(|(of, _)| of == digest);
-    let weights = weights_of(signing).filter(has_signed);
-    weights.fold(0u128, |sum, (_, weight)| sum.saturating_add(weight))
+    /// What is right and final is tended while a later root is contested.
+    pub(super) fn tend_meanwhile(
+        &mut self,
+        step: Result<Step, PosterError>,
+        now: UnixMs,
+    ) -> Result<Step, PosterError> {
+        match step {
+            Ok(step @ Step::Contested { .. }) => Ok(self.tend(now)?.unwrap_or(step)),
+            Err(PosterError::Replay(error @ ReplayError::OtherRoot { .. })) => {
+                match self.tend(now) {
+                    Ok(Some(tended)) => Ok(tended),
+                    _ => Err(error.into()),
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// An epoch that was undone is not void before HyperNodes have had their time to sign it again, counted from when it was
+    /// seen open; and its round is later than before.
+    pub(super) fn notice_undone(&mut self, epoch: Epoch, now: UnixMs) -> Result<(), PosterError> {
+        let is_known = self.undone.is_some_and(|(of, _)| of == epoch);
+        if is_known || self.history.round() == 0 {
+            return Ok(());
+        }
+        let least = self.settled.undone(epoch)?;
+        if let Some(least) = least {
+            self.history.raise_round(least);
+        }
+        self.undone = Some((epoch, least.map(|_| now)));
+        Ok(())
+    }
 }

@@ -153,7 +153,7 @@ impl Store {
         self.count(sql, vec![action.into()])
     }
 
-    fn count(&self, sql: &str, values: Vec<Value>) -> Result<u64, StoreError> {
+    pub(super) fn count(&self, sql: &str, values: Vec<Value>) -> Result<u64, StoreError> {
         let row = self.one(sql, values)?.unwrap_or_default();
         self.read(&row, |row| row.first()?.int())
     }

@@ -224,7 +224,7 @@ impl Store {
         self.with(|db| db.lead())
     }
 
-    /// The object in this place of this HyperNode: its kind, with the round when that is not 0.
+    /// The object in this place of this HyperNode: its kind, of signatures in later rounds with what is signed.
     pub fn object(
         &self,
         epoch: Epoch,
@@ -240,6 +240,14 @@ impl Store {
             })
         })
         .transpose()
+    }
+
+    /// How many objects of a kind by this HyperNode are in places of their own.
+    pub fn places(&self, epoch: Epoch, kind: &str, from: &HyperNodeId) -> Result<u64, StoreError> {
+        let sql =
+            "SELECT COUNT(*) FROM objects WHERE epoch = $1 AND hypernode = $2 AND kind LIKE $3";
+        let places = format!("{kind}/%");
+        self.count(sql, vec![epoch.0.into(), from.0.into(), places.into()])
     }
 
     /// Stores an object durably under the next number of its epoch. A number is visible only after all before it.

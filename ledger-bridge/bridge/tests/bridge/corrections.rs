@@ -1,15 +1,22 @@
 //! A wrong root on the ledger: HyperNodes sign another one in a round of its own, the bridge has it take the wrong one's
 //! place, and everything after it is posted again.
 
+use alloy_primitives::{Address, B256, Bytes, U256};
 use assay_aggregate::epoch::EpochOutcome;
-use assay_aggregate::inputs::History;
+use assay_aggregate::inputs::{History, SIGNATURES_MAX};
 use assay_aggregate::root::EpochRoot;
 use assay_bridge::poster::{Poster, PosterError, Step};
 use assay_bridge::replay::{self, ReplayError};
-use assay_ledger::{Action, NodeStatus, Resolution};
+use assay_ledger::{
+    Action, Block, Chain, ChainError, Event, Finality, LogQuery, Market, NodeStatus, Receipt,
+    Resolution, Trial,
+};
 use assay_protocol::ids::{Epoch, Keccak, Stake};
 use assay_protocol::report::Cell;
 use assay_protocol::wire::{Refusal, RefusalCode};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::network::{CHAIN_ID, Network, PLAN, provider};
 
@@ -198,7 +205,9 @@ fn an_undone_void_epoch_is_void_again_when_its_new_deadline_has_passed() {
     is_contested(&settle(&net, &mut poster), 0);
     net.sign_in((epoch, 1), correction(&net, poster.history(), 1), &ALL);
     let waiting = settle(&net, &mut poster);
-    assert!(waiting.to_string().contains("not void yet"), "{waiting}");
+    assert!(waiting.to_string().contains("no input set"), "{waiting}");
+    let early = net.ledger().submit(&provider(), &void).unwrap_err();
+    assert_eq!(early.revert_name(), Some("VoidTooEarly"));
     let open = net.ledger().epoch_record(epoch.next()).unwrap();
     assert_eq!(open.resolution, Resolution::Open);
     net.pass(net.params.void_after_ms);
@@ -317,7 +326,7 @@ fn what_a_wrong_root_has_taken_is_given_back_by_the_bridge() {
 }
 
 #[test]
-fn the_board_takes_one_signature_a_round_for_epochs_that_can_change() {
+fn the_board_takes_signatures_of_later_rounds_for_epochs_that_can_change() {
     let net = network(1);
     let mut poster = net.poster();
     complete(&net, &mut poster);
@@ -333,15 +342,197 @@ fn the_board_takes_one_signature_a_round_for_epochs_that_can_change() {
     let second = signed(0, epoch, 1, 2).unwrap();
     assert!(second > first);
     assert_eq!(signed(0, epoch, 1, 2), Ok(second), "the same again");
+    // Who signs a correction changes with every root that is posted: another digest.
+    let third = signed(0, epoch, 1, 3).unwrap();
+    assert!(third > second);
     let refused = |result: Result<u64, Refusal>, code, text: &str| {
         let refusal = result.unwrap_err();
         let is = refusal.code == code && refusal.text.contains(text);
         assert!(is, "{text}: {refusal}");
     };
     let (busy, not_allowed) = (RefusalCode::Busy, RefusalCode::NotAllowed);
-    refused(signed(0, epoch, 1, 3), not_allowed, "root-signature/1");
-    refused(signed(0, epoch, 2, 4), busy, "got 2");
+    refused(signed(0, epoch, 0, 4), not_allowed, "number");
+    for digest in 4..SIGNATURES_MAX as u8 + 1 {
+        signed(0, epoch, 1, digest).unwrap();
+    }
+    refused(signed(0, epoch, 1, 99), not_allowed, "are taken at most");
+    signed(1, epoch, 1, 99).unwrap();
     refused(signed(0, epoch.next(), 1, 5), busy, "too early");
     net.at(epoch.next().next(), 0);
     refused(signed(1, epoch, 1, 6), not_allowed, "is final");
+}
+
+/// Whoever signs a wrong root could else choose whose reports count.
+#[test]
+fn a_root_over_another_list_than_the_agreed_one_is_wrong_however_right_it_is() {
+    let net = network(4);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let epoch = poster.history().next();
+    net.agree(epoch);
+    // A list without the last one, put on the board by somebody, with the right root over it.
+    let first = &net.hypernodes[0];
+    let short = net.list(epoch)[..3].to_vec();
+    let mut reports = net.reports(epoch);
+    reports.retain(|id, _| short.iter().any(|entry| entry.hypernode == *id));
+    let other = net.outcome_of(poster.history(), &reports);
+    assert_ne!(other.root, net.outcome(poster.history()).root);
+    let by = &net.hypernodes[1];
+    net.post(by, epoch, &by.proposal(&net, epoch, &short))
+        .unwrap();
+    assert_ne!(first.id(), by.id());
+    net.post_by_hand(poster.history().signers(), &other.root);
+
+    is_contested(&settle(&net, &mut poster), 0);
+    net.sign_in((epoch, 1), correction(&net, poster.history(), 1), &ALL);
+    settle(&net, &mut poster);
+    assert_eq!(poster.history().next(), epoch.next());
+}
+
+/// Whom the newest root named signs, whoever had a say in the wrong one.
+#[test]
+fn a_correction_is_signed_by_who_signs_now_and_every_root_posted_meanwhile_changes_it() {
+    let mut net = network(6);
+    let mut poster = net.poster();
+    let from = Epoch(
+        net.ledger()
+            .genesis_parameters()
+            .unwrap()
+            .active_after_epochs,
+    );
+    while poster.history().next().0 + 1 < from.0 {
+        complete(&net, &mut poster);
+    }
+    net.join(60);
+    let joined = net.hypernodes.pop().unwrap();
+    // Stakes of the newcomer count from two epochs later on; the roots until then are signed without it.
+    let wrong_epoch = poster.history().next();
+    let posted = go_wrong(&net, &poster);
+    is_contested(&settle(&net, &mut poster), 0);
+    let stale = correction(&net, poster.history(), 1);
+    net.sign_in((wrong_epoch, 1), stale, &TOO_FEW);
+    is_contested(&settle(&net, &mut poster), 65);
+
+    // More wrong roots on top, by which another committee signs than the wrong root's.
+    let mut last = posted;
+    let ledger = net.ledger();
+    let counts = |epoch| {
+        let roster = ledger.fixed_roster(epoch).unwrap().unwrap();
+        roster.iter().any(|entry| entry.id == joined.id())
+    };
+    loop {
+        let epoch = last.epoch.next();
+        net.at(epoch, 2_100);
+        net.board.refresh(net.now()).unwrap();
+        let committee = ledger.committee_of(epoch).unwrap();
+        let next_committee = ledger.committee_of(epoch.next()).unwrap().hash();
+        last = EpochRoot {
+            epoch,
+            committee: committee.hash(),
+            next_committee,
+            ..last
+        };
+        net.post_by_hand(&committee, &last);
+        if counts(epoch.next()) {
+            break;
+        }
+    }
+    is_contested(&settle(&net, &mut poster), 0);
+    let (round, signing) = ledger
+        .correction_of(wrong_epoch, 0, &net.params)
+        .unwrap()
+        .unwrap();
+    assert_eq!(round, 1);
+    let right = EpochRoot {
+        round,
+        committee: signing.committee().hash(),
+        ..net.outcome(poster.history()).root
+    };
+    let digest = right.digest(CHAIN_ID, &net.params.contract);
+    assert_ne!(digest, stale);
+    net.hypernodes.push(joined);
+    net.sign_in((wrong_epoch, 1), digest, &[0, 1, 2, 3, 4]);
+    is_corrected(&poster.step(net.now()).unwrap());
+    settle(&net, &mut poster);
+    assert_eq!(poster.history().next(), wrong_epoch.next());
+    let mut again = net.poster();
+    settle(&net, &mut again);
+    assert_eq!(again.history().next(), poster.history().next());
+}
+
+/// Behind a balancer one node can be behind another: what it says of contracts is old while `is_behind`.
+struct Balancer {
+    newest: Arc<dyn Chain>,
+    behind: Arc<dyn Chain>,
+    is_behind: AtomicBool,
+}
+
+impl Chain for Balancer {
+    fn call_at(&self, to: Address, data: &[u8], at: Finality) -> Result<Bytes, ChainError> {
+        match self.is_behind.load(Ordering::Relaxed) {
+            true => self.behind.call_at(to, data, at),
+            false => self.newest.call_at(to, data, at),
+        }
+    }
+    fn chain_id(&self) -> Result<u64, ChainError> {
+        self.newest.chain_id()
+    }
+    fn block(&self, at: Finality) -> Result<Block, ChainError> {
+        self.newest.block(at)
+    }
+    fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError> {
+        self.newest.estimate_gas(trial)
+    }
+    fn market(&self) -> Result<Market, ChainError> {
+        self.newest.market()
+    }
+    fn send_raw(&self, raw: &[u8]) -> Result<B256, ChainError> {
+        self.newest.send_raw(raw)
+    }
+    fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
+        self.newest.receipt(hash)
+    }
+    fn input(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
+        self.newest.input(hash)
+    }
+    fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError> {
+        self.newest.nonce_at(address, at)
+    }
+    fn balance(&self, address: Address) -> Result<U256, ChainError> {
+        self.newest.balance(address)
+    }
+    fn code(&self, address: Address) -> Result<Bytes, ChainError> {
+        self.newest.code(address)
+    }
+    fn logs(&self, query: &LogQuery, at: Finality) -> Result<Vec<Event>, ChainError> {
+        self.newest.logs(query, at)
+    }
+}
+
+#[test]
+fn a_node_that_is_behind_undoes_nothing() {
+    let net = network(4);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let before = net.dir.path().join("before.db");
+    for part in ["", "-wal"] {
+        let file = |name: &str| net.dir.path().join(format!("{name}.db{part}"));
+        std::fs::copy(file("chain"), file("before")).unwrap();
+    }
+    complete(&net, &mut poster);
+    let balancer = Arc::new(Balancer {
+        newest: net.chain.clone(),
+        behind: Arc::new(crate::network::chain(&before, &net.clock)),
+        is_behind: AtomicBool::new(false),
+    });
+    let mut misled = net.poster_on(balancer.clone());
+    settle(&net, &mut misled);
+    assert_eq!(misled.history().next(), Epoch(2));
+    balancer.is_behind.store(true, Ordering::Relaxed);
+    let step = misled.step(net.now()).unwrap();
+    assert!(step.to_string().contains("is behind"), "{step}");
+    balancer.is_behind.store(false, Ordering::Relaxed);
+    let step = misled.step(net.now()).unwrap();
+    assert!(step.to_string().contains("running"), "{step}");
+    assert_eq!(misled.history().next(), Epoch(2));
 }

@@ -437,7 +437,7 @@ fn a_board_without_the_posted_inputs_stops_before_settling() {
     );
     let error = poster.unwrap().step(net.now()).unwrap_err().to_string();
     assert!(
-        error.contains("does not hold") && error.contains("hint:"),
+        error.contains("shows no input set") && error.contains("hint:"),
         "{error}"
     );
 }
