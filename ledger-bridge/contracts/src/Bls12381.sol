@@ -40,7 +40,7 @@ library Bls12381 {
     /// False also of encodings that the pairing refuses, and of a key or signature at infinity.
     function holds(bytes memory made) internal view returns (bool good) {
         if (_anyOf(made, 0) == 0) return false;
-        if (_anyOf(made, KEY) | _anyOf(made, KEY + 128) == 0) return false;
+        if (_anyOf(made, KEY) | _anyOf(made, KEY + 128) == 0) return false; // equivalent: e(signature, g2) is not 1
         assembly ("memory-safe") {
             good := staticcall(gas(), 0x0f, add(made, 32), 768, 0, 32)
             good := and(good, eq(mload(0), 1))
@@ -75,7 +75,7 @@ library Bls12381 {
             done := and(done, staticcall(gas(), 0x0b, first, 256, first, 128))
             mstore(point, 128)
         }
-        if (!done) revert BadPoint();
+        if (!done) revert BadPoint(); // equivalent: only gas can be missing, and too little is left to go on
     }
 
     function addG2(bytes memory a, bytes memory b) internal view returns (bytes memory sum) {
@@ -115,7 +115,7 @@ library Bls12381 {
                 previous := mload(output)
             }
         }
-        if (!done) revert BadPoint();
+        if (!done) revert BadPoint(); // equivalent: only gas can be missing, and below 100 kB too little is left
     }
 
     function _negate(bytes memory data, uint256 start) private pure {

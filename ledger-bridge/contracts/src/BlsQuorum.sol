@@ -173,7 +173,8 @@ contract BlsQuorum is IQuorumVerifier {
             uint256 weight = Weights.scaled(members[i].weight, shift);
             uint256 entry = uint256(k.page) << PAGE_BIT | uint256(k.place) << Weights.BITS | weight;
             uint256 used = i;
-            for (; used > 0 && sorted[used - 1] > entry; --used) {
+            for (; used > 0 && sorted[used - 1] > entry; --used)  // equivalent: no two are equal
+            {
                 sorted[used] = sorted[used - 1];
             }
             sorted[used] = entry;

@@ -7,6 +7,8 @@ import {Test} from "../support/Test.sol";
 
 contract Bls12381Test is Test {
     bytes private constant TAG = "QUUX-V01-CS02-with-BLS12381G1_XMD:SHA-256_SSWU_RO_";
+    uint256 private constant P_HIGH = 0x1a0111ea397fe69a4b1ba7b6434bacd7;
+    uint256 private constant P_LOW = 0x64774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab;
 
     function point(bytes memory x, bytes memory y) private pure returns (bytes memory) {
         return bytes.concat(new bytes(16), x, new bytes(16), y);
@@ -54,6 +56,39 @@ contract Bls12381Test is Test {
         vm.assertEq(Bls12381.addG2(key, minus), new bytes(256), "nothing together");
         vm.assertEq(BlsSigner.minus(minus), key, "twice");
         vm.assertEq(BlsSigner.minus(new bytes(256)), new bytes(256), "infinity");
+    }
+
+    /// @dev Both numbers of y are high ‖ low, x is zero.
+    function withY(uint256 high, uint256 low) private pure returns (bytes memory) {
+        return bytes.concat(new bytes(128), abi.encode(high, low, high, low));
+    }
+
+    /// @dev The upper words differ by one more only where the lower one is above the modulus'.
+    function test_negateG2_borrow() public pure {
+        vm.assertEq(BlsSigner.minus(withY(5, P_LOW - 1)), withY(P_HIGH - 5, 1), "below");
+        vm.assertEq(BlsSigner.minus(withY(5, P_LOW)), withY(P_HIGH - 5, 0), "equal");
+        vm.assertEq(BlsSigner.minus(withY(5, P_LOW + 1)), withY(P_HIGH - 6, type(uint256).max), "above");
+    }
+
+    function added(bytes calldata a, bytes calldata b) external view returns (bytes memory) {
+        return Bls12381.addG2(a, b);
+    }
+
+    /// @dev With little gas: a precompile that refuses takes what it was given.
+    function refusedSum(bytes memory a, bytes memory b) private {
+        vm.expectRevert(abi.encodeWithSelector(Bls12381.BadPoint.selector));
+        this.added{gas: 1_000_000}(a, b);
+    }
+
+    function test_addG2_badPoint() public {
+        bytes memory key = BlsSigner.keyOf(1);
+        bytes memory offCurve = bytes.concat(key);
+        offCurve[255] ^= 0x01;
+        refusedSum(offCurve, key);
+        refusedSum(key, offCurve);
+        refusedSum(key, bytes.concat(abi.encode(P_HIGH, P_LOW), new bytes(192)));
+        refusedSum(key, new bytes(255));
+        vm.assertEq(this.added(key, new bytes(256)), key, "and infinity");
     }
 
     function testFuzz_holds(uint256 secret, bytes memory message) public view {

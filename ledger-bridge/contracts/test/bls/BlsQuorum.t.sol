@@ -114,6 +114,7 @@ contract BlsQuorumTest is Test {
         bytes memory s = signatures(1023);
         refused(failure, "", s);
         refused(failure, new bytes(261 + 25), s);
+        refused(failure, new bytes(261 + 25), "");
         refused(failure, new bytes(261 + 26), s);
         refused(failure, bytes.concat(committee, hex"00"), s);
         bytes memory half = new bytes(committee.length - 1);
@@ -126,6 +127,15 @@ contract BlsQuorumTest is Test {
         refused(failure, abi.encodePacked(head, uint8(2), two), bytes.concat(bytes32(uint256(4)), new bytes(128)));
         refused(failure, abi.encodePacked(head, uint8(3), two), s);
         refused(failure, abi.encodePacked(head, uint8(0), two), s);
+    }
+
+    /// @dev Sums without members: that one signature would stand for any weight.
+    function test_verify_noMembers() public {
+        bytes memory sums = abi.encodePacked(keyOf(1), uint8(1), uint32(7));
+        bytes memory signature = BlsSigner.sign(secretOf(1), bytes.concat(DIGEST), BlsSigner.SIGNATURE_TAG);
+        refused(
+            abi.encodeWithSelector(IQuorumVerifier.BadCommittee.selector), sums, bytes.concat(bytes32(0), signature)
+        );
     }
 
     /// @dev What a page does not hold is no point, and no zero either.

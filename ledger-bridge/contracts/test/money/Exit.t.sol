@@ -175,7 +175,9 @@ contract ExitTest is Money {
     function test_exit_waitsForReservations() public {
         reservedThrough64();
         requestExit();
-        vm.assertEq(registrationOf(alice).exitEpochs, 65 + TRIAL, "service through the last reserved epoch and a trial of it");
+        vm.assertEq(
+            registrationOf(alice).exitEpochs, 65 + TRIAL, "service through the last reserved epoch and a trial of it"
+        );
     }
 
     function test_requestExit_afterReservationsThatAreOver() public {

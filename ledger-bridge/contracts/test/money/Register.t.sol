@@ -55,7 +55,9 @@ contract RegisterTest is Money {
         vm.assertEq(deployer.nodes(address(epochs), governor, nodeParameters()).exitDelayEpochs(), 60, "6 + 4 + 50 h");
         network.voidAfterMs += 1;
         vm.mockCall(address(epochs), abi.encodeCall(IAssayEpochs.parameters, ()), abi.encode(network));
-        vm.assertEq(deployer.nodes(address(epochs), governor, nodeParameters()).exitDelayEpochs(), 61, "a millisecond more");
+        vm.assertEq(
+            deployer.nodes(address(epochs), governor, nodeParameters()).exitDelayEpochs(), 61, "a millisecond more"
+        );
     }
 
     function test_constructor_refusesNoGovernor() public {
