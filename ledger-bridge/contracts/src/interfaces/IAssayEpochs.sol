@@ -183,7 +183,8 @@ interface IAssayEpochs {
     function postRoot(EpochRoot calldata r, bytes calldata committee, bytes calldata signatures) external;
 
     /// @notice Declares the next epoch void once its deadline has passed; anyone may. Sums roll on, its budget returns
-    /// to the unallocated funds. After a correction the deadline of what is to be posted again is counted from there.
+    /// to the unallocated funds. Of epochs that a correction undid, the deadline of the first is counted from there, and
+    /// that of each later one from when the one before was posted again or voided.
     /// @dev Reverts with GenesisNotOpen, Retired, WrongEpoch, VoidTooEarly, OldEpochNotFinal, LastRootKept.
     function postVoid(uint64 epoch) external;
 

@@ -185,6 +185,29 @@ contract EpochsDisputeTest is FourHyperNodes {
         vm.assertEq(epochs.epochRecord(1).corrections, 1, "another than before");
     }
 
+    /// @dev Signers see one of them final before they sign the next: each has the whole time.
+    function test_correct_voidDeadlineOfEach() public {
+        toEndOf(20);
+        EpochRoot memory r = postReward(0, provider, 1 ether);
+        for (uint64 epoch = 1; epoch < 4; ++epoch) {
+            postReward(epoch, provider, 1 ether);
+        }
+        correct(correction(r, provider, 2 ether), QUORUM);
+        passMs(VOID_AFTER_MS - 1000);
+        EpochRoot memory again = rootOf(1, "again", 2 ether);
+        again.round = 1;
+        post(again, QUORUM);
+        for (uint64 epoch = 2; epoch < 4; ++epoch) {
+            uint64 deadline = nowMs() + VOID_AFTER_MS;
+            vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.VoidTooEarly.selector, epoch, deadline, nowMs()));
+            epochs.postVoid(epoch);
+            passMs(VOID_AFTER_MS);
+            epochs.postVoid(epoch);
+        }
+        vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.VoidTooEarly.selector, 4, nowMs() + VOID_AFTER_MS, nowMs()));
+        epochs.postVoid(4);
+    }
+
     function test_correct_budgetsOfPrevious() public {
         postReward(0, provider, 3 ether);
         EpochRoot memory r = postReward(1, provider, 4 ether);
