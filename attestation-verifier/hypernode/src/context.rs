@@ -86,7 +86,7 @@ pub struct Context {
     followed: Mutex<BTreeMap<Epoch, Keccak>>,
     /// The root that came out otherwise when last computed.
     contested: Mutex<Option<Contested>>,
-    /// Epochs and rounds in which the board has a signature of this HyperNode under a root.
+    /// Epochs that were signed again, with the rounds.
     signed: Mutex<BTreeSet<(Epoch, u32)>>,
     /// Beacons of epochs that a history knew which was undone since: panels are probed on by them.
     beacons: Mutex<BTreeMap<Epoch, Beacon>>,
@@ -224,7 +224,7 @@ impl Context {
         *locked(&self.contested)
     }
 
-    /// Remembers that the board has a signature under a root.
+    /// Remembers that an epoch was signed again in a round.
     pub fn note_signed(&self, epoch: Epoch, round: u32) {
         let mut signed = locked(&self.signed);
         signed.insert((epoch, round));
@@ -233,7 +233,7 @@ impl Context {
         }
     }
 
-    /// Whether the board has a signature of this round.
+    /// Whether an epoch was signed again in a round.
     pub fn has_signed(&self, epoch: Epoch, round: u32) -> bool {
         locked(&self.signed).contains(&(epoch, round))
     }

@@ -160,6 +160,7 @@ async fn sign_again(context: &Context, board: &mut Board, epoch: Epoch) -> Resul
     };
     let (_, outcome) = judge(context, epoch, &gathered, &input_set).await?;
     sign(context, board, &outcome.root, &signing).await?;
+    context.note_signed(epoch, round);
     Ok(())
 }
 
@@ -194,7 +195,6 @@ async fn sign(
         }
         Posted::Refused(why) => bail!("epoch {epoch}: root-signature: {why}"),
     }
-    context.note_signed(epoch, round);
     Ok(true)
 }
 

@@ -4,7 +4,7 @@
 use assay_aggregate::inputs::signatures_for;
 use assay_aggregate::more_than_two_thirds;
 use assay_aggregate::roster::Roster;
-use assay_ledger::Action;
+use assay_ledger::{Action, LedgerError};
 use assay_protocol::ids::{Epoch, Keccak, UnixMs};
 
 use super::{Poster, PosterError, Step, unfinished, waiting, weights_of};
@@ -91,12 +91,9 @@ impl Poster {
             let why = "the ledger says now that others had a say: computed again";
             return Ok(waiting(epoch, why));
         }
-        let last = self.history.round();
         let found = match self.settled.is_final(epoch)? {
             true => None,
-            false => self
-                .settled
-                .correction_of(epoch, last, self.history.params())?,
+            false => self.who_corrects(epoch)?,
         };
         let (Some((round, signing)), Some(newest)) = (found, self.newest()?) else {
             return Err(wrong.error(self.chain_id, &self.ledger.contract()).into());
@@ -109,6 +106,19 @@ impl Poster {
             board: Gathering::of(epoch),
         });
         self.contend(now)
+    }
+
+    /// The round of a correction and who signs it; nobody when the newest root named a committee that nobody is.
+    fn who_corrects(&mut self, epoch: Epoch) -> Result<Option<(u32, Roster)>, PosterError> {
+        let (last, params) = (self.history.round(), self.history.params());
+        match self.settled.correction_of(epoch, last, params) {
+            Err(error @ LedgerError::CommitteeMismatch { .. }) => {
+                self.notes
+                    .push(format!("epoch {epoch}: cannot be corrected: {error}"));
+                Ok(None)
+            }
+            found => Ok(found?),
+        }
     }
 
     /// Has the correction replace the wrong root, once those who sign now have signed it.

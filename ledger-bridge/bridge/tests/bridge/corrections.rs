@@ -275,6 +275,26 @@ fn a_wrong_root_that_is_final_stays_and_nobody_goes_on_from_it() {
     assert_eq!(poster.history().next(), epoch);
 }
 
+/// Only those could sign another one whom the wrong root named, and they are nobody.
+#[test]
+fn a_wrong_root_that_names_a_committee_of_nobody_is_told_to_be_beyond_correction() {
+    let net = network(4);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    net.agree(poster.history().next());
+    let wrong = EpochRoot {
+        next_committee: Keccak([0xcc; 32]),
+        ..wrong(&net, poster.history())
+    };
+    net.post_by_hand(poster.history().signers(), &wrong);
+    let error = poster.step(net.now()).unwrap_err();
+    let differs = matches!(error, PosterError::Replay(ReplayError::OtherRoot { .. }));
+    assert!(differs, "{error}");
+    let notes = poster.take_notes();
+    let is_told = |note: &String| note.contains("cannot be corrected: committee");
+    assert!(notes.iter().any(is_told), "{notes:?}");
+}
+
 /// Reports that the node was down all the time.
 fn all_down(net: &Network, history: &History) -> EpochOutcome {
     let mut reports = net.reports(history.next());

@@ -229,6 +229,7 @@ fn event(block: u64) -> Value {
         "topics": [B256::repeat_byte(3).to_string(), ASKED.topic.to_string()],
         "data": "0x01",
         "blockNumber": format!("{block:#x}"),
+        "transactionHash": B256::repeat_byte(4).to_string(),
         "removed": false,
     })
 }
@@ -357,6 +358,8 @@ fn nonsense_and_events_that_nobody_asked_for_are_errors() {
         json!([with("removed", json!("false"))]),
         json!([with("blockNumber", json!(null))]),
         json!([with("blockNumber", json!("7"))]),
+        json!([with("transactionHash", json!(null))]),
+        json!([with("transactionHash", json!("0x04"))]),
         json!([with("data", json!("0x0"))]),
         json!([with("data", json!(null))]),
         json!([with("address", json!("0xaa"))]),
