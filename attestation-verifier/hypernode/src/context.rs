@@ -12,7 +12,7 @@ use assay_appraisal::appraise::Configurations;
 use assay_appraisal::ek::Roots;
 use assay_appraisal::snp::ChainCache;
 use assay_appraisal::snp::SnpRoots;
-use assay_ledger::LedgerKey;
+use assay_ledger::{EpochRecord, LedgerKey};
 use assay_protocol::class::ValidClass;
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{
@@ -28,6 +28,7 @@ use assay_transport::Identity;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Notes that are not repeated.
 const NOTES_REMEMBERED: usize = 4;
@@ -43,8 +44,8 @@ pub struct Contested {
     pub right: Keccak,
     /// The newest root then: who signs a correction changes with that.
     pub newest: Option<(Epoch, Keccak)>,
-    /// Whether everything was done about it.
-    pub is_answered: bool,
+    /// When everything was done about it, for that newest root.
+    pub answered: Option<Instant>,
 }
 
 /// Keys, parameters and stores of one HyperNode.
@@ -82,8 +83,9 @@ pub struct Context {
     secrets: Secrets,
     history: Mutex<History>,
     anchor: Mutex<Anchor>,
-    /// Digests of the roots that were taken over from the ledger, as far as they can be undone.
-    followed: Mutex<BTreeMap<Epoch, Keccak>>,
+    /// The roots that were taken over from the ledger, as far as they can be undone: their digests, and how often they had
+    /// been corrected.
+    followed: Mutex<BTreeMap<Epoch, (Keccak, u8)>>,
     /// The root that came out otherwise when last computed.
     contested: Mutex<Option<Contested>>,
     /// Epochs that were signed again, with the rounds.
@@ -192,23 +194,23 @@ impl Context {
         known.or_else(|| locked(&self.beacons).get(&epoch).copied())
     }
 
-    /// The newest root that was taken over from the ledger: its epoch and digest.
-    pub fn followed(&self) -> Option<(Epoch, Keccak)> {
+    /// The newest epoch whose root was taken over from the ledger.
+    pub fn followed(&self) -> Option<Epoch> {
         let followed = locked(&self.followed);
-        followed
-            .last_key_value()
-            .map(|(epoch, digest)| (*epoch, *digest))
+        followed.last_key_value().map(|(epoch, _)| *epoch)
     }
 
-    /// Whether a root was taken over as it is.
-    pub fn has_followed(&self, epoch: Epoch, digest: Keccak) -> bool {
-        locked(&self.followed).get(&epoch) == Some(&digest)
+    /// Whether another root took the place of the one that was taken over, by what the contract keeps of its epoch.
+    pub fn is_replaced(&self, epoch: Epoch, record: &EpochRecord) -> bool {
+        let followed = locked(&self.followed);
+        let known = followed.get(&epoch);
+        known.is_some_and(|(digest, corrections)| record.contradicts(*digest, *corrections))
     }
 
-    /// Remembers [`Context::followed`].
-    pub fn note_followed(&self, epoch: Epoch, digest: Keccak) {
+    /// Remembers what was taken over.
+    pub fn note_followed(&self, epoch: Epoch, digest: Keccak, corrections: u8) {
         let mut followed = locked(&self.followed);
-        followed.insert(epoch, digest);
+        followed.insert(epoch, (digest, corrections));
         if followed.len() > FOLLOWED_MAX {
             followed.pop_first();
         }

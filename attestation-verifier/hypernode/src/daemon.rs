@@ -4,7 +4,7 @@ use crate::agree::Round;
 use crate::board::Board;
 use crate::config::Config;
 use crate::context::Context;
-use crate::follow::{follow, is_undone};
+use crate::follow::{follow_for, is_undone};
 use crate::ledger_view::Registered;
 use crate::{clock, control, explain, node, report, succession};
 use anyhow::{Context as _, Result};
@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+/// How long the ledger is followed before an epoch's round begins; the round goes on with it.
+const FOLLOW_BEFORE_ROUND: Duration = Duration::from_secs(1);
 /// Longest pause between two looks at the ledger while an epoch runs.
 const LEDGER_LOOK_MAX: Duration = Duration::from_secs(10);
 /// Pause between two looks at the ledger.
@@ -113,7 +115,7 @@ async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
         let last = Slot(context.params.slots().saturating_sub(1));
         let closing = report::closing_time(&context, epoch, last);
         watch_ledger(&context, &mut board, closing).await;
-        catch_up(&context, &mut board).await;
+        catch_up_for(&context, &mut board, FOLLOW_BEFORE_ROUND).await;
         if take_part(&context, &mut board, epoch).await? {
             eprintln!("epoch {epoch}: resolved on the ledger");
         } else {
@@ -137,11 +139,15 @@ async fn watch_ledger(context: &Context, board: &mut Board, until: UnixMs) {
         }
         tokio::time::sleep(left.min(pause)).await;
         let next = context.history(|history| history.next());
+        let left = Duration::from_millis(until.0.saturating_sub(clock::now().0));
+        // What is over and not resolved was undone, and is to be signed again.
+        let is_over = context.params.epoch_end(next) <= clock::now();
         let is_ahead = context.ledger.next_epoch().await;
-        if is_ahead.is_ok_and(|ledger| ledger > next)
+        if is_over
+            || is_ahead.is_ok_and(|ledger| ledger > next)
             || is_undone(context).await.is_ok_and(|undone| undone)
         {
-            catch_up(context, board).await;
+            catch_up_for(context, board, left).await;
         }
     }
 }
@@ -209,7 +215,11 @@ fn first_epoch(context: &Context) -> Epoch {
 }
 
 async fn catch_up(context: &Context, board: &mut Board) {
-    if let Err(error) = follow(context, board).await {
+    catch_up_for(context, board, Duration::MAX).await;
+}
+
+async fn catch_up_for(context: &Context, board: &mut Board, most: Duration) {
+    if let Err(error) = follow_for(context, board, most).await {
         context.note(format!("following the ledger: {}", explain(&error)));
     }
 }

@@ -8,7 +8,7 @@ use assay_aggregate::epoch::{EpochOutcome, Included};
 use assay_aggregate::inputs::{self, Gathered, History};
 use assay_aggregate::root::EpochRoot;
 use assay_aggregate::roster::Roster;
-use assay_ledger::Resolved;
+use assay_ledger::{LedgerError, Resolved};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak};
 use assay_protocol::report::RootSignature;
@@ -16,12 +16,11 @@ use assay_protocol::wire::BoardObject;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Takes over each epoch that the ledger resolved, once it is recomputed from the board.
-pub async fn follow(context: &Context, board: &mut Board) -> Result<()> {
-    follow_for(context, board, Duration::MAX).await
-}
+/// So long a root stays wrong without being judged again: one wrong answer of the ledger's node must not last.
+const CONTEST_TIME: Duration = Duration::from_secs(30);
 
-/// The same, as far as one comes in a time; the rest is for the next call.
+/// Takes over each epoch that the ledger resolved, once it is recomputed from the board, as far as one comes in a time; the
+/// rest is for the next call.
 pub async fn follow_for(context: &Context, board: &mut Board, most: Duration) -> Result<()> {
     if is_undone(context).await? {
         let from = context.go_back();
@@ -45,30 +44,34 @@ pub async fn follow_for(context: &Context, board: &mut Board, most: Duration) ->
 
 /// Whether a correction replaced or undid a root that was followed.
 pub async fn is_undone(context: &Context) -> Result<bool> {
-    let Some((last, digest)) = context.followed() else {
+    let Some(last) = context.followed() else {
         return Ok(false);
     };
     let record = context.ledger.epoch_record(last).await?;
-    if record.contradicts(digest) {
+    if context.is_replaced(last, &record) {
         return Ok(true);
     }
     if context.ledger.next_epoch().await? > last {
         return Ok(false);
     }
-    // The newest root was followed as another one: it is a correction. As the same one: the ledger's node is behind.
+    // Undone it is when the newest root took the place of one that was followed; else the ledger's node is behind.
     let newest = context.ledger.newest_root().await?;
-    Ok(newest.is_some_and(|(epoch, digest)| !context.has_followed(epoch, digest)))
+    Ok(newest.is_some_and(|(epoch, record)| context.is_replaced(epoch, &record)))
 }
 
 async fn take_over(context: &Context, board: &mut Board, posted: &EpochRoot) -> Result<()> {
     let (epoch, wrong) = (posted.epoch, digest(context, posted));
     let newest = context.ledger.newest_root().await?;
-    let answered = context.contested().filter(|contested| {
-        contested.is_answered && (contested.wrong, contested.newest) == (wrong, newest)
-    });
-    if let Some(Contested { right, .. }) = answered {
-        bail!("epoch {epoch}: the root on the ledger is wrong: digest {wrong}, recomputed {right}");
+    let newest = newest.map(|(epoch, record)| (epoch, record.digest));
+    if let Some(contested) = context.contested()
+        && (contested.wrong, contested.newest) == (wrong, newest)
+        && contested
+            .answered
+            .is_some_and(|at| at.elapsed() < CONTEST_TIME)
+    {
+        bail!("{}", contested_root(epoch, &contested));
     }
+    let corrections = context.ledger.epoch_record(epoch).await?.corrections;
     let gathered = gather(context, board, epoch).await?;
     // Not by what the root names: who signs a wrong one could choose whose reports count.
     let weights = context.weights(epoch).unwrap_or_default();
@@ -83,11 +86,17 @@ async fn take_over(context: &Context, board: &mut Board, posted: &EpochRoot) -> 
         return contest(context, board, &outcome.root, (wrong, newest)).await;
     }
     context.history(|history| history.posted(&outcome, &reports))?;
-    context.note_followed(epoch, wrong);
+    context.note_followed(epoch, wrong, corrections);
     Ok(())
 }
 
-/// A root on the ledger came out otherwise. What was read wrongly once is read anew before anything is signed against it.
+fn contested_root(epoch: Epoch, contested: &Contested) -> String {
+    let Contested { wrong, right, .. } = contested;
+    format!("epoch {epoch}: the root on the ledger is wrong: digest {wrong}, recomputed {right}")
+}
+
+/// A root on the ledger came out otherwise. What was read wrongly once is read anew before anything is signed against it,
+/// and now and then after.
 async fn contest(
     context: &Context,
     board: &mut Board,
@@ -95,49 +104,53 @@ async fn contest(
     (wrong, newest): (Keccak, Option<(Epoch, Keccak)>),
 ) -> Result<()> {
     context.relearn().await?;
-    let (epoch, right) = (root.epoch, digest(context, root));
-    let now = Contested {
+    let right = digest(context, root);
+    let mut now = Contested {
         wrong,
         right,
         newest,
-        is_answered: false,
+        answered: None,
     };
     let before = context.contests(now);
     let is_certain = before.is_some_and(|before| (before.wrong, before.right) == (wrong, right));
-    let wrong_root = || {
-        format!(
-            "epoch {epoch}: the root on the ledger is wrong: digest {wrong}, recomputed {right}"
-        )
+    let said = contested_root(root.epoch, &now);
+    if !is_certain {
+        bail!("{said}; it is computed again");
+    }
+    let done = correct(context, board, root, newest).await;
+    let beyond = |error: &anyhow::Error| {
+        let cause = error.downcast_ref::<LedgerError>();
+        matches!(cause, Some(LedgerError::CommitteeMismatch { .. }))
     };
-    let done = match is_certain {
-        true => correct(context, board, root)
-            .await
-            .with_context(wrong_root)?,
-        false => "it is computed again",
-    };
-    context.contests(Contested {
-        is_answered: is_certain,
-        ..now
-    });
-    bail!("{}; {done}", wrong_root());
+    if done.as_ref().map_or_else(beyond, |_| true) {
+        now.answered = Some(Instant::now());
+        context.contests(now);
+    }
+    let done = done.with_context(|| said.clone())?;
+    bail!("{said}; {done}");
 }
 
 /// Signs the root that must take a wrong one's place; says what was done.
-async fn correct(context: &Context, board: &mut Board, right: &EpochRoot) -> Result<&'static str> {
+async fn correct(
+    context: &Context,
+    board: &mut Board,
+    right: &EpochRoot,
+    newest: Option<(Epoch, Keccak)>,
+) -> Result<&'static str> {
     if context.ledger.is_final(right.epoch).await? {
         return Ok("it is final and cannot be corrected");
     }
     let last = context.history(|history| history.round());
-    let found = context
-        .ledger
-        .correction_of(right.epoch, last, &context.params);
-    let (round, signing) = found.await?.context("who signs now is not known yet")?;
+    let (ledger, params) = (&context.ledger, &context.params);
+    let found = ledger.correction_of(right.epoch, last, params).await?;
+    let found = found.filter(|found| Some(found.newest) == newest);
+    let found = found.context("who signs now is not known yet")?;
     let correction = EpochRoot {
-        round,
-        committee: signing.committee().hash(),
+        round: found.round,
+        committee: found.signing.committee().hash(),
         ..*right
     };
-    match sign(context, board, &correction, &signing).await? {
+    match sign(context, board, &correction, &found.signing).await? {
         true => Ok("its correction is signed"),
         false => Ok("this HyperNode is not among those who sign its correction"),
     }

@@ -2,13 +2,13 @@
 
 use anyhow::{Context as _, Result};
 use assay_aggregate::epoch::Registration;
-use assay_aggregate::roster::Roster;
 use assay_ledger::rpc::{self, RpcChain, RpcOptions};
 use assay_ledger::{
-    AssayLedger, EpochRecord, Finality, HyperNodeRecord, NodeRecord, Resolved, is_known, is_owing,
+    AssayLedger, Correction, EpochRecord, Finality, HyperNodeRecord, NodeRecord, Resolved,
+    is_known, is_owing,
 };
 use assay_protocol::class::ValidClass;
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NodeId, Stake, UnixMs};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Stake, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -172,10 +172,9 @@ impl LedgerView {
         self.read(move |ledger| Ok(ledger.is_final(epoch)?)).await
     }
 
-    /// The newest root in force, see [`AssayLedger::newest_root`]: its epoch and digest.
-    pub async fn newest_root(&self) -> Result<Option<(Epoch, Keccak)>> {
-        let newest = self.read(|ledger| Ok(ledger.newest_root()?)).await?;
-        Ok(newest.map(|(epoch, record)| (epoch, record.digest)))
+    /// The newest root in force, see [`AssayLedger::newest_root`].
+    pub async fn newest_root(&self) -> Result<Option<(Epoch, EpochRecord)>> {
+        self.read(|ledger| Ok(ledger.newest_root()?)).await
     }
 
     /// Who signs a correction, see [`AssayLedger::correction_of`].
@@ -184,7 +183,7 @@ impl LedgerView {
         epoch: Epoch,
         last: u32,
         params: &NetworkParams,
-    ) -> Result<Option<(u32, Roster)>> {
+    ) -> Result<Option<Correction>> {
         let params = params.clone();
         self.read(move |ledger| Ok(ledger.correction_of(epoch, last, &params)?))
             .await

@@ -269,11 +269,11 @@ pub struct Poster {
     leads: bool,
     /// The wrong root that the ledger holds for the next epoch.
     contest: Option<Contest>,
-    /// The next epoch, with the time it was first seen open after a correction had undone it.
-    undone: Option<(Epoch, Option<UnixMs>)>,
+    /// The next epoch, and when it was first seen open after a correction had undone it.
+    undone: Option<(Epoch, UnixMs)>,
     queue: Queue,
-    /// Digests of the roots that were followed, as far as they can be undone.
-    followed: BTreeMap<Epoch, Keccak>,
+    /// The roots that were followed, as far as they can be undone: their digests, and how often they had been corrected.
+    followed: BTreeMap<Epoch, (Keccak, u8)>,
     /// The newest final epoch that was looked at with all its leaves; `None` before the first.
     tended: Option<Epoch>,
     /// Whether something may be due before another epoch becomes final.
@@ -448,7 +448,11 @@ impl Poster {
         };
         let is_sent = self.outbox.is_under_way(&self.name("postRoot"))?;
         if is_over && !is_sent && self.is_void_time(end, now) {
-            return self.post_void(epoch, now);
+            let step = self.post_void(epoch, now)?;
+            return match step.waits() {
+                true => Ok(self.tend(now)?.unwrap_or(step)),
+                false => Ok(step),
+            };
         }
         match attempt {
             // The root comes first: what else is due waits until it cannot be posted now.
@@ -492,8 +496,7 @@ impl Poster {
     /// The contract counts in whole seconds of block time.
     fn is_void_time(&self, end: UnixMs, now: UnixMs) -> bool {
         let whole = now.0 - now.0 % 1_000;
-        let since = self.undone.and_then(|(_, since)| since);
-        let since = since.unwrap_or(end).max(end);
+        let since = self.undone.map_or(end, |(_, since)| since.max(end));
         whole >= since.0.saturating_add(self.history.params().void_after_ms)
     }
 
@@ -578,7 +581,7 @@ impl Poster {
     /// The ledger is ahead: recompute, move on.
     fn follow(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
         self.is_due = true;
-        if self.is_contested(epoch)? {
+        if self.is_contested(epoch, now)? {
             return self.contend(now);
         }
         let judged = replay::recompute(&self.store, &self.settled, &self.history);
@@ -605,7 +608,8 @@ impl Poster {
         let (outcome, contract) = (posted.outcome, self.ledger.contract());
         let (epoch, nodes) = (outcome.root.epoch, outcome.leaves.len());
         let digest = outcome.root.digest(self.chain_id, &contract);
-        self.followed.insert(epoch, digest);
+        let corrections = self.settled.epoch_record(epoch)?.corrections;
+        self.followed.insert(epoch, (digest, corrections));
         while self.followed.len() > FOLLOWED_MAX {
             self.followed.pop_first();
         }

@@ -231,7 +231,8 @@ fn settles(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs, now: &Now<'_
     let is_later = before < (Some(leaf.epoch), now.corrections);
     let is_corrected = record.settled_epoch == Some(leaf.epoch);
     let steady = record.status == NodeStatus::Active && leaf.verdict == Verdict::Pass as u8;
-    let idle = steady || record.status == NodeStatus::Removed;
+    let is_unknown = leaf.verdict == Verdict::Inconclusive as u8;
+    let idle = steady || is_unknown || record.status == NodeStatus::Removed;
     let is_leaving = record.serves_through.is_some_and(|last| {
         let needed = Epoch(last.0.saturating_add(now.exit_delay_epochs));
         record.settled_epoch < Some(needed)
@@ -356,6 +357,25 @@ mod tests {
     fn a_node_in_good_standing_that_passes_needs_nothing() {
         assert!(!is_settled(&leaf(), &[record()]));
         assert!(!is_settled(&leaf(), &[]));
+    }
+
+    #[test]
+    fn a_leaf_without_a_verdict_changes_nothing() {
+        let unknown = NodeLeaf {
+            verdict: Verdict::Inconclusive as u8,
+            ..leaf()
+        };
+        for status in [
+            NodeStatus::Active,
+            NodeStatus::Warned,
+            NodeStatus::Suspended,
+        ] {
+            let mut record = record();
+            record.status = status;
+            assert!(!is_settled(&unknown, &[record]), "{status:?}");
+        }
+        let asked = changed(|r| (r.status, r.counted_slash) = (NodeStatus::Warned, Stake(5)));
+        assert!(is_settled(&unknown, &asked), "but for its sum");
     }
 
     #[test]

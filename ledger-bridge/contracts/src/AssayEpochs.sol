@@ -268,14 +268,15 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
     }
 
     /// @dev The ring's place for the next epoch. One that holds the epoch itself was undone by a correction: what was
-    /// disputed there is upheld, and the next one, which may be undone too, has its time from now. One that holds an older
+    /// disputed there is upheld, and the next one, when it had a root too, has its time from now. One that holds an older
     /// epoch must be final.
     function _place(uint64 epoch, uint48 clockMs) private returns (uint8 corrections, uint32 leastRound) {
         Entry storage e = _ring[epoch % RING];
         if (e.postedAtMs == 0) return (0, 0);
         if (e.epoch == epoch) {
             _uphold(epoch);
-            _setMark(clockMs + _voidAfterMs);
+            Entry storage next = _ring[(epoch + 1) % RING];
+            if (next.epoch == epoch + 1 && next.root != 0) _setMark(clockMs + _voidAfterMs);
             return (e.corrections + 1, e.leastRound);
         }
         if (clockMs < e.finalClockMs) revert OldEpochNotFinal(e.epoch, _timeOf(e.finalClockMs), _nowMs());

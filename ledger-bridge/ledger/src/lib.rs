@@ -41,7 +41,7 @@ pub use keystore::read_password;
 pub use signer::RemoteSigner;
 pub use tx::{SignedTx, TxRequest, TxSigner};
 pub use types::{
-    ClassTerms, Contracts, CreditTier, Deployment, EpochRecord, FaultShares, GenesisParameters,
-    HyperNodeRecord, NewHyperNode, NewNode, NewOffer, NodeRecord, NodeStatus, NodeTerms, RentTerms,
-    ReservationRecord, Resolution, Resolved, Roles, possession_message,
+    ClassTerms, Contracts, Correction, CreditTier, Deployment, EpochRecord, FaultShares,
+    GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NewOffer, NodeRecord, NodeStatus,
+    NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved, Roles, possession_message,
 };

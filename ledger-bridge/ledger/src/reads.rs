@@ -22,8 +22,8 @@ use crate::chain::{Event, Finality, LogQuery};
 use crate::claims::claims_at;
 use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
 use crate::types::{
-    ClassTerms, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord, NodeRecord,
-    NodeStatus, NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved,
+    ClassTerms, Correction, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord,
+    NodeRecord, NodeStatus, NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved,
 };
 
 /// Most records read; a larger answer is a fault, not a fleet.
@@ -118,17 +118,17 @@ impl AssayLedger {
         epoch: Epoch,
         last: u32,
         params: &NetworkParams,
-    ) -> Result<Option<(u32, Roster)>, LedgerError> {
+    ) -> Result<Option<Correction>, LedgerError> {
         let Some((newest, record)) = self.newest_root()? else {
             return Ok(None);
         };
-        let Some(roster) = self
+        let Some(signing) = self
             .roster_of(newest.next(), params)?
             .filter(|_| newest >= epoch)
         else {
             return Ok(None);
         };
-        let (computed, stored) = (roster.committee().hash(), self.committee_hash()?);
+        let (computed, stored) = (signing.committee().hash(), self.committee_hash()?);
         if computed != stored {
             return Err(LedgerError::CommitteeMismatch { computed, stored });
         }
@@ -136,7 +136,11 @@ impl AssayLedger {
         for undone in (epoch.0..newest.0).map(Epoch) {
             round = round.max(self.epoch_record(undone)?.round);
         }
-        Ok(Some((round.saturating_add(1), roster)))
+        Ok(Some(Correction {
+            newest: (newest, record.digest),
+            round: round.saturating_add(1),
+            signing,
+        }))
     }
 
     /// The round that the next root of an open epoch needs at least, when a correction of an earlier one undid it; `None`

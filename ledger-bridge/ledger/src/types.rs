@@ -1,6 +1,7 @@
 //! The contracts' records in the project's own types.
 
 use assay_aggregate::root::EpochRoot;
+use assay_aggregate::roster::Roster;
 use assay_protocol::ids::{
     Address, Bps, Digest, Epoch, HyperNodeId, Keccak, NodeId, Seed, Stake, UnixMs,
 };
@@ -372,6 +373,17 @@ pub enum Resolution {
     Void,
 }
 
+/// What a correction of a root takes now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correction {
+    /// The newest root, with its digest: the rest changes with it.
+    pub newest: (Epoch, Keccak),
+    /// The round.
+    pub round: u32,
+    /// Who signs.
+    pub signing: Roster,
+}
+
 /// What the contract keeps of an epoch, as long as it is in the ring; all zero while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochRecord {
@@ -396,14 +408,16 @@ pub struct EpochRecord {
 }
 
 impl EpochRecord {
-    /// Whether another root than the one with this digest is in force, or none. An open epoch says neither: it waits to be
+    /// Whether another root than the one with this digest, or none, took its place, which was there after `corrections`. What
+    /// was corrected less often is older: a node that is behind says so. An open epoch says neither: it waits to be
     /// posted again, which [`crate::AssayLedger::next_epoch`] tells, or the ring has lost it, which was final before.
-    pub fn contradicts(&self, digest: Keccak) -> bool {
-        match self.resolution {
+    pub fn contradicts(&self, digest: Keccak, corrections: u8) -> bool {
+        let differs = match self.resolution {
             Resolution::Posted => self.digest != digest,
             Resolution::Void => true,
             Resolution::Open => false,
-        }
+        };
+        differs && self.corrections >= corrections
     }
 }
 

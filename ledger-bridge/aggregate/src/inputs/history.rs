@@ -62,6 +62,8 @@ pub struct History {
     signing: Roster,
     /// Round of the last root; rounds never go back.
     round: u32,
+    /// Round that the next root needs at least.
+    least: u32,
     next: Epoch,
     /// Beacons of the next epoch and the one after.
     beacons: (Beacon, Beacon),
@@ -99,6 +101,7 @@ impl History {
             signing: roster.clone(),
             rosters: [(Epoch(0), roster.clone()), (Epoch(1), roster)].into(),
             round: 0,
+            least: 0,
             next: Epoch(0),
             beacons: (beacon(0), beacon(1)),
             states: States::default(),
@@ -182,12 +185,12 @@ impl History {
     /// The round of the next root: that of the last one, which is 0 until the first correction. A correction has one more
     /// than all roots that it replaces or undoes, so that nobody signs two roots of an epoch, round and committee.
     pub fn round(&self) -> u32 {
-        self.round
+        self.round.max(self.least)
     }
 
     /// The next root needs this round at least: one of its epoch was undone.
     pub fn raise_round(&mut self, least: u32) {
-        self.round = self.round.max(least);
+        self.least = least;
     }
 
     /// Who is heard on the board of an epoch: who has a say in it, or in the next one, who signs roots, and who was there at
@@ -233,7 +236,7 @@ impl History {
             params: &self.params,
             epoch: self.next,
             beacon: self.beacons.0,
-            round: self.round,
+            round: self.round(),
             committee: roster.seats(),
             head: RootHead {
                 committee: self.signers().hash(),
@@ -257,8 +260,9 @@ impl History {
     /// The outcome with the round and the committee of a root on the ledger, when that was signed in a round of its own: then
     /// not those sign whom the root before names, but who signed when the root was corrected, as the contract saw to.
     pub fn as_signed(&self, mut outcome: EpochOutcome, posted: &EpochRoot) -> EpochOutcome {
+        outcome.root.round = self.round.max(posted.round);
         if posted.round > self.round {
-            (outcome.root.round, outcome.root.committee) = (posted.round, posted.committee);
+            outcome.root.committee = posted.committee;
         }
         outcome
     }
@@ -287,6 +291,7 @@ impl History {
         let later = self.next.next().next();
         let beacon = later_beacon(&self.network, later, &resolved, seeds);
         self.beacons = (following, beacon);
+        self.least = 0;
         // The board of the epoch resolved takes words for rosters for a while yet.
         self.rosters.retain(|epoch, _| *epoch >= self.next);
         self.next = self.next.next();

@@ -493,6 +493,14 @@ fn a_root_of_a_later_round_says_who_signed_it_and_rounds_never_go_back() {
     assert_eq!(history.round(), 3);
     history.raise_round(2);
     assert_eq!(history.round(), 3);
+    // What an undone epoch needs is judged by nothing, and over with it.
+    history.raise_round(9);
+    assert_eq!(history.round(), 9);
+    let raised = history.aggregate([], &BTreeMap::new(), 0);
+    if let Ok(raised) = raised {
+        assert_eq!(history.as_signed(raised, &next.root).root.round, 3);
+    }
+    history.raise_round(0);
     let earlier = EpochRoot {
         round: 2,
         ..next.root
@@ -500,6 +508,8 @@ fn a_root_of_a_later_round_says_who_signed_it_and_rounds_never_go_back() {
     assert_eq!(history.as_signed(next.clone(), &earlier).root, next.root);
     history.raise_round(7);
     assert_eq!(history.round(), 7);
+    history.void();
+    assert_eq!(history.round(), 3);
 }
 
 #[test]

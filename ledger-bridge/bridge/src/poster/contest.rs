@@ -3,9 +3,8 @@
 
 use assay_aggregate::inputs::signatures_for;
 use assay_aggregate::more_than_two_thirds;
-use assay_aggregate::roster::Roster;
-use assay_ledger::{Action, LedgerError};
-use assay_protocol::ids::{Epoch, Keccak, UnixMs};
+use assay_ledger::{Action, Correction, EpochRecord, LedgerError};
+use assay_protocol::ids::{Epoch, UnixMs};
 
 use super::{Poster, PosterError, Step, unfinished, waiting, weights_of};
 use crate::outbox::Progress;
@@ -21,32 +20,37 @@ pub(super) enum Standing {
     Undone,
 }
 
+/// So long a root stays wrong without being judged again: one wrong answer of the ledger's node must not last.
+const CONTEST_MS: u64 = 30_000;
+
 /// A wrong root, and what must take its place.
 pub(super) struct Contest {
     wrong: Wrong,
-    /// The newest root when it was judged: who signs, and in which round, changes with that.
-    newest: (Epoch, Keccak),
-    round: u32,
-    signing: Roster,
+    judged_at: UnixMs,
+    /// Who signs, and in which round, changes with the newest root.
+    correction: Correction,
     board: Gathering,
 }
 
 impl Poster {
     /// `settled` is the ledger's next epoch.
     pub(super) fn standing(&self, settled: Epoch) -> Result<Standing, PosterError> {
-        let Some((last, digest)) = self.followed.last_key_value() else {
+        let Some((last, (digest, corrections))) = self.followed.last_key_value() else {
             return Ok(Standing::InForce);
         };
-        if self.settled.epoch_record(*last)?.contradicts(*digest) {
+        let record = self.settled.epoch_record(*last)?;
+        if record.contradicts(*digest, *corrections) {
             return Ok(Standing::Undone);
         }
         if settled >= self.history.next() {
             return Ok(Standing::InForce);
         }
-        // The newest root was followed as another one: it is a correction. As the same one: the node is behind.
-        let newest = self.newest()?;
-        let is_other = newest.is_some_and(|(epoch, of)| self.followed.get(&epoch) != Some(&of));
-        Ok(match is_other {
+        // Undone it is when the newest root took the place of one that was followed; else the node is behind.
+        let is_later = |(epoch, record): (Epoch, EpochRecord)| {
+            let known = self.followed.get(&epoch);
+            known.is_some_and(|(digest, corrections)| record.contradicts(*digest, *corrections))
+        };
+        Ok(match self.settled.newest_root()?.is_some_and(is_later) {
             true => Standing::Undone,
             false => Standing::Behind,
         })
@@ -64,21 +68,19 @@ impl Poster {
         Step::Undone { epoch }
     }
 
-    fn newest(&self) -> Result<Option<(Epoch, Keccak)>, PosterError> {
-        let newest = self.settled.newest_root()?;
-        Ok(newest.map(|(epoch, record)| (epoch, record.digest)))
-    }
-
     /// Whether the wrong root that was contested last is the ledger's still, and nothing was posted on top of it since.
-    pub(super) fn is_contested(&mut self, epoch: Epoch) -> Result<bool, PosterError> {
+    pub(super) fn is_contested(&mut self, epoch: Epoch, now: UnixMs) -> Result<bool, PosterError> {
         let Some(contest) = self.contest.take() else {
             return Ok(false);
         };
         let posted = &contest.wrong.posted;
         let digest = posted.digest(self.chain_id, &self.ledger.contract());
+        let newest = self.settled.newest_root()?;
+        let newest = newest.map(|(epoch, record)| (epoch, record.digest));
         let is_same = posted.epoch == epoch
             && self.settled.epoch_record(epoch)?.digest == digest
-            && self.newest()? == Some(contest.newest);
+            && newest == Some(contest.correction.newest)
+            && now.0.saturating_sub(contest.judged_at.0) < CONTEST_MS;
         self.contest = is_same.then_some(contest);
         Ok(is_same)
     }
@@ -95,26 +97,27 @@ impl Poster {
             true => None,
             false => self.who_corrects(epoch)?,
         };
-        let (Some((round, signing)), Some(newest)) = (found, self.newest()?) else {
+        let Some(correction) = found else {
             return Err(wrong.error(self.chain_id, &self.ledger.contract()).into());
         };
         self.contest = Some(Contest {
             wrong,
-            newest,
-            round,
-            signing,
+            judged_at: now,
+            correction,
             board: Gathering::of(epoch),
         });
         self.contend(now)
     }
 
-    /// The round of a correction and who signs it; nobody when the newest root named a committee that nobody is.
-    fn who_corrects(&mut self, epoch: Epoch) -> Result<Option<(u32, Roster)>, PosterError> {
+    /// Nothing when the newest root named a committee that nobody is.
+    fn who_corrects(&mut self, epoch: Epoch) -> Result<Option<Correction>, PosterError> {
         let (last, params) = (self.history.round(), self.history.params());
         match self.settled.correction_of(epoch, last, params) {
             Err(error @ LedgerError::CommitteeMismatch { .. }) => {
-                self.notes
-                    .push(format!("epoch {epoch}: cannot be corrected: {error}"));
+                let note = format!("epoch {epoch}: cannot be corrected: {error}");
+                if self.refused.insert(note.clone()) {
+                    self.notes.push(note);
+                }
                 Ok(None)
             }
             found => Ok(found?),
@@ -131,13 +134,14 @@ impl Poster {
         if self.settled.is_final(epoch)? {
             return Err(contest.wrong.error(self.chain_id, &contract).into());
         }
-        let committee = contest.signing.committee();
-        let root = contest.wrong.correction(contest.round, committee.hash());
+        let Correction { round, signing, .. } = &contest.correction;
+        let committee = signing.committee();
+        let root = contest.wrong.correction(*round, committee.hash());
         let computed = root.digest(self.chain_id, &contract);
-        let signers = Some(&contest.signing);
+        let signers = Some(signing);
         contest.board.update(&self.store, &self.history, signers)?;
         let signatures = contest.board.gathered().under(&computed);
-        let weights = weights_of(&contest.signing).filter(|(id, _)| signatures.contains_key(id));
+        let weights = weights_of(signing).filter(|(id, _)| signatures.contains_key(id));
         let signed = weights.fold(0u128, |sum, (_, weight)| sum.saturating_add(weight));
         if !more_than_two_thirds(signed, committee.total()) {
             return Ok(Step::Contested {
@@ -149,7 +153,7 @@ impl Poster {
                 final_at: self.settled.epoch_record(epoch)?.final_at,
             });
         }
-        let signatures = signatures_for(&contest.signing, &signatures);
+        let signatures = signatures_for(signing, &signatures);
         let action = Action::correct(&root, committee, &signatures);
         let name = format!("correct/{epoch}/{computed}");
         let progress = match self.outbox.perform(&name, &action, now) {
@@ -172,12 +176,14 @@ impl Poster {
     ) -> Result<Step, PosterError> {
         match step {
             Ok(step @ Step::Contested { .. }) => Ok(self.tend(now)?.unwrap_or(step)),
-            Err(PosterError::Replay(error @ ReplayError::OtherRoot { .. })) => {
-                match self.tend(now) {
-                    Ok(Some(tended)) => Ok(tended),
-                    _ => Err(error.into()),
-                }
-            }
+            Err(
+                error @ PosterError::Replay(
+                    ReplayError::OtherRoot { .. } | ReplayError::NotAgreed { .. },
+                ),
+            ) => match self.tend(now) {
+                Ok(Some(tended)) => Ok(tended),
+                _ => Err(error),
+            },
             other => other,
         }
     }
@@ -189,11 +195,10 @@ impl Poster {
         if is_known || self.history.round() == 0 {
             return Ok(());
         }
-        let least = self.settled.undone(epoch)?;
-        if let Some(least) = least {
+        if let Some(least) = self.settled.undone(epoch)? {
             self.history.raise_round(least);
+            self.undone = Some((epoch, now));
         }
-        self.undone = Some((epoch, least.map(|_| now)));
         Ok(())
     }
 }

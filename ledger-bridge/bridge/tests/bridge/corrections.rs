@@ -8,8 +8,8 @@ use assay_aggregate::root::EpochRoot;
 use assay_bridge::poster::{Poster, PosterError, Step};
 use assay_bridge::replay::{self, ReplayError};
 use assay_ledger::{
-    Action, Block, Chain, ChainError, Event, Finality, LogQuery, Market, NodeStatus, Receipt,
-    Resolution, Trial,
+    Action, Block, Chain, ChainError, Correction, Event, Finality, LogQuery, Market, NodeStatus,
+    Receipt, Resolution, Trial,
 };
 use assay_protocol::ids::{Epoch, Keccak, Stake};
 use assay_protocol::report::Cell;
@@ -458,10 +458,8 @@ fn a_correction_is_signed_by_who_signs_now_and_every_root_posted_meanwhile_chang
         }
     }
     is_contested(&settle(&net, &mut poster), 0);
-    let (round, signing) = ledger
-        .correction_of(wrong_epoch, 0, &net.params)
-        .unwrap()
-        .unwrap();
+    let found = ledger.correction_of(wrong_epoch, 0, &net.params);
+    let Correction { round, signing, .. } = found.unwrap().unwrap();
     assert_eq!(round, 1);
     let right = EpochRoot {
         round,
@@ -529,24 +527,35 @@ impl Chain for Balancer {
     }
 }
 
-#[test]
-fn a_node_that_is_behind_undoes_nothing() {
-    let net = network(4);
-    let mut poster = net.poster();
-    complete(&net, &mut poster);
-    let before = net.dir.path().join("before.db");
+/// A poster that has followed everything, on a balancer whose other node knows nothing of what `later` does.
+fn misled(
+    net: &Network,
+    poster: &mut Poster,
+    later: impl FnOnce(&mut Poster),
+) -> (Poster, Arc<Balancer>) {
     for part in ["", "-wal"] {
         let file = |name: &str| net.dir.path().join(format!("{name}.db{part}"));
         std::fs::copy(file("chain"), file("before")).unwrap();
     }
-    complete(&net, &mut poster);
+    later(poster);
+    let before = net.dir.path().join("before.db");
     let balancer = Arc::new(Balancer {
         newest: net.chain.clone(),
         behind: Arc::new(crate::network::chain(&before, &net.clock)),
         is_behind: AtomicBool::new(false),
     });
     let mut misled = net.poster_on(balancer.clone());
-    settle(&net, &mut misled);
+    settle(net, &mut misled);
+    assert_eq!(misled.history().next(), poster.history().next());
+    (misled, balancer)
+}
+
+#[test]
+fn a_node_that_is_behind_undoes_nothing() {
+    let net = network(4);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let (mut misled, balancer) = misled(&net, &mut poster, |poster| complete(&net, poster));
     assert_eq!(misled.history().next(), Epoch(2));
     balancer.is_behind.store(true, Ordering::Relaxed);
     let step = misled.step(net.now()).unwrap();
@@ -555,4 +564,27 @@ fn a_node_that_is_behind_undoes_nothing() {
     let step = misled.step(net.now()).unwrap();
     assert!(step.to_string().contains("running"), "{step}");
     assert_eq!(misled.history().next(), Epoch(2));
+}
+
+#[test]
+fn a_node_that_has_not_seen_a_correction_yet_undoes_it_not() {
+    let net = network(4);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let epoch = poster.history().next();
+    go_wrong(&net, &poster);
+    let correct = |poster: &mut Poster| {
+        net.sign_in((epoch, 1), correction(&net, poster.history(), 1), &ALL);
+        settle(&net, poster);
+    };
+    let (mut misled, balancer) = misled(&net, &mut poster, correct);
+    balancer.is_behind.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        let step = misled.step(net.now()).unwrap();
+        assert!(!matches!(step, Step::Undone { .. }), "{step}");
+    }
+    assert_eq!(
+        (misled.history().next(), misled.history().round()),
+        (epoch.next(), 1)
+    );
 }

@@ -184,7 +184,7 @@ interface IAssayEpochs {
 
     /// @notice Declares the next epoch void once its deadline has passed; anyone may. Sums roll on, its budget returns
     /// to the unallocated funds. Of epochs that a correction undid, the deadline of the first is counted from there, and
-    /// that of each later one from when the one before was posted again or voided.
+    /// that of each later one that had a root from when the one before was posted again or voided.
     /// @dev Reverts with GenesisNotOpen, Retired, WrongEpoch, VoidTooEarly, OldEpochNotFinal, LastRootKept.
     function postVoid(uint64 epoch) external;
 

@@ -204,6 +204,22 @@ contract EpochsDisputeTest is FourHyperNodes {
             passMs(VOID_AFTER_MS);
             epochs.postVoid(epoch);
         }
+        epochs.postVoid(4);
+    }
+
+    /// @dev Epochs that were void before hold nobody up: nothing is to be posted for them.
+    function test_correct_voidAgainAtOnce() public {
+        toEndOf(20);
+        EpochRoot memory r = postReward(0, provider, 1 ether);
+        for (uint64 epoch = 1; epoch < 4; ++epoch) {
+            epochs.postVoid(epoch);
+        }
+        postReward(4, provider, 1 ether);
+        correct(correction(r, provider, 2 ether), QUORUM);
+        passMs(VOID_AFTER_MS);
+        for (uint64 epoch = 1; epoch < 4; ++epoch) {
+            epochs.postVoid(epoch);
+        }
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.VoidTooEarly.selector, 4, nowMs() + VOID_AFTER_MS, nowMs()));
         epochs.postVoid(4);
     }
