@@ -273,8 +273,11 @@ fn a_clock_ahead_does_not_void_what_nobody_signed_yet() {
     net.at(E, 100);
     let mut poster = poster(&net);
     let ahead = assay_protocol::ids::UnixMs(net.now().0 + 86_400_000);
-    let error = assay_bridge::chain_of(&poster.step(ahead).unwrap_err());
-    assert!(error.contains("refused by the contract"), "{error}");
+    let waiting = poster.step(ahead).unwrap().to_string();
+    assert!(
+        waiting.contains("refused by the contract: VoidTooEarly"),
+        "{waiting}"
+    );
     assert_eq!(nonce(&net, &poster_key()), 0, "nothing was sent");
     assert_eq!(net.ledger().next_epoch().unwrap(), E);
 }

@@ -14,9 +14,21 @@ use assay_protocol::ids::UnixMs;
 use std::net::TcpListener;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Ports below those that the system gives to connections (`ip_local_port_range`): a port that is free now is not taken by a
+/// connection of somebody else before it is listened on.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
 /// A loopback port that is free now.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    for _ in 0..100 {
+        let mut bytes = [0; 2];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no randomness"))?;
+        let port = PORTS.start + u16::from_be_bytes(bytes) % (PORTS.end - PORTS.start);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no free port in {PORTS:?}")
 }
 
 /// Now, by the clock the network's programs use.
