@@ -260,3 +260,55 @@ impl From<&epochs::AssayEpochs::EpochRoot> for EpochRoot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A committee's bytes: accounts 1, 2, …, each with a weight.
+    fn committee(count: u8) -> Vec<u8> {
+        let member = |n: u8| [[n; 20].as_slice(), &[0, 0, 0, 1]].concat();
+        (1..=count).flat_map(member).collect()
+    }
+
+    fn signed(n: u8, v: u8) -> Option<[u8; 65]> {
+        let mut signature = [n; 65];
+        signature[64] = v;
+        Some(signature)
+    }
+
+    #[test]
+    fn who_signed_is_read_as_it_was_written() {
+        let mut all = vec![None; 9];
+        (all[0], all[7], all[8]) = (signed(1, 27), signed(8, 28), signed(9, 28));
+        let read = signers_in(&committee(9), &signature_bytes(&all));
+        let who = |n: u8| ids::Address([n; 20]);
+        let expected = [(1, all[0]), (8, all[7]), (9, all[8])];
+        let expected = expected.map(|(n, signature)| (who(n), signature.unwrap()));
+        assert_eq!(read, expected);
+        assert_eq!(
+            signers_in(&committee(9), &signature_bytes(&vec![None; 9])),
+            []
+        );
+    }
+
+    /// They come from a node, which may say anything.
+    #[test]
+    fn bytes_that_do_not_fit_together_name_nobody() {
+        let all = vec![signed(1, 27); 9];
+        let good = signature_bytes(&all);
+        assert_eq!(signers_in(&committee(9), &good).len(), 9);
+        for bad in [
+            &good[..0],
+            &good[..1],
+            &good[..good.len() - 1],
+            &good[..good.len() - 64],
+            &[&good[..], &[0]].concat(),
+            &[&good[..], &[0; 64]].concat(),
+        ] {
+            assert_eq!(signers_in(&committee(9), bad), [], "{} bytes", bad.len());
+        }
+        assert_eq!(signers_in(&[], &good), []);
+        assert_eq!(signers_in(&committee(9)[..200], &good), []);
+    }
+}

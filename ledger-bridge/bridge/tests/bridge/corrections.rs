@@ -1,7 +1,7 @@
 //! A wrong root on the ledger: HyperNodes sign another one in a round of its own, the bridge has it take the wrong one's
 //! place, and everything after it is posted again.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{History, SIGNATURES_MAX};
 use assay_aggregate::root::EpochRoot;
@@ -478,15 +478,21 @@ fn a_correction_is_signed_by_who_signs_now_and_every_root_posted_meanwhile_chang
     assert_eq!(again.history().next(), poster.history().next());
 }
 
-/// Behind a balancer one node can be behind another: what it says of contracts is old while `is_behind`.
+/// Behind a balancer one node can be behind another: what it says of contracts is old while `is_behind`. Of budgets it knows
+/// nothing while `has_no_budgets`.
 struct Balancer {
     newest: Arc<dyn Chain>,
     behind: Arc<dyn Chain>,
     is_behind: AtomicBool,
+    has_no_budgets: AtomicBool,
 }
 
 impl Chain for Balancer {
     fn call_at(&self, to: Address, data: &[u8], at: Finality) -> Result<Bytes, ChainError> {
+        let is_budget = data.starts_with(&keccak256("budgetOf(uint64)")[..4]);
+        if is_budget && self.has_no_budgets.load(Ordering::Relaxed) {
+            return Ok(Bytes::from(vec![0; 32]));
+        }
         match self.is_behind.load(Ordering::Relaxed) {
             true => self.behind.call_at(to, data, at),
             false => self.newest.call_at(to, data, at),
@@ -543,6 +549,7 @@ fn misled(
         newest: net.chain.clone(),
         behind: Arc::new(crate::network::chain(&before, &net.clock)),
         is_behind: AtomicBool::new(false),
+        has_no_budgets: AtomicBool::new(false),
     });
     let mut misled = net.poster_on(balancer.clone());
     settle(net, &mut misled);
@@ -564,6 +571,27 @@ fn a_node_that_is_behind_undoes_nothing() {
     let step = misled.step(net.now()).unwrap();
     assert!(step.to_string().contains("running"), "{step}");
     assert_eq!(misled.history().next(), Epoch(2));
+}
+
+/// It is judged again, though nothing on the ledger has changed.
+#[test]
+fn one_wrong_answer_of_a_node_does_not_contest_a_right_root_for_ever() {
+    let net = network(12);
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    let (mut misled, balancer) = misled(&net, &mut poster, |_| ());
+    balancer.has_no_budgets.store(true, Ordering::Relaxed);
+    complete(&net, &mut poster);
+    is_contested(&settle(&net, &mut misled), 0);
+    balancer.has_no_budgets.store(false, Ordering::Relaxed);
+    is_contested(&settle(&net, &mut misled), 0);
+    net.pass(30_000);
+    let step = misled.step(net.now()).unwrap();
+    assert_eq!(
+        step.to_string(),
+        "epoch 1: root on the ledger is the one computed here, 1 nodes"
+    );
+    assert_eq!(misled.history().next(), poster.history().next());
 }
 
 #[test]
