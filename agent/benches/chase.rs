@@ -1,9 +1,11 @@
 //! Whether a chase is honest to the device: it and fio read the same file in turn, at the same depth.
 //!
-//! A third reader is our ring without hashing, which tells what io_uring costs us from what SHA-256 costs. Prints reads a
-//! second, ratios and percentiles of latency (fio's from asking to having, as ours: slat and clat together). Needs the program `fio` (Debian: fio) and a
-//! disk that nobody else uses. `ASSAY_BENCH_DIR` names a folder on the disk to be read, `ASSAY_BENCH_ROUNDS` how often
-//! the two take turns, `ASSAY_BENCH_MS` how long each turn lasts, `ASSAY_BENCH_DEPTHS` the depths (`1,4,32,64`).
+//! fio does not look at what it reads, a chase has to. Where a hypervisor copies what its disk read, looking alone costs:
+//! so fio reads once as it is and once checking a CRC-32C of each block, which its headers in the file hold. A fourth
+//! reader is our ring without steps, which tells what io_uring costs us from what a step costs. Prints reads a second,
+//! ratios and percentiles of latency (fio's from asking to having, as ours: slat and clat together). Needs the program
+//! `fio` (Debian: fio) and a disk that nobody else uses. `ASSAY_BENCH_DIR` names a folder on the disk to be read,
+//! `ASSAY_BENCH_ROUNDS` how often they take turns, `ASSAY_BENCH_MS` how long each turn lasts, `ASSAY_BENCH_DEPTHS` the depths (`1,4,32,64`).
 
 use assay_agent::chase::{self, Engine};
 use assay_agent::duty::Duty;
@@ -28,6 +30,8 @@ const ID: RegionId = RegionId {
     region: 0,
     generation: 0,
 };
+/// What makes fio write, and check, a CRC-32C of each block.
+const CHECKS: &str = "--verify=crc32c";
 /// Millionths, as our histogram and fio's JSON name them.
 const PERCENTILES: [(u32, &str); 4] = [
     (500_000, "50.000000"),
@@ -79,7 +83,7 @@ fn run() -> Result<(), Failure> {
         refused.map_or(String::new(), |error| format!(": {error}"))
     );
     println!("{rounds} rounds of {ms} ms each, {} MiB", BLOCKS / 256);
-    println!("SHA-256 of a step: {:.2} us", hash_us());
+    println!("a step without its read: {:.2} us", step_us());
     histogram_agrees(&path)?;
     let depths = std::env::var("ASSAY_BENCH_DEPTHS").unwrap_or(DEPTHS.into());
     for depth in depths.split(',') {
@@ -104,10 +108,10 @@ fn filled(dir: &Path) -> Result<(Region, PathBuf), Failure> {
         filling.append(blocks?.as_flattened())?;
     }
     filling.finish(|_| Vec::new())?;
-    Ok((
-        store.get(OWNER, ID)?,
-        dir.join(format!("{OWNER}-0-0.region")),
-    ))
+    let path = dir.join(format!("{OWNER}-0-0.region"));
+    // To a chase all blocks are alike; these have headers by which fio can check them.
+    run_fio("write", (&path, CHUNK), &[CHECKS, "--do_verify=0"])?;
+    Ok((store.get(OWNER, ID)?, path))
 }
 
 /// One turn of one of the two.
@@ -122,7 +126,9 @@ struct Turn {
 enum Reader {
     Fio,
     Chase(Engine),
-    /// Our ring without the hash of each block: what is left between it and a chase is SHA-256.
+    /// fio, checking each block.
+    Checking,
+    /// Our ring, nothing done with the blocks.
     Ring,
 }
 
@@ -131,17 +137,18 @@ fn compare(
     (depth, engine): (u32, Engine),
     (rounds, ms): (u32, u32),
 ) -> Result<(), Failure> {
-    let mut readers = vec![Reader::Fio, Reader::Chase(engine)];
+    let mut readers = vec![Reader::Fio, Reader::Chase(engine), Reader::Checking];
     if engine == Engine::IoUring {
         readers.push(Reader::Ring);
     }
     let mut turns: Vec<Vec<Turn>> = readers.iter().map(|_| Vec::new()).collect();
-    let mut reads = fio(path, depth, ms)?.per_second * f64::from(ms) / 1_000.0;
+    let mut reads = fio(path, depth, ms, &[])?.per_second * f64::from(ms) / 1_000.0;
     for round in 0..rounds as usize {
         // Who goes first changes, so that a disk that slows down does not choose.
         for at in (0..readers.len()).map(|at| (at + round) % readers.len()) {
             let turn = match readers[at] {
-                Reader::Fio => fio(path, depth, ms)?,
+                Reader::Fio => fio(path, depth, ms, &[])?,
+                Reader::Checking => fio(path, depth, ms, &[CHECKS])?,
                 Reader::Chase(engine) => ours(region, (depth, engine), (round, reads))?,
                 Reader::Ring => ring(region, depth, (round, reads))?,
             };
@@ -154,18 +161,23 @@ fn compare(
     // A disk that is shared or remembers changes from round to round; who took turns saw the same of it on the whole.
     let rate =
         |turns: &[Turn]| turns.iter().map(|turn| turn.per_second).sum::<f64>() / turns.len() as f64;
-    println!("depth {depth:>3}  fio   {:>8.0} reads/s", rate(&turns[0]));
+    println!("depth {depth:>3}  fio {:>18.0} reads/s", rate(&turns[0]));
+    println!(
+        "           chase to fio that checks: all rounds {:.3}",
+        rate(&turns[1]) / rate(&turns[2])
+    );
     for (reader, mine) in readers.iter().zip(&turns).skip(1) {
         let name = match reader {
             Reader::Ring => "ring",
-            _ => "chase",
+            Reader::Checking => "fio that checks",
+            Reader::Fio | Reader::Chase(_) => "chase",
         };
         let pairs = mine.iter().zip(&turns[0]);
         let ratios: Vec<f64> = pairs
             .map(|(mine, fio)| mine.per_second / fio.per_second)
             .collect();
         println!(
-            "           {name:<5} {:>8.0} reads/s, ratio to fio: all rounds {:.3}, median of rounds {:.3} ({:.3} to {:.3})",
+            "           {name:<15} {:>8.0} reads/s, ratio to fio: all rounds {:.3}, median of rounds {:.3} ({:.3} to {:.3})",
             rate(mine),
             rate(mine) / rate(&turns[0]),
             median(ratios.iter().copied()),
@@ -210,7 +222,7 @@ fn ring(region: &Region, depth: u32, (round, reads): (usize, f64)) -> Result<Tur
         while let Some((slot, outcome)) = ring.ended() {
             outcome?;
             done += 1;
-            // As a chase does, so that the hash is all that differs.
+            // As a chase does, so that the steps are all that differs.
             if waits {
                 ring.submit()?;
             }
@@ -232,7 +244,7 @@ fn ring(region: &Region, depth: u32, (round, reads): (usize, f64)) -> Result<Tur
 fn histogram_agrees(path: &Path) -> Result<(), Failure> {
     let logs = path.with_extension("log");
     let log = format!("--write_lat_log={}", logs.display());
-    let turn = fio_with(path, 4, &[log, "--number_ios=20000".into()])?;
+    let turn = fio_with(path, 4, &[&log, "--number_ios=20000"])?;
     let list = std::fs::read_to_string(format!("{}_lat.1.log", logs.display()))?;
     let mut histogram = Histogram::default();
     for line in list.lines() {
@@ -262,26 +274,45 @@ fn histogram_agrees(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What SHA-256 of one step costs, in microseconds.
-fn hash_us() -> f64 {
+/// What one step costs without its read, in microseconds.
+fn step_us() -> f64 {
     const STEPS: u32 = 20_000;
     let (block, mut state) = ([7; BLOCK_BYTES], [1; 32]);
     let begun = Instant::now();
-    (0..STEPS).for_each(|j| state = step(&state, j, &block));
+    (0..STEPS).for_each(|j| state = step(&state, j, &block).unwrap_or_default());
     assert_ne!(state, [1; 32]);
     begun.elapsed().as_secs_f64() * 1e6 / f64::from(STEPS)
 }
 
-fn fio(path: &Path, depth: u32, ms: u32) -> Result<Turn, Failure> {
+fn fio(path: &Path, depth: u32, ms: u32, more: &[&str]) -> Result<Turn, Failure> {
     let runtime = format!("--runtime={ms}ms");
-    fio_with(path, depth, &["--time_based".into(), runtime])
+    let timed = ["--time_based", runtime.as_str()];
+    fio_with(path, depth, &[timed.as_slice(), more].concat())
 }
 
-fn fio_with(path: &Path, depth: u32, more: &[String]) -> Result<Turn, Failure> {
+fn fio_with(path: &Path, depth: u32, more: &[&str]) -> Result<Turn, Failure> {
+    let json = run_fio("randread", (path, depth), more)?;
+    let read = &json["jobs"][0]["read"];
+    let float = |value: &serde_json::Value| value.as_f64().ok_or("fio: its JSON lacks a number");
+    let percentile = |(_, name): &(u32, &str)| {
+        float(&read["lat_ns"]["percentile"][*name]).map(|ns| ns / 1_000.0)
+    };
+    let percentiles: Result<Vec<f64>, _> = PERCENTILES.iter().map(percentile).collect();
+    Ok(Turn {
+        per_second: float(&read["iops"])?,
+        percentiles: percentiles?,
+    })
+}
+
+fn run_fio(
+    how: &str,
+    (path, depth): (&Path, u32),
+    more: &[&str],
+) -> Result<serde_json::Value, Failure> {
     let output = Command::new("fio")
+        .arg(format!("--rw={how}"))
         .args([
             "--name=chase",
-            "--rw=randread",
             "--bs=4k",
             "--direct=1",
             "--ioengine=io_uring",
@@ -301,17 +332,7 @@ fn fio_with(path: &Path, depth: u32, more: &[String]) -> Result<Turn, Failure> {
     if !output.status.success() {
         return Err(format!("fio: {}", String::from_utf8_lossy(&output.stderr)).into());
     }
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let read = &json["jobs"][0]["read"];
-    let float = |value: &serde_json::Value| value.as_f64().ok_or("fio: its JSON lacks a number");
-    let percentile = |(_, name): &(u32, &str)| {
-        float(&read["lat_ns"]["percentile"][*name]).map(|ns| ns / 1_000.0)
-    };
-    let percentiles: Result<Vec<f64>, _> = PERCENTILES.iter().map(percentile).collect();
-    Ok(Turn {
-        per_second: float(&read["iops"])?,
-        percentiles: percentiles?,
-    })
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 fn ours(

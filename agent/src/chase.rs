@@ -10,7 +10,7 @@ use crate::histogram::Histogram;
 use crate::region::{Region, RegionError};
 use assay_protocol::chase::{ChasePlan, LaneState, PlanError, index, start, step};
 use assay_protocol::ids::Nonce;
-use assay_protocol::region::BLOCK_BYTES;
+use assay_protocol::region::{BLOCK_BYTES, CipherError};
 use std::fmt;
 use std::io;
 
@@ -61,6 +61,9 @@ pub enum ChaseError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The cipher refused a step.
+    #[error(transparent)]
+    Cipher(#[from] CipherError),
     /// The ring stopped taking reads.
     #[error("io_uring: {0}")]
     Ring(#[source] io::Error),
@@ -162,15 +165,16 @@ impl<'a> Lane<'a> {
     }
 
     /// One step on, over the block it wanted; a checkpoint after every so many.
-    fn advance(&mut self, block: &[u8; BLOCK_BYTES]) -> Option<Checkpoint> {
-        self.state = step(&self.state, self.done, block);
+    fn advance(&mut self, block: &[u8; BLOCK_BYTES]) -> Result<Option<Checkpoint>, CipherError> {
+        self.state = step(&self.state, self.done, block)?;
         self.done = self.done.saturating_add(1);
         let every = self.plan.checkpoint_every;
-        (self.done.checked_rem(every) == Some(0)).then(|| Checkpoint {
+        let due = self.done.checked_rem(every) == Some(0);
+        Ok(due.then(|| Checkpoint {
             lane: self.number,
             number: self.done / every - 1,
             state: self.state,
-        })
+        }))
     }
 }
 

@@ -425,7 +425,9 @@ fn chase_refusal(error: ChaseError) -> Refusal {
         ChaseError::Plan(_) | ChaseError::Size { .. } => {
             Refusal::new(RefusalCode::BadRequest, error.to_string())
         }
-        ChaseError::Lanes { .. } => Refusal::new(RefusalCode::Busy, error.to_string()),
+        ChaseError::Lanes { .. } | ChaseError::Cipher(_) => {
+            Refusal::new(RefusalCode::Busy, error.to_string())
+        }
         ChaseError::Read { .. } | ChaseError::Ring(_) | ChaseError::Peer(_) => {
             Refusal::new(RefusalCode::Storage, error.to_string())
         }

@@ -245,7 +245,7 @@ cbor_map! {
 }
 signed_payload!(
     ChaseAnswer,
-    "application/vnd.assay.chase-answer-2+cbor",
+    "application/vnd.assay.chase-answer-3+cbor",
     CHASE_ANSWER_BYTES_MAX,
     |p| p.node,
     p.at

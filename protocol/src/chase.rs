@@ -3,7 +3,8 @@
 use crate::hash::sha256;
 use crate::ids::Nonce;
 use crate::limits::{CHASE_CHECKPOINTS_MAX, CHASE_LANES_MAX, CHASE_STEPS_MAX, REGION_BLOCKS_MAX};
-use crate::region::{BLOCK_BYTES, RegionId};
+use crate::region::{BLOCK_BYTES, CipherError, RegionId};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce as Iv, UnboundKey};
 use serde::{Deserialize, Serialize};
 
 /// The state of a lane.
@@ -99,7 +100,7 @@ impl ChasePlan {
 /// s₀ of a lane.
 pub fn start(nonce: &Nonce, id: RegionId, lane: u32) -> LaneState {
     sha256(&[
-        b"assay/chase/1",
+        b"assay/chase/2",
         &nonce.0,
         &id.region.to_be_bytes(),
         &id.generation.to_be_bytes(),
@@ -117,13 +118,24 @@ pub fn index(state: &LaneState, blocks: u32) -> u32 {
     u32::try_from(last & mask).unwrap_or(0)
 }
 
-/// sⱼ₊₁ = SHA-256(sⱼ ‖ j ‖ block), j as u32 big-endian.
-pub fn step(state: &LaneState, j: u32, block: &[u8; BLOCK_BYTES]) -> LaneState {
-    sha256(&[state, &j.to_be_bytes(), block])
+/// sⱼ₊₁ = SHA-256(sⱼ ‖ j ‖ tag), j as u32 big-endian; tag is the GMAC (NIST SP 800-38D, section 3) of the block under
+/// AES-256 with sⱼ as its key and a zero IV. The key is known to everybody and used once: what counts is that nobody
+/// knows it before the step, and that it takes every byte of the block (ARCHITECTURE section 8).
+pub fn step(
+    state: &LaneState,
+    j: u32,
+    block: &[u8; BLOCK_BYTES],
+) -> Result<LaneState, CipherError> {
+    let key = UnboundKey::new(&AES_256_GCM, state).map_err(|_| CipherError)?;
+    let iv = Iv::assume_unique_for_key([0; NONCE_LEN]);
+    let tag = LessSafeKey::new(key)
+        .seal_in_place_separate_tag(iv, Aad::from(block), &mut [])
+        .map_err(|_| CipherError)?;
+    Ok(sha256(&[state, &j.to_be_bytes(), tag.as_ref()]))
 }
 
 /// Walks one lane, reading blocks through `read`; returns its checkpoints, the final state last.
-pub fn walk<E>(
+pub fn walk<E: From<CipherError>>(
     plan: &ChasePlan,
     nonce: &Nonce,
     lane: u32,
@@ -133,7 +145,7 @@ pub fn walk<E>(
     let mut checkpoints = Vec::new();
     for j in 0..plan.steps {
         let block = read(index(&state, plan.blocks))?;
-        state = step(&state, j, &block);
+        state = step(&state, j, &block)?;
         if j.saturating_add(1).checked_rem(plan.checkpoint_every) == Some(0) {
             checkpoints.push(state);
         }
@@ -184,6 +196,46 @@ mod tests {
             let differs = walked(1, 0, Some(block)).0 != states;
             assert_eq!(differs, asked.contains(&block), "block {block}");
         }
+    }
+
+    /// Computed by another implementation: Python's `cryptography`, AESGCM(s).encrypt(bytes(12), b"", block).
+    #[test]
+    fn a_step_is_what_others_compute() {
+        let mut block = [0; BLOCK_BYTES];
+        for (at, byte) in block.iter_mut().enumerate() {
+            *byte = (at % 251) as u8;
+        }
+        assert_eq!(
+            hex::encode(step(&[9; 32], 7, &block).unwrap()),
+            "90ada1bc78b73953bf675ad89d508a8cb53f525dde3ab5b96664e8c4c330f89f"
+        );
+    }
+
+    #[test]
+    fn every_byte_of_a_block_and_of_a_state_and_the_number_of_a_step_count() {
+        let (state, block) = ([9; 32], [5; BLOCK_BYTES]);
+        let mut seen = BTreeSet::from([step(&state, 0, &block).unwrap()]);
+        for at in 0..BLOCK_BYTES {
+            let mut changed = block;
+            changed[at] ^= 1;
+            assert!(seen.insert(step(&state, 0, &changed).unwrap()), "byte {at}");
+        }
+        for at in 0..state.len() {
+            let mut changed = state;
+            changed[at] ^= 1;
+            assert!(seen.insert(step(&changed, 0, &block).unwrap()), "byte {at}");
+        }
+        assert!(seen.insert(step(&state, 1, &block).unwrap()));
+    }
+
+    /// Blocks are exchanged, not changed: sums that do not look at places would not tell.
+    #[test]
+    fn the_place_of_what_is_in_a_block_counts() {
+        let mut block = [0; BLOCK_BYTES];
+        block[..16].fill(1);
+        let mut exchanged = [0; BLOCK_BYTES];
+        exchanged[16..32].fill(1);
+        assert_ne!(step(&[9; 32], 0, &block), step(&[9; 32], 0, &exchanged));
     }
 
     #[test]

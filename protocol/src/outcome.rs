@@ -158,7 +158,7 @@ pub mod media {
     /// Countersigned fill receipt.
     pub const RECEIPT: &str = "application/vnd.assay.countersigned-receipt+cbor";
     /// Signed chase answer.
-    pub const CHASE_ANSWER: &str = "application/vnd.assay.chase-answer-2+cbor";
+    pub const CHASE_ANSWER: &str = "application/vnd.assay.chase-answer-3+cbor";
     /// Signed control answer.
     pub const CONTROL_ANSWER: &str = "application/vnd.assay.control-answer+cbor";
     /// Enrolment record.

@@ -48,9 +48,9 @@ pub struct Keystream {
     key: DecryptingKey,
 }
 
-/// The cipher refused; with a 32-byte key and a 16-byte IV it has no reason to.
+/// The cipher refused; with a 32-byte key it has no reason to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("AES-256-CTR refused a 32-byte key or a 16-byte counter")]
+#[error("AES-256 refused a 32-byte key")]
 pub struct CipherError;
 
 impl Keystream {

@@ -88,9 +88,11 @@ fn walk_one(
         latency
             .unwrap_or_else(PoisonError::into_inner)
             .add(asked.elapsed());
-        if let Some(checkpoint) = lane.advance(&bytes) {
-            let sent = checkpoints.send(Ok(checkpoint));
-            if sent.is_err() || shared.stop.load(Ordering::Relaxed) {
+        let advanced = lane.advance(&bytes).map_err(ChaseError::from);
+        if let Some(message) = advanced.transpose() {
+            let ends = message.is_err();
+            let sent = checkpoints.send(message);
+            if ends || sent.is_err() || shared.stop.load(Ordering::Relaxed) {
                 return;
             }
         }

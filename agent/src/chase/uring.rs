@@ -86,7 +86,7 @@ impl Walk<'_> {
         let came = Instant::now();
         let mut waits = false;
         while let Some((slot, outcome)) = self.ring.ended() {
-            // The disk does not wait until everything that came is hashed; what the last block asks for goes with `wait`.
+            // The disk does not wait until everything that came is worked through; what the last block asks for goes with `wait`.
             if waits {
                 self.ring.submit().map_err(ChaseError::Ring)?;
             }
@@ -100,7 +100,7 @@ impl Walk<'_> {
             let bytes = self.ring.block(slot).ok_or_else(|| {
                 ChaseError::Ring(io::Error::other("a read ended and shows no block"))
             })?;
-            if let Some(checkpoint) = lane.advance(bytes) {
+            if let Some(checkpoint) = lane.advance(bytes)? {
                 keep(checkpoint)?;
             }
             if goes_on {
