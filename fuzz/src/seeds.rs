@@ -277,7 +277,7 @@ fn memory() -> Vec<Vec<u8>> {
         epoch: Epoch(7),
         round: 0,
         own: hypernode,
-        proposer: hypernode,
+        proposers: vec![hypernode],
         weights: BTreeMap::from([(hypernode, 1)]),
     });
     let input_set = input_set_hash(&samples::NETWORK, Epoch(7), &[entry]);

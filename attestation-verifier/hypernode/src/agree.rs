@@ -8,8 +8,9 @@ use crate::explain;
 use crate::follow::{self, aggregate, follow_for, is_undone, raise_round};
 use crate::store::KeptReport;
 use anyhow::{Context as _, Result};
-use assay_aggregate::agreement::{Action, Agreement, Entry, Event, Setting, input_set_hash};
-use assay_aggregate::draw::proposer;
+use assay_aggregate::agreement::{
+    Action, Agreement, Entry, Event, Setting, input_set_hash, proposers,
+};
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{self, Gathered, Hearing, Opened, ROUND};
 use assay_protocol::cose;
@@ -52,6 +53,8 @@ enum Phase {
     Reveals,
     RevealsDue,
     Votes,
+    SecondTurn,
+    ThirdTurn,
     Over,
 }
 
@@ -70,14 +73,13 @@ impl<'a> Round<'a> {
             .weights(epoch)
             .with_context(|| format!("nobody is known to have a say in epoch {epoch}"))?;
         let members: Vec<_> = weights.keys().copied().collect();
-        let proposer = proposer(&beacon, &members, ROUND).context("the committee is empty")?;
         let (network, own) = (context.network, context.own);
         let setting = Setting {
             network,
             epoch,
             round: ROUND,
             own,
-            proposer,
+            proposers: proposers(&beacon, &members, ROUND),
             weights,
         };
         let (machine, again) = match context.agreement_memory(epoch)? {
@@ -163,12 +165,20 @@ impl<'a> Round<'a> {
         let due =
             |from: u64, to: u64| from.saturating_add(to.saturating_sub(from).saturating_mul(3) / 4);
         let params = &self.context.params;
+        // The later ones propose when no list has come by then; votes need the rest of the time.
+        let voting = params.vote_ms.saturating_sub(params.reveal_ms);
+        let turn = |tenths| {
+            let after = voting.saturating_mul(tenths) / 10;
+            params.reveal_ms.saturating_add(after)
+        };
         let end = params.epoch_end(self.epoch).0;
         let steps = [
             (Phase::CommitsDue, due(0, params.commit_ms)),
             (Phase::Reveals, params.commit_ms),
             (Phase::RevealsDue, due(params.commit_ms, params.reveal_ms)),
             (Phase::Votes, params.reveal_ms),
+            (Phase::SecondTurn, turn(4)),
+            (Phase::ThirdTurn, turn(7)),
             (Phase::Over, params.void_after_ms),
         ];
         let now = clock::now();
@@ -191,7 +201,7 @@ impl<'a> Round<'a> {
                 return Ok(());
             }
             Phase::RevealsDue => Event::RevealsDue,
-            Phase::Votes => Event::ProposalDue,
+            Phase::Votes | Phase::SecondTurn | Phase::ThirdTurn => Event::ProposalDue,
             Phase::Over => Event::Timeout,
         };
         self.handle(event).await

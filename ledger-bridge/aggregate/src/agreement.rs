@@ -5,9 +5,11 @@
 //! H(L) = SHA-256("assay/inputs/1" ‖ network ‖ epoch u64 ‖ (HyperNode id ‖ commit)*)   ascending by id
 //! ```
 //!
-//! - The round's proposer sends the list L of what it can open.
+//! - The round's first proposer sends the list L of what it can open. When it is silent, the next one does at its turn, and
+//!   after that one more, so that a HyperNode that is down costs nobody the epoch.
 //! - A HyperNode votes for L only if it saw every commit of L before commits closed, can open every entry, and L omits
-//!   nobody whose commit and reveal it had before each was *due*. One vote per (epoch, round), ever.
+//!   nobody whose commit and reveal it had before each was *due*; of several lists for that of the earliest turn, and for none
+//!   before its turn. One vote per (epoch, round), ever.
 //! - With votes for one H(L) by strictly more than two thirds of the weight it locks on L, computes the root and signs.
 //!   As honest HyperNodes vote once, two input sets cannot both get there while less than a third of the weight lies.
 //! - Due comes before closed (and reveals are accepted until the end) so that an entry that arrives at the edge is
@@ -19,8 +21,9 @@
 //! Everything that must survive a crash is in [`Memory`]. It is handed out as [`Action::Persist`] *before* the action
 //! that depends on it: carry out actions in order, and a crash never makes this HyperNode sign two different things.
 
+use crate::draw::proposer;
 use crate::more_than_two_thirds;
-use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, NetworkId};
+use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId};
 use assay_protocol::limits::ROSTER_MAX;
 use assay_protocol::report;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,8 +33,10 @@ mod view;
 
 use view::View;
 
-/// Most different proposals of the one proposer remembered.
+/// Most different proposals of one proposer remembered.
 const PROPOSALS_MAX: usize = 8;
+/// Turns of a round, each of another HyperNode.
+pub const TURNS: u32 = 3;
 const MEMORY_LABEL: &[u8] = b"assay/agreement/1";
 
 /// One agreed input: whose report, and the commit it was promised by.
@@ -54,8 +59,8 @@ pub struct Setting {
     pub round: u32,
     /// This HyperNode.
     pub own: HyperNodeId,
-    /// Whose turn it is: [`crate::draw::proposer`].
-    pub proposer: HyperNodeId,
+    /// Who proposes, in order of their turns: see [`proposers`].
+    pub proposers: Vec<HyperNodeId>,
     /// Capped weights of the committee.
     pub weights: BTreeMap<HyperNodeId, u128>,
 }
@@ -85,7 +90,7 @@ pub enum Event {
     Reveal(Entry),
     /// From now on reveals are not required.
     RevealsDue,
-    /// Time to propose; ignored by everybody but the proposer.
+    /// The next proposer's turn has come; the first time it is the first one's.
     ProposalDue,
     /// A list signed by `from`.
     Proposal {
@@ -191,6 +196,14 @@ fn total_of(weights: &BTreeMap<HyperNodeId, u128>) -> u128 {
         .fold(0u128, |sum, weight| sum.saturating_add(*weight))
 }
 
+/// Who proposes in a round, in order: one after the other by [`proposer`], at most [`TURNS`].
+pub fn proposers(beacon: &Beacon, members: &[HyperNodeId], round: u32) -> Vec<HyperNodeId> {
+    let turns = TURNS.min(u32::try_from(members.len()).unwrap_or(TURNS));
+    (0..turns)
+        .filter_map(|turn| proposer(beacon, members, round.saturating_add(turn)))
+        .collect()
+}
+
 /// One HyperNode in one round.
 #[derive(Debug, Clone)]
 pub struct Agreement {
@@ -199,12 +212,17 @@ pub struct Agreement {
     view: View,
     failed: bool,
     root_asked: bool,
+    /// How many proposers' turns have come.
+    turns: usize,
+    /// Of all proposers, in order of their turns.
     proposals: Vec<Proposal>,
     votes: BTreeMap<HyperNodeId, Digest>,
 }
 
 #[derive(Debug, Clone)]
 struct Proposal {
+    /// Whose turn it takes, from 0.
+    turn: usize,
     input_set: Digest,
     list: Vec<Entry>,
 }
@@ -258,7 +276,9 @@ impl Agreement {
             Event::CommitsClosed => self.view.commits_closed(),
             Event::Reveal(entry) => self.view.reveal(entry),
             Event::RevealsDue => self.view.reveals_due(),
-            Event::ProposalDue => self.propose(&mut actions),
+            Event::ProposalDue => {
+                self.turns = self.turns.saturating_add(1);
+            }
             Event::Proposal { from, list } => self.note_proposal(from, list),
             Event::Vote { from, input_set } => self.note_vote(from, input_set),
             Event::RootComputed { input_set, digest } => {
@@ -267,6 +287,7 @@ impl Agreement {
             Event::Timeout => self.time_out(&mut actions),
         }
         self.try_vote(&mut actions);
+        self.try_propose(&mut actions);
         self.try_lock(&mut actions);
         actions
     }
@@ -294,20 +315,32 @@ impl Agreement {
             view: View::of(members),
             failed: false,
             root_asked: false,
+            turns: 0,
             proposals: Vec::new(),
             votes: BTreeMap::new(),
         }
     }
 
     fn note_proposal(&mut self, from: HyperNodeId, list: Vec<Entry>) {
-        let turn = from == self.setting.proposer && self.proposals.len() < PROPOSALS_MAX;
-        if !is_list(&list) || !turn {
+        let mut proposers = self.setting.proposers.iter();
+        let Some(turn) = proposers.position(|one| *one == from) else {
+            return;
+        };
+        if !is_list(&list) {
             return;
         }
         let input_set = input_set_hash(&self.setting.network, self.setting.epoch, &list);
-        if !self.proposals.iter().any(|p| p.input_set == input_set) {
-            self.proposals.push(Proposal { input_set, list });
+        let of_turn = || self.proposals.iter().filter(|p| p.turn == turn);
+        if of_turn().count() >= PROPOSALS_MAX || of_turn().any(|p| p.input_set == input_set) {
+            return;
         }
+        let at = self.proposals.partition_point(|p| p.turn <= turn);
+        let proposal = Proposal {
+            turn,
+            input_set,
+            list,
+        };
+        self.proposals.insert(at, proposal);
     }
 
     fn note_vote(&mut self, from: HyperNodeId, input_set: Digest) {
@@ -321,9 +354,12 @@ impl Agreement {
         }
     }
 
-    fn propose(&mut self, actions: &mut Vec<Action>) {
-        let mine = self.setting.proposer == self.setting.own;
-        if !mine || self.failed || self.memory.proposal.is_some() {
+    /// Proposes at its turn, unless it voted for somebody's list already.
+    fn try_propose(&mut self, actions: &mut Vec<Action>) {
+        let mut begun = self.setting.proposers.iter().take(self.turns);
+        let mine = begun.any(|one| *one == self.setting.own);
+        let spoke = self.memory.proposal.is_some() || self.memory.vote.is_some();
+        if !mine || self.failed || spoke {
             return;
         }
         let list = self.view.everything_allowed();
@@ -334,6 +370,7 @@ impl Agreement {
         actions.push(Action::Persist(self.memory.clone()));
         actions.push(Action::SendProposal(list.clone()));
         self.note_proposal(self.setting.own, list);
+        self.try_vote(actions);
     }
 
     fn try_vote(&mut self, actions: &mut Vec<Action>) {
@@ -341,7 +378,9 @@ impl Agreement {
         if self.memory.vote.is_some() || self.failed || !self.view.is_complete() || !member {
             return;
         }
-        let votable = |p: &&Proposal| self.view.acceptable(&p.list);
+        // The first one's clock may be ahead of this one's.
+        let begun = self.turns.max(1);
+        let votable = |p: &&Proposal| p.turn < begun && self.view.acceptable(&p.list);
         let Some(input_set) = self.proposals.iter().find(votable).map(|p| p.input_set) else {
             return;
         };

@@ -231,7 +231,7 @@ async fn what_agreement_needs_is_there() {
         epoch: E,
         round: 0,
         own: context.own,
-        proposer: context.own,
+        proposers: vec![context.own],
         weights: context.weights(Epoch(0)).unwrap(),
     };
     let memory = Agreement::start(setting).memory().clone();

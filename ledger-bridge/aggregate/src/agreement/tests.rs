@@ -27,7 +27,7 @@ fn setting(own: usize, proposer: usize) -> Setting {
         epoch: Epoch(5),
         round: 0,
         own: id(own),
-        proposer: id(proposer),
+        proposers: (proposer..proposer + 3).map(|turn| id(turn % 4)).collect(),
         weights: (0..4).map(|n| (id(n), WEIGHTS[n])).collect(),
     }
 }
@@ -207,6 +207,69 @@ fn only_the_proposer_is_voted_for_and_only_once() {
     );
     // Just as good, but too late.
     assert_eq!(votes_for(&machine.handle(proposal(0, &second))), []);
+}
+
+#[test]
+fn a_later_proposer_is_voted_for_from_its_turn_on_when_the_earlier_ones_have_no_good_list() {
+    let list = all()[..2].to_vec();
+    let mut machine = ready(3, 0, &list);
+    assert_eq!(machine.handle(proposal(1, &list)), [], "not its turn");
+    assert_eq!(machine.handle(Event::ProposalDue), []);
+    // It leaves out a report that was there in time.
+    assert_eq!(machine.handle(proposal(0, &list[..1])), []);
+    let turn = machine.handle(Event::ProposalDue);
+    assert_eq!(votes_for(&turn), [hash_of(&list)]);
+}
+
+#[test]
+fn of_several_lists_that_of_the_earliest_turn_is_voted_for() {
+    let mut entries = all()[..2].to_vec();
+    entries.push(other_entry(1));
+    let (first, second) = (vec![entry(0), entry(1)], vec![entry(0), other_entry(1)]);
+    let mut machine = Agreement::start(setting(3, 0));
+    for entry in &entries {
+        machine.handle(Event::Commit(*entry));
+        machine.handle(Event::Reveal(*entry));
+    }
+    (0..3).for_each(|_| assert_eq!(machine.handle(Event::ProposalDue), []));
+    for (from, list) in [(2, &second), (1, &second), (0, &first)] {
+        assert_eq!(machine.handle(proposal(from, list)), []);
+    }
+    let votes = votes_for(&machine.handle(Event::RevealsDue));
+    assert_eq!(votes, [hash_of(&first)]);
+}
+
+#[test]
+fn at_its_turn_only_who_has_not_voted_proposes() {
+    let list = all();
+    let mut voted = ready(1, 0, &list);
+    voted.handle(Event::ProposalDue);
+    assert_eq!(votes_for(&voted.handle(proposal(0, &list))).len(), 1);
+    assert_eq!(voted.handle(Event::ProposalDue), []);
+    let mut waits = ready(1, 0, &list);
+    assert_eq!(waits.handle(Event::ProposalDue), [], "the first one's turn");
+    let turn = waits.handle(Event::ProposalDue);
+    assert!(
+        turn.contains(&Action::SendProposal(list.clone())),
+        "{turn:?}"
+    );
+    assert_eq!(votes_for(&turn), [hash_of(&list)], "its own");
+}
+
+#[test]
+fn turns_are_of_so_many_different_members() {
+    let members: Vec<_> = (0..5).map(id).collect();
+    for beacon in 0..20 {
+        let turns = proposers(&Beacon([beacon; 32]), &members, 0);
+        assert_eq!(turns.len(), TURNS as usize);
+        assert_eq!(BTreeSet::from_iter(&turns).len(), TURNS as usize);
+        assert_eq!(
+            turns[0],
+            proposer(&Beacon([beacon; 32]), &members, 0).unwrap()
+        );
+    }
+    assert_eq!(proposers(&Beacon([1; 32]), &members[..2], 0).len(), 2);
+    assert_eq!(proposers(&Beacon([1; 32]), &[], 0), []);
 }
 
 #[test]
@@ -487,6 +550,7 @@ impl Cluster {
         };
         // The clock and the board are still there.
         after.view = before.view;
+        after.turns = before.turns;
         self.machines[who] = after;
         self.act(who, again);
     }
@@ -515,6 +579,38 @@ fn honest_board_everybody_signs_the_same() {
         cluster.deliver(false);
         assert!(cluster.signed.iter().all(|signed| signed.len() == 1));
         assert_eq!(distinct(&cluster.signed, &[0, 1, 2, 3]).len(), 1);
+    }
+}
+
+#[test]
+fn a_proposer_that_is_down_costs_nobody_the_epoch() {
+    // Without the largest, nobody has two thirds.
+    for down in 1..4 {
+        let mut cluster = Cluster::new(down, 7);
+        let there: Vec<usize> = (0..4).filter(|n| *n != down).collect();
+        let tell = |cluster: &mut Cluster, event: &Event| {
+            there.iter().for_each(|to| cluster.tell(*to, event.clone()));
+        };
+        let entries: Vec<Entry> = there.iter().map(|n| entry(*n)).collect();
+        for entry in &entries {
+            tell(&mut cluster, &Event::Commit(*entry));
+        }
+        tell(&mut cluster, &Event::CommitsClosed);
+        for entry in &entries {
+            tell(&mut cluster, &Event::Reveal(*entry));
+        }
+        tell(&mut cluster, &Event::RevealsDue);
+        tell(&mut cluster, &Event::ProposalDue);
+        cluster.mail.retain(|(to, _)| *to != down);
+        cluster.deliver(false);
+        assert!(distinct(&cluster.signed, &there).is_empty());
+        tell(&mut cluster, &Event::ProposalDue);
+        cluster.mail.retain(|(to, _)| *to != down);
+        cluster.deliver(false);
+        cluster.mail.retain(|(to, _)| *to != down);
+        cluster.deliver(false);
+        let signed = distinct(&cluster.signed, &there);
+        assert_eq!(signed, [Keccak(hash_of(&entries).0)].into());
     }
 }
 
@@ -577,6 +673,14 @@ proptest! {
             }
         }
         cluster.deliver(true);
+        // Clocks differ: later turns come here and there, in any order with what is said.
+        for _ in 0..6 {
+            let (to, times) = (cluster.pick(4), cluster.pick(3));
+            for _ in 0..times {
+                cluster.tell(to, Event::ProposalDue);
+            }
+            cluster.deliver(true);
+        }
         for n in &honest {
             prop_assert!(cluster.voted[*n].len() <= 1);
             prop_assert!(cluster.signed[*n].len() <= 1);
