@@ -74,6 +74,8 @@ cbor_map! {
         19 => classes: Vec<Digest>,
         /// HyperNodes registered at genesis, ascending by id.
         20 => roster: Vec<RosterEntry>,
+        /// Agreed epochs in a row without a report of a HyperNode, after which it leaves the committee; 0 means never.
+        21 => absent_epochs: u32,
     }
 }
 
@@ -283,6 +285,7 @@ pub(crate) mod tests {
             reveal_ms: 8_000,
             vote_ms: 12_000,
             void_after_ms: 20_000,
+            absent_epochs: 0,
             classes: vec![Digest([3; 32])],
             roster: vec![entry(1), entry(2), entry(3), entry(4)],
         }

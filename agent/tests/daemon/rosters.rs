@@ -56,6 +56,7 @@ impl Network {
             reveal_ms: 8_000,
             vote_ms: 12_000,
             void_after_ms: 20_000,
+            absent_epochs: 0,
             classes: vec![Digest([3; 32])],
             roster,
         };

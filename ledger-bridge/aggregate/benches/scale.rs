@@ -73,6 +73,7 @@ fn measure(size: &Size, systemic: u32) -> (f64, f64) {
     let prior = States {
         nodes: (0..size.nodes).map(|n| (node(n), confirmed(n))).collect(),
         rewards: (0..size.nodes).map(|n| (provider(n), 1)).collect(),
+        ..States::default()
     };
     let reports: BTreeMap<_, _> = (0..size.hypernodes)
         .map(|h| (hypernode(h), included(size, &params, &class, h)))
@@ -262,6 +263,7 @@ fn params(size: &Size, systemic: u32, class: &ValidClass) -> NetworkParams {
         reveal_ms: 2,
         vote_ms: 3,
         void_after_ms: 4,
+        absent_epochs: 0,
         classes: vec![class.digest()],
         roster: (0..size.hypernodes).map(entry).collect(),
     }

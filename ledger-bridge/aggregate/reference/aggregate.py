@@ -417,6 +417,22 @@ class Epoch:
         words += [judged["tier"], *bounds, decided, rate, kind, *slots, min(slash, SATURATED)]
         return words, asks
 
+    def absent(self):
+        """Words of the leaves of who missed too many agreed epochs in a row, unless too few would be left."""
+        case, limit = self.case, self.case["absent"]
+        missed = {
+            identity: int(case["missed"].get(identity.hex(), 0)) + 1
+            for identity, _, weight in self.members
+            if weight > 0 and identity.hex() not in case["reports"]
+        }
+        gone = sorted(identity for identity, count in missed.items() if limit and count >= limit)
+        left = [(identity, operator) for identity, operator, weight in self.members if weight > 0 and identity not in gone]
+        drawn_by_few = case["reaudit"] and case["reaudit"] < min(101, len(left))
+        panels_too_small = case["slots"] * case["panel"] < min(case["reaudit"], len(left))
+        if len({operator for _, operator in left}) < max(case["panel"], 2) or drawn_by_few or panels_too_small:
+            return []
+        return [[case["epoch"], int.from_bytes(identity, "big"), min(missed[identity], 2**32 - 1)] for identity in gone]
+
     def run(self):
         case = self.case
         nodes = sorted(set(case["prior"]) | set(case["claims"]))
@@ -426,12 +442,15 @@ class Epoch:
         if earned is None:
             return None
         leaves = [words for words, _ in judged]
+        absent = self.absent()
         rewards = [[case["epoch"], int(provider, 16), earned[provider]] for provider in sorted(earned)]
         hashes = [leaf_hash(1, words) for words in leaves] + [leaf_hash(3, words) for words in rewards]
+        hashes += [leaf_hash(4, words) for words in absent]
         decimal = lambda rows: [[str(word) for word in words] for words in rows]
         return {
             "leaves": decimal(leaves),
             "rewards": decimal(rewards),
+            "absences": decimal(absent),
             "root": tree_root(hashes).hex(),
             "leaf_count": len(hashes),
             "cumulative_reward": str(sum(earned.values())),

@@ -9,6 +9,7 @@
 //! - Confirmed: an earlier root confirmed the node's owner. Only then does `pass` pay and `breach` slash.
 //! - Rewards are the provider's, not the node's, and come out of the epoch's budget: the module `rewards` shares it out.
 //! - Confirmation: more than 2/3 of the weight name the same owner and that provider registered the node. The first wins.
+//! - Absence: a HyperNode whose reports many agreed lists in a row lack gets a leaf of its own, see the module `absence`.
 //! - Sums only grow; a node without verdict, and every node in a void epoch, keeps its state.
 
 use crate::availability::{Census, SlotState};
@@ -16,8 +17,8 @@ use crate::draw::{Candidate, DrawOf, PanelOf, Purpose, Urn};
 use crate::more_than_two_thirds;
 use crate::persistence::{Record, Rule};
 use crate::root::{
-    Committee, EpochRoot, LogHead, Member, NodeLeaf, OutcomeTree, RewardLeaf, RootError,
-    evidence_root,
+    AbsenceLeaf, Committee, EpochRoot, LogHead, Member, NodeLeaf, OutcomeTree, RewardLeaf,
+    RootError, evidence_root,
 };
 use crate::rules::{self, RuleError};
 use crate::systemic::{Excuses, Site, Systemic, site_of_provider};
@@ -32,6 +33,7 @@ use assay_protocol::params::NetworkParams;
 use assay_protocol::report::{ChaseKind, Report, input_set};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod absence;
 mod data;
 mod rewards;
 mod settle;
@@ -89,6 +91,8 @@ pub struct States {
     pub nodes: BTreeMap<NodeId, NodeState>,
     /// What every provider has earned since genesis, in wei; who never earned anything is not in it.
     pub rewards: BTreeMap<Address, u128>,
+    /// Agreed epochs in a row without a report of a HyperNode with a say; who was heard in the last one is not in it.
+    pub missed: BTreeMap<HyperNodeId, u32>,
 }
 
 /// An agreed report with the commit it was promised by. Its signature and commit have been checked.
@@ -147,6 +151,8 @@ pub struct EpochOutcome {
     pub leaves: Vec<NodeLeaf>,
     /// One leaf per provider that ever earned anything, ascending by address.
     pub rewards: Vec<RewardLeaf>,
+    /// One leaf per absent HyperNode, ascending by id.
+    pub absences: Vec<AbsenceLeaf>,
     /// The tree over all leaves.
     pub tree: OutcomeTree,
     /// States after this root.
@@ -300,16 +306,23 @@ impl<'a> Aggregator<'a> {
         let states = States {
             nodes: states,
             rewards: share_out(prior.rewards.clone(), &asked, self.input.budget)?,
+            missed: absence::missed(&prior.missed, self.input.committee, self.input.reports),
         };
         let rewards = self.reward_leaves(&states);
+        let at = (self.input.params, self.input.epoch);
+        let absences = absence::leaves(at, self.input.committee, &states.missed);
         let hashes = leaves.iter().map(NodeLeaf::hash);
-        let hashes: Vec<_> = hashes.chain(rewards.iter().map(RewardLeaf::hash)).collect();
+        let hashes = hashes.chain(rewards.iter().map(RewardLeaf::hash));
+        let hashes: Vec<_> = hashes
+            .chain(absences.iter().map(AbsenceLeaf::hash))
+            .collect();
         let count = hashes.len();
         let tree = OutcomeTree::new(hashes);
         let root = self.root(&tree, count, &states)?;
         Ok(EpochOutcome {
             leaves,
             rewards,
+            absences,
             tree,
             states,
             root,

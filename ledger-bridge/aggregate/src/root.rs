@@ -32,6 +32,8 @@ uint128 cumulativeReward,bytes32 nextCommittee)";
 pub const LEAF_TYPE_NODE: u8 = 1;
 /// Type of a provider's leaf.
 pub const LEAF_TYPE_REWARD: u8 = 3;
+/// Leaf type of an [`AbsenceLeaf`].
+pub const LEAF_TYPE_ABSENCE: u8 = 4;
 
 type Word = [u8; 32];
 
@@ -332,6 +334,35 @@ impl RewardLeaf {
             number(self.epoch.0.into()),
             address_word(&self.provider),
             number(self.cumulative_reward),
+        ]
+        .concat()
+    }
+
+    /// See [`leaf_hash`].
+    pub fn hash(&self) -> Keccak {
+        leaf_hash(&self.abi())
+    }
+}
+
+/// A HyperNode with a say of which no agreed list had a report for as many epochs as the network allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbsenceLeaf {
+    /// Epoch.
+    pub epoch: Epoch,
+    /// Who is absent.
+    pub hypernode: HyperNodeId,
+    /// Agreed epochs in a row without a report of it, up to this one; void epochs are not counted.
+    pub missed: u32,
+}
+
+impl AbsenceLeaf {
+    /// `abi.encode` of all fields, leaf type 4 first: 4 words.
+    pub fn abi(&self) -> Vec<u8> {
+        [
+            number(LEAF_TYPE_ABSENCE.into()),
+            number(self.epoch.0.into()),
+            self.hypernode.0,
+            number(self.missed.into()),
         ]
         .concat()
     }

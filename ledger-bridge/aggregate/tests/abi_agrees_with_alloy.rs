@@ -2,8 +2,10 @@
 
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::{Eip712Domain, SolStruct, SolValue, sol};
-use assay_aggregate::root::{self, Committee, EpochRoot, Member, NodeLeaf, RewardLeaf};
-use assay_protocol::ids::{Address, Digest, Epoch, Keccak, NetworkId, NodeId, Ppm};
+use assay_aggregate::root::{
+    self, AbsenceLeaf, Committee, EpochRoot, Member, NodeLeaf, RewardLeaf,
+};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm};
 
 /// The structs as `ledger-bridge/contracts/src/interfaces/Types.sol` has them.
 mod theirs {
@@ -51,6 +53,13 @@ mod theirs {
             uint64 epoch;
             address provider;
             uint128 cumulativeReward;
+        }
+
+        struct AbsenceLeaf {
+            uint8 leafType;
+            uint64 epoch;
+            bytes32 hyperNode;
+            uint32 missed;
         }
     }
 }
@@ -175,6 +184,23 @@ fn reward_leaf_words() {
         epoch: 1,
         provider: [2; 20].into(),
         cumulativeReward: u128::MAX,
+    };
+    assert_eq!(ours.abi(), theirs.abi_encode());
+    assert_eq!(ours.hash(), hashed_twice(&theirs.abi_encode()));
+}
+
+#[test]
+fn absence_leaf_words() {
+    let ours = AbsenceLeaf {
+        epoch: Epoch(1),
+        hypernode: HyperNodeId([2; 32]),
+        missed: u32::MAX,
+    };
+    let theirs = theirs::AbsenceLeaf {
+        leafType: 4,
+        epoch: 1,
+        hyperNode: [2; 32].into(),
+        missed: u32::MAX,
     };
     assert_eq!(ours.abi(), theirs.abi_encode());
     assert_eq!(ours.hash(), hashed_twice(&theirs.abi_encode()));

@@ -248,6 +248,7 @@ pub struct Plan {
     pub reveal_ms: u64,
     pub vote_ms: u64,
     pub void_after_ms: u64,
+    pub absent_epochs: u32,
     /// Epochs between the posting of a root and its finality.
     pub dispute_window_epochs: u64,
     /// Hardware class files.

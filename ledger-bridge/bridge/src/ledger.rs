@@ -36,6 +36,8 @@ pub enum Command {
     Stake(Amount),
     /// Start to take stake back; it can still be slashed until it is withdrawn.
     Unstake(Amount),
+    /// Let a HyperNode count again that was absent for too long, by its ledger key.
+    ComeBack(Signed),
     /// Pay out stake whose time has come.
     Withdraw(Signed),
     /// Pledge collateral for a node, by its provider's key.
@@ -343,7 +345,7 @@ impl Command {
             Self::Register(arg) => arg.signed.output.json,
             Self::OpenGenesis(arg) => arg.with.signed.output.json,
             Self::Stake(arg) | Self::Unstake(arg) => arg.signed.output.json,
-            Self::Withdraw(arg) => arg.output.json,
+            Self::ComeBack(arg) | Self::Withdraw(arg) => arg.output.json,
             Self::RegisterNode(arg) => arg.signed.output.json,
             Self::CancelNode(arg) | Self::Leave(arg) => arg.signed.output.json,
             Self::TopUp(arg) => arg.of.signed.output.json,
@@ -372,6 +374,7 @@ impl Command {
             Self::OpenGenesis(arg) => open_genesis(&arg),
             Self::Stake(arg) => arg.signed.submit(&Action::bond(gwei(arg.gwei))),
             Self::Unstake(arg) => arg.signed.submit(&Action::unbond(gwei(arg.gwei))),
+            Self::ComeBack(arg) => arg.submit(&Action::come_back()),
             Self::Withdraw(arg) => arg.submit(&Action::withdraw_stake()),
             Self::RegisterNode(arg) => register_node(arg),
             Self::CancelNode(arg) => arg.signed.submit(&Action::cancel_registration(arg.node)),

@@ -434,10 +434,16 @@ impl Poster {
             return Ok(None);
         }
         let (nodes, reservations) = (self.settled.nodes()?, self.settled.reservations()?);
+        // Read only when it matters: a call for each that ever registered.
+        let hypernodes = match self.queue.names_absent() {
+            true => self.settled.hypernodes()?,
+            false => Vec::new(),
+        };
         let newest = self.queue.epochs().last().unwrap_or_default();
         let fallen = self.fallen_leaves(&nodes)?;
         let now_on_ledger = Now {
             nodes: &nodes,
+            hypernodes: &hypernodes,
             reservations: &reservations,
             last_final,
             corrections: self.settled.epoch_record(newest)?.corrections,

@@ -180,6 +180,7 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
         reveal_ms: plan.reveal_ms,
         vote_ms: plan.vote_ms,
         void_after_ms: plan.void_after_ms,
+        absent_epochs: plan.absent_epochs,
         classes,
         roster,
     };

@@ -78,6 +78,8 @@ pub struct HyperNodeStatus {
     pub unbonding_gwei: u64,
     /// Slashed for a fault.
     pub jailed: bool,
+    /// Taken out of the committee for its absence.
+    pub absent: bool,
 }
 
 /// A registration of a node.
@@ -192,6 +194,7 @@ fn hypernode(h: HyperNodeRecord) -> HyperNodeStatus {
         stake_gwei: to_gwei(h.stake.0),
         unbonding_gwei: to_gwei(h.unbonding.0),
         jailed: h.jailed,
+        absent: h.absent,
     }
 }
 
@@ -243,9 +246,14 @@ impl fmt::Display for Status {
             )?;
         }
         for h in &self.hypernodes {
+            let state = match (h.jailed, h.absent) {
+                (true, _) => "  slashed for a fault",
+                (false, true) => "  absent, has no say",
+                (false, false) => "",
+            };
             writeln!(
                 f,
-                "hypernode {}  stake {} gwei  {}",
+                "hypernode {}  stake {} gwei  {}{state}",
                 h.ed25519, h.stake_gwei, h.endpoint
             )?;
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! posted   settle     status and escrow, by each node's newest leaf
+//!          absent     HyperNodes that leave the committee because nobody heard of them
 //! final    confirm    who owns a node
 //!          release    escrow of final epochs, to treasury and Builders
 //!          start, settle    the reservations whose period the epoch ends
@@ -10,9 +11,9 @@
 //! the same is due, and what was done is not.
 
 use assay_aggregate::epoch::EpochOutcome;
-use assay_aggregate::root::{NodeLeaf, RootError};
+use assay_aggregate::root::{AbsenceLeaf, NodeLeaf, RootError};
 use assay_aggregate::verdict::Verdict;
-use assay_ledger::{Action, NodeRecord, NodeStatus, ReservationRecord};
+use assay_ledger::{Action, HyperNodeRecord, NodeRecord, NodeStatus, ReservationRecord};
 use assay_protocol::ids::{Epoch, NodeId, UnixMs};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,7 +22,7 @@ pub const QUEUE_MAX: usize = 8;
 
 /// Refusals that say there is nothing to do, or not with this leaf. Any other is told to the operator; none keeps the
 /// next root from being posted.
-pub const NOTHING_TO_DO: [&str; 13] = [
+pub const NOTHING_TO_DO: [&str; 15] = [
     "AlreadySettled",
     "StaleLeaf",
     "NotConfirmed",
@@ -35,6 +36,8 @@ pub const NOTHING_TO_DO: [&str; 13] = [
     "WrongPeriodEnd",
     "TooManyVoidEpochs",
     "EpochNotFinal",
+    "NotSeated",
+    "StaleAbsence",
 ];
 
 /// What kind of thing is due.
@@ -48,6 +51,8 @@ pub enum Kind {
     Release,
     /// A reservation's beginning or period.
     Rent,
+    /// A HyperNode's absence.
+    Absent,
 }
 
 /// One thing to do, under a name of its own.
@@ -66,6 +71,8 @@ pub struct Due {
 pub struct Now<'a> {
     /// All registrations.
     pub nodes: &'a [NodeRecord],
+    /// All HyperNodes.
+    pub hypernodes: &'a [HyperNodeRecord],
     /// All reservations.
     pub reservations: &'a [ReservationRecord],
     /// The newest final epoch.
@@ -106,6 +113,13 @@ impl Queue {
     /// The epochs, oldest first.
     pub fn epochs(&self) -> impl Iterator<Item = Epoch> + '_ {
         self.0.iter().map(|outcome| outcome.root.epoch)
+    }
+
+    /// Whether the newest root names HyperNodes that are absent.
+    pub fn names_absent(&self) -> bool {
+        self.0
+            .back()
+            .is_some_and(|newest| !newest.absences.is_empty())
     }
 
     /// Forgets the epochs up to this one, whose leaves nothing is left to do with; the newest stays, for settling.
@@ -155,6 +169,11 @@ impl Queue {
         for outcome in self.0.iter().filter(is_final) {
             for reservation in reservations {
                 due.extend(rent(outcome, reservation)?);
+            }
+        }
+        if let Some(newest) = self.0.back() {
+            for leaf in &newest.absences {
+                due.extend(absent(newest, leaf, now.hypernodes)?);
             }
         }
         // Last, since these are the most: rent and escrow have their turn in any case.
@@ -248,6 +267,24 @@ fn settles(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs, now: &Now<'_
     is_later && (is_due || !idle)
 }
 
+/// A HyperNode that has a seat yet leaves by the newest root's leaf of it; whether it has one is the contract's to say.
+fn absent(
+    outcome: &EpochOutcome,
+    leaf: &AbsenceLeaf,
+    hypernodes: &[HyperNodeRecord],
+) -> Result<Option<Due>, RootError> {
+    let is_here = |record: &&HyperNodeRecord| record.ed25519 == leaf.hypernode && !record.absent;
+    if !hypernodes.iter().any(|record| is_here(&record)) {
+        return Ok(None);
+    }
+    let proof = outcome.tree.proof(&leaf.hash())?;
+    Ok(Some(Due {
+        kind: Kind::Absent,
+        name: format!("absent/{}/{}", leaf.epoch, leaf.hypernode),
+        action: Action::mark_absent(leaf, &proof),
+    }))
+}
+
 fn release(epoch: Epoch, record: &NodeRecord) -> Due {
     Due {
         kind: Kind::Release,
@@ -288,6 +325,7 @@ mod tests {
     const BEGUN: UnixMs = UnixMs(10_000);
     const NOW: Now<'_> = Now {
         nodes: &[],
+        hypernodes: &[],
         reservations: &[],
         last_final: None,
         corrections: 0,

@@ -11,6 +11,7 @@ import {Ed25519} from "./evidence/Ed25519.sol";
 import {IAssayEpochs} from "./interfaces/IAssayEpochs.sol";
 import {IAssayStake} from "./interfaces/IAssayStake.sol";
 import {IQuorumVerifier} from "./interfaces/IQuorumVerifier.sol";
+import {AbsenceLeaf} from "./interfaces/Types.sol";
 
 /// @title The one implementation of IAssayStake; every rule is described there.
 /// @dev Storage: `_records` (never erased, so that old committees stay computable; 6 slots and three arrays each),
@@ -25,6 +26,7 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     uint256 public constant MAX_UNBONDINGS = 16;
     uint256 public constant MAX_ENDPOINT = 256;
     uint16 private constant BPS = 10_000;
+    uint8 private constant ABSENCE_LEAF = 4;
     /// @dev ten years: keeps every time far inside uint64
     uint64 private constant MAX_UNBONDING_MS = 315_360_000_000;
 
@@ -35,6 +37,8 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         uint64 registeredEpoch;
         uint16 seat; // 0, or 1 + the seat it holds
         bool jailed;
+        bool absent;
+        uint64 seatedFrom; // the epoch from which on its present seat counts
         bytes32 ed25519Key;
         bytes32 operatorId;
         string endpoint;
@@ -184,6 +188,29 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         _sync(r, index);
     }
 
+    // ----------------------------------------------------------------- absence
+
+    /// @inheritdoc IAssayStake
+    function markAbsent(AbsenceLeaf calldata leaf, bytes32[] calldata proof) external override {
+        if (leaf.leafType != ABSENCE_LEAF) revert WrongLeafType(ABSENCE_LEAF, leaf.leafType);
+        (Record storage r, uint256 index) = _recordOfKey(leaf.hyperNode);
+        if (r.seat == 0) revert NotSeated(leaf.hyperNode);
+        if (leaf.epoch < r.seatedFrom) revert StaleAbsence(leaf.hyperNode, r.seatedFrom, leaf.epoch);
+        _epochs.proven(leaf.epoch, keccak256(bytes.concat(keccak256(abi.encode(leaf)))), proof);
+        r.absent = true;
+        emit MarkedAbsent(leaf.hyperNode, leaf.epoch, _activationEpoch());
+        _sync(r, index);
+    }
+
+    /// @inheritdoc IAssayStake
+    function comeBack() external override {
+        (Record storage r, uint256 index) = _recordOfCaller();
+        if (!r.absent) revert NotAbsent(r.ed25519Key);
+        r.absent = false;
+        emit CameBack(r.ed25519Key, _activationEpoch());
+        _sync(r, index);
+    }
+
     // ------------------------------------------------------------------- slash
 
     /// @inheritdoc IAssayStake
@@ -268,7 +295,7 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     /// @dev Gives or takes the seat, and writes the stake that counts from the activation epoch on.
     function _sync(Record storage r, uint256 index) private {
         uint64 epoch = _activationEpoch();
-        bool eligible = !r.jailed && r.bonded >= _minStake && _verifier.isReady(address(this), r.signer);
+        bool eligible = !r.jailed && !r.absent && r.bonded >= _minStake && _verifier.isReady(address(this), r.signer);
         if (!eligible && r.seat != 0) _setHolder(r.seat - 1, 0, epoch);
         if (!eligible) r.seat = 0;
         else if (r.seat == 0) _findSeat(r, index, epoch);
@@ -296,7 +323,7 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
             _records[previous - 1].seat = 0;
             _setStake(_records[previous - 1], 0, epoch);
         }
-        r.seat = uint16(smallest + 1);
+        (r.seat, r.seatedFrom) = (uint16(smallest + 1), epoch);
         _setHolder(smallest, uint32(index + 1), epoch);
     }
 
@@ -421,6 +448,7 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
             r.bonded,
             r.unbonding,
             r.jailed,
+            r.absent,
             r.endpoint
         );
     }

@@ -3,7 +3,7 @@
 
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall;
-use assay_aggregate::root::{Committee, EpochRoot, NodeLeaf, RewardLeaf};
+use assay_aggregate::root::{AbsenceLeaf, Committee, EpochRoot, NodeLeaf, RewardLeaf};
 use assay_protocol::ids::{
     self, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake,
 };
@@ -118,6 +118,20 @@ impl Action {
     /// Pays the sender stake whose time has come.
     pub fn withdraw_stake() -> Self {
         Self::of("withdraw", Target::Stake, &AssayStake::withdrawCall {})
+    }
+
+    /// Takes a HyperNode out of the committee by its leaf; by anybody.
+    pub fn mark_absent(leaf: &AbsenceLeaf, proof: &[Keccak]) -> Self {
+        let call = AssayStake::markAbsentCall {
+            leaf: leaf.into(),
+            proof: proof_words(proof),
+        };
+        Self::of("markAbsent", Target::Stake, &call)
+    }
+
+    /// Lets the sender's HyperNode, which was absent, count again.
+    pub fn come_back() -> Self {
+        Self::of("comeBack", Target::Stake, &AssayStake::comeBackCall {})
     }
 
     /// Another endpoint or seed chain of the sender's HyperNode.

@@ -2,7 +2,10 @@
 
 use alloy_primitives::aliases::U96;
 use alloy_primitives::{Address, B256};
-use assay_aggregate::root::{EpochRoot, LEAF_TYPE_NODE, LEAF_TYPE_REWARD, NodeLeaf, RewardLeaf};
+use assay_aggregate::root::{
+    AbsenceLeaf, EpochRoot, LEAF_TYPE_ABSENCE, LEAF_TYPE_NODE, LEAF_TYPE_REWARD, NodeLeaf,
+    RewardLeaf,
+};
 use assay_protocol::ids::{self, Bps, Digest, Epoch, Keccak, NetworkId, Stake};
 use assay_protocol::report::Vote;
 
@@ -238,6 +241,17 @@ impl From<&RewardLeaf> for epochs::AssayEpochs::RewardLeaf {
             epoch: l.epoch.0,
             provider: Address::from(l.provider.0),
             cumulativeReward: l.cumulative_reward,
+        }
+    }
+}
+
+impl From<&AbsenceLeaf> for stake::AssayStake::AbsenceLeaf {
+    fn from(l: &AbsenceLeaf) -> Self {
+        Self {
+            leafType: LEAF_TYPE_ABSENCE,
+            epoch: l.epoch.0,
+            hyperNode: l.hypernode.0.into(),
+            missed: l.missed,
         }
     }
 }

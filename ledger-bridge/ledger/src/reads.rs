@@ -573,6 +573,7 @@ fn hypernode(h: stake::IAssayStake::HyperNode) -> HyperNodeRecord {
         stake: Stake(h.bonded.to()),
         unbonding: Stake(h.unbonding.to()),
         jailed: h.jailed,
+        absent: h.absent,
     }
 }
 

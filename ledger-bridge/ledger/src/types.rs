@@ -282,6 +282,8 @@ pub struct HyperNodeRecord {
     pub unbonding: Stake,
     /// Slashed for a fault: it can only leave.
     pub jailed: bool,
+    /// Taken out of the committee for its absence, until it comes back.
+    pub absent: bool,
 }
 
 /// What a provider registers.

@@ -403,6 +403,7 @@ fn params(times: Times, class: &ValidClass, members: &[Member]) -> NetworkParams
         reveal_ms,
         vote_ms,
         void_after_ms,
+        absent_epochs: 0,
         classes: vec![class.digest()],
         roster: members.iter().zip(STAKES).map(entry).collect(),
     }

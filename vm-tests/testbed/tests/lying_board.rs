@@ -22,6 +22,7 @@ const PLAN: Plan = Plan {
     reveal_ms: 3_500,
     vote_ms: 5_500,
     void_after_ms: 8_000,
+    absent_epochs: 0,
     genesis_in_ms: 12_000,
     dispute_window_epochs: 1,
 };

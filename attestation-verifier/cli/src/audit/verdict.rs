@@ -310,6 +310,7 @@ impl Judged<'_> {
         let prior = States {
             nodes: [(case.node(), prior)].into(),
             rewards: BTreeMap::new(),
+            missed: BTreeMap::new(),
         };
         let input = EpochInput {
             params: &case.params,

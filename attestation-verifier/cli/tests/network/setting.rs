@@ -45,6 +45,7 @@ pub(super) fn params(hypernodes: &[Key], class: &HardwareClass) -> NetworkParams
         reveal_ms: 2,
         vote_ms: 3,
         void_after_ms: 4,
+        absent_epochs: 0,
         classes: vec![class.digest()],
         roster: hypernodes.iter().enumerate().map(entry).collect(),
     }

@@ -7,6 +7,7 @@ use assay_protocol::params::RosterEntry;
 use assay_protocol::report::{AttestSummary, Cell, ChaseSummary, NodeReport};
 use proptest::prelude::*;
 
+mod absence;
 mod rewards;
 mod rules;
 
@@ -87,6 +88,7 @@ fn params() -> NetworkParams {
         reveal_ms: 8_000,
         vote_ms: 12_000,
         void_after_ms: 20_000,
+        absent_epochs: 0,
         classes: vec![class().digest()],
         roster: (0..4).map(entry).collect(),
     }
@@ -143,7 +145,7 @@ fn confirmed(nodes: impl IntoIterator<Item = (NodeId, Address)>) -> States {
             .into_iter()
             .map(|(id, owner)| (id, state(owner)))
             .collect(),
-        rewards: BTreeMap::new(),
+        ..States::default()
     }
 }
 

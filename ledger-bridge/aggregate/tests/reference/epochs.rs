@@ -8,7 +8,7 @@ use assay_aggregate::epoch::{
     Aggregator, EpochInput, Included, NodeState, Registration, RootHead, Seat, States,
 };
 use assay_aggregate::persistence::{Record, Rule};
-use assay_aggregate::root::{NodeLeaf, RewardLeaf};
+use assay_aggregate::root::{AbsenceLeaf, NodeLeaf, RewardLeaf};
 use assay_protocol::class::{
     AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla, ValidClass,
 };
@@ -120,6 +120,7 @@ impl World {
         (0..nodes).for_each(|n| world.add_node(random, n));
         world.add_reports(random, shape, nodes);
         world.add_money(random);
+        world.add_absences(random);
         world
     }
 
@@ -172,6 +173,16 @@ impl World {
             let most = u128::MAX - (1 << 100);
             let sum = random.pick(&[most, most, most, u128::MAX - 1, u128::MAX]);
             self.prior.rewards.insert(address(9), sum);
+        }
+    }
+
+    /// Who missed epochs before this one; among them such as are heard now, and have no say.
+    fn add_absences(&mut self, random: &mut Random) {
+        for member in &self.members {
+            let missed = random.pick(&[0, 0, 1, 4, u32::MAX]);
+            if missed > 0 {
+                self.prior.missed.insert(member.hypernode, missed);
+            }
         }
     }
 
@@ -307,8 +318,10 @@ impl World {
         };
         let leaves = outcome.leaves.iter().map(NodeLeaf::abi).map(words);
         let rewards = outcome.rewards.iter().map(RewardLeaf::abi).map(words);
+        let absences = outcome.absences.iter().map(AbsenceLeaf::abi).map(words);
         json!({
             "leaves": leaves.collect::<Vec<_>>(), "rewards": rewards.collect::<Vec<_>>(),
+            "absences": absences.collect::<Vec<_>>(),
             "root": outcome.root.root.to_string(), "leaf_count": outcome.root.leaf_count,
             "cumulative_reward": outcome.root.cumulative_reward.to_string(),
         })
@@ -328,6 +341,12 @@ impl World {
             .rewards
             .iter()
             .map(|(provider, sum)| (provider.to_string(), sum.to_string()))
+            .collect();
+        let missed: BTreeMap<String, u32> = self
+            .prior
+            .missed
+            .iter()
+            .map(|(id, missed)| (id.to_string(), *missed))
             .collect();
         let mut claims: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for claim in &self.registrations {
@@ -350,6 +369,7 @@ impl World {
             "network": params.network_id().to_string(), "beacon": self.beacon.to_string(), "epoch": self.epoch,
             "members": members_json(&self.members), "panel": params.panel_min, "slots": params.slots(),
             "systemic": params.systemic_min_providers, "persistence": params.persistence,
+            "absent": params.absent_epochs, "missed": missed,
             "reaudit": params.reaudit_seats, "earned": earned, "budget": self.budget.to_string(), "prior": prior, "claims": claims, "sites": sites, "reports": reports,
             "class": {
                 "tier": class.attestation.tier_min, "target": class.sla.availability_ppm,
@@ -460,6 +480,7 @@ fn params(
         reveal_ms: 2,
         vote_ms: 3,
         void_after_ms: 4,
+        absent_epochs: [0, 1, 1, 2, 5][shape.slots as usize % 5],
         classes: vec![class.digest()],
         roster: members.iter().map(entry).collect(),
     }

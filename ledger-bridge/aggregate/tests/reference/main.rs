@@ -114,8 +114,13 @@ fn the_epochs_lead_to_every_verdict_for_every_reason_and_to_slots_and_slashes() 
     let mut reasons = [0; 8];
     // confirmed, up slots, down slots, slashes
     let mut seen = [0; 4];
+    let (mut absent, mut present) = (0, 0);
     for seed in 0..350 {
         let case = epochs::small(&mut Random(seed));
+        match case.expected["absences"].as_array().map_or(0, Vec::len) {
+            0 => present += 1,
+            _ => absent += 1,
+        }
         for leaf in case.expected["leaves"].as_array().into_iter().flatten() {
             verdicts[number(&leaf[5]) as usize] += 1;
             (0..8).for_each(|bit| reasons[bit] += usize::from(number(&leaf[6]) >> bit & 1 == 1));
@@ -127,6 +132,7 @@ fn the_epochs_lead_to_every_verdict_for_every_reason_and_to_slots_and_slashes() 
     assert!(verdicts.iter().all(|seen| *seen > 20), "{verdicts:?}");
     assert!(reasons.iter().all(|seen| *seen > 5), "{reasons:?}");
     assert!(seen.iter().all(|seen| *seen > 100), "{seen:?}");
+    assert!(absent > 20 && present > 20, "{absent} of {present}");
 }
 
 #[test]

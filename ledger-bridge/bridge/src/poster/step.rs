@@ -111,11 +111,17 @@ impl fmt::Display for Step {
                     "epoch {epoch}: root on the ledger is the one computed here, {nodes} nodes"
                 )
             }
-            Self::Tended(done) => write!(
-                f,
-                "ledger: {} nodes settled, {} confirmed, {} escrows released, {} reservations moved on",
-                done.settled, done.confirmed, done.released, done.rents
-            ),
+            Self::Tended(done) => {
+                write!(
+                    f,
+                    "ledger: {} nodes settled, {} confirmed, {} escrows released, {} reservations moved on",
+                    done.settled, done.confirmed, done.released, done.rents
+                )?;
+                match done.absent {
+                    0 => Ok(()),
+                    absent => write!(f, ", {absent} absent HyperNodes taken out"),
+                }
+            }
             Self::Posted {
                 epoch,
                 signed,
@@ -182,6 +188,8 @@ pub struct Tended {
     pub released: u32,
     /// Reservations begun, or settled for a period.
     pub rents: u32,
+    /// HyperNodes taken out of the committee for their absence.
+    pub absent: u32,
 }
 
 impl Tended {
@@ -191,6 +199,7 @@ impl Tended {
             Kind::Confirm => &mut self.confirmed,
             Kind::Release => &mut self.released,
             Kind::Rent => &mut self.rents,
+            Kind::Absent => &mut self.absent,
         };
         *place = place.saturating_add(1);
     }

@@ -241,6 +241,7 @@ fn params(plan: &Plan, class: &ValidClass, stakes: &[(bool, u128)]) -> NetworkPa
         reveal_ms: 2,
         vote_ms: 3,
         void_after_ms: 4,
+        absent_epochs: 0,
         classes: vec![class.digest()],
         roster: stakes.iter().enumerate().map(entry).collect(),
     }

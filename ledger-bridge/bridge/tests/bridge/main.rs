@@ -1,5 +1,6 @@
 //! The bridge on a real embedded chain: board rules, posting, crashes, the command line.
 
+mod absence;
 mod bad_input;
 mod board;
 mod cli;

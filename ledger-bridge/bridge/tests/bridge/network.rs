@@ -13,7 +13,7 @@ use assay_bridge::board::Board;
 use assay_bridge::board::heard::Heard;
 use assay_bridge::config::Plan;
 use assay_bridge::outbox::Settings;
-use assay_bridge::poster::Poster;
+use assay_bridge::poster::{Poster, Step};
 use assay_bridge::replay;
 use assay_bridge::setup;
 use assay_bridge::store::Store;
@@ -64,6 +64,7 @@ commit_ms = 1000
 reveal_ms = 2000
 vote_ms = 3000
 void_after_ms = 5000
+absent_epochs = 0
 dispute_window_epochs = 0
 classes = ["demo.toml"]
 "#;
@@ -93,7 +94,7 @@ pub struct HyperNode {
 }
 
 impl HyperNode {
-    fn new(index: u8) -> Self {
+    pub fn new(index: u8) -> Self {
         Self {
             identity: Identity::generate().unwrap(),
             ledger: key(10 + index),
@@ -623,4 +624,25 @@ pub fn plan_file(dir: &Path, text: &str) -> Plan {
     std::fs::write(dir.join("demo.toml"), assay_hw_profiles::DEMO_CLASS).unwrap();
     std::fs::write(dir.join("plan.toml"), text).unwrap();
     Plan::load(&dir.join("plan.toml")).unwrap()
+}
+
+/// An epoch in which all HyperNodes of the network take part; what signed of what total.
+pub fn complete(net: &Network, poster: &mut Poster) -> (u128, u128) {
+    let epoch = poster.history().next();
+    net.agree(epoch);
+    let digest = net.digest(&net.outcome(poster.history()));
+    net.sign(
+        epoch,
+        digest,
+        &(0..net.hypernodes.len()).collect::<Vec<_>>(),
+    );
+    let posted = poster.step(net.now()).unwrap();
+    let Step::Posted { signed, total, .. } = posted else {
+        panic!("{posted}");
+    };
+    while poster.history().next() == epoch {
+        poster.step(net.now()).unwrap();
+    }
+    while !matches!(poster.step(net.now()).unwrap(), Step::Waiting { .. }) {}
+    (signed, total)
 }

@@ -8,7 +8,7 @@ use assay_ledger::{Action, Resolved};
 use assay_protocol::ids::{Epoch, Stake};
 use assay_protocol::wire::RefusalCode;
 
-use crate::network::{COIN, HyperNode, Network, PLAN, deployer, plan_file, poster_key};
+use crate::network::{COIN, HyperNode, Network, PLAN, complete, deployer, plan_file, poster_key};
 
 /// The epoch from which stake that leaves in epoch 0 counts no more.
 fn counts_from(net: &Network) -> Epoch {
@@ -29,27 +29,6 @@ fn largest_leaves(net: &Network) -> &HyperNode {
         .submit(&leaver.ledger, &Action::unbond(stake))
         .unwrap();
     leaver
-}
-
-/// An epoch in which `all` HyperNodes of the network take part; what signed of what total.
-fn complete(net: &Network, poster: &mut Poster) -> (u128, u128) {
-    let epoch = poster.history().next();
-    net.agree(epoch);
-    let digest = net.digest(&net.outcome(poster.history()));
-    net.sign(
-        epoch,
-        digest,
-        &(0..net.hypernodes.len()).collect::<Vec<_>>(),
-    );
-    let posted = poster.step(net.now()).unwrap();
-    let Step::Posted { signed, total, .. } = posted else {
-        panic!("{posted}");
-    };
-    while poster.history().next() == epoch {
-        poster.step(net.now()).unwrap();
-    }
-    while !matches!(poster.step(net.now()).unwrap(), Step::Waiting { .. }) {}
-    (signed, total)
 }
 
 fn void(net: &Network, poster: &mut Poster) {

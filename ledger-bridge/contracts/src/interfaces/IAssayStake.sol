@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IQuorumVerifier} from "./IQuorumVerifier.sol";
+import {AbsenceLeaf} from "./Types.sol";
 
 /// @title HyperNodes and their stake.
 /// @notice Holds stake and nothing else. A change of stake counts from a later epoch (`activeAfterEpochs` ahead, at least
@@ -10,8 +11,8 @@ import {IQuorumVerifier} from "./IQuorumVerifier.sol";
 ///
 /// At most 128 HyperNodes have a seat. Who registers or bonds takes a free one, or the one of the smallest stake when its
 /// own is strictly larger; but who registered after genesis never takes the seat of one that registered before: of those
-/// seats that it may take, that of the smallest stake. Without a seat, with less than the least stake, jailed, or with a key
-/// that the verifier is not ready for, a HyperNode is in no committee.
+/// seats that it may take, that of the smallest stake. Without a seat, with less than the least stake, jailed, absent, or with
+/// a key that the verifier is not ready for, a HyperNode is in no committee.
 interface IAssayStake {
     /// @notice Fixed for ever by the constructor.
     /// @param minStake least stake of a member
@@ -34,6 +35,8 @@ interface IAssayStake {
     /// @param registeredEpoch first epoch that its stake can count in; 0 for who registered before genesis, and nobody else
     /// @param bonded stake that counts once active
     /// @param unbonding stake on its way out, still slashable
+    /// @param jailed slashed: it can only leave
+    /// @param absent taken out by `markAbsent`, until it says `comeBack`
     struct HyperNode {
         address signer;
         bytes32 ed25519Key;
@@ -43,6 +46,7 @@ interface IAssayStake {
         uint96 bonded;
         uint96 unbonding;
         bool jailed;
+        bool absent;
         string endpoint;
     }
 
@@ -84,6 +88,10 @@ interface IAssayStake {
     event Updated(bytes32 indexed ed25519Key, bytes32 seedChainEnd, uint64 epoch, string endpoint);
     /// @notice Stake was taken.
     event Slashed(bytes32 indexed ed25519Key, bytes32 indexed reason, uint96 taken, address beneficiary, uint96 share);
+    /// @notice An absent HyperNode counts no longer, in epochs from `fromEpoch` on; the root of `leafEpoch` says so.
+    event MarkedAbsent(bytes32 indexed ed25519Key, uint64 leafEpoch, uint64 fromEpoch);
+    /// @notice A HyperNode is back, and can count in epochs from `epoch` on: `StakeChanged` says whether it has a seat.
+    event CameBack(bytes32 indexed ed25519Key, uint64 epoch);
     /// @notice The treasury's token transfers failed and wait for `payTreasury`, or were made good.
     event TreasuryOwed(uint256 owed);
 
@@ -123,6 +131,14 @@ interface IAssayStake {
     error CommitteeNotFixed(uint64 last, uint64 asked);
     /// @notice Nobody has any weight in this epoch.
     error EmptyCommittee(uint64 epoch);
+    /// @notice A leaf of another type.
+    error WrongLeafType(uint8 expected, uint8 actual);
+    /// @notice The HyperNode has no seat that it could lose.
+    error NotSeated(bytes32 ed25519Key);
+    /// @notice The leaf is of an epoch before the one from which on the HyperNode's seat counts.
+    error StaleAbsence(bytes32 ed25519Key, uint64 earliest, uint64 actual);
+    /// @notice The HyperNode is not marked as absent.
+    error NotAbsent(bytes32 ed25519Key);
     /// @notice Nothing is owed to the treasury.
     error NothingOwed();
 
@@ -154,7 +170,7 @@ interface IAssayStake {
     /// "assay-hypernode-key-v1" (22) ‖ chain id (32, big-endian) ‖ address of this contract (20) ‖ `signer` (20).
     function possessionMessage(address signer) external view returns (bytes memory);
 
-    /// @notice Adds to the caller's stake, and takes a seat if it has none and can.
+    /// @notice Adds to the caller's stake, and takes a seat if it has none and can. An absent one stays absent.
     /// @dev Reverts with NetworkPaused, NotRegistered, Jailed, ZeroAmount, Funds.WrongAmountReceived.
     function bond(uint96 amount) external;
 
@@ -174,6 +190,22 @@ interface IAssayStake {
     /// a smaller stake holds one that it may take. Anyone may.
     /// @dev Reverts with UnknownKey.
     function refresh(bytes32 ed25519Key) external;
+
+    /// @notice Takes an absent HyperNode's seat, from the next snapshot that is not fixed yet, by a posted root's leaf. Anyone
+    /// may, paused or not. It costs the HyperNode no stake; unbonding, withdrawing and slashing are as before.
+    ///
+    /// The root need not be final: no stake moves, the HyperNode can come back by itself, and a network near the end of its
+    /// quorum must not wait for the dispute window. A leaf of before the present seat counted is refused, so that it takes out
+    /// nobody twice. Any other is good for as long as the ring has its root, also when the HyperNode has reported since.
+    /// @dev Reverts with WrongLeafType, UnknownKey, NotSeated (also when it is absent already, or jailed), StaleAbsence, and
+    /// what `IAssayEpochs.proven` reverts with: EpochNotPosted, BadProof.
+    /// @param proof siblings from the leaf up
+    function markAbsent(AbsenceLeaf calldata leaf, bytes32[] calldata proof) external;
+
+    /// @notice The caller was marked as absent and is there again: takes a seat if it can, as who bonds does. Paused or not:
+    /// no money comes in.
+    /// @dev Reverts with NotRegistered, NotAbsent.
+    function comeBack() external;
 
     /// @notice Takes `bps` of everything a HyperNode has here, bonded first and then unbonding, the earliest first; less
     /// when there is less. Never reverts for want of stake, nor because a transfer fails: what the beneficiary cannot

@@ -83,6 +83,18 @@ struct RewardLeaf {
     uint128 cumulativeReward;
 }
 
+/// @notice A HyperNode with a say of which no agreed list had a report for as many epochs as the network allows.
+/// @param leafType 4
+/// @param epoch the epoch of the root that holds this leaf
+/// @param hyperNode its Ed25519 key
+/// @param missed agreed epochs in a row without a report of it, up to this one; void epochs are not counted
+struct AbsenceLeaf {
+    uint8 leafType;
+    uint64 epoch;
+    bytes32 hyperNode;
+    uint32 missed;
+}
+
 /// @notice How an epoch was resolved.
 enum Resolution {
     Open,

@@ -25,6 +25,7 @@ const PLAN: Plan = Plan {
     reveal_ms: 7_000,
     vote_ms: 11_000,
     void_after_ms: 20_000,
+    absent_epochs: 0,
     genesis_in_ms: 12_000,
     dispute_window_epochs: 1,
 };

@@ -41,6 +41,8 @@ pub struct Plan {
     pub vote_ms: u64,
     /// From then on the epoch may be voided.
     pub void_after_ms: u64,
+    /// See the network parameter.
+    pub absent_epochs: u32,
     /// From deployment to the start of epoch 0.
     pub genesis_in_ms: u64,
     /// Epochs in which a root can be corrected.
@@ -56,6 +58,7 @@ impl Plan {
         reveal_ms: 5_000,
         vote_ms: 7_500,
         void_after_ms: 12_000,
+        absent_epochs: 0,
         genesis_in_ms: 12_000,
         dispute_window_epochs: 1,
     };
@@ -63,6 +66,7 @@ impl Plan {
     fn toml(&self, class: &Path) -> String {
         format!(
             "epoch_ms = {}\nslot_ms = {}\ncommit_ms = {}\nreveal_ms = {}\nvote_ms = {}\nvoid_after_ms = {}\n\
+             absent_epochs = {}\n\
              clock_skew_ms_max = {}\npanel_min = 3\noperator_cap_bps = 4000\nsystemic_min_providers = 0\n\
              control_probes = 2\npersistence = [1, 1]\nreaudit_seats = 0\nregion_epochs = 2\n\
              seed_chain_links = 4096\ndispute_window_epochs = {}\nclasses = [{:?}]\n\
@@ -73,6 +77,7 @@ impl Plan {
             self.reveal_ms,
             self.vote_ms,
             self.void_after_ms,
+            self.absent_epochs,
             self.slot_ms / 2,
             self.dispute_window_epochs,
             class,

@@ -488,6 +488,7 @@ pub fn params() -> NetworkParams {
         reveal_ms: 8_000,
         vote_ms: 12_000,
         void_after_ms: 20_000,
+        absent_epochs: 0,
         classes: vec![DIGEST],
         // One stake fits 64 bits, the other is a big number.
         roster: vec![entry(1, 1_000), entry(2, 40_000_000_000_000_000_000)],

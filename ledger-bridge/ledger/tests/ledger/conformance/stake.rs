@@ -1,7 +1,7 @@
 //! HyperNodes: who is in the committee, what it weighs, how stake comes and goes.
 
 use assay_aggregate::epoch::{Seat, committee_of};
-use assay_aggregate::root::{Committee, Member};
+use assay_aggregate::root::{AbsenceLeaf, Committee, Member};
 use assay_aggregate::weights::{Staked, capped_weights};
 use assay_ledger::abi::AssayFaults;
 use assay_ledger::embedded::ChainConfig;
@@ -277,4 +277,44 @@ fn ledger_with_accounts(keys: &[LedgerKey]) -> (Bed, AssayLedger) {
     bed.clock.set(GENESIS_MS + EPOCH_MS);
     let ledger = AssayLedger::deploy(bed.chain.clone(), &deployer(), &deployment()).unwrap();
     (bed, ledger)
+}
+
+#[test]
+fn who_is_absent_leaves_by_a_leaf_of_a_root_and_comes_back_by_itself() {
+    let net = Network::open(&STAKES);
+    let leaf = |epoch| AbsenceLeaf {
+        epoch: Epoch(epoch),
+        hypernode: new_hypernode(2, 0).ed25519,
+        missed: 7,
+    };
+    let absent = || net.ledger.hypernodes().unwrap()[2].absent;
+    let mark = |epoch: u64, leaf: &AbsenceLeaf| {
+        let tree = net.post_tree(epoch, &[leaf.hash()]);
+        let proof = tree.proof(&leaf.hash()).unwrap();
+        net.does(&provider(), &Action::mark_absent(leaf, &proof))
+    };
+    let back = || net.does(&hypernode(2), &Action::come_back());
+    refused(back(), "NotAbsent");
+    assert!(!absent());
+    let first = leaf(0);
+    let receipt = mark(0, &first).unwrap();
+    println!("gas: markAbsent {}", receipt.gas_used);
+    assert!(absent());
+    let proof = tree_of(&[first.hash()]).proof(&first.hash()).unwrap();
+    let again = net.does(&provider(), &Action::mark_absent(&first, &proof));
+    refused(again, "NotSeated");
+    // Two epochs ahead are fixed.
+    assert_eq!(weights(&net.committee(2), 4), STAKES);
+    net.finish(1);
+    net.post(&net.root(1, Keccak([9; 32])), &[0, 1, 2]).unwrap();
+    assert_eq!(weights(&net.committee(3), 4), [32, 25, 0, 15], "40 % of 80");
+    assert_eq!(capped(&net, 3).hash(), net.committee(3).hash());
+    assert_eq!(net.ledger.hypernodes().unwrap()[2].stake, Stake(20));
+    // It is back from epoch 4 on; what was proven before does not take it out again.
+    back().unwrap();
+    assert!(!absent());
+    let stale = net.does(&provider(), &Action::mark_absent(&first, &proof));
+    refused(stale, "StaleAbsence");
+    net.finish(2);
+    assert_eq!(weights(&net.committee(4), 4), STAKES);
 }
