@@ -110,7 +110,11 @@ fn filled(dir: &Path) -> Result<(Region, PathBuf), Failure> {
     filling.finish(|_| Vec::new())?;
     let path = dir.join(format!("{OWNER}-0-0.region"));
     // To a chase all blocks are alike; these have headers by which fio can check them.
-    run_fio("write", (&path, CHUNK), &[CHECKS, "--do_verify=0"])?;
+    run_fio(
+        "write",
+        (&path, CHUNK),
+        &[CHECKS, "--do_verify=0", "--verify_state_save=0"],
+    )?;
     Ok((store.get(OWNER, ID)?, path))
 }
 
