@@ -289,6 +289,7 @@ fn memory() -> Vec<Vec<u8>> {
         Event::Reveal(entry),
         Event::RevealsDue,
         Event::ProposalDue,
+        Event::ReadToEnd,
         Event::RootComputed { input_set, digest },
     ];
     let step = |event| {

@@ -20,6 +20,8 @@ use assay_protocol::wire::BoardObject;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// Pages of the board that are read before anything else is done.
+const PAGES_AT_ONCE: usize = 16;
 /// Pause between two looks at the board.
 const POLL: Duration = Duration::from_millis(200);
 /// How long the round rests while the ledger is followed.
@@ -218,9 +220,15 @@ impl<'a> Round<'a> {
             self.outbox.pop_front();
         }
         let hearing = self.context.hearing(self.epoch);
-        for (number, object) in self.board.read(self.epoch, self.seen).await? {
-            self.seen = self.seen.max(number);
-            self.take(&hearing, &object).await?;
+        for _ in 0..PAGES_AT_ONCE {
+            let page = self.board.read(self.epoch, self.seen).await?;
+            if page.is_empty() {
+                return self.handle(Event::ReadToEnd).await;
+            }
+            for (number, object) in page {
+                self.seen = self.seen.max(number);
+                self.take(&hearing, &object).await?;
+            }
         }
         Ok(())
     }

@@ -92,6 +92,8 @@ pub enum Event {
     RevealsDue,
     /// The next proposer's turn has come; the first time it is the first one's.
     ProposalDue,
+    /// All that the board shows by now was handed over: who proposes knows what others have proposed, and all it can open.
+    ReadToEnd,
     /// A list signed by `from`.
     Proposal {
         /// Who proposes.
@@ -284,10 +286,13 @@ impl Agreement {
             Event::RootComputed { input_set, digest } => {
                 self.sign(input_set, digest, &mut actions);
             }
+            Event::ReadToEnd => {
+                self.try_vote(&mut actions);
+                self.try_propose(&mut actions);
+            }
             Event::Timeout => self.time_out(&mut actions),
         }
         self.try_vote(&mut actions);
-        self.try_propose(&mut actions);
         self.try_lock(&mut actions);
         actions
     }
@@ -354,7 +359,7 @@ impl Agreement {
         }
     }
 
-    /// Proposes at its turn, unless it voted for somebody's list already.
+    /// Proposes when its turn has come, unless it voted for somebody's list already.
     fn try_propose(&mut self, actions: &mut Vec<Action>) {
         let mut begun = self.setting.proposers.iter().take(self.turns);
         let mine = begun.any(|one| *one == self.setting.own);

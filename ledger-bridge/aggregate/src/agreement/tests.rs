@@ -50,6 +50,13 @@ fn ready(own: usize, proposer: usize, in_time: &[Entry]) -> Agreement {
     machine
 }
 
+/// The next turn, and the board read to its end.
+fn due(machine: &mut Agreement) -> Vec<Action> {
+    let mut actions = machine.handle(Event::ProposalDue);
+    actions.extend(machine.handle(Event::ReadToEnd));
+    actions
+}
+
 fn proposal(from: usize, list: &[Entry]) -> Event {
     Event::Proposal {
         from: id(from),
@@ -111,7 +118,7 @@ fn exactly_two_thirds_do_not_lock() {
     machine.handle(Event::Commit(entry(0)));
     machine.handle(Event::Reveal(entry(0)));
     machine.handle(Event::RevealsDue);
-    machine.handle(Event::ProposalDue);
+    due(&mut machine);
     assert_eq!(machine.handle(vote(1, &list)), []);
     assert_eq!(machine.locked(), None);
     assert!(!machine.handle(vote(2, &list)).is_empty());
@@ -214,10 +221,10 @@ fn a_later_proposer_is_voted_for_from_its_turn_on_when_the_earlier_ones_have_no_
     let list = all()[..2].to_vec();
     let mut machine = ready(3, 0, &list);
     assert_eq!(machine.handle(proposal(1, &list)), [], "not its turn");
-    assert_eq!(machine.handle(Event::ProposalDue), []);
+    assert_eq!(due(&mut machine), []);
     // It leaves out a report that was there in time.
     assert_eq!(machine.handle(proposal(0, &list[..1])), []);
-    let turn = machine.handle(Event::ProposalDue);
+    let turn = due(&mut machine);
     assert_eq!(votes_for(&turn), [hash_of(&list)]);
 }
 
@@ -231,7 +238,7 @@ fn of_several_lists_that_of_the_earliest_turn_is_voted_for() {
         machine.handle(Event::Commit(*entry));
         machine.handle(Event::Reveal(*entry));
     }
-    (0..3).for_each(|_| assert_eq!(machine.handle(Event::ProposalDue), []));
+    (0..3).for_each(|_| assert_eq!(due(&mut machine), []));
     for (from, list) in [(2, &second), (1, &second), (0, &first)] {
         assert_eq!(machine.handle(proposal(from, list)), []);
     }
@@ -243,17 +250,42 @@ fn of_several_lists_that_of_the_earliest_turn_is_voted_for() {
 fn at_its_turn_only_who_has_not_voted_proposes() {
     let list = all();
     let mut voted = ready(1, 0, &list);
-    voted.handle(Event::ProposalDue);
+    due(&mut voted);
     assert_eq!(votes_for(&voted.handle(proposal(0, &list))).len(), 1);
-    assert_eq!(voted.handle(Event::ProposalDue), []);
+    assert_eq!(due(&mut voted), []);
     let mut waits = ready(1, 0, &list);
-    assert_eq!(waits.handle(Event::ProposalDue), [], "the first one's turn");
-    let turn = waits.handle(Event::ProposalDue);
+    assert_eq!(due(&mut waits), [], "the first one's turn");
+    let turn = due(&mut waits);
     assert!(
         turn.contains(&Action::SendProposal(list.clone())),
         "{turn:?}"
     );
     assert_eq!(votes_for(&turn), [hash_of(&list)], "its own");
+}
+
+/// What it knows after a restart are commits; the board tells it the rest, in order.
+#[test]
+fn a_proposer_that_starts_again_after_its_turn_reads_the_board_first() {
+    let list = all();
+    for own in 0..3 {
+        let mut machine = Agreement::start(setting(own, 0));
+        for entry in &list {
+            machine.handle(Event::Commit(*entry));
+        }
+        machine.handle(Event::CommitsClosed);
+        machine.handle(Event::RevealsDue);
+        (0..3).for_each(|_| assert_eq!(machine.handle(Event::ProposalDue), []));
+        for entry in &list {
+            assert_eq!(machine.handle(Event::Reveal(*entry)), [], "of {own}");
+        }
+        // The list of another, or its own from before.
+        let from = if own == 0 { 0 } else { own - 1 };
+        let actions = machine.handle(proposal(from, &list));
+        assert_eq!(votes_for(&actions), [hash_of(&list)]);
+        let proposes = |action: &Action| matches!(action, Action::SendProposal(_));
+        assert!(!actions.iter().any(proposes));
+        assert_eq!(machine.handle(Event::ReadToEnd), []);
+    }
 }
 
 #[test]
@@ -347,7 +379,7 @@ fn a_timeout_ends_the_round_for_good() {
 #[test]
 fn a_root_for_another_list_or_a_second_root_is_not_signed() {
     let mut machine = ready(0, 0, &all());
-    machine.handle(Event::ProposalDue);
+    due(&mut machine);
     machine.handle(vote(1, &all()));
     machine.handle(vote(2, &all()));
     let input_set = hash_of(&all());
@@ -375,7 +407,7 @@ fn a_root_for_another_list_or_a_second_root_is_not_signed() {
 #[test]
 fn a_restart_repeats_the_same_words() {
     let mut machine = ready(0, 0, &all());
-    machine.handle(Event::ProposalDue);
+    due(&mut machine);
     let memory = Memory::decode(&machine.memory().encode()).unwrap();
     assert_eq!(&memory, machine.memory());
     let (mut restored, again) = Agreement::restore(setting(0, 0), memory.clone()).unwrap();
@@ -388,7 +420,7 @@ fn a_restart_repeats_the_same_words() {
     );
     // It knows nothing but its memory, yet votes for nothing else and proposes nothing else.
     restored.handle(Event::RevealsDue);
-    assert_eq!(restored.handle(Event::ProposalDue), []);
+    assert_eq!(due(&mut restored), []);
     assert_eq!(restored.handle(proposal(0, &all()[..2])), []);
     // Others' votes let it lock once it can open the list again.
     restored.handle(vote(1, &all()));
@@ -415,7 +447,7 @@ fn a_restart_repeats_the_same_words() {
 #[test]
 fn malformed_memory_is_refused() {
     let mut machine = ready(0, 0, &all());
-    machine.handle(Event::ProposalDue);
+    due(&mut machine);
     let bytes = machine.memory().encode();
     for cut in 0..bytes.len() {
         assert_eq!(Memory::decode(&bytes[..cut]), Err(MemoryError::Malformed));
@@ -576,6 +608,7 @@ fn honest_board_everybody_signs_the_same() {
         }
         cluster.tell_all(&Event::RevealsDue);
         cluster.tell_all(&Event::ProposalDue);
+        cluster.tell_all(&Event::ReadToEnd);
         cluster.deliver(false);
         assert!(cluster.signed.iter().all(|signed| signed.len() == 1));
         assert_eq!(distinct(&cluster.signed, &[0, 1, 2, 3]).len(), 1);
@@ -601,10 +634,12 @@ fn a_proposer_that_is_down_costs_nobody_the_epoch() {
         }
         tell(&mut cluster, &Event::RevealsDue);
         tell(&mut cluster, &Event::ProposalDue);
+        tell(&mut cluster, &Event::ReadToEnd);
         cluster.mail.retain(|(to, _)| *to != down);
         cluster.deliver(false);
         assert!(distinct(&cluster.signed, &there).is_empty());
         tell(&mut cluster, &Event::ProposalDue);
+        tell(&mut cluster, &Event::ReadToEnd);
         cluster.mail.retain(|(to, _)| *to != down);
         cluster.deliver(false);
         cluster.mail.retain(|(to, _)| *to != down);
@@ -630,6 +665,7 @@ fn a_board_that_shows_two_hypernodes_another_set_gets_no_root_or_one() {
             cluster.tell(to, Event::RevealsDue);
         }
         cluster.tell_all(&Event::ProposalDue);
+        cluster.tell_all(&Event::ReadToEnd);
         cluster.deliver(false);
         cluster.tell_all(&Event::Timeout);
         assert!(
@@ -660,7 +696,7 @@ proptest! {
             }
         }
         cluster.deliver(true);
-        for event in [Event::CommitsClosed, Event::RevealsDue, Event::ProposalDue] {
+        for event in [Event::CommitsClosed, Event::RevealsDue, Event::ProposalDue, Event::ReadToEnd] {
             cluster.tell_all(&event);
         }
         let lists: Vec<Vec<Entry>> = vec![all(), all()[..3].to_vec(), vec![entry(0), entry(1), other_entry(2)]];
@@ -678,6 +714,7 @@ proptest! {
             let (to, times) = (cluster.pick(4), cluster.pick(3));
             for _ in 0..times {
                 cluster.tell(to, Event::ProposalDue);
+                cluster.tell(to, Event::ReadToEnd);
             }
             cluster.deliver(true);
         }
