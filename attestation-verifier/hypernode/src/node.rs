@@ -208,6 +208,10 @@ async fn round(
         return Ok(());
     };
     let generation = context.params.region_generation(place.0);
+    // It left within the period, told its keys, and came back: the node could make the blocks by now.
+    if context.is_told_early(generation)? {
+        return Ok(());
+    }
     let id = RegionId {
         region: 0,
         generation,

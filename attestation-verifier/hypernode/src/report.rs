@@ -181,7 +181,11 @@ fn reveals(context: &Context, epoch: Epoch, node: NodeId) -> Result<Vec<RegionRe
     let current = context.params.region_generation(epoch);
     let mut ended: Vec<u64> = current.checked_sub(1).into_iter().collect();
     let leaves = context.has_say(epoch.next()) == Some(false);
-    if context.params.reveals_regions(epoch) || leaves {
+    let is_over = context.params.reveals_regions(epoch);
+    if leaves && !is_over {
+        context.keep_told_early(current)?;
+    }
+    if is_over || leaves {
         ended.push(current);
     }
     let mut reveals = Vec::new();

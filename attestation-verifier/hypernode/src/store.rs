@@ -339,6 +339,17 @@ impl Context {
         self.put(&format!("owner/{salted}"), owner)
     }
 
+    /// Remembers that the keys of a generation's regions are told before its period is over.
+    pub fn keep_told_early(&self, generation: u64) -> Result<()> {
+        self.put("told-early", &generation)
+    }
+
+    /// Whether the keys of a generation's regions were told before its period was over: who has them can make the blocks.
+    pub fn is_told_early(&self, generation: u64) -> Result<bool> {
+        let told: Option<u64> = self.get("told-early")?;
+        Ok(told.is_some_and(|told| told >= generation))
+    }
+
     /// See [`Context::keep_owner`].
     pub fn owner_of(&self, salted: &Digest) -> Result<Option<Address>> {
         self.get(&format!("owner/{salted}"))
