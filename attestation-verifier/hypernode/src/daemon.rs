@@ -152,6 +152,18 @@ async fn watch_ledger(context: &Context, board: &mut Board, until: UnixMs) {
     }
 }
 
+/// Its reports come on no list although it runs: something keeps them from the others.
+fn warn_of_absence(context: &Context) {
+    let allowed = context.params.absent_epochs;
+    let missed = context.history(|history| history.states().missed.get(&context.own).copied());
+    if let Some(missed) = missed.filter(|_| allowed > 0) {
+        eprintln!(
+            "note: the last {missed} agreed lists have no report of this HyperNode; with {allowed} it loses its say\n\
+             hint: is the board reached in time? `ledger come-back` tells the ledger that it is here"
+        );
+    }
+}
+
 /// From the end of an epoch to its resolution; false when that came before this HyperNode could say anything.
 async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result<bool> {
     while context.beacon(epoch).is_none() || context.weights(epoch).is_none() {
@@ -164,7 +176,7 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
     if context.has_say(epoch) == Some(false) {
         eprintln!(
             "note: epoch {epoch}: no stake of this HyperNode counts: it probes nobody, and its report and vote are not asked for\n\
-             hint: `assay-bridge status` and `ledger stake`; keep it running while roots may name it"
+             hint: `assay-bridge status` says why: absent (`ledger come-back`), or too little stake (`ledger stake`); keep it running while roots may name it"
         );
     }
     let nodes = nodes_to_report(context, epoch).await;
@@ -174,6 +186,7 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
         .collect();
     let kept = report::close_epoch(context, epoch, &nodes)?;
     Round::start(context, board, epoch, kept)?.run().await?;
+    warn_of_absence(context);
     while context.history(|history| history.next()) <= epoch {
         catch_up(context, board).await;
         tokio::time::sleep(LEDGER_POLL).await;

@@ -418,20 +418,26 @@ class Epoch:
         return words, asks
 
     def absent(self):
-        """Words of the leaves of who missed too many agreed epochs in a row, unless too few would be left."""
+        """Words of the leaves of who missed too many agreed epochs in a row, as long as enough are left."""
         case, limit = self.case, self.case["absent"]
         missed = {
             identity: int(case["missed"].get(identity.hex(), 0)) + 1
             for identity, _, weight in self.members
             if weight > 0 and identity.hex() not in case["reports"]
         }
-        gone = sorted(identity for identity, count in missed.items() if limit and count >= limit)
+        gone = []
+        for identity in sorted(missed, key=lambda identity: (-min(missed[identity], 2**32 - 1), identity)):
+            if limit and missed[identity] >= limit and self.can_judge(gone + [identity]):
+                gone.append(identity)
+        return [[case["epoch"], int.from_bytes(identity, "big"), limit] for identity in sorted(gone)]
+
+    def can_judge(self, gone):
+        case = self.case
         left = [(identity, operator) for identity, operator, weight in self.members if weight > 0 and identity not in gone]
         drawn_by_few = case["reaudit"] and case["reaudit"] < min(101, len(left))
         panels_too_small = case["slots"] * case["panel"] < min(case["reaudit"], len(left))
-        if len({operator for _, operator in left}) < max(case["panel"], 2) or drawn_by_few or panels_too_small:
-            return []
-        return [[case["epoch"], int.from_bytes(identity, "big"), min(missed[identity], 2**32 - 1)] for identity in gone]
+        enough = len({operator for _, operator in left}) >= max(case["panel"], 2)
+        return enough and not drawn_by_few and not panels_too_small
 
     def run(self):
         case = self.case

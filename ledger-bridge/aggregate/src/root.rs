@@ -351,7 +351,7 @@ pub struct AbsenceLeaf {
     pub epoch: Epoch,
     /// Who is absent.
     pub hypernode: HyperNodeId,
-    /// Agreed epochs in a row without a report of it, up to this one; void epochs are not counted.
+    /// What the network allows: as many agreed epochs in a row at least, up to this one, lack a report of it.
     pub missed: u32,
 }
 

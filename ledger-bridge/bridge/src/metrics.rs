@@ -35,6 +35,8 @@ pub struct Sample {
     pub epoch_cost: Option<u128>,
     /// Of each HyperNode whether its root signature of the oldest unsettled epoch is missing, once that epoch is over.
     pub missing: Vec<(HyperNodeId, bool)>,
+    /// Of each HyperNode with a say how many agreed lists in a row have no report of it.
+    pub missed: Vec<(HyperNodeId, u32)>,
     /// Actions under way.
     pub live: usize,
     /// Those of them that are in no block.
@@ -125,6 +127,12 @@ impl Page {
         for (hypernode, is_missing) in &sample.missing {
             let value = u8::from(*is_missing);
             let _ = writeln!(self.0, "{name}{{hypernode=\"{hypernode}\"}} {value}");
+        }
+        let name = "assay_bridge_reports_missed";
+        let help = "Agreed lists in a row without a report of a HyperNode with a say";
+        self.head(name, "gauge", help);
+        for (hypernode, missed) in &sample.missed {
+            let _ = writeln!(self.0, "{name}{{hypernode=\"{hypernode}\"}} {missed}");
         }
     }
 
@@ -217,6 +225,7 @@ mod tests {
             balance: Some(1_000),
             epoch_cost: Some(300),
             missing: vec![(HyperNodeId([1; 32]), true), (HyperNodeId([2; 32]), false)],
+            missed: vec![(HyperNodeId([1; 32]), 3), (HyperNodeId([2; 32]), 0)],
             live: 2,
             unincluded: 1,
             ended: [
@@ -262,6 +271,8 @@ mod tests {
         };
         assert_eq!(value(&page, &missing(1)).as_deref(), Some("1"));
         assert_eq!(value(&page, &missing(2)).as_deref(), Some("0"));
+        let missed = missing(1).replace("signature_missing", "reports_missed");
+        assert_eq!(value(&page, &missed).as_deref(), Some("3"));
         let early = metrics.render(UnixMs(9_000));
         assert_eq!(
             value(&early, "assay_bridge_oldest_unsettled_epoch_age_seconds").as_deref(),

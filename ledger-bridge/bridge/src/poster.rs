@@ -177,6 +177,7 @@ impl Poster {
             balance: is_up.then(balance).flatten().map(|stake| stake.0),
             epoch_cost: is_up.then(price).flatten().map(cost),
             missing: self.missing(now > epoch_end),
+            missed: self.missed(),
             live,
             unincluded,
             ended: self.store.ends()?,
@@ -191,6 +192,17 @@ impl Poster {
         let awaited = |id: HyperNodeId| (id, is_over && !has_signed(&id));
         let signers = signer_weights(&self.history);
         signers.map(|(id, _)| awaited(id)).collect()
+    }
+
+    fn missed(&self) -> Vec<(HyperNodeId, u32)> {
+        let missed = &self.history.states().missed;
+        let roster = self.history.roster(self.history.next());
+        let seats = roster.map_or(&[][..], |roster| roster.seats());
+        let of = |id| missed.get(&id).copied().unwrap_or(0);
+        let seats = seats.iter();
+        seats
+            .map(|seat| (seat.hypernode, of(seat.hypernode)))
+            .collect()
     }
 
     /// Lines for the operator since the last time.

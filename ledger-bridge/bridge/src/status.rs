@@ -248,7 +248,7 @@ impl fmt::Display for Status {
         for h in &self.hypernodes {
             let state = match (h.jailed, h.absent) {
                 (true, _) => "  slashed for a fault",
-                (false, true) => "  absent, has no say",
+                (false, true) => "  absent: taken out of the committee",
                 (false, false) => "",
             };
             writeln!(

@@ -25,6 +25,7 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     uint256 public constant MAX_SEATS = 128;
     uint256 public constant MAX_UNBONDINGS = 16;
     uint256 public constant MAX_ENDPOINT = 256;
+    uint64 public constant ABSENCE_EPOCHS = 4;
     uint16 private constant BPS = 10_000;
     uint8 private constant ABSENCE_LEAF = 4;
     /// @dev ten years: keeps every time far inside uint64
@@ -195,19 +196,30 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         if (leaf.leafType != ABSENCE_LEAF) revert WrongLeafType(ABSENCE_LEAF, leaf.leafType);
         (Record storage r, uint256 index) = _recordOfKey(leaf.hyperNode);
         if (r.seat == 0) revert NotSeated(leaf.hyperNode);
-        if (leaf.epoch < r.seatedFrom) revert StaleAbsence(leaf.hyperNode, r.seatedFrom, leaf.epoch);
+        _requireFresh(r.seatedFrom, leaf);
         _epochs.proven(leaf.epoch, keccak256(bytes.concat(keccak256(abi.encode(leaf)))), proof);
         r.absent = true;
         emit MarkedAbsent(leaf.hyperNode, leaf.epoch, _activationEpoch());
         _sync(r, index);
     }
 
+    /// @dev All that was missed must be of after the seat began to count, or after the HyperNode last said that it is there.
+    function _requireFresh(uint64 from, AbsenceLeaf calldata leaf) private view {
+        uint64 next = _epochs.nextEpoch();
+        uint64 earliest = next < ABSENCE_EPOCHS ? 0 : next - ABSENCE_EPOCHS;
+        uint64 missed = from + leaf.missed;
+        if (missed != 0 && earliest < missed - 1) earliest = missed - 1;
+        if (leaf.epoch < earliest) revert StaleAbsence(leaf.hyperNode, earliest, leaf.epoch);
+    }
+
     /// @inheritdoc IAssayStake
     function comeBack() external override {
         (Record storage r, uint256 index) = _recordOfCaller();
-        if (!r.absent) revert NotAbsent(r.ed25519Key);
+        uint64 epoch = _activationEpoch();
+        if (!r.absent && r.seat == 0) revert NotAbsent(r.ed25519Key);
+        if (r.seat != 0) r.seatedFrom = epoch;
         r.absent = false;
-        emit CameBack(r.ed25519Key, _activationEpoch());
+        emit CameBack(r.ed25519Key, epoch);
         _sync(r, index);
     }
 

@@ -8,6 +8,7 @@ use crate::root::AbsenceLeaf;
 use crate::rules;
 use assay_protocol::ids::{Epoch, HyperNodeId};
 use assay_protocol::params::NetworkParams;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Agreed epochs in a row without a report, of everybody with a say in the epoch of whom there is none in this one. Who has
@@ -27,30 +28,40 @@ pub(super) fn missed(
     unheard.map(count).collect()
 }
 
-/// A leaf for everybody who missed as many epochs as the network allows, ascending by HyperNode. For nobody when those who
-/// are left could not judge: with fewer operators than a panel has, or too few for the network's rules.
+/// A leaf for everybody who missed as many epochs as the network allows, ascending by HyperNode; but for those without whom
+/// the rest could not judge, with fewer operators than a panel has, or too few for the network's rules. Who missed most goes
+/// first.
 pub(super) fn leaves(
     (params, epoch): (&NetworkParams, Epoch),
     seats: &[Seat],
     missed: &BTreeMap<HyperNodeId, u32>,
 ) -> Vec<AbsenceLeaf> {
     let limit = params.absent_epochs;
-    let is_absent = |missed: u32| limit > 0 && missed >= limit;
-    let stays = |seat: &&Seat| {
-        let missed = missed.get(&seat.hypernode).copied().unwrap_or(0);
-        seat.weight > 0 && !is_absent(missed)
-    };
-    let left: Vec<&Seat> = seats.iter().filter(stays).collect();
-    let operators: BTreeSet<_> = left.iter().map(|seat| seat.operator).collect();
-    let panel = params.panel_min.max(2) as usize;
-    if operators.len() < panel || rules::check(params, left.len()).is_err() {
-        return Vec::new();
+    let over = missed
+        .iter()
+        .filter(|(_, missed)| limit > 0 && **missed >= limit);
+    let mut absent: Vec<_> = over.map(|(id, missed)| (Reverse(*missed), *id)).collect();
+    absent.sort_unstable();
+    let mut gone = BTreeSet::new();
+    for (_, hypernode) in absent {
+        gone.insert(hypernode);
+        if !can_judge(params, seats, &gone) {
+            gone.remove(&hypernode);
+        }
     }
-    let absent = missed.iter().filter(|(_, missed)| is_absent(**missed));
-    let leaf = |(hypernode, missed): (&HyperNodeId, &u32)| AbsenceLeaf {
+    let leaf = |hypernode| AbsenceLeaf {
         epoch,
-        hypernode: *hypernode,
-        missed: *missed,
+        hypernode,
+        missed: limit,
     };
-    absent.map(leaf).collect()
+    gone.into_iter().map(leaf).collect()
+}
+
+fn can_judge(params: &NetworkParams, seats: &[Seat], gone: &BTreeSet<HyperNodeId>) -> bool {
+    let left = seats
+        .iter()
+        .filter(|seat| seat.weight > 0 && !gone.contains(&seat.hypernode));
+    let operators: BTreeSet<_> = left.clone().map(|seat| seat.operator).collect();
+    let panel = params.panel_min.max(2) as usize;
+    operators.len() >= panel && rules::check(params, left.count()).is_ok()
 }

@@ -4,7 +4,7 @@ use super::{Fund, OfNode, OfProvider, OfReservation};
 use crate::args::Signed;
 use anyhow::{Context as _, Result};
 use assay_ledger::Action;
-use assay_protocol::ids::NodeId;
+use assay_protocol::ids::{HyperNodeId, NodeId};
 use clap::{Args, Subcommand};
 
 /// What is done rarely.
@@ -12,6 +12,8 @@ use clap::{Args, Subcommand};
 pub enum Command {
     /// Move a provider's node, or without --node a HyperNode, to another address.
     SetEndpoint(Endpoint),
+    /// Look for a seat again for a HyperNode whose stake would do, after one became free; anybody may.
+    Refresh(OfHyperNode),
     /// End a registration that nobody confirmed in time; anybody may, its provider gets the collateral.
     Expire(OfProvider),
     /// Remove a node that was suspended for too long; anybody may.
@@ -47,6 +49,15 @@ pub struct Endpoint {
 }
 
 #[derive(Args)]
+pub struct OfHyperNode {
+    #[command(flatten)]
+    signed: Signed,
+    /// The HyperNode.
+    #[arg(long)]
+    hypernode: HyperNodeId,
+}
+
+#[derive(Args)]
 pub struct Reclaim {
     #[command(flatten)]
     signed: Signed,
@@ -69,6 +80,7 @@ impl Command {
     pub fn is_for_programs(&self) -> bool {
         let signed = match self {
             Self::SetEndpoint(arg) => &arg.signed,
+            Self::Refresh(arg) => &arg.signed,
             Self::Expire(arg) => &arg.of.signed,
             Self::Remove(arg) => &arg.signed,
             Self::Refund(arg) => &arg.signed,
@@ -84,6 +96,7 @@ impl Command {
     pub fn execute(self) -> Result<()> {
         match self {
             Self::SetEndpoint(arg) => set_endpoint(&arg),
+            Self::Refresh(arg) => arg.signed.submit(&Action::refresh_hypernode(arg.hypernode)),
             Self::Expire(OfProvider { of, provider }) => {
                 of.signed.submit(&Action::expire(of.node, provider))
             }

@@ -245,6 +245,13 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             2,
             "--endpoint",
         ),
+        ("ledger come-back AT --key poster.key", 1, "NotRegistered"),
+        (
+            "ledger refresh AT --key poster.key --hypernode ID",
+            1,
+            "UnknownKey",
+        ),
+        ("ledger refresh AT --key poster.key", 2, "--hypernode"),
         (
             "ledger expire AT --key poster.key --node ID --provider 1111111111111111111111111111111111111111",
             1,

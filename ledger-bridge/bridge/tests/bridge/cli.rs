@@ -174,6 +174,11 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     let at: Vec<_> = hypernodes.iter().map(|h| &h["endpoint"]).collect();
     assert_eq!(hypernodes.len(), 4);
     assert_eq!(at.iter().filter(|at| **at == "127.0.0.1:4").count(), 1);
+    let one = hypernodes[1]["ed25519"].as_str().unwrap();
+    run_ok(with("refresh", "provider.key", &["--hypernode", one]));
+    assert_eq!(hypernodes[1]["absent"], false);
+    let here = run_ok(with("come-back", "h1.key", &[]));
+    assert!(here.contains("\"action\":\"comeBack\""), "{here}");
     await_port(board);
     assert_eq!(
         ok(dir, &["verdicts", "--config", "bridge.toml", "--json"]),

@@ -195,16 +195,18 @@ interface IAssayStake {
     /// may, paused or not. It costs the HyperNode no stake; unbonding, withdrawing and slashing are as before.
     ///
     /// The root need not be final: no stake moves, the HyperNode can come back by itself, and a network near the end of its
-    /// quorum must not wait for the dispute window. A leaf of before the present seat counted is refused, so that it takes out
-    /// nobody twice. Any other is good for as long as the ring has its root, also when the HyperNode has reported since.
+    /// quorum must not wait for the dispute window. A leaf that speaks of an epoch before the present seat counted, or
+    /// before the HyperNode said by `comeBack` that it is there, is refused; so is one that is not of the last
+    /// `ABSENCE_EPOCHS` epochs with an outcome, since it may have reported since. Roots repeat a leaf as long as it holds.
     /// @dev Reverts with WrongLeafType, UnknownKey, NotSeated (also when it is absent already, or jailed), StaleAbsence, and
     /// what `IAssayEpochs.proven` reverts with: EpochNotPosted, BadProof.
     /// @param proof siblings from the leaf up
     function markAbsent(AbsenceLeaf calldata leaf, bytes32[] calldata proof) external;
 
-    /// @notice The caller was marked as absent and is there again: takes a seat if it can, as who bonds does. Paused or not:
-    /// no money comes in.
-    /// @dev Reverts with NotRegistered, NotAbsent.
+    /// @notice The caller is there. Was it marked as absent, it takes a seat if it can, as who bonds does. Has it a seat, no
+    /// epoch before the next snapshot that is not fixed yet is held against it: whoever keeps its reports from the others
+    /// cannot keep this from the ledger. Paused or not: no money comes in.
+    /// @dev Reverts with NotRegistered, and with NotAbsent for who has no seat and was not marked.
     function comeBack() external;
 
     /// @notice Takes `bps` of everything a HyperNode has here, bonded first and then unbonding, the earliest first; less

@@ -87,7 +87,7 @@ struct RewardLeaf {
 /// @param leafType 4
 /// @param epoch the epoch of the root that holds this leaf
 /// @param hyperNode its Ed25519 key
-/// @param missed agreed epochs in a row without a report of it, up to this one; void epochs are not counted
+/// @param missed what the network allows: as many agreed epochs in a row, at least, up to this one, lack a report of it
 struct AbsenceLeaf {
     uint8 leafType;
     uint64 epoch;

@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import {AssayStake} from "../../src/AssayStake.sol";
+import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
 import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
+import {AbsenceLeaf} from "../../src/interfaces/Types.sol";
 import {FourHyperNodes, Network} from "../support/Network.sol";
 import {TestToken} from "../../src/TestToken.sol";
 import {Test} from "../support/Test.sol";
@@ -18,6 +20,8 @@ contract StakeHandler is Test {
     uint256 public got;
     uint256 public taken;
     uint256 public refusedSlashes;
+    uint256 public wrongMarks;
+    uint256 public wrongReturns;
 
     constructor(
         AssayStake stake_,
@@ -74,6 +78,34 @@ contract StakeHandler is Test {
             taken += amount;
         } catch {
             ++refusedSlashes;
+        }
+    }
+
+    /// @dev By a root of an epoch in which its seat counts, whenever it got that: goes through when it has one, and only then.
+    function markAbsent(uint256 who) external {
+        who %= signers.length;
+        IAssayEpochs epochs = IAssayEpochs(stake.epochs());
+        bool seated = stake.stakeAt(edKeys[who], type(uint64).max) != 0;
+        uint64 epoch = epochs.currentEpoch() + stake.parameters().activeAfterEpochs;
+        IAssayEpochs.EpochRecord memory record;
+        vm.mockCall(address(epochs), abi.encodeWithSelector(IAssayEpochs.proven.selector), abi.encode(record));
+        try stake.markAbsent(AbsenceLeaf(4, epoch, edKeys[who], 1), new bytes32[](0)) {
+            if (!seated) ++wrongMarks;
+        } catch {
+            if (seated) ++wrongMarks;
+        }
+    }
+
+    /// @dev Goes through for who was marked and for who has a seat, and never leaves anybody marked.
+    function comeBack(uint256 who) external {
+        who %= signers.length;
+        bool seated = stake.stakeAt(edKeys[who], type(uint64).max) != 0;
+        bool may = seated || stake.hyperNodeOf(edKeys[who]).absent;
+        vm.prank(signers[who]);
+        try stake.comeBack() {
+            if (!may || stake.hyperNodeOf(edKeys[who]).absent) ++wrongReturns;
+        } catch {
+            if (may) ++wrongReturns;
         }
     }
 
@@ -134,8 +166,25 @@ contract StakeInvariantTest is FourHyperNodes {
         for (uint256 i; i < 4; ++i) {
             IAssayStake.HyperNode memory h = stake.hyperNodeOf(edKey(i));
             uint96 weight = stake.stakeAt(edKey(i), type(uint64).max);
-            bool member = !h.jailed && h.bonded >= MIN_STAKE;
+            bool member = !h.jailed && !h.absent && h.bonded >= MIN_STAKE;
             vm.assertEq(weight, member ? h.bonded : 0, "weight");
         }
+    }
+
+    /// @dev Who weighs something has one seat, whoever else has none.
+    function invariant_seats() public view {
+        uint256[4] memory seats;
+        for (uint256 seat; seat < 128; ++seat) {
+            uint256 holder = stake.seatHolder(seat);
+            if (holder != 0) ++seats[holder - 1];
+        }
+        for (uint256 i; i < 4; ++i) {
+            vm.assertEq(seats[i], stake.stakeAt(edKey(i), type(uint64).max) == 0 ? 0 : 1, "seats");
+        }
+    }
+
+    function invariant_absence() public view {
+        vm.assertEq(handler.wrongMarks(), 0, "marks");
+        vm.assertEq(handler.wrongReturns(), 0, "returns");
     }
 }

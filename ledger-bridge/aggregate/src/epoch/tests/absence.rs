@@ -40,7 +40,7 @@ fn who_misses_as_many_epochs_in_a_row_as_the_network_allows_gets_a_leaf() {
     assert_eq!(gone(&absent), [(hyper(3), 3)]);
     assert_eq!(
         gone(&after(&case, &[&[3], &[3], &[3], &[3]])),
-        [(hyper(3), 4)]
+        [(hyper(3), 3)]
     );
     // One report is enough to begin anew.
     assert_eq!(gone(&after(&case, &[&[3], &[3], &[], &[3]])), []);
@@ -59,13 +59,17 @@ fn where_the_network_lets_nobody_go_nobody_has_a_leaf() {
 }
 
 #[test]
-fn nobody_goes_when_those_who_are_left_are_less_than_a_panel() {
+fn nobody_goes_without_whom_the_rest_would_be_less_than_a_panel() {
     // Each HyperNode has an operator of its own.
     let mut case = network(1);
     case.params.panel_min = 3;
     assert_eq!(gone(&after(&case, &[&[3]])), [(hyper(3), 1)]);
     case.params.panel_min = 4;
     assert_eq!(gone(&after(&case, &[&[3]])), []);
+    // Of two only one: who missed more, then the first by id.
+    case.params.panel_min = 3;
+    assert_eq!(gone(&after(&case, &[&[2, 3]])), [(hyper(2), 1)]);
+    assert_eq!(gone(&after(&case, &[&[3], &[2, 3]])), [(hyper(3), 1)]);
     // Two of one operator are one in a panel.
     case.params.panel_min = 3;
     case.committee[1].operator = case.committee[0].operator;

@@ -285,7 +285,7 @@ fn who_is_absent_leaves_by_a_leaf_of_a_root_and_comes_back_by_itself() {
     let leaf = |epoch| AbsenceLeaf {
         epoch: Epoch(epoch),
         hypernode: new_hypernode(2, 0).ed25519,
-        missed: 7,
+        missed: 1,
     };
     let absent = || net.ledger.hypernodes().unwrap()[2].absent;
     let mark = |epoch: u64, leaf: &AbsenceLeaf| {
@@ -294,7 +294,8 @@ fn who_is_absent_leaves_by_a_leaf_of_a_root_and_comes_back_by_itself() {
         net.does(&provider(), &Action::mark_absent(leaf, &proof))
     };
     let back = || net.does(&hypernode(2), &Action::come_back());
-    refused(back(), "NotAbsent");
+    let stranger = net.does(&provider(), &Action::come_back());
+    refused(stranger, "NotRegistered");
     assert!(!absent());
     let first = leaf(0);
     let receipt = mark(0, &first).unwrap();
