@@ -319,7 +319,9 @@ fn rent(outcome: &EpochOutcome, r: &ReservationRecord) -> Result<Option<Due>, Ro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use assay_protocol::ids::{Address, Digest, Ppm, Stake};
+    use assay_aggregate::epoch::States;
+    use assay_aggregate::root::{EpochRoot, OutcomeTree};
+    use assay_protocol::ids::{Address, Digest, HyperNodeId, Keccak, NetworkId, Ppm, Seed, Stake};
 
     const OWNER: Address = Address([1; 20]);
     const BEGUN: UnixMs = UnixMs(10_000);
@@ -534,6 +536,82 @@ mod tests {
             ..leaf()
         };
         assert!(!confirms(&unsure, &[one], BEGUN));
+    }
+
+    fn hypernode(n: u8, absent: bool) -> HyperNodeRecord {
+        HyperNodeRecord {
+            address: Address([n; 20]),
+            ed25519: HyperNodeId([n; 32]),
+            operator: Digest([n; 32]),
+            seed_end: Seed([n; 32]),
+            endpoint: String::new(),
+            registered_epoch: Epoch(0),
+            stake: Stake(5),
+            unbonding: Stake(0),
+            jailed: false,
+            absent,
+        }
+    }
+
+    /// The outcome of an epoch that lets these go.
+    fn outcome(epoch: u64, gone: &[u8]) -> EpochOutcome {
+        let leaf = |n: &u8| AbsenceLeaf {
+            epoch: Epoch(epoch),
+            hypernode: HyperNodeId([*n; 32]),
+            missed: 3,
+        };
+        let absences: Vec<AbsenceLeaf> = gone.iter().map(leaf).collect();
+        let tree = OutcomeTree::new(absences.iter().map(AbsenceLeaf::hash).collect());
+        EpochOutcome {
+            leaves: Vec::new(),
+            rewards: Vec::new(),
+            states: States::default(),
+            root: EpochRoot {
+                network: NetworkId([0; 32]),
+                epoch: Epoch(epoch),
+                round: 0,
+                input_set: Digest([0; 32]),
+                committee: Keccak([0; 32]),
+                root: tree.root(),
+                leaf_count: absences.len() as u32,
+                evidence_root: Digest([0; 32]),
+                policy_digest: Digest([0; 32]),
+                cumulative_reward: 0,
+                next_committee: Keccak([0; 32]),
+            },
+            absences,
+            tree,
+        }
+    }
+
+    #[test]
+    fn whom_the_newest_root_lets_go_is_taken_out_once() {
+        let names = |queue: &Queue, hypernodes: &[HyperNodeRecord]| -> Vec<String> {
+            let now = Now { hypernodes, ..NOW };
+            let due = queue.due(&now, |_| BEGUN).unwrap();
+            assert!(due.iter().all(|due| due.kind == Kind::Absent));
+            due.into_iter().map(|due| due.name).collect()
+        };
+        let name = |epoch: u64, n: u8| format!("absent/{epoch}/{}", HyperNodeId([n; 32]));
+        let mut queue = Queue::default();
+        assert!(!queue.names_absent());
+        queue.push(outcome(4, &[1, 2]));
+        assert!(queue.names_absent());
+        let all = [
+            hypernode(1, false),
+            hypernode(2, false),
+            hypernode(3, false),
+        ];
+        assert_eq!(names(&queue, &all), [name(4, 1), name(4, 2)]);
+        let marked = [hypernode(1, true), hypernode(2, false)];
+        assert_eq!(names(&queue, &marked), [name(4, 2)], "was taken out before");
+        assert_eq!(names(&queue, &[]), [""; 0], "nobody the ledger knows");
+        // Who was heard since is in no newer leaf, and the older one is passed over.
+        queue.push(outcome(5, &[2]));
+        assert_eq!(names(&queue, &all), [name(5, 2)]);
+        queue.push(outcome(6, &[]));
+        assert!(!queue.names_absent());
+        assert_eq!(names(&queue, &all), [""; 0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A HyperNode that dies in the middle of an agreement sends, when it is back, the same bytes again.
 
-use assay_aggregate::draw::proposer;
+use assay_aggregate::agreement::proposers;
 use assay_aggregate::inputs::ROUND;
 use assay_bench::network::{Act, Bench, CALM, Times, say, serve};
 use assay_hypernode::agree::Round;
@@ -9,8 +9,9 @@ use assay_hypernode::clock;
 use assay_hypernode::config::BridgeSection;
 use assay_hypernode::context::Context;
 use assay_hypernode::report::close_epoch;
-use assay_protocol::cose::Signer as _;
-use assay_protocol::ids::{Digest, Epoch};
+use assay_protocol::cose::{self, Signer as _};
+use assay_protocol::ids::{Digest, Epoch, UnixMs};
+use assay_protocol::report::{Proposal, Vote, input_set};
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
 use assay_transport::Identity;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,23 +66,24 @@ impl Kept {
 
 struct Scene {
     bench: Bench,
-    member: usize,
+    /// Who proposes first, second and third.
+    turns: Vec<usize>,
     board: Arc<Mutex<Kept>>,
     bridge: BridgeSection,
 }
 
 impl Scene {
-    /// The HyperNode tested is the proposer, so that it has everything to send.
-    fn new() -> Self {
-        let bench = Bench::new(ENDED);
+    fn new(times: Times) -> Self {
+        let bench = Bench::new(times);
         let beacon = bench.open(0).beacon(E).unwrap();
         let ids: Vec<_> = bench
             .members
             .iter()
             .map(assay_bench::network::Member::id)
             .collect();
-        let own = proposer(&beacon, &ids, ROUND).unwrap();
-        let member = ids.iter().position(|id| *id == own).unwrap();
+        let member = |proposer| ids.iter().position(|id| *id == proposer).unwrap();
+        let turns = proposers(&beacon, &ids, ROUND).into_iter().map(member);
+        let turns = turns.collect();
         let board = Arc::new(Mutex::new(Kept::default()));
         let (identity, shared) = (Identity::generate().unwrap(), Arc::clone(&board));
         let address = serve(&identity, move |request| {
@@ -93,15 +95,20 @@ impl Scene {
         };
         Self {
             bench,
-            member,
+            turns,
             board,
             bridge,
         }
     }
 
-    /// One life of the HyperNode: closes the epoch, agrees, and dies when `until` holds.
+    /// One life of the first proposer, which has everything to send.
     async fn live(&self, until: impl Fn(&Kept) -> bool) {
-        let context = self.bench.open(self.member);
+        self.live_as(0, until).await;
+    }
+
+    /// One life of a proposer: closes the epoch, agrees, and dies when `until` holds.
+    async fn live_as(&self, turn: usize, until: impl Fn(&Kept) -> bool) {
+        let context = self.bench.open(self.turns[turn]);
         let nodes = BTreeMap::new();
         let report = close_epoch(&context, E, &nodes).unwrap();
         let mut board = Board::new(context.identity.clone(), self.bridge.clone());
@@ -134,7 +141,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_each_step_it_sends_the_same_bytes_again() {
-    let scene = Scene::new();
+    let scene = Scene::new(ENDED);
     for kind in ["commit", "reveal", "proposal", "vote"] {
         scene.live(|board| board.posted(kind) >= 1).await;
     }
@@ -158,9 +165,46 @@ async fn killed_after_each_step_it_sends_the_same_bytes_again() {
     }
 }
 
+/// What it had read is gone, but for commits; its turn is long begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_proposer_that_starts_again_votes_for_the_list_that_is_there() {
+    let scene = Scene::new(Times {
+        phases: [6_000, 8_000, 12_000, 120_000],
+        ..ENDED
+    });
+    let begun = clock::now().0;
+    let posted = |kind, count| move |board: &Kept| board.posted(kind) >= count;
+    scene.live_as(1, posted("commit", 1)).await;
+    scene.live_as(2, posted("commit", 2)).await;
+    // Both read in time what the others have committed to.
+    for turn in [0, 1] {
+        let read = clock::now().0 + 1_000;
+        let all = |kept: &Kept| kept.posted("commit") >= 3 && clock::now().0 > read;
+        scene.live_as(turn, all).await;
+    }
+    scene.live_as(2, posted("reveal", 1)).await;
+    scene.live_as(0, posted("proposal", 1)).await;
+    let before = scene.board.lock().unwrap().posted("vote");
+    clock::sleep_until(UnixMs(begun + 11_000)).await;
+    scene.live_as(1, posted("vote", before + 1)).await;
+    let contents = scene.contents();
+    assert_eq!(contents["proposal"].len(), 1, "only the first one's");
+    let bench = &scene.bench;
+    let key = |turn: usize| bench.members[scene.turns[turn]].id().0;
+    let proposal = contents["proposal"].first().unwrap();
+    let proposal = cose::open::<Proposal>(proposal, &key(0)).unwrap();
+    let list = &proposal.payload().entries;
+    assert_eq!(list.len(), 2, "of the first and the third");
+    let mut votes = contents["vote"].iter();
+    let vote = votes.find_map(|vote| cose::open::<Vote>(vote, &key(1)).ok());
+    let vote = vote.expect("its vote");
+    let network = bench.params.network_id();
+    assert_eq!(vote.payload().input_set, input_set(&network, E, list));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_early_for_the_board_is_offered_again_and_blocks_nothing_for_ever() {
-    let scene = Scene::new();
+    let scene = Scene::new(ENDED);
     scene.board.lock().unwrap().hold_back = Some("commit");
     let (board, released) = (Arc::clone(&scene.board), clock::now().0 + 1_000);
     scene
@@ -183,7 +227,7 @@ async fn what_is_too_early_for_the_board_is_offered_again_and_blocks_nothing_for
 /// Bad objects on the board are said and passed over: they neither end the round nor change what is sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_on_the_board_changes_nothing() {
-    let scene = Scene::new();
+    let scene = Scene::new(ENDED);
     scene.live(|board| board.posted("commit") >= 1).await;
     {
         let mut board = scene.board.lock().unwrap();
