@@ -12,7 +12,9 @@ use assay_protocol::report::Vote;
 use crate::abi::{AssayEpochs, AssayFaults, AssayNodes, AssayReservations, AssayStake, TestToken};
 use crate::convert::{amount96, proof_words, signature_bytes};
 use crate::tx::Call;
-use crate::types::{ClassTerms, Contracts, CreditTier, NewHyperNode, NewNode, NewOffer};
+use crate::types::{
+    ClassTerms, Contracts, CreditTier, NewHyperNode, NewNode, NewOffer, SignedHead,
+};
 
 /// Which of a network's contracts an action calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,17 @@ impl Action {
             signatureB: Bytes::copy_from_slice(signature_b),
         };
         Self::of("twoVotes", Target::Faults, &call)
+    }
+
+    /// Slashes whoever signed two roots of its log for one size.
+    pub fn convict_of_fork([a, b]: [&SignedHead; 2]) -> Self {
+        let call = AssayFaults::twoCheckpointsCall {
+            a: a.into(),
+            signatureA: Bytes::copy_from_slice(&a.signature),
+            b: b.into(),
+            signatureB: Bytes::copy_from_slice(&b.signature),
+        };
+        Self::of("twoCheckpoints", Target::Faults, &call)
     }
 }
 

@@ -10,7 +10,9 @@ use assay_protocol::ids::{self, Bps, Digest, Epoch, Keccak, NetworkId, Stake};
 use assay_protocol::report::Vote;
 
 use crate::abi::{epochs, faults, nodes, reservations, stake};
-use crate::types::{ClassTerms, CreditTier, FaultShares, GenesisParameters, NodeTerms, RentTerms};
+use crate::types::{
+    ClassTerms, CreditTier, FaultShares, GenesisParameters, NodeTerms, RentTerms, SignedHead,
+};
 
 /// Bytes of a committee's member: its account and its weight.
 const MEMBER_BYTES: usize = 24;
@@ -185,6 +187,17 @@ roots!(
     epochs::AssayEpochs::EpochRoot,
     faults::AssayFaults::EpochRoot
 );
+
+impl From<&SignedHead> for faults::AssayFaults::Checkpoint {
+    fn from(h: &SignedHead) -> Self {
+        Self {
+            networkId: h.network.0.into(),
+            hyperNode: h.hypernode.0.into(),
+            size: h.size,
+            root: h.root.0.into(),
+        }
+    }
+}
 
 impl From<&Vote> for faults::AssayFaults::Vote {
     fn from(v: &Vote) -> Self {

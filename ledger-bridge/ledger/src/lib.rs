@@ -43,5 +43,6 @@ pub use tx::{SignedTx, TxRequest, TxSigner};
 pub use types::{
     ClassTerms, Contracts, Correction, CreditTier, Deployment, EpochRecord, FaultShares,
     GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NewOffer, NodeRecord, NodeStatus,
-    NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved, Roles, possession_message,
+    NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved, Roles, SignedHead,
+    possession_message,
 };

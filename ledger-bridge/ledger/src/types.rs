@@ -3,7 +3,7 @@
 use assay_aggregate::root::EpochRoot;
 use assay_aggregate::roster::Roster;
 use assay_protocol::ids::{
-    Address, Bps, Digest, Epoch, HyperNodeId, Keccak, NodeId, Seed, Stake, UnixMs,
+    Address, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
 };
 
 /// Network parameters that epochs and stake are fixed by for ever (`IAssayEpochs.Parameters`, `IAssayStake.Parameters`).
@@ -284,6 +284,21 @@ pub struct HyperNodeRecord {
     pub jailed: bool,
     /// Taken out of the committee for its absence, until it comes back.
     pub absent: bool,
+}
+
+/// What a HyperNode signed of its log (a checkpoint, C2SP tlog-checkpoint).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedHead {
+    /// The network.
+    pub network: NetworkId,
+    /// Whose log it is.
+    pub hypernode: HyperNodeId,
+    /// Number of leaves.
+    pub size: u64,
+    /// RFC 9162 root over them.
+    pub root: Digest,
+    /// Ed25519.
+    pub signature: [u8; 64],
 }
 
 /// What a provider registers.

@@ -52,6 +52,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
             "assay-hw-profiles",
             "assay-aggregate",
             "assay-ledger",
+            "assay-log",
         ],
     ),
     (

@@ -74,7 +74,10 @@ pub struct Checkpoint {
 
 /// A checkpoint whose origin and signature were checked against an expected log key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedCheckpoint(Checkpoint);
+pub struct VerifiedCheckpoint {
+    statement: Checkpoint,
+    signature: [u8; 64],
+}
 
 /// The origin of a HyperNode's log: `assay/log/1/<network id>/<HyperNode id>` in hexadecimal.
 pub fn origin(network: &NetworkId, hypernode: &HyperNodeId) -> String {
@@ -123,17 +126,22 @@ impl Checkpoint {
 impl VerifiedCheckpoint {
     /// Number of leaves.
     pub fn size(&self) -> u64 {
-        self.0.size
+        self.statement.size
     }
 
     /// Root over them.
     pub fn root(&self) -> Digest {
-        self.0.root
+        self.statement.root
     }
 
     /// The whole statement.
     pub fn checkpoint(&self) -> &Checkpoint {
-        &self.0
+        &self.statement
+    }
+
+    /// The log's own Ed25519 signature over [`Checkpoint::body`].
+    pub fn signature(&self) -> &[u8; 64] {
+        &self.signature
     }
 }
 
@@ -168,10 +176,14 @@ pub fn verify_checkpoint(
         let (expected, actual) = (origin.to_owned(), checkpoint.origin);
         return Err(CheckpointError::Origin { expected, actual });
     }
+    let refused = || CheckpointError::Signature(origin.to_owned());
     UnparsedPublicKey::new(&ED25519, key.as_bytes())
         .verify(body.as_bytes(), &signature)
-        .map_err(|_| CheckpointError::Signature(origin.to_owned()))?;
-    Ok(VerifiedCheckpoint(checkpoint))
+        .map_err(|_| refused())?;
+    Ok(VerifiedCheckpoint {
+        statement: checkpoint,
+        signature: signature.try_into().map_err(|_| refused())?,
+    })
 }
 
 /// First four bytes of SHA-256(name ‖ `\n` ‖ 0x01 ‖ public key), big-endian (C2SP signed-note).

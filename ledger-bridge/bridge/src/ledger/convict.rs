@@ -1,23 +1,29 @@
 //! Proofs of faults: what HyperNodes signed convicts them, and whoever shows it gets the reporter's share.
 
 use super::OfEpoch;
-use crate::args::{ConfigArg, Key, Output, say_json};
-use anyhow::{Result, ensure};
+use crate::args::{ConfigArg, Key, Output, Signed, say_json};
+use anyhow::{Context as _, Result, ensure};
 use assay_bridge::double_votes;
 use assay_bridge::store::Store;
-use assay_ledger::{Action, AssayLedger, Replaced, TxSigner};
-use assay_protocol::ids::Epoch;
+use assay_ledger::{Action, AssayLedger, Replaced, SignedHead, TxSigner};
+use assay_log::verify_checkpoint;
+use assay_protocol::ids::{Epoch, HyperNodeId};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is proven.
 #[derive(Subcommand)]
 pub enum Command {
     /// Slash whoever signed a root that a correction replaced, by what the ledger holds; anybody may.
-    ConvictRoots(OfEpoch),
+    #[command(name = "convict-roots")]
+    Roots(OfEpoch),
     /// Slash whoever voted for two input sets in one epoch, by the boards of two bridges; anybody may.
-    ConvictVotes(Votes),
+    #[command(name = "convict-votes")]
+    Votes(Votes),
+    /// Slash a HyperNode that signed two roots of its log for one size, by two of its checkpoints; anybody may.
+    #[command(name = "convict-log")]
+    Log(Fork),
 }
 
 #[derive(Args)]
@@ -36,20 +42,37 @@ pub struct Votes {
     other: PathBuf,
 }
 
+#[derive(Args)]
+pub struct Fork {
+    #[command(flatten)]
+    signed: Signed,
+    /// Whose log it is.
+    #[arg(long)]
+    hypernode: HyperNodeId,
+    /// A checkpoint: a signed note, as in each audit bundle.
+    #[arg(long)]
+    first: PathBuf,
+    /// Another one, of as many leaves and with another root.
+    #[arg(long)]
+    second: PathBuf,
+}
+
 impl Command {
     /// Whether a program reads the output.
     pub fn is_for_programs(&self) -> bool {
         match self {
-            Self::ConvictRoots(arg) => arg.signed.output.json,
-            Self::ConvictVotes(arg) => arg.output.json,
+            Self::Roots(arg) => arg.signed.output.json,
+            Self::Votes(arg) => arg.output.json,
+            Self::Log(arg) => arg.signed.output.json,
         }
     }
 
     /// Does it.
     pub fn execute(self) -> Result<()> {
         match self {
-            Self::ConvictRoots(arg) => convict_roots(&arg),
-            Self::ConvictVotes(arg) => convict_votes(&arg),
+            Self::Roots(arg) => convict_roots(&arg),
+            Self::Votes(arg) => convict_votes(&arg),
+            Self::Log(arg) => convict_log(&arg),
         }
     }
 }
@@ -90,6 +113,40 @@ fn convict_votes(arg: &Votes) -> Result<()> {
         let action = Action::convict_of_votes([(&first.0, &first.1), (&second.0, &second.1)]);
         court.convicts(first.0.hypernode, &action);
     }
+    court.closes()
+}
+
+fn convict_log(arg: &Fork) -> Result<()> {
+    let (ledger, signer) = arg.signed.open()?;
+    let network = ledger.network_id()?.context("genesis is not open")?;
+    let origin = assay_log::checkpoint::origin(&network, &arg.hypernode);
+    let head = |path: &Path| -> Result<SignedHead> {
+        let note = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let checkpoint = verify_checkpoint(&note, &origin, &arg.hypernode);
+        let checkpoint = checkpoint.with_context(|| path.display().to_string())?;
+        Ok(SignedHead {
+            network,
+            hypernode: arg.hypernode,
+            size: checkpoint.size(),
+            root: checkpoint.root(),
+            signature: *checkpoint.signature(),
+        })
+    };
+    let (first, second) = (head(&arg.first)?, head(&arg.second)?);
+    ensure!(
+        first.size == second.size,
+        "checkpoints: expected two of one size, got {} and {} leaves\n\
+         hint: a fork between them is proven by leaves (`twoLeaves` of the contract), for which there is no command",
+        first.size,
+        second.size
+    );
+    ensure!(
+        first.root != second.root,
+        "checkpoints: expected two roots, got {} in both",
+        first.root
+    );
+    let mut court = Court::new(&ledger, signer.as_ref());
+    court.convicts(arg.hypernode, &Action::convict_of_fork([&first, &second]));
     court.closes()
 }
 

@@ -111,17 +111,7 @@ impl fmt::Display for Step {
                     "epoch {epoch}: root on the ledger is the one computed here, {nodes} nodes"
                 )
             }
-            Self::Tended(done) => {
-                write!(
-                    f,
-                    "ledger: {} nodes settled, {} confirmed, {} escrows released, {} reservations moved on",
-                    done.settled, done.confirmed, done.released, done.rents
-                )?;
-                match done.absent {
-                    0 => Ok(()),
-                    absent => write!(f, ", {absent} absent HyperNodes taken out"),
-                }
-            }
+            Self::Tended(done) => write!(f, "ledger: {done}"),
             Self::Posted {
                 epoch,
                 signed,
@@ -190,6 +180,20 @@ pub struct Tended {
     pub rents: u32,
     /// HyperNodes taken out of the committee for their absence.
     pub absent: u32,
+}
+
+impl fmt::Display for Tended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} nodes settled, {} confirmed, {} escrows released, {} reservations moved on",
+            self.settled, self.confirmed, self.released, self.rents
+        )?;
+        match self.absent {
+            0 => Ok(()),
+            absent => write!(f, ", {absent} absent HyperNodes taken out"),
+        }
+    }
 }
 
 impl Tended {

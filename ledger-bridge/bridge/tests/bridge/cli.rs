@@ -1,6 +1,11 @@
 //! The commands of a new network against a running bridge, and how failures look.
 
+use assay_bridge::config::params_file;
+use assay_log::checkpoint::{Checkpoint, origin, sign_checkpoint};
+use assay_protocol::cose::Signer as _;
+use assay_protocol::ids::{Digest, HyperNodeId};
 use assay_protocol::trust::TrustFile;
+use assay_transport::Identity;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -39,6 +44,23 @@ fn fails(dir: &Path, args: &[&str], code: i32, text: &str) {
     assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
     assert!(error.contains(text), "{args:?}: {error}");
     assert!(output.stdout.is_empty());
+}
+
+/// Three checkpoints by one HyperNode, on file: `a` and `b` of one size with two roots, and one that is `longer`. Its id.
+fn forked_log(dir: &Path, identity: &str) -> String {
+    let identity = Identity::load(&dir.join(identity)).unwrap();
+    let id = HyperNodeId(identity.public_key());
+    let network = params_file(&dir.join("network.json")).unwrap().network_id();
+    for (file, size, root) in [("a", 5, 1), ("b", 5, 2), ("longer", 6, 1)] {
+        let checkpoint = Checkpoint {
+            origin: origin(&network, &id),
+            size,
+            root: Digest([root; 32]),
+        };
+        let note = sign_checkpoint(&checkpoint, &id, |body| identity.sign(body)).unwrap();
+        std::fs::write(dir.join(file), note).unwrap();
+    }
+    id.to_string()
 }
 
 /// A port nobody listens on just now.
@@ -179,6 +201,28 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     assert_eq!(hypernodes[1]["absent"], false);
     let here = run_ok(with("come-back", "h1.key", &[]));
     assert!(here.contains("\"action\":\"comeBack\""), "{here}");
+    let forked = forked_log(dir, "h3.id");
+    let convicts = |first: &str, second: &str| {
+        let rest = ["--hypernode", &forked, "--first", first, "--second", second];
+        with("convict-log", "provider.key", &rest)
+    };
+    for (first, second, why) in [
+        ("a", "a", "expected two roots"),
+        ("a", "longer", "got 5 and 6 leaves"),
+        ("a", "network.json", "network.json"),
+        ("a", "nowhere", "nowhere"),
+    ] {
+        let args = convicts(first, second);
+        fails(
+            dir,
+            &args.iter().map(String::as_str).collect::<Vec<_>>(),
+            1,
+            why,
+        );
+    }
+    let said = run_ok(convicts("a", "b"));
+    assert!(said.contains("\"of\":\"twoCheckpoints\""), "{said}");
+    assert!(run_ok(convicts("b", "a")).contains("\"before\":true"));
     await_port(board);
     assert_eq!(
         ok(dir, &["verdicts", "--config", "bridge.toml", "--json"]),
