@@ -182,15 +182,15 @@ fn reveals(context: &Context, epoch: Epoch, node: NodeId) -> Result<Vec<RegionRe
     let mut ended: Vec<u64> = current.checked_sub(1).into_iter().collect();
     let leaves = context.has_say(epoch.next()) == Some(false);
     let is_over = context.params.reveals_regions(epoch);
-    if leaves && !is_over {
-        context.keep_told_early(current)?;
-    }
     if is_over || leaves {
         ended.push(current);
     }
     let mut reveals = Vec::new();
     for generation in ended {
         if key_hash_logged(context, generation, node)? {
+            if generation == current && !is_over {
+                context.keep_told_early(current)?;
+            }
             let region = 0;
             let key = context.region_key(&node, RegionId { region, generation });
             reveals.push(RegionReveal {

@@ -261,6 +261,29 @@ fn opened(context: &Context, kept: &KeptReport) -> Report {
         .into_payload()
 }
 
+/// If it comes back within the period, the node can make the region's blocks.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_within_a_period_tells_its_keys_and_remembers_that() {
+    for leaves in [false, true] {
+        let bench = Bench::new(CALM);
+        let context = bench.open(0);
+        let logged = draft(&bench, &context, OutcomeKind::RegionKey);
+        context.record(logged).unwrap();
+        let own = context.own;
+        let roster = bench.params.roster.iter().cloned();
+        let roster: Vec<_> = roster.filter(|entry| !leaves || entry.id != own).collect();
+        let next = E.next();
+        context
+            .history(|history| history.relearn(next, roster))
+            .unwrap();
+        let report = opened(&context, &close_epoch(&context, E, &nodes(&bench)).unwrap());
+        assert_eq!(report.nodes[0].reveals.len(), usize::from(leaves));
+        let context = again(&bench, context);
+        assert_eq!(context.is_told_early(0).unwrap(), leaves);
+        assert!(!context.is_told_early(1).unwrap(), "the next period's");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_is_closed_once_and_its_report_never_changes() {
     let bench = Bench::new(CALM);
