@@ -446,7 +446,7 @@ impl Poster {
             return Ok(None);
         }
         let (nodes, reservations) = (self.settled.nodes()?, self.settled.reservations()?);
-        // Read only when it matters: a call for each that ever registered.
+        // Read only when it matters: all that ever registered.
         let hypernodes = match self.queue.names_absent() {
             true => self.settled.hypernodes()?,
             false => Vec::new(),

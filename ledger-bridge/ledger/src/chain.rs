@@ -116,6 +116,18 @@ pub trait Chain: Send + Sync {
     /// A revert is [`ChainError::Reverted`].
     fn call_at(&self, to: Address, data: &[u8], at: Finality) -> Result<Bytes, ChainError>;
 
+    /// Several calls of one contract on the newest state of a finality, in order; the first that reverts ends all. The chain
+    /// may go on between them.
+    fn calls_at(
+        &self,
+        to: Address,
+        calls: &[Vec<u8>],
+        at: Finality,
+    ) -> Result<Vec<Bytes>, ChainError> {
+        let call = |data: &Vec<u8>| self.call_at(to, data, at);
+        calls.iter().map(call).collect()
+    }
+
     /// Gas that a transaction would need in the next block; a revert is [`ChainError::Reverted`].
     fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError>;
 

@@ -336,6 +336,21 @@ impl AssayLedger {
     ) -> Result<C::Return, LedgerError> {
         read(self.chain.as_ref(), Address::from(from.0), self.reads, call)
     }
+
+    /// The same of several calls, in order; in few requests where the chain is behind a URL.
+    pub(crate) fn read_all<C: SolCall>(
+        &self,
+        from: ids::Address,
+        calls: impl IntoIterator<Item = C>,
+    ) -> Result<Vec<C::Return>, LedgerError> {
+        let name = name_of::<C>();
+        let calls: Vec<Vec<u8>> = calls.into_iter().map(|call| call.abi_encode()).collect();
+        let outputs = self
+            .chain
+            .calls_at(Address::from(from.0), &calls, self.reads);
+        let outputs = outputs.map_err(failed(name))?;
+        outputs.iter().map(|output| decoded::<C>(output)).collect()
+    }
 }
 
 fn contracts(chain: &dyn Chain, epochs: Address) -> Result<Contracts, LedgerError> {
@@ -362,10 +377,16 @@ fn read<C: SolCall>(
     at: Finality,
     call: &C,
 ) -> Result<C::Return, LedgerError> {
-    let name = C::SIGNATURE.split('(').next().unwrap_or(C::SIGNATURE);
     let output = chain.call_at(from, &call.abi_encode(), at);
-    let output = output.map_err(failed(name))?;
-    C::abi_decode_returns_validate(&output).map_err(|e| bad_answer(name, e.to_string()))
+    decoded::<C>(&output.map_err(failed(name_of::<C>()))?)
+}
+
+fn name_of<C: SolCall>() -> &'static str {
+    C::SIGNATURE.split('(').next().unwrap_or(C::SIGNATURE)
+}
+
+fn decoded<C: SolCall>(output: &[u8]) -> Result<C::Return, LedgerError> {
+    C::abi_decode_returns_validate(output).map_err(|e| bad_answer(name_of::<C>(), e.to_string()))
 }
 
 pub(crate) fn bad_answer(action: &str, why: String) -> LedgerError {

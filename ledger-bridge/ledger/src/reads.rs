@@ -1,6 +1,6 @@
 //! What the contracts say, in the project's own types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use alloy_primitives::{Address, B256, U256};
@@ -325,17 +325,15 @@ impl AssayLedger {
     pub fn hypernodes(&self) -> Result<Vec<HyperNodeRecord>, LedgerError> {
         let stake = self.contracts().stake;
         let count = self.count(stake, &AssayStake::hyperNodeCountCall {})?;
-        let one = |index| {
-            let index = U256::from(index);
-            Ok(hypernode(
-                self.read(stake, &AssayStake::hyperNodeAtCall { index })?,
-            ))
+        let one = |index| AssayStake::hyperNodeAtCall {
+            index: U256::from(index),
         };
-        (0..count).map(one).collect()
+        let all = self.read_all(stake, (0..count).map(one))?;
+        Ok(all.into_iter().map(hypernode).collect())
     }
 
     /// All registrations of nodes ever made, in order. What counts in an epoch is for [`AssayLedger::claims`] to say. Read
-    /// once for a block: it takes a call or two for each.
+    /// once for a block: it takes a call or two for each, many in one request where the node is remote.
     pub fn nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
         let block = || self.chain().block(self.reads).map_err(failed("block"));
         let known = || {
@@ -357,22 +355,16 @@ impl AssayLedger {
     fn read_nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
         let contract = self.contracts().nodes;
         let count = self.count(contract, &AssayNodes::registrationCountCall {})?;
-        let mut accounts: BTreeMap<B256, nodes::INodesTypes::Account> = BTreeMap::new();
-        let mut records = Vec::new();
-        for id in 1..=count {
-            let id = U256::from(id);
-            let registration = self.read(contract, &AssayNodes::registrationAtCall { id })?;
-            let node = registration.node;
-            let account = match accounts.get(&node) {
-                Some(account) => account,
-                None => {
-                    let account = self.read(contract, &AssayNodes::accountCall { node })?;
-                    accounts.entry(node).or_insert(account)
-                }
-            };
-            records.push(node_record(&registration, account));
-        }
-        Ok(records)
+        let one = |id| AssayNodes::registrationAtCall { id: U256::from(id) };
+        let registrations = self.read_all(contract, (1..=count).map(one))?;
+        let nodes: BTreeSet<B256> = registrations.iter().map(|one| one.node).collect();
+        let account = |node: &B256| AssayNodes::accountCall { node: *node };
+        let accounts = self.read_all(contract, nodes.iter().map(account))?;
+        let accounts: BTreeMap<&B256, _> = nodes.iter().zip(accounts).collect();
+        let record = |one: &nodes::INodesTypes::Registration| {
+            Some(node_record(one, accounts.get(&one.node)?))
+        };
+        Ok(registrations.iter().filter_map(record).collect())
     }
 
     /// The claims that count in an epoch, see [`claims_at`]. Refused while blocks that are not final may change them: the

@@ -96,11 +96,17 @@ fn answer(
     calls: &Mutex<mpsc::Sender<(String, Value)>>,
 ) -> Reply {
     let asked: Value = serde_json::from_slice(&request.body).unwrap();
-    let method = asked["method"].as_str().unwrap().to_owned();
+    // Several at once are of one method.
+    let first = asked.get(0).unwrap_or(&asked);
+    let method = first["method"].as_str().unwrap().to_owned();
     let fault = faults.lock().unwrap().get(&method).cloned();
     let pass = || Reply::Body(http_post(node, &request.body).unwrap_or_default());
     let say = |result: Value| {
-        let answer = json!({"jsonrpc": "2.0", "id": asked["id"], "result": result});
+        let to = |one: &Value| json!({"jsonrpc": "2.0", "id": one["id"], "result": result});
+        let answer = match asked.as_array() {
+            Some(all) => all.iter().map(to).collect(),
+            None => to(&asked),
+        };
         Reply::Body(answer.to_string().into_bytes())
     };
     let reply = match fault {
@@ -124,6 +130,6 @@ fn answer(
     let _ = calls
         .lock()
         .unwrap()
-        .send((method, asked["params"].clone()));
+        .send((method, first["params"].clone()));
     reply
 }

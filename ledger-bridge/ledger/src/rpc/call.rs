@@ -54,9 +54,61 @@ impl Caller {
         parse(&result).ok_or_else(unusable)
     }
 
+    /// Asks several things of one method in one request (JSON-RPC 2.0, section 6); `None` when the node takes no such
+    /// request. The answers are in the order of the questions, whatever theirs was; the first error ends all.
+    pub(crate) fn ask_all<T>(
+        &self,
+        method: &'static str,
+        params: &[Value],
+        parse: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, ChainError> {
+        let numbered = (1..).zip(params);
+        let requests: Value = numbered
+            .map(|(id, params)| request(id, method, params))
+            .collect();
+        let (status, text) = self.exchange(method, &requests.to_string())?;
+        let refused = (400..500).contains(&status);
+        let answers = match status {
+            200 => serde_json::from_slice::<Value>(&text).ok(),
+            _ if refused => return Ok(None),
+            _ => return Err(self.unhappy(status)),
+        };
+        let unusable = |why: &str| bad_answer(method, why);
+        let Value::Array(mut answers) = answers.ok_or_else(|| unusable("not JSON"))? else {
+            return Ok(None);
+        };
+        let id = |answer: &Value| answer.get("id").and_then(Value::as_u64);
+        answers.sort_by_key(id);
+        let expected = (1..=params.len() as u64).map(Some);
+        if !answers.iter().map(id).eq(expected) {
+            return Err(unusable("answers other requests"));
+        }
+        let one = |answer: &mut Value| {
+            let result = result_of(method, answer)?;
+            parse(&result).ok_or_else(|| unusable(&format!("{:.120}", result.to_string())))
+        };
+        answers
+            .iter_mut()
+            .map(one)
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
     fn request(&self, method: &'static str, params: Value) -> Result<Value, ChainError> {
-        let body =
-            json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let (status, text) = self.exchange(method, &request(1, method, &params).to_string())?;
+        if status != 200 {
+            return Err(self.unhappy(status));
+        }
+        let answer: Option<Value> = serde_json::from_slice(&text).ok();
+        let mut answer = answer.ok_or_else(|| bad_answer(method, "not JSON"))?;
+        if answer.get("id") != Some(&json!(1)) {
+            return Err(bad_answer(method, "answers another request"));
+        }
+        result_of(method, &mut answer)
+    }
+
+    /// Status and body of the answer, both bounded.
+    fn exchange(&self, method: &'static str, body: &str) -> Result<(u16, Vec<u8>), ChainError> {
         if body.len() > MAX_BODY_BYTES {
             return Err(ChainError::TooLarge {
                 method,
@@ -64,33 +116,15 @@ impl Caller {
                 actual: body.len(),
             });
         }
-        let (status, text) = self
-            .post(&body)
-            .map_err(|e| self.unreachable(e.to_string()))?;
-        match status {
-            200 => {}
-            300..=399 => {
-                return Err(
-                    self.unreachable(format!("HTTP status {status}: redirects are not followed"))
-                );
-            }
-            _ => return Err(self.unreachable(format!("HTTP status {status}"))),
-        }
-        let unusable = |why: &str| ChainError::BadAnswer {
-            method,
-            why: why.to_owned(),
-        };
-        let mut answer: Value = serde_json::from_slice(&text).map_err(|_| unusable("not JSON"))?;
-        if answer.get("id") != Some(&json!(1)) {
-            return Err(unusable("answers another request"));
-        }
-        if let Some(error) = answer.get("error").filter(|e| !e.is_null()) {
-            return Err(remote_error(method, error));
-        }
-        answer
-            .get_mut("result")
-            .map(Value::take)
-            .ok_or_else(|| unusable("neither result nor error"))
+        let posted = self.post(body);
+        posted.map_err(|e| self.unreachable(e.to_string()))
+    }
+
+    fn unhappy(&self, status: u16) -> ChainError {
+        self.unreachable(match status {
+            300..=399 => format!("HTTP status {status}: redirects are not followed"),
+            _ => format!("HTTP status {status}"),
+        })
     }
 
     fn post(&self, body: &str) -> Result<(u16, Vec<u8>), ureq::Error> {
@@ -114,6 +148,23 @@ impl Caller {
             why: self.endpoint.without_secrets(&why),
         }
     }
+}
+
+fn request(id: u64, method: &str, params: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+fn bad_answer(method: &'static str, why: &str) -> ChainError {
+    let why = why.to_owned();
+    ChainError::BadAnswer { method, why }
+}
+
+fn result_of(method: &'static str, answer: &mut Value) -> Result<Value, ChainError> {
+    if let Some(error) = answer.get("error").filter(|e| !e.is_null()) {
+        return Err(remote_error(method, error));
+    }
+    let result = answer.get_mut("result").map(Value::take);
+    result.ok_or_else(|| bad_answer(method, "neither result nor error"))
 }
 
 /// Refusals and reverts keep their meaning; the rest is the node's own trouble.

@@ -1,6 +1,7 @@
 //! A chain behind a URL.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -14,6 +15,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Blocks asked for at once where a node refuses more, at first and at least.
 const LOG_BLOCKS: u64 = 10_000;
 const LOG_BLOCKS_MIN: u64 = 100;
+/// Calls asked for in one request: what common nodes take.
+const CALLS_AT_ONCE: usize = 50;
 /// JSON-RPC error code of a block that a node has pruned (EIP-4444).
 const PRUNED: i64 = 4444;
 
@@ -43,6 +46,8 @@ pub struct RpcChain {
     caller: Caller,
     confirmations: Option<u64>,
     chain_id: u64,
+    /// The node takes no several requests at once.
+    one_by_one: AtomicBool,
 }
 
 impl RpcChain {
@@ -57,6 +62,7 @@ impl RpcChain {
             caller: Caller::new(url, options.ca.as_deref(), options.timeout)?,
             confirmations: options.confirmations,
             chain_id: 0,
+            one_by_one: AtomicBool::new(false),
         };
         chain.chain_id = chain
             .caller
@@ -144,12 +150,34 @@ impl Chain for RpcChain {
     }
 
     fn call_at(&self, to: Address, data: &[u8], at: Finality) -> Result<Bytes, ChainError> {
-        let request = json!({"to": wire::data(to.as_slice()), "input": wire::data(data)});
-        self.caller.ask(
-            "eth_call",
-            json!([request, self.tag(at)?]),
-            wire::parse_data,
-        )
+        let params = call_params(to, data, &self.tag(at)?);
+        self.caller.ask("eth_call", params, wire::parse_data)
+    }
+
+    fn calls_at(
+        &self,
+        to: Address,
+        calls: &[Vec<u8>],
+        at: Finality,
+    ) -> Result<Vec<Bytes>, ChainError> {
+        let mut outputs = Vec::with_capacity(calls.len());
+        for some in calls.chunks(CALLS_AT_ONCE) {
+            let tag = self.tag(at)?;
+            let params = some.iter().map(|data| call_params(to, data, &tag));
+            let params: Vec<Value> = params.collect();
+            if params.len() > 1 && !self.one_by_one.load(Ordering::Relaxed) {
+                let all = self.caller.ask_all("eth_call", &params, wire::parse_data)?;
+                if let Some(all) = all {
+                    outputs.extend(all);
+                    continue;
+                }
+                self.one_by_one.store(true, Ordering::Relaxed);
+            }
+            for params in params {
+                outputs.push(self.caller.ask("eth_call", params, wire::parse_data)?);
+            }
+        }
+        Ok(outputs)
     }
 
     fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError> {
@@ -228,6 +256,10 @@ impl Chain for RpcChain {
             other => other,
         }
     }
+}
+
+fn call_params(to: Address, data: &[u8], tag: &Value) -> Value {
+    json!([{"to": wire::data(to.as_slice()), "input": wire::data(data)}, tag])
 }
 
 fn account(address: Address) -> Value {

@@ -20,6 +20,8 @@ use crate::chain::{Chain, ChainError, Finality, Trial};
 
 /// Requests executed at the same time; more wait their turn.
 const MAX_CONCURRENT: usize = 16;
+/// Requests in one body.
+const REQUESTS_MAX: usize = 100;
 /// How long a request may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -78,11 +80,23 @@ async fn read_body(request: Request) -> Result<Body, StatusCode> {
         .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)
 }
 
-/// One request, one answer; batches are not served.
+/// The answer to a request, or to several that come at once.
 fn answer(chain: &dyn Chain, body: &[u8]) -> Value {
-    let Ok(request) = serde_json::from_slice::<Value>(body) else {
-        return failure(Value::Null, error(code::PARSE, "not JSON"));
-    };
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Array(requests)) if (1..=REQUESTS_MAX).contains(&requests.len()) => {
+            requests.iter().map(|one| answer_one(chain, one)).collect()
+        }
+        Ok(Value::Array(requests)) => {
+            let count = requests.len();
+            let message = format!("expected 1 to {REQUESTS_MAX} requests at once, got {count}");
+            failure(Value::Null, error(code::INVALID_REQUEST, &message))
+        }
+        Ok(request) => answer_one(chain, &request),
+        Err(_) => failure(Value::Null, error(code::PARSE, "not JSON")),
+    }
+}
+
+fn answer_one(chain: &dyn Chain, request: &Value) -> Value {
     let id = request.get("id").cloned().unwrap_or(Value::Null);
     let version = request.get("jsonrpc").and_then(Value::as_str);
     let (Some("2.0"), Some(method)) = (version, request.get("method").and_then(Value::as_str))
@@ -91,7 +105,7 @@ fn answer(chain: &dyn Chain, body: &[u8]) -> Value {
             id,
             error(
                 code::INVALID_REQUEST,
-                "expected one JSON-RPC 2.0 request with a method",
+                "expected a JSON-RPC 2.0 request with a method",
             ),
         );
     };

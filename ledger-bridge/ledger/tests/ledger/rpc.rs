@@ -201,6 +201,120 @@ fn bad_requests_get_standard_errors() {
     }
 }
 
+/// A way to a node through a server that looks at each request; `refuse` answers instead of it.
+fn through(
+    url: String,
+    refuse: impl Fn(&Value) -> Option<String> + Send + Sync + 'static,
+) -> (Web, RpcChain) {
+    let web = Web::plain(move |request| {
+        let asked: Value = serde_json::from_slice(&request.body).unwrap();
+        let answer = refuse(&asked).unwrap_or_else(|| ask(&url, &request.body).1);
+        Reply::Body(answer.into_bytes())
+    })
+    .unwrap();
+    let chain = RpcChain::connect(&format!("http://{}", web.address())).unwrap();
+    (web, chain)
+}
+
+#[test]
+fn many_reads_are_few_requests_and_one_by_one_where_a_node_takes_no_several() {
+    let net = Network::ready();
+    let (url, _) = remote(&net);
+    let to = Address::from(net.ledger.contracts().stake.0);
+    let call = |index: u64| {
+        AssayStake::hyperNodeAtCall {
+            index: U256::from(index),
+        }
+        .abi_encode()
+    };
+    let calls: Vec<Vec<u8>> = (0..120).map(|n| call(n % 4)).collect();
+    let expected = net.chain.calls_at(to, &calls, Finality::Latest).unwrap();
+    let asked = |web: &Web, chain: &RpcChain| {
+        let before = web.requests();
+        let answers = chain.calls_at(to, &calls, Finality::Latest).unwrap();
+        assert_eq!(answers, expected);
+        web.requests() - before
+    };
+    let (web, chain) = through(url.clone(), |_| None);
+    assert_eq!(asked(&web, &chain), 3, "50, 50 and 20");
+    let none = chain.calls_at(to, &[], Finality::Latest).unwrap();
+    assert!(none.is_empty());
+    // Whatever the order of the answers.
+    let inner = url.clone();
+    let (web, chain) = through(url.clone(), move |asked| {
+        let all = ask(&inner, asked.to_string().as_bytes()).1;
+        let mut all: Value = serde_json::from_str(&all).unwrap();
+        all.as_array_mut().unwrap().reverse();
+        Some(all.to_string())
+    });
+    assert_eq!(asked(&web, &chain), 3);
+    let none = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"one"}}"#;
+    let (web, chain) = through(url.clone(), move |asked| {
+        asked.is_array().then(|| none.into())
+    });
+    assert_eq!(asked(&web, &chain), 121, "tried once");
+    assert_eq!(asked(&web, &chain), 120);
+    // One that reverts is the error of all.
+    let (_, chain) = through(url, |_| None);
+    let beyond = [call(0), call(4), call(1)];
+    let error = chain.calls_at(to, &beyond, Finality::Latest).unwrap_err();
+    assert!(matches!(error, ChainError::Reverted(_)), "{error}");
+}
+
+#[test]
+fn several_answers_that_are_not_those_asked_for_are_refused() {
+    let net = Network::ready();
+    let (url, _) = remote(&net);
+    let to = Address::from(net.ledger.contracts().stake.0);
+    let call = AssayStake::hyperNodeCountCall {}.abi_encode();
+    let forge = |change: fn(&mut Vec<Value>)| {
+        let inner = url.clone();
+        let (_, chain) = through(url.clone(), move |asked| {
+            asked.as_array()?;
+            let all = ask(&inner, asked.to_string().as_bytes()).1;
+            let mut all: Vec<Value> = serde_json::from_str(&all).unwrap();
+            change(&mut all);
+            Some(json!(all).to_string())
+        });
+        chain.calls_at(to, &[call.clone(), call.clone()], Finality::Latest)
+    };
+    assert!(forge(|_| ()).is_ok());
+    let forged: [fn(&mut Vec<Value>); 6] = [
+        |all| all.clear(),
+        |all| drop(all.pop()),
+        |all| all.push(all[0].clone()),
+        |all| all[1]["id"] = json!(1),
+        |all| all[0]["id"] = json!("1"),
+        |all| all[0]["result"] = json!(7),
+    ];
+    for (number, change) in forged.into_iter().enumerate() {
+        let error = forge(change).unwrap_err();
+        assert!(
+            matches!(error, ChainError::BadAnswer { .. }),
+            "{number}: {error}"
+        );
+    }
+}
+
+#[test]
+fn so_many_requests_at_once_are_served_and_no_more() {
+    let net = Network::ready();
+    let (url, _) = remote(&net);
+    let one = json!({"jsonrpc": "2.0", "id": 7, "method": "eth_chainId"});
+    let many = |count: usize| ask(&url, json!(vec![one.clone(); count]).to_string().as_bytes()).1;
+    let all: Vec<Value> = serde_json::from_str(&many(100)).unwrap();
+    assert_eq!(all.len(), 100);
+    assert!(all.iter().all(|answer| answer["result"] == "0x7a69"));
+    assert!(many(101).contains("got 101"), "{}", many(101));
+    // What is wrong with one is wrong with that one only.
+    let mixed = json!([one, {"jsonrpc": "2.0", "id": 8, "method": "eth_sign"}, 5]);
+    let (_, answers) = ask(&url, mixed.to_string().as_bytes());
+    let answers: Vec<Value> = serde_json::from_str(&answers).unwrap();
+    assert_eq!(answers[0]["result"], "0x7a69");
+    assert_eq!(answers[1]["error"]["code"], -32_601);
+    assert_eq!(answers[2]["error"]["code"], -32_600);
+}
+
 #[test]
 fn only_loopback_is_served() {
     let net = Network::deployed();
