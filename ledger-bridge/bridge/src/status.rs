@@ -74,6 +74,8 @@ pub struct HyperNodeStatus {
     pub endpoint: String,
     /// Stake.
     pub stake_gwei: u64,
+    /// What of it counts in the next epoch to be resolved, before the cap on operators.
+    pub counts_gwei: u64,
     /// Stake on its way out.
     pub unbonding_gwei: u64,
     /// Slashed for a fault.
@@ -136,6 +138,11 @@ pub fn read(ledger: &AssayLedger) -> Result<Status> {
     for epoch in (first..next_epoch.0).map(Epoch) {
         epochs.extend(epoch_status(epoch, &ledger.epoch_record(epoch)?));
     }
+    let counting = ledger.fixed_roster(next_epoch)?.unwrap_or_default();
+    let status = |record: HyperNodeRecord| {
+        let seat = counting.iter().find(|entry| entry.id == record.ed25519);
+        hypernode(record, seat.map_or(0, |entry| entry.stake.0))
+    };
     Ok(Status {
         chain_id: ledger.chain_id()?,
         contract: ledger.contract(),
@@ -144,7 +151,7 @@ pub fn read(ledger: &AssayLedger) -> Result<Status> {
         next_epoch,
         budget_gwei: to_gwei(ledger.budget(next_epoch)?.0),
         epochs,
-        hypernodes: ledger.hypernodes()?.into_iter().map(hypernode).collect(),
+        hypernodes: ledger.hypernodes()?.into_iter().map(status).collect(),
         nodes: ledger.nodes()?.into_iter().map(registration).collect(),
         reservations: ledger.reservations()?.iter().map(reservation).collect(),
     })
@@ -185,13 +192,14 @@ fn reservation(r: &ReservationRecord) -> ReservationStatus {
     }
 }
 
-fn hypernode(h: HyperNodeRecord) -> HyperNodeStatus {
+fn hypernode(h: HyperNodeRecord, counts: u128) -> HyperNodeStatus {
     HyperNodeStatus {
         address: h.address,
         ed25519: h.ed25519,
         operator: h.operator,
         endpoint: h.endpoint,
         stake_gwei: to_gwei(h.stake.0),
+        counts_gwei: to_gwei(counts),
         unbonding_gwei: to_gwei(h.unbonding.0),
         jailed: h.jailed,
         absent: h.absent,
@@ -253,8 +261,8 @@ impl fmt::Display for Status {
             };
             writeln!(
                 f,
-                "hypernode {}  stake {} gwei  {}{state}",
-                h.ed25519, h.stake_gwei, h.endpoint
+                "hypernode {}  stake {} gwei, {} count  {}{state}",
+                h.ed25519, h.stake_gwei, h.counts_gwei, h.endpoint
             )?;
         }
         for n in &self.nodes {

@@ -196,6 +196,8 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     let at: Vec<_> = hypernodes.iter().map(|h| &h["endpoint"]).collect();
     assert_eq!(hypernodes.len(), 4);
     assert_eq!(at.iter().filter(|at| **at == "127.0.0.1:4").count(), 1);
+    let counts: Vec<_> = hypernodes.iter().map(|h| &h["counts_gwei"]).collect();
+    assert_eq!(counts, [1_000_000_000; 4]);
     let one = hypernodes[1]["ed25519"].as_str().unwrap();
     run_ok(with("refresh", "provider.key", &["--hypernode", one]));
     assert_eq!(hypernodes[1]["absent"], false);
