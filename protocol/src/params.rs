@@ -99,6 +99,13 @@ impl NetworkParams {
         self.validate_time()?;
         self.validate_lists()?;
         self.validate_operators()?;
+        // A report may come late once.
+        rule(
+            self.absent_epochs != 1,
+            "absent_epochs",
+            "0 (never) or at least 2",
+            self.absent_epochs,
+        )?;
         let (m, n) = self.persistence;
         rule(
             1 <= m && m <= n,
@@ -305,13 +312,14 @@ pub(crate) mod tests {
     #[test]
     fn contradictions_are_named() {
         type Change = fn(&mut NetworkParams);
-        let broken: [(&str, Change); 6] = [
+        let broken: [(&str, Change); 7] = [
             ("slot_ms", |p| p.slot_ms = 700),
             ("roster", |p| p.roster.swap(0, 1)),
             ("operator_cap_bps", |p| p.operator_cap_bps = Bps(2_400)),
             ("panel_min", |p| p.panel_min = 5),
             ("phases", |p| p.reveal_ms = p.commit_ms),
             ("persistence", |p| p.persistence = (2, 1)),
+            ("absent_epochs", |p| p.absent_epochs = 1),
         ];
         for (name, change) in broken {
             let mut params = sample();
