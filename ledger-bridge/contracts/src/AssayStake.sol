@@ -206,9 +206,10 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     /// @dev All that was missed must be of after the seat began to count, or after the HyperNode last said that it is there.
     function _requireFresh(uint64 from, AbsenceLeaf calldata leaf) private view {
         uint64 next = _epochs.nextEpoch();
-        uint64 earliest = next < ABSENCE_EPOCHS ? 0 : next - ABSENCE_EPOCHS;
-        uint64 missed = from + leaf.missed;
-        if (missed != 0 && earliest < missed - 1) earliest = missed - 1;
+        uint64 earliest = next < ABSENCE_EPOCHS ? 0 : next - ABSENCE_EPOCHS; // equivalent: 0 either way
+        uint64 own = from + leaf.missed;
+        if (own != 0) --own;
+        if (earliest < own) earliest = own; // equivalent: equal ones are either
         if (leaf.epoch < earliest) revert StaleAbsence(leaf.hyperNode, earliest, leaf.epoch);
     }
 
