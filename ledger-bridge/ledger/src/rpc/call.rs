@@ -13,6 +13,7 @@ use crate::http;
 
 /// One for each thread that asks at the same time, about.
 const IDLE_MAX: usize = 4;
+const TOO_MANY_REQUESTS: u16 = 429;
 const USER_AGENT: &str = concat!("assay/", env!("CARGO_PKG_VERSION"));
 
 /// Whoever answers JSON-RPC at a URL.
@@ -67,7 +68,8 @@ impl Caller {
             .map(|(id, params)| request(id, method, params))
             .collect();
         let (status, text) = self.exchange(method, &requests.to_string())?;
-        let refused = (400..500).contains(&status);
+        // Too many at a time says nothing of several at once.
+        let refused = (400..500).contains(&status) && status != TOO_MANY_REQUESTS;
         let answers = match status {
             200 => serde_json::from_slice::<Value>(&text).ok(),
             _ if refused => return Ok(None),

@@ -263,6 +263,29 @@ fn many_reads_are_few_requests_and_one_by_one_where_a_node_takes_no_several() {
     assert!(matches!(error, ChainError::Reverted(_)), "{error}");
 }
 
+/// A node that takes no several says so by a status, too; one that wants to be asked less often, or is broken, does not.
+#[test]
+fn a_status_tells_who_takes_no_several_at_once() {
+    let net = Network::ready();
+    let (url, _) = remote(&net);
+    let to = Address::from(net.ledger.contracts().stake.0);
+    let call = AssayStake::hyperNodeCountCall {}.abi_encode();
+    for (status, asks_again) in [(400, true), (413, true), (429, false), (500, false)] {
+        let inner = url.clone();
+        let web = Web::plain(move |request| {
+            let asked: Value = serde_json::from_slice(&request.body).unwrap();
+            match asked.is_array() {
+                true => Reply::Raw(http_reply(status, "", b"no")),
+                false => Reply::Body(ask(&inner, &request.body).1.into_bytes()),
+            }
+        })
+        .unwrap();
+        let chain = RpcChain::connect(&format!("http://{}", web.address())).unwrap();
+        let answers = chain.calls_at(to, &[call.clone(), call.clone()], Finality::Latest);
+        assert_eq!(answers.is_ok(), asks_again, "{status}: {answers:?}");
+    }
+}
+
 #[test]
 fn several_answers_that_are_not_those_asked_for_are_refused() {
     let net = Network::ready();
