@@ -646,3 +646,12 @@ pub fn complete(net: &Network, poster: &mut Poster) -> (u128, u128) {
     while !matches!(poster.step(net.now()).unwrap(), Step::Waiting { .. }) {}
     (signed, total)
 }
+
+/// Another poster that has computed everything from genesis on by itself.
+pub fn computed_again(net: &Network, poster: &Poster) -> Poster {
+    let mut again = net.poster();
+    while again.history().next() < poster.history().next() {
+        again.step(net.now()).unwrap();
+    }
+    again
+}
