@@ -172,6 +172,8 @@ pub struct StateSection {
     pub url: String,
     /// The password's file, mode 0600.
     pub password_file: Option<PathBuf>,
+    /// Root certificates (PEM) of the database: TLS. A database on another machine needs them.
+    pub ca: Option<PathBuf>,
 }
 
 /// The `[metrics]` section.
@@ -367,8 +369,10 @@ impl Config {
             LedgerSection::Embedded { path, .. } => rebase(path),
             LedgerSection::Rpc { ca, .. } => ca.iter_mut().for_each(rebase),
         }
-        let password = config.state.as_mut().and_then(|s| s.password_file.as_mut());
-        password.into_iter().for_each(rebase);
+        if let Some(state) = &mut config.state {
+            let files = [&mut state.password_file, &mut state.ca];
+            files.into_iter().flatten().for_each(rebase);
+        }
         Ok(config)
     }
 
@@ -550,11 +554,12 @@ accounts = [{ address = "1111111111111111111111111111111111111111", balance_gwei
         let error = load(&key("{ keystore = \"k.json\" }")).unwrap_err();
         assert!(error.to_string().contains("ledger_key"), "{error}");
 
-        let more = "[posting]\nmax_fee_gwei = 7\n[state]\nurl = \"postgres:///x\"\npassword_file = \"p\"\n\
+        let more = "[posting]\nmax_fee_gwei = 7\n[state]\nurl = \"postgres:///x\"\npassword_file = \"p\"\nca = \"ca\"\n\
                     [metrics]\nlisten = \"127.0.0.1:9464\"\n";
         let config = load(&format!("{TEXT}{more}")).unwrap();
         assert_eq!(config.posting.settings().policy.fee_cap, 7_000_000_000);
-        assert!(config.state.unwrap().password_file.unwrap().is_absolute());
+        let state = config.state.unwrap();
+        assert!(state.password_file.unwrap().is_absolute() && state.ca.unwrap().is_absolute());
         assert!(config.metrics.is_some());
         let zero = load(&format!("{TEXT}[posting]\nunfinal_max = 0\n")).unwrap();
         assert_eq!(zero.posting.settings().unfinal_max, 1);

@@ -20,7 +20,7 @@ use crate::config::{Config, KeySource, LedgerSection, StateSection, chain_config
 use crate::log;
 use crate::metrics::{self, Metrics};
 use crate::poster::Poster;
-use crate::store::Store;
+use crate::store::{Access, Store};
 use crate::system_now;
 
 const STEP_PAUSE: Duration = Duration::from_millis(200);
@@ -207,7 +207,8 @@ pub fn open_store(config: &Config, network: NetworkId) -> Result<Store> {
         return Ok(Store::open(&config.state_dir, network)?);
     };
     let password = state_password(state)?;
-    Ok(Store::connect(&state.url, password.as_deref(), network)?)
+    let by = access(state, password.as_deref());
+    Ok(Store::connect(&state.url, by, network)?)
 }
 
 /// The state of a bridge that may be running, for reading.
@@ -216,11 +217,13 @@ pub fn open_store_for_reading(config: &Config, network: NetworkId) -> Result<Sto
         return Ok(Store::open_for_reading(&config.state_dir, network)?);
     };
     let password = state_password(state)?;
-    Ok(Store::connect_for_reading(
-        &state.url,
-        password.as_deref(),
-        network,
-    )?)
+    let by = access(state, password.as_deref());
+    Ok(Store::connect_for_reading(&state.url, by, network)?)
+}
+
+fn access<'a>(state: &'a StateSection, password: Option<&'a str>) -> Access<'a> {
+    let ca = state.ca.as_deref();
+    Access { password, ca }
 }
 
 fn state_password(state: &StateSection) -> Result<Option<String>> {

@@ -59,6 +59,11 @@ pub fn roots(ca: Option<&Path>) -> Result<RootCerts, CaError> {
     let Some(path) = ca else {
         return Ok(RootCerts::WebPki);
     };
+    Ok(RootCerts::Specific(Arc::new(certificates(path)?)))
+}
+
+/// The certificates of a PEM file, at least one; nothing else may be in it.
+pub fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CaError> {
     let name = path.display().to_string();
     let io = |source| CaError::Io {
         path: name.clone(),
@@ -83,5 +88,5 @@ pub fn roots(ca: Option<&Path>) -> Result<RootCerts, CaError> {
     if found.is_empty() {
         return Err(malformed("holds no certificate".into()));
     }
-    Ok(RootCerts::Specific(Arc::new(found)))
+    Ok(found)
 }

@@ -3,12 +3,16 @@
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User, chown};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::net::free_port;
 use crate::tool::run;
+use crate::web::pem;
 
 /// Names the folder of the server's programs where it is another one.
 pub const PROGRAMS_VARIABLE: &str = "ASSAY_POSTGRES_BIN";
@@ -22,11 +26,23 @@ const UNPRIVILEGED: &str = "nobody";
 pub struct Postgres {
     child: Child,
     folder: tempfile::TempDir,
+    /// On loopback, for TLS alone.
+    port: Option<u16>,
 }
 
 impl Postgres {
     /// Makes a cluster and starts its server.
     pub fn start() -> Result<Self> {
+        Self::started(None)
+    }
+
+    /// The same, which also listens on loopback and speaks TLS there and nothing else, with this certificate (DER) and key
+    /// (PKCS #8).
+    pub fn start_tls(certificate: &[u8], key: &[u8]) -> Result<Self> {
+        Self::started(Some((certificate, key)))
+    }
+
+    fn started(tls: Option<(&[u8], &[u8])>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         if let Some(user) = unprivileged()? {
             chown(folder.path(), Some(user.uid), Some(user.gid))?;
@@ -37,10 +53,24 @@ impl Postgres {
             .args(["--locale=C", "--no-sync", "-D"])
             .arg(&data);
         run(&mut init)?;
-        let child = server(folder.path())?;
-        let started = Self { child, folder };
+        let port = tls.map(|_| free_port()).transpose()?;
+        if let Some((certificate, key)) = tls {
+            speak_tls(&data, certificate, key)?;
+        }
+        let child = server(folder.path(), port)?;
+        let started = Self {
+            child,
+            folder,
+            port,
+        };
         started.wait()?;
         Ok(started)
+    }
+
+    /// For clients that come by this name of the machine.
+    pub fn url_at(&self, host: &str) -> Result<String> {
+        let port = self.port.context("the server listens on no port")?;
+        Ok(format!("postgres://assay@{host}:{port}/postgres"))
     }
 
     /// For clients.
@@ -53,8 +83,7 @@ impl Postgres {
     pub fn crash(&mut self) -> Result<()> {
         self.signal(Signal::SIGQUIT)?;
         self.child.wait()?;
-        self.child = server(self.folder.path())?;
-        self.wait()
+        self.resume()
     }
 
     /// The server is away until [`Postgres::resume`].
@@ -66,7 +95,7 @@ impl Postgres {
 
     /// The server is back.
     pub fn resume(&mut self) -> Result<()> {
-        self.child = server(self.folder.path())?;
+        self.child = server(self.folder.path(), self.port)?;
         self.wait()
     }
 
@@ -82,6 +111,9 @@ impl Postgres {
         loop {
             let mut ready = program("pg_isready")?;
             ready.arg("-q").arg("-h").arg(self.folder.path());
+            if let Some(port) = self.port {
+                ready.args(["-p", &port.to_string()]);
+            }
             if ready.status()?.success() {
                 return Ok(());
             }
@@ -103,7 +135,26 @@ fn data(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-fn server(folder: &Path) -> Result<Child> {
+/// Certificate and key where the server looks for them, and whom it lets in: on loopback nobody without TLS.
+fn speak_tls(data: &Path, certificate: &[u8], key: &[u8]) -> Result<()> {
+    let hba = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
+    let files = [
+        ("server.crt", pem("CERTIFICATE", certificate)),
+        ("server.key", pem("PRIVATE KEY", key)),
+        ("pg_hba.conf", hba.to_owned()),
+    ];
+    for (name, text) in files {
+        let path = data.join(name);
+        std::fs::write(&path, text)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        if let Some(user) = unprivileged()? {
+            chown(&path, Some(user.uid), Some(user.gid))?;
+        }
+    }
+    Ok(())
+}
+
+fn server(folder: &Path, tls_port: Option<u16>) -> Result<Child> {
     let log = std::fs::File::create(folder.join("log"))?;
     let mut server = program("postgres")?;
     server
@@ -111,11 +162,17 @@ fn server(folder: &Path) -> Result<Child> {
         .arg(data(folder))
         .arg("-k")
         .arg(folder)
-        .args(["-c", "listen_addresses=", "-c", "shared_buffers=16MB"])
+        .args(["-c", "shared_buffers=16MB"])
         .args(["-c", "max_connections=20"])
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
+    match tls_port {
+        Some(port) => server
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "ssl=on"])
+            .args(["-p", &port.to_string()]),
+        None => server.args(["-c", "listen_addresses="]),
+    };
     Ok(server.spawn()?)
 }
 

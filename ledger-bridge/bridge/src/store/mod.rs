@@ -5,6 +5,7 @@ mod actions;
 pub mod db;
 mod postgres;
 mod sqlite;
+mod tls;
 
 use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId};
 use assay_protocol::wire::BoardObject;
@@ -104,6 +105,15 @@ pub struct StoredObject {
     pub object: BoardObject,
 }
 
+/// What opens a database besides its URL.
+#[derive(Clone, Copy, Default)]
+pub struct Access<'a> {
+    /// The user's password.
+    pub password: Option<&'a str>,
+    /// A PEM file of roots that its certificate must lead to: with it every connection is TLS.
+    pub ca: Option<&'a Path>,
+}
+
 /// The open store; calls are serialised.
 pub struct Store {
     place: String,
@@ -131,12 +141,8 @@ impl Store {
     }
 
     /// Opens or fills a database of PostgreSQL (`postgres://…`).
-    pub fn connect(
-        url: &str,
-        password: Option<&str>,
-        network: NetworkId,
-    ) -> Result<Self, StoreError> {
-        let db = postgres::Postgres::new(url, password, lock_of(network), false);
+    pub fn connect(url: &str, by: Access<'_>, network: NetworkId) -> Result<Self, StoreError> {
+        let db = postgres::Postgres::new(url, by, lock_of(network), false);
         let names = [("INT ", "BIGINT "), ("BLOB", "BYTEA")];
         Self::made("postgres".into(), db, network, names)
     }
@@ -144,10 +150,10 @@ impl Store {
     /// Opens a database of PostgreSQL that a bridge uses, for reading.
     pub fn connect_for_reading(
         url: &str,
-        password: Option<&str>,
+        by: Access<'_>,
         network: NetworkId,
     ) -> Result<Self, StoreError> {
-        let db = postgres::Postgres::new(url, password, lock_of(network), true);
+        let db = postgres::Postgres::new(url, by, lock_of(network), true);
         Self::existing("postgres".into(), db, network)
     }
 

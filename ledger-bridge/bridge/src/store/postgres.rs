@@ -1,14 +1,16 @@
 //! PostgreSQL by URL, for several bridges on one state. Every statement is a transaction of its own, synchronously
 //! committed.
 
-use ::postgres::config::Host;
+use ::postgres::config::{Host, SslMode};
 use ::postgres::error::SqlState;
 use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Config, NoTls};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Access;
 use super::db::{Db, DbError, Row, Statement, Value};
+use super::tls::Verified;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time of one statement, and of one wait for a lock.
@@ -20,6 +22,7 @@ const LOCK_CLASS: i32 = 0x4153_5359;
 /// A database that is connected when it is needed.
 pub struct Postgres {
     config: Config,
+    tls: Option<Verified>,
     client: Option<Client>,
     read_only: bool,
     lock: i32,
@@ -27,14 +30,9 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Takes `postgres://user@host/database`; `password` apart from it, so that a URL can be shown. Without TLS only
+    /// Takes `postgres://user@host/database`; the password apart from it, so that a URL can be shown. Without TLS only
     /// this machine is spoken to.
-    pub fn new(
-        url: &str,
-        password: Option<&str>,
-        lock: i32,
-        read_only: bool,
-    ) -> Result<Self, DbError> {
+    pub fn new(url: &str, by: Access<'_>, lock: i32, read_only: bool) -> Result<Self, DbError> {
         // What does not parse is not repeated: it may hold a password.
         let mut config: Config = url
             .parse()
@@ -43,18 +41,31 @@ impl Postgres {
             let why = "a password in the URL\nhint: put it into a file of mode 0600 and name it in password_file";
             return Err(DbError::Failed(why.into()));
         }
-        if !config.get_hosts().iter().all(is_local) || config.get_hosts().is_empty() {
-            let why = "only sockets and loopback addresses, since TLS to the database is not built in\n\
-                       hint: put a tunnel or a local proxy in between";
-            return Err(DbError::Failed(why.into()));
-        }
-        if let Some(password) = password {
+        let tls = match by.ca {
+            Some(_) if config.get_hosts().iter().any(is_socket) => {
+                let why = "ca: expected hosts with names, got a socket, which no certificate can name\n\
+                           hint: a socket needs none";
+                return Err(DbError::Failed(why.into()));
+            }
+            Some(ca) => {
+                config.ssl_mode(SslMode::Require);
+                Some(Verified::new(ca)?)
+            }
+            None if is_local(&config) => None,
+            None => {
+                let why = "without TLS only sockets and loopback addresses, and no sslmode=require\n\
+                           hint: name the database's root certificates in ca";
+                return Err(DbError::Failed(why.into()));
+            }
+        };
+        if let Some(password) = by.password {
             config.password(password);
         }
         config.connect_timeout(CONNECT_TIMEOUT);
         config.application_name("assay-bridge");
         Ok(Self {
             config,
+            tls,
             client: None,
             read_only,
             lock,
@@ -70,7 +81,11 @@ impl Postgres {
         let client = match &mut self.client {
             Some(client) => client,
             none => {
-                let mut client = self.config.connect(NoTls).map_err(failed)?;
+                let connected = match &self.tls {
+                    Some(tls) => self.config.connect(tls.clone()),
+                    None => self.config.connect(NoTls),
+                };
+                let mut client = connected.map_err(failed)?;
                 client.batch_execute(SESSION).map_err(failed)?;
                 if self.read_only {
                     let sql = "SET default_transaction_read_only = on";
@@ -118,13 +133,21 @@ impl Db for Postgres {
     }
 }
 
-fn is_local(host: &Host) -> bool {
-    match host {
+fn is_socket(host: &Host) -> bool {
+    matches!(host, Host::Unix(_))
+}
+
+/// Whether only this machine is meant; `hostaddr` of a URL says where a host is.
+fn is_local(config: &Config) -> bool {
+    let is_here = |host: &Host| match host {
         Host::Unix(_) => true,
         Host::Tcp(name) => {
-            name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
         }
-    }
+    };
+    let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
+    let named = !hosts.is_empty() && hosts.iter().all(is_here);
+    named && addresses.iter().all(IpAddr::is_loopback) && config.get_ssl_mode() != SslMode::Require
 }
 
 fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {

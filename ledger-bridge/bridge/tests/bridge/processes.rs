@@ -1,6 +1,6 @@
 //! Real processes beside each other: two bridges on one PostgreSQL, and what Prometheus scrapes.
 
-use assay_bridge::store::{Store, TxEnd};
+use assay_bridge::store::{Access, Store, TxEnd};
 use assay_protocol::ids::Epoch;
 use assay_testbed::Postgres;
 use std::io::{Read as _, Write as _};
@@ -18,7 +18,7 @@ const POSTING: &str = "[posting]\npoll_ms = 50\n";
 fn two_bridges_on_one_database_do_each_thing_once_and_the_second_takes_over() {
     let server = Postgres::start().unwrap();
     let net = signed(&[0, 1, 2]);
-    let store = Store::connect(&server.url(), None, net.network).unwrap();
+    let store = Store::connect(&server.url(), Access::default(), net.network).unwrap();
     for stored in net.store.objects(E, 0, 1_000, usize::MAX).unwrap() {
         let from = assay_protocol::ids::HyperNodeId([stored.number as u8; 32]);
         store.insert(E, &from, &stored.object).unwrap();

@@ -1,10 +1,11 @@
 //! One suite on both databases, then what only one of them has.
 
-use assay_bridge::store::{LiveAction, Store, StoreError, TxEnd};
+use assay_bridge::store::{Access, LiveAction, Store, StoreError, TxEnd};
 use assay_ledger::SignedTx;
 use assay_protocol::ids::{Address, Epoch, HyperNodeId, Keccak, NetworkId};
 use assay_protocol::wire::BoardObject;
 use assay_testbed::Postgres;
+use assay_testbed::web::{pem, self_signed};
 
 const NETWORK: NetworkId = NetworkId([7; 32]);
 const E: Epoch = Epoch(3);
@@ -28,7 +29,7 @@ impl Place {
     fn try_open(&self, network: NetworkId) -> Result<Store, StoreError> {
         match self {
             Self::Sqlite(dir) => Store::open(dir.path(), network),
-            Self::Postgres(server) => Store::connect(&server.url(), None, network),
+            Self::Postgres(server) => Store::connect(&server.url(), Access::default(), network),
         }
     }
 
@@ -39,7 +40,9 @@ impl Place {
     fn reading(&self, network: NetworkId) -> Result<Store, StoreError> {
         match self {
             Self::Sqlite(dir) => Store::open_for_reading(dir.path(), network),
-            Self::Postgres(server) => Store::connect_for_reading(&server.url(), None, network),
+            Self::Postgres(server) => {
+                Store::connect_for_reading(&server.url(), Access::default(), network)
+            }
         }
     }
 }
@@ -204,7 +207,7 @@ fn one_process_leads_and_the_next_follows_when_it_ends(place: &Place) {
 #[test]
 fn a_database_that_goes_away_fails_by_name_and_is_used_again_when_it_is_back() {
     let mut server = Postgres::start().unwrap();
-    let store = Store::connect(&server.url(), None, NETWORK).unwrap();
+    let store = Store::connect(&server.url(), Access::default(), NETWORK).unwrap();
     assert!(store.lead().unwrap());
     store.insert(E, &from(1), &vote(b"a")).unwrap();
     server.stop().unwrap();
@@ -219,7 +222,7 @@ fn a_database_that_goes_away_fails_by_name_and_is_used_again_when_it_is_back() {
     server.resume().unwrap();
     assert_eq!(store.insert(E, &from(2), &vote(b"b")).unwrap(), 2);
     assert!(store.lead().unwrap());
-    let other = Store::connect(&server.url(), None, NETWORK).unwrap();
+    let other = Store::connect(&server.url(), Access::default(), NETWORK).unwrap();
     assert!(!other.lead().unwrap());
     server.crash().unwrap();
     // Whoever asks first leads; the other one does not think that it still does.
@@ -235,18 +238,24 @@ fn urls_with_passwords_or_of_other_machines_are_refused_without_repeating_them()
         "postgres://assay:secret@localhost/assay",
         "postgres://assay@db.example/assay?secret",
         "postgres://assay@192.0.2.1/secret",
+        "postgres://assay@localhost/secret?hostaddr=192.0.2.1",
+        "postgres://assay@localhost/secret?sslmode=require",
         "postgres:///secret",
         "secret",
     ] {
-        let error = Store::connect(url, None, NETWORK)
+        let error = Store::connect(url, Access::default(), NETWORK)
             .err()
             .unwrap()
             .to_string();
         assert!(!error.contains("secret"), "{url}: {error}");
+        assert!(!error.contains("connect"), "{url} was tried: {error}");
     }
     let error = Store::connect(
         "postgres://assay@127.0.0.1:1/assay",
-        Some("secret"),
+        Access {
+            password: Some("secret"),
+            ca: None,
+        },
         NETWORK,
     );
     let error = error.err().unwrap().to_string();
@@ -254,4 +263,47 @@ fn urls_with_passwords_or_of_other_machines_are_refused_without_repeating_them()
         error.contains("hint:") && !error.contains("secret"),
         "{error}"
     );
+}
+
+#[test]
+fn a_database_is_spoken_to_over_tls_that_the_own_roots_vouch_for_and_no_other() {
+    let (certificate, key) = self_signed([127, 0, 0, 1]).unwrap();
+    let (another, _) = self_signed([127, 0, 0, 1]).unwrap();
+    let mut server = Postgres::start_tls(&certificate, &key).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let ca = file("ca.pem", pem("CERTIFICATE", &certificate));
+    let by = |ca| Access {
+        password: None,
+        ca: Some(ca),
+    };
+    let url = server.url_at("127.0.0.1").unwrap();
+    let store = Store::connect(&url, by(&ca), NETWORK).unwrap();
+    assert!(store.lead().unwrap());
+    assert_eq!(store.insert(E, &from(1), &vote(b"a")).unwrap(), 1);
+    // Whatever the URL asks for.
+    let plain = format!("{url}?sslmode=disable");
+    assert!(Store::connect_for_reading(&plain, by(&ca), NETWORK).is_ok());
+    server.crash().unwrap();
+    assert!(store.lead().is_err());
+    assert!(store.lead().unwrap(), "connected anew");
+
+    let refused = |url: &str, by: Access<'_>, text: &str| {
+        let error = Store::connect(url, by, NETWORK).err().unwrap().to_string();
+        assert!(error.contains(text), "{error}");
+    };
+    // This server takes nobody without TLS.
+    refused(&url, Access::default(), "no encryption");
+    let others = file("others.pem", pem("CERTIFICATE", &another));
+    refused(&url, by(&others), "certificate");
+    let by_name = server.url_at("localhost").unwrap();
+    refused(&by_name, by(&ca), "certificate");
+    refused(&server.url(), by(&ca), "got a socket");
+    let none = file("none.pem", String::new());
+    refused(&url, by(&none), "none.pem");
+    refused(&url, by(&dir.path().join("nowhere.pem")), "nowhere.pem");
 }
