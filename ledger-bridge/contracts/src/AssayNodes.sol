@@ -46,7 +46,7 @@ contract AssayNodes is NodesSettlement {
         Account storage a = _accounts[node];
         if (a.owner != address(0)) revert NodeTaken(node, a.owner);
         if (a.successor != 0) revert NodeReplaced(node, a.successor);
-        _register(node, classDigest, region, endpoint, amount);
+        _register(node, classDigest, region, endpoint, amount, address(0));
     }
 
     function cancel(bytes32 node) external override nonReentrant {
@@ -99,10 +99,10 @@ contract AssayNodes is NodesSettlement {
     function exit(bytes32 node, address provider) external override nonReentrant {
         (uint64 id, Registration storage r) = _of(node, provider);
         if (r.endedAtMs != 0) revert WrongStatus(node, provider, r.status);
-        if (r.exitEpochs == 0) revert NotLeaving(node, provider);
+        if (r.exitEpochs == 0 || r.status == NodeStatus.Provisional) revert NotLeaving(node, provider);
         Account storage a = _accounts[node];
         _requireFree(a, id, r);
-        if (id == a.registrationId) _vacate(a);
+        if (id == a.registrationId) _vacate(a, node);
         uint128 paid = _close(r);
         NodeStatus from = r.status;
         r.status = NodeStatus.Removed;
@@ -233,7 +233,8 @@ contract AssayNodes is NodesSettlement {
     }
 
     /// @dev The owner leaves: id and processors are free for another registration.
-    function _vacate(Account storage a) private {
+    function _vacate(Account storage a, bytes32 node) private {
+        _lapse(a, node);
         if (a.chips != 0) delete _nodeOfChips[a.chips];
         // `_continues` asks both sides: this only tidies up
         if (a.successor != 0) delete _predecessors[a.successor][a.owner]; // equivalent: see above

@@ -40,7 +40,7 @@ interface INodesTypes {
 
     /// @notice One provider's registration of one node. Never erased: who reads it later finds what was true then.
     /// @param statusBefore the status before the last settled epoch: what a correction of that epoch starts from
-    /// @param exitEpochs 0, or 1 + the last epoch for which service is owed
+    /// @param exitEpochs 0, or 1 + the last epoch for which service is owed; of a provisional one: its acceptance lapsed
     /// @param exitLeafEpochs 0, or 1 + epoch of the first settled leaf at or after the end of the exit delay
     /// @param exitLeafCorrections how often that epoch had been corrected by then
     /// @param confirmingAtMs when a posted root first named it; 0 before
@@ -52,6 +52,8 @@ interface INodesTypes {
     /// @param slashed gone for good
     /// @param counted the node's cumulative slash up to which this registration was asked
     /// @param spareEpochs epochs of asks that were voided: their caps count for the next ask
+    /// @param offeredBy the owner whose offer it accepts; zero without
+    /// @param confirmedAtMs when a leaf made its provider the owner; 0 before
     struct Registration {
         bytes32 node;
         address provider;
@@ -70,6 +72,8 @@ interface INodesTypes {
         uint32 spareEpochs;
         uint64 exitLeafEpochs;
         uint8 exitLeafCorrections;
+        address offeredBy;
+        uint64 confirmedAtMs;
         bytes32 classDigest;
         bytes32 region;
         string endpoint;
@@ -133,6 +137,9 @@ interface INodesTypes {
     event NodeConfirming(bytes32 indexed node, address indexed provider, uint64 epoch);
     event NodeConfirmed(bytes32 indexed node, address indexed provider, uint64 epoch, bytes32 chips);
     event TransferOffered(bytes32 indexed node, address indexed from, address indexed to);
+    /// @notice The offer that `provider` had accepted ended: no leaf makes it the owner by that, and it owes service
+    /// through `lastEpoch` only.
+    event AcceptanceLapsed(bytes32 indexed node, address indexed provider, uint64 lastEpoch);
     event HandedOver(bytes32 indexed node, address indexed from, address indexed to, uint64 epoch);
     event ReplacementAnnounced(bytes32 indexed node, bytes32 indexed successor);
     event Replaced(bytes32 indexed node, bytes32 indexed successor, address indexed provider, uint128 collateral);
@@ -219,14 +226,17 @@ interface INodesIdentity is INodesTypes {
     /// ChipsNotAnnounced, EscrowPending, StaleLeaf, NothingToConfirm, and what `IAssayEpochs.proven` reverts with.
     function confirm(NodeLeaf calldata leaf, bytes32[] calldata proof) external;
 
-    /// @notice Offers the node to `to`; zero takes an offer back, unless a posted root already named the new owner.
+    /// @notice Offers the node to `to`; zero takes an offer back, unless a posted root already named the new owner. The
+    /// acceptance of the offer before lapses, also when the same one is offered anew: it owes no service after the current
+    /// epoch, and no leaf confirms it.
     /// @dev Reverts: OnlyOwner, Leaving, ChangePending, Confirming, PredecessorLiable.
     function offerTransfer(bytes32 node, address to) external;
 
     /// @notice Pledges for an offered node, in its class. The caller becomes owner by `confirm` of a leaf that names it,
     /// of an epoch that began `changeDelayMs` later. The old pledge answers for all epochs up to that one; its service
     /// ends with the epoch of the confirmation, or where it was asked to end before, and it is then freed as by exit, of
-    /// the later of both.
+    /// the later of both. The acceptance lapses when the owner offers anew, takes the offer back or leaves; a new offer can
+    /// be accepted once the lapsed one is cancelled or expired.
     /// @dev Reverts: Paused, NotOffered, Leaving, EndpointTooLong, PledgeTooSmall, AlreadyRegistered,
     /// WrongAmountReceived.
     function acceptTransfer(bytes32 node, string calldata endpoint, uint128 amount) external;
@@ -254,7 +264,8 @@ interface INodesCollateral is INodesTypes {
     function register(bytes32 node, bytes32 classDigest, bytes32 region, string calldata endpoint, uint128 amount)
         external;
 
-    /// @notice Ends the caller's registration that was not confirmed, or was beaten, and pays its pledge back.
+    /// @notice Ends the caller's registration that was not confirmed, was beaten or lapsed, and pays its pledge back. One
+    /// that lapsed is held by no root.
     /// @dev Reverts: WrongStatus, Confirming (a posted root named it less than `provisionalMs` ago).
     function cancel(bytes32 node) external;
 
@@ -273,7 +284,8 @@ interface INodesCollateral is INodesTypes {
     function requestExit(bytes32 node) external;
 
     /// @notice Pays what is left of the collateral and ends the registration; anyone may, the provider gets it. Without
-    /// any leaf the node is not held for ever: `silenceMs` after the delay it needs none.
+    /// any leaf the node is not held for ever: `silenceMs` after the delay it needs none. The acceptance of an offer that is
+    /// open then lapses. What lapsed does not leave so: it is cancelled or expires.
     /// @dev Reverts: WrongStatus, NotLeaving, ExitTooEarly, LastLeafMissing, EscrowPending.
     function exit(bytes32 node, address provider) external;
 

@@ -139,9 +139,14 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
 
     /// @dev Takes a pledge and opens a provisional registration. Reverts: Paused, ZeroId, EndpointTooLong,
     /// PledgeTooSmall, AlreadyRegistered, WrongAmountReceived.
-    function _register(bytes32 node, bytes32 classDigest, bytes32 region, string calldata endpoint, uint128 amount)
-        internal
-    {
+    function _register(
+        bytes32 node,
+        bytes32 classDigest,
+        bytes32 region,
+        string calldata endpoint,
+        uint128 amount,
+        address offeredBy
+    ) internal {
         if (EPOCHS.isPaused()) revert Paused();
         if (node == 0) revert ZeroId();
         _checkEndpoint(endpoint);
@@ -151,12 +156,12 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         r.status = NodeStatus.Provisional;
         r.pledged = amount;
         r.collateral = amount;
+        r.offeredBy = offeredBy;
         r.classDigest = classDigest;
         r.region = region;
         r.endpoint = endpoint;
         _totalHeld += amount;
-        bool transfer = _accounts[node].owner != address(0);
-        emit NodeRegistered(node, msg.sender, classDigest, region, endpoint, amount, transfer);
+        emit NodeRegistered(node, msg.sender, classDigest, region, endpoint, amount, offeredBy != address(0));
         Funds.pull(TOKEN, msg.sender, amount);
     }
 
@@ -178,6 +183,23 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         r.endedAtMs = _nowMs();
         r.suspendedAtMs = 0;
         _totalHeld -= paid;
+    }
+
+    /// @dev Whether a leaf can make its provider the owner: it waits, and did not lapse.
+    function _waits(Registration storage r) internal view returns (bool) {
+        return r.status == NodeStatus.Provisional && r.exitEpochs == 0;
+    }
+
+    /// @dev The open offer ends without a hand-over: what accepted it owes no service after the current epoch, and waits
+    /// for no leaf any more. A registration of the same account that accepts nothing waits on.
+    function _lapse(Account storage a, bytes32 node) internal {
+        uint64 id = _latest[node][a.transferTo];
+        if (id == 0) return;
+        Registration storage r = _byId(id);
+        if (r.offeredBy == address(0) || !_waits(r)) return;
+        uint64 lastEpoch = EPOCHS.currentEpoch();
+        r.exitEpochs = lastEpoch + 1;
+        emit AcceptanceLapsed(node, r.provider, lastEpoch);
     }
 
     function _pay(address to, uint256 amount) internal {
@@ -218,9 +240,10 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         return _closesMs(r.suspendedAtMs, _parameters.removeAfterMs);
     }
 
-    /// @dev While a posted root names a provider, its registration or the offer to it stands. Reverts: Confirming.
+    /// @dev While a posted root names a provider, its registration or the offer to it stands, unless it lapsed. Reverts:
+    /// Confirming.
     function _requireNotConfirming(Registration storage r) internal view {
-        if (r.status != NodeStatus.Provisional || r.confirmingAtMs == 0) return;
+        if (!_waits(r) || r.confirmingAtMs == 0) return;
         uint256 untilMs = _closesMs(r.confirmingAtMs, _parameters.provisionalMs);
         if (_nowMs() < untilMs) revert Confirming(r.node, r.provider, untilMs, _nowMs());
     }

@@ -39,6 +39,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         _bindChips(a, leaf);
         a.owner = leaf.owner;
         a.registrationId = id;
+        r.confirmedAtMs = _nowMs();
         if (a.confirmedEpochs == 0) {
             a.confirmedEpochs = leaf.epoch + 1;
             a.settledEpochs = _epochsBefore(r.registeredAtMs);
@@ -76,6 +77,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         a.handOverEpochs = leaf.epoch + 1;
         a.transferTo = address(0);
         a.chipsAnnouncedAtMs = 0;
+        r.confirmedAtMs = _nowMs();
         r.counted = leaf.cumulativeSlash;
         emit HandedOver(leaf.node, old.provider, leaf.owner, leaf.epoch);
         r.statusBefore = status;
@@ -86,7 +88,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
 
     function _provisional(NodeLeaf calldata leaf) private view returns (uint64 id, Registration storage r) {
         (id, r) = _of(leaf.node, leaf.owner);
-        if (r.status != NodeStatus.Provisional) revert NotRegistered(leaf.node, leaf.owner);
+        if (!_waits(r)) revert NotRegistered(leaf.node, leaf.owner);
     }
 
     function _epochsBefore(uint64 atMs) private view returns (uint64) {
@@ -138,6 +140,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         _bindChips(a, leaf);
         Registration storage r = _open(leaf.node, leaf.owner);
         _copy(old, r);
+        r.confirmedAtMs = _nowMs();
         _copy(was, a);
         a.predecessor = predecessor;
         delete _predecessors[leaf.node][leaf.owner];
@@ -190,6 +193,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         }
         uint64 id = _latest[node][a.transferTo];
         if (id != 0) _requireNotConfirming(_byId(id));
+        _lapse(a, node);
         a.transferTo = to;
         a.changeAnnouncedAtMs = 0;
         emit TransferOffered(node, msg.sender, to);
@@ -201,7 +205,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         Registration storage old = _byId(a.registrationId);
         _requireStaying(old);
         a.changeAnnouncedAtMs = _nowMs();
-        _register(node, old.classDigest, old.region, endpoint, amount);
+        _register(node, old.classDigest, old.region, endpoint, amount, a.owner);
     }
 
     function announceReplacement(bytes32 node, bytes32 successor) external override {

@@ -105,11 +105,11 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         uint64 id = _latest[leaf.node][leaf.owner];
         if (a.owner != address(0)) {
             if (!leaf.confirmed || leaf.owner == a.owner || leaf.owner != a.transferTo || id == 0) return false;
-            if (_byId(id).status != NodeStatus.Provisional) return false;
+            if (!_waits(_byId(id))) return false;
             if (_epochStartMs(leaf.epoch) < _changeFromMs(a)) return false;
         } else {
             if (!leaf.confirmed) revert NotConfirmed(leaf.node, leaf.epoch);
-            if (id == 0 || _byId(id).status != NodeStatus.Provisional) revert NotRegistered(leaf.node, leaf.owner);
+            if (id == 0 || !_waits(_byId(id))) revert NotRegistered(leaf.node, leaf.owner);
             _requireBegan(leaf, _byId(id).registeredAtMs);
         }
         // only the first one holds it: no sequence of leaves can hold a pledge for ever

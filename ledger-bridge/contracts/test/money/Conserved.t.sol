@@ -103,6 +103,18 @@ contract Handler is Money {
         nodes.acceptTransfer(node, "", PLEDGE);
     }
 
+    /// @dev Offers only, or takes back: what had accepted the offer before lapses.
+    function offerNode(uint256 seed) external {
+        bytes32 node = nodeOf(seed);
+        vm.prank(nodes.account(node).owner);
+        nodes.offerTransfer(node, (seed >> 16) % 3 == 0 ? address(0) : providerOf(seed));
+    }
+
+    function acceptAs(uint256 seed) external {
+        vm.prank(providerOf(seed));
+        nodes.acceptTransfer(nodeOf(seed), "", PLEDGE);
+    }
+
     function nextLeaf(uint256 seed) private returns (NodeLeaf memory leaf) {
         bytes32 node = nodeOf(seed);
         uint64 epoch = epochs.currentEpoch();
@@ -229,6 +241,23 @@ contract Handler is Money {
         vm.assertEq(token.balanceOf(address(nodes)), nodes.totalHeld(), "balance");
     }
 
+    /// @dev Who reads registrations alone knows which of them a leaf can make the owner's, and which ever were.
+    function checkOffers() external view {
+        for (uint256 id = 1; id <= nodes.registrationCount(); ++id) {
+            INodesTypes.Registration memory r = nodes.registrationAt(id);
+            bool unconfirmed = r.status == NodeStatus.Provisional || r.status == NodeStatus.None;
+            vm.assertEq(r.confirmedAtMs == 0, unconfirmed, "confirmed when it was an owner's");
+            if (r.status != NodeStatus.Provisional) continue;
+            if (r.offeredBy == address(0)) {
+                vm.assertEq(r.exitEpochs, 0, "only acceptances lapse");
+            } else if (r.exitEpochs == 0) {
+                INodesTypes.Account memory a = nodes.account(r.node);
+                vm.assertEq(a.transferTo, r.provider, "what waits accepted the open offer");
+                vm.assertEq(a.owner, r.offeredBy, "of the owner");
+            }
+        }
+    }
+
     function checkReservations() external view {
         uint256 sum = uint256(reservations.balanceOf(treasury));
         for (uint256 i; i < 2; ++i) {
@@ -291,6 +320,10 @@ contract ConservedTest is Money {
 
     function invariant_collateralIsConserved() public view {
         _handler.checkNodes();
+    }
+
+    function invariant_acceptancesAreOfOpenOffers() public view {
+        _handler.checkOffers();
     }
 
     function invariant_rentIsConserved() public view {

@@ -161,7 +161,10 @@ contract ExitTest is Money {
         settle(40, 3, 0);
         settle(41, 3, 0);
         skip(168 * HOUR);
+        uint64 confirmedAtMs = registrationOf(alice).confirmedAtMs;
+        vm.assertGt(confirmedAtMs, 0, "confirmed");
         nodes.remove(NODE);
+        vm.assertEq(registrationOf(alice).confirmedAtMs, confirmedAtMs, "kept by the removal");
         uint64 last = epochs.currentEpoch() + TRIAL;
         vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "a trial under way goes on");
         settle(last + DELAY, 0, 0);
@@ -170,6 +173,7 @@ contract ExitTest is Money {
         exit("");
         vm.assertEq(vm.getRecordedLogs().length, 2, "Exited and the token's Transfer: the status was told before");
         vm.assertEq(token.balanceOf(alice), 1_000_000, "paid");
+        vm.assertEq(registrationOf(alice).confirmedAtMs, confirmedAtMs, "kept by the exit");
     }
 
     function test_exit_waitsForReservations() public {

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
 import {NodeLeaf, NodeStatus, ReauditLeaf} from "../../src/interfaces/Types.sol";
+import {Vm} from "../support/Vm.sol";
 import {Money} from "./Money.sol";
 
 /// @title Identity.tree: change of owner, of processors, of the TPM.
@@ -315,10 +316,238 @@ contract IdentityTest is Money {
         );
     }
 
+    function test_transfer_keepsWhoOfferedAndSinceWhenItIsOwned() public {
+        accepted();
+        uint64 alicesMs = registrationOf(alice).confirmedAtMs;
+        vm.assertGt(alicesMs, 0, "confirmed");
+        vm.assertEq(registrationOf(alice).offeredBy, address(0), "nobody offered it to her");
+        vm.assertEq(registrationOf(bob).offeredBy, alice, "from the acceptance on");
+        vm.assertEq(registrationOf(bob).confirmedAtMs, 0, "not before");
+        confirm(leafOf(NODE, bob, 90));
+        uint64 bobsMs = registrationOf(bob).confirmedAtMs;
+        vm.assertEq(bobsMs, block.timestamp * 1000, "the hand-over");
+        exitsAfter(epochs.currentEpoch());
+        vm.assertEq(registrationOf(alice).confirmedAtMs, alicesMs, "never erased");
+        vm.prank(bob);
+        nodes.requestExit(NODE);
+        skip(310 * HOUR);
+        nodes.exit(NODE, bob);
+        vm.assertEq(registrationOf(bob).confirmedAtMs, bobsMs, "nor bob's");
+        vm.assertEq(registrationOf(bob).offeredBy, alice, "nor who had offered");
+    }
+
+    // ------------------------------------------------------------------------------------------- acceptances that lapse
+
+    /// @dev Bob accepted, and two hours later Alice offers to `to`.
+    function lapsed(address to) private returns (uint64 last) {
+        accepted();
+        skip(2 * HOUR);
+        last = epochs.currentEpoch();
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.AcceptanceLapsed(NODE, bob, last);
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, to);
+        assertLapsed(last);
+    }
+
+    function assertLapsed(uint64 last) private view {
+        INodesTypes.Registration memory r = registrationOf(bob);
+        vm.assertEq(uint256(r.status), uint256(NodeStatus.Provisional), "still his to take back");
+        vm.assertEq(r.exitEpochs, last + 1, "no service after the epoch in which it lapsed");
+        vm.assertEq(r.endedAtMs, 0, "not ended");
+        assertMoney(bob, PLEDGE, 0, 0);
+    }
+
+    /// @dev Without a wait, and all of it.
+    function cancels() private {
+        vm.prank(bob);
+        nodes.cancel(NODE);
+        vm.assertEq(token.balanceOf(bob), 1_000_000, "paid back");
+        vm.assertEq(uint256(registrationOf(bob).status), uint256(NodeStatus.None), "as any that was not confirmed");
+        assertMoney(bob, 0, 0, 0);
+    }
+
+    /// @dev A leaf about Bob, of an epoch after every delay: what it asks for is Alice's.
+    function settlesForAlice() private returns (NodeLeaf memory leaf) {
+        leaf = leafOf(NODE, bob, 90);
+        leaf.cumulativeSlash = 7;
+        settle(leaf);
+        vm.assertEq(nodes.account(NODE).settledEpochs, 91, "settled");
+        vm.assertEq(registrationOf(bob).confirmingAtMs, 0, "holds nothing");
+        assertMoney(alice, 193, 7, 0);
+    }
+
+    function assertNotLapsed(address provider) private {
+        bytes32 topic = INodesTypes.AcceptanceLapsed.selector;
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i; i < logs.length; ++i) {
+            vm.assertTrue(logs[i].topics[0] != topic, "told");
+        }
+        vm.assertEq(registrationOf(provider).exitEpochs, 0, "lapsed");
+    }
+
+    function test_lapse_whenTheOfferIsTakenBack() public {
+        uint64 last = lapsed(address(0));
+        NodeLeaf memory leaf = settlesForAlice();
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.NotOffered.selector, NODE, address(0), bob));
+        assertLapsed(last);
+        cancels();
+    }
+
+    function test_lapse_whenAnotherIsOffered() public {
+        uint64 last = lapsed(builder);
+        vm.prank(builder);
+        nodes.acceptTransfer(NODE, "builder:1", PLEDGE);
+        vm.assertEq(registrationOf(builder).offeredBy, alice, "the new acceptance");
+        confirm(leafOf(NODE, builder, 95));
+        vm.assertEq(nodes.account(NODE).owner, builder, "is the one that counts");
+        vm.assertEq(registrationOf(builder).exitEpochs, 0, "fulfilled");
+        assertLapsed(last);
+        cancels();
+    }
+
+    function test_lapse_whenTheSameIsOfferedAgain_untilItAcceptsAnew() public {
+        lapsed(bob);
+        uint256 id = nodes.registrationCount();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.AlreadyRegistered.selector, NODE, bob));
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "bob:2", PLEDGE);
+        refuse(settlesForAlice(), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
+        cancels();
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "bob:2", PLEDGE);
+        INodesTypes.Registration memory r = registrationOf(bob);
+        vm.assertEq(nodes.registrationCount(), id + 1, "a fresh one");
+        vm.assertEq(r.exitEpochs, 0, "that owes service");
+        vm.assertEq(r.offeredBy, alice, "to the new offer");
+        vm.assertGt(nodes.registrationAt(id).exitEpochs, 0, "the old one keeps its end");
+        NodeLeaf memory leaf = leafOf(NODE, bob, epochs.currentEpoch() + 49);
+        leaf.cumulativeSlash = 7;
+        confirm(leaf);
+        vm.assertEq(nodes.account(NODE).owner, bob, "owner by the new one");
+        assertMoney(bob, PLEDGE, 0, 0);
+    }
+
+    function test_lapse_once() public {
+        uint64 last = lapsed(bob);
+        skip(5 * HOUR);
+        vm.recordLogs();
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, address(0));
+        vm.assertEq(vm.getRecordedLogs().length, 1, "TransferOffered");
+        assertLapsed(last);
+    }
+
+    function test_lapse_whenTheOwnerLeaves() public {
+        accepted();
+        leavesAfterTheLastLeaf();
+        uint64 last = epochs.currentEpoch();
+        settle(leafOf(NODE, bob, last));
+        vm.assertGt(registrationOf(bob).confirmingAtMs, 0, "a posted root names him");
+        last = epochs.currentEpoch();
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.AcceptanceLapsed(NODE, bob, last);
+        nodes.exit(NODE, alice);
+        assertLapsed(last);
+        NodeLeaf memory leaf = leafOf(NODE, bob, last + 60);
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
+        bytes32[] memory proof = post(leaf);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
+        nodes.settle(leaf, proof);
+        cancels();
+        register(bob, NODE, CLASS);
+        vm.assertEq(registrationOf(bob).offeredBy, address(0), "accepts nothing");
+        confirm(leafOf(NODE, bob, epochs.currentEpoch() + 1));
+        vm.assertEq(nodes.account(NODE).owner, bob, "as any other");
+    }
+
+    /// @dev No root can confirm it any more: what one said holds nobody's pledge.
+    function test_lapse_whileConfirming_isHeldByNothing() public {
+        accepted();
+        leavesAfterTheLastLeaf();
+        settle(leafOf(NODE, bob, epochs.currentEpoch()));
+        vm.expectPartialRevert(INodesTypes.Confirming.selector);
+        vm.prank(bob);
+        nodes.cancel(NODE);
+        nodes.exit(NODE, alice);
+        cancels();
+    }
+
+    /// @dev Alice can leave: her last leaf is settled and final.
+    function leavesAfterTheLastLeaf() private {
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+        uint64 last = registrationOf(alice).exitEpochs - 1 + nodes.exitDelayEpochs();
+        settle(last, 0, 0);
+        toFinal(last);
+    }
+
+    function test_lapse_notByTheHandOver() public {
+        accepted();
+        vm.recordLogs();
+        confirm(leafOf(NODE, bob, 90));
+        assertNotLapsed(bob);
+        exitsAfter(epochs.currentEpoch());
+        vm.startPrank(bob);
+        nodes.offerTransfer(NODE, alice);
+        nodes.offerTransfer(NODE, address(0));
+        vm.stopPrank();
+        assertNotLapsed(bob);
+        vm.assertGt(registrationOf(alice).exitEpochs, 0, "what left before");
+    }
+
+    /// @dev It waits for the node to have no owner, as it did before the offer.
+    function test_lapse_notOfARegistrationThatAcceptsNothing() public {
+        register(bob, NODE, CLASS);
+        offered();
+        vm.recordLogs();
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, bob);
+        assertNotLapsed(bob);
+        leavesAfterTheLastLeaf();
+        nodes.exit(NODE, alice);
+        assertNotLapsed(bob);
+        confirm(leafOf(NODE, bob, epochs.currentEpoch()));
+        vm.assertEq(nodes.account(NODE).owner, bob, "confirmed");
+    }
+
+    function test_lapse_notOfAnAcceptanceThatWasCancelled() public {
+        accepted();
+        vm.prank(bob);
+        nodes.cancel(NODE);
+        vm.recordLogs();
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, address(0));
+        assertNotLapsed(bob);
+    }
+
+    function test_lapse_expiresByAnyone() public {
+        accepted();
+        uint256 atMs = registrationOf(bob).registeredAtMs + nodeParameters().provisionalMs;
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, address(0));
+        vm.warp(atMs / 1000 - 1);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotExpired.selector, NODE, bob, atMs, atMs - 1000));
+        nodes.expire(NODE, bob);
+        vm.warp(atMs / 1000);
+        nodes.expire(NODE, bob);
+        vm.assertEq(token.balanceOf(bob), 1_000_000, "paid back");
+        assertMoney(bob, 0, 0, 0);
+    }
+
+    function test_lapse_isNoWayToLeave() public {
+        uint64 last = lapsed(address(0));
+        toEpoch(last + 2 * nodes.exitDelayEpochs());
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotLeaving.selector, NODE, bob));
+        nodes.exit(NODE, bob);
+        cancels();
+    }
+
     // --------------------------------------------------------------------------------------------- change of processors
 
     function test_chips_announcedOnesAreBound() public {
         active();
+        uint64 confirmedAtMs = registrationOf(alice).confirmedAtMs;
         vm.prank(alice);
         nodes.announceChips(NODE);
         NodeLeaf memory leaf = leafOf(NODE, alice, 90);
@@ -329,6 +558,7 @@ contract IdentityTest is Money {
         vm.assertEq(nodes.nodeOfChips(CHIPS), 0, "freed");
         vm.assertEq(nodes.nodeOfChips("other chips"), NODE, "bound");
         vm.assertEq(nodes.account(NODE).chipsAnnouncedAtMs, 0, "once");
+        vm.assertEq(registrationOf(alice).confirmedAtMs, confirmedAtMs, "owned since before");
         refuse(leaf, abi.encodeWithSelector(INodesTypes.NothingToConfirm.selector, NODE, 90));
         leaf.chips = 0;
         refuse(leaf, abi.encodeWithSelector(INodesTypes.NothingToConfirm.selector, NODE, 90));
@@ -423,6 +653,19 @@ contract IdentityTest is Money {
         leaf.chips = 0;
         refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NEXT, bytes32(0), bytes32(0)));
         vm.assertEq(nodes.account(NODE).owner, alice, "stays");
+    }
+
+    /// @dev Bob has the old id by Alice's offer; the new one nobody offered him.
+    function test_replacement_isOwnedSinceItTookOver() public {
+        handedOver();
+        uint64 beforeMs = registrationOf(bob).confirmedAtMs;
+        vm.prank(bob);
+        nodes.announceReplacement(NODE, NEXT);
+        confirm(leafOf(NEXT, bob, epochs.currentEpoch() + 49));
+        vm.assertEq(nodes.registration(NEXT, bob).confirmedAtMs, block.timestamp * 1000, "the new id");
+        vm.assertEq(nodes.registration(NEXT, bob).offeredBy, address(0), "not offered");
+        vm.assertEq(registrationOf(bob).confirmedAtMs, beforeMs, "the old one keeps it");
+        vm.assertEq(registrationOf(bob).offeredBy, alice, "and who offered it");
     }
 
     function test_replacement_ofANodeThatLeaves() public {

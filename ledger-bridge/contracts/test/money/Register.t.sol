@@ -161,6 +161,17 @@ contract RegisterTest is Money {
         );
     }
 
+    function test_register_isOwnedByNobodyYet() public {
+        register(alice, NODE, CLASS);
+        vm.assertEq(registrationOf(alice).confirmedAtMs, 0, "not confirmed");
+        vm.assertEq(registrationOf(alice).offeredBy, address(0), "not offered");
+        settle(leafOf(NODE, alice, 12));
+        vm.assertEq(registrationOf(alice).confirmedAtMs, 0, "nor by a root that is not final");
+        skip(72 * HOUR);
+        nodes.expire(NODE, alice);
+        vm.assertEq(registrationOf(alice).confirmedAtMs, 0, "nor by its end");
+    }
+
     function test_register_ofAnOwnedNode() public {
         active();
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.NodeTaken.selector, NODE, alice));
@@ -326,6 +337,8 @@ contract RegisterTest is Money {
     function test_confirm_makesTheOwner() public {
         active();
         vm.snapshotGasLastCall("AssayNodes", "confirm");
+        vm.assertEq(registrationOf(alice).confirmedAtMs, block.timestamp * 1000, "since now");
+        vm.assertEq(registrationOf(alice).offeredBy, address(0), "offered by nobody");
         assertStatus(NodeStatus.Active, "status");
         vm.assertEq(nodes.account(NODE).owner, alice, "owner");
         vm.assertEq(nodes.account(NODE).confirmedEpochs, 13, "by epoch 12");
