@@ -80,6 +80,7 @@ async fn known_nodes(context: &Context, epoch: Epoch) -> Vec<Registered> {
         context.note(explain(&error));
         return Vec::new();
     }
+    context.history(|history| context.ledger.settled(history.states()));
     let mut nodes = context.ledger.nodes(epoch);
     nodes.retain(|node| context.classes.contains_key(&node.class));
     let max = report::nodes_max(&context.params);

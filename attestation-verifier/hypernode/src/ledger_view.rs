@@ -1,7 +1,7 @@
 //! What a HyperNode reads from the ledger. Every call blocks, so it runs on the blocking pool.
 
 use anyhow::{Context as _, Result};
-use assay_aggregate::epoch::Registration;
+use assay_aggregate::epoch::{NodeState, Registration, States};
 use assay_ledger::rpc::{self, RpcChain, RpcOptions};
 use assay_ledger::{
     AssayLedger, Correction, EpochRecord, Finality, HyperNodeRecord, NodeRecord, Resolved,
@@ -33,6 +33,8 @@ pub struct LedgerView {
     client: Mutex<Option<Arc<AssayLedger>>>,
     endpoints: Mutex<BTreeMap<HyperNodeId, String>>,
     known: Mutex<Vec<NodeRecord>>,
+    /// Whom roots left nodes to.
+    owners: Mutex<BTreeMap<NodeId, Address>>,
 }
 
 impl LedgerView {
@@ -51,6 +53,7 @@ impl LedgerView {
             client,
             endpoints,
             known,
+            owners: Mutex::default(),
         }
     }
 
@@ -124,23 +127,40 @@ impl LedgerView {
         Ok(())
     }
 
-    /// Nodes to challenge in an epoch, one entry each, as last read. Of a node that nobody is confirmed to own, every
-    /// registration has its turn, so that a stranger who registers it first with a wrong address only delays it.
+    /// Takes over whom the roots that were followed left nodes to.
+    pub fn settled(&self, states: &States) {
+        let owner = |(node, state): (&NodeId, &NodeState)| Some((*node, state.confirmed_owner?));
+        *lock(&self.owners) = states.nodes.iter().filter_map(owner).collect();
+    }
+
+    /// Nodes to challenge in an epoch, one entry each, as last read. A node is asked where the owner that roots name has
+    /// it, who answers for it from then on; else where the owner on the ledger has it. Of a node that nobody is confirmed to
+    /// own, every registration has its turn, so that a stranger who registers it first with a wrong address only delays it.
     /// Ended ones, those that owe no service in the epoch and those of no class in force are left out; a removed one owes it
     /// until a trial of it is over. Nodes with a confirmed owner come first: whoever caps the list drops newcomers, never
     /// them.
     pub fn nodes(&self, epoch: Epoch) -> Vec<Registered> {
         let mut candidates: BTreeMap<NodeId, Vec<NodeRecord>> = BTreeMap::new();
         for record in lock(&self.known).iter() {
-            let owner = record.confirmed_owner;
-            let owned = owner.is_none_or(|owner| owner == record.provider);
-            if owned && self.is_in_service(record, epoch) {
+            if self.is_in_service(record, epoch) {
                 candidates
                     .entry(record.node)
                     .or_default()
                     .push(record.clone());
             }
         }
+        let owners = lock(&self.owners);
+        for (node, of_node) in &mut candidates {
+            let named = owners.get(node).filter(|named| {
+                let mut providers = of_node.iter().map(|record| &record.provider);
+                providers.any(|provider| provider == *named)
+            });
+            let on_ledger = of_node.iter().find_map(|record| record.confirmed_owner);
+            if let Some(owner) = named.copied().or(on_ledger) {
+                of_node.retain(|record| record.provider == owner);
+            }
+        }
+        drop(owners);
         let confirmed =
             |of_node: &Vec<NodeRecord>| of_node.iter().any(|r| r.confirmed_owner.is_some());
         let (known, new): (Vec<_>, Vec<_>) = candidates.into_values().partition(confirmed);
@@ -260,15 +280,21 @@ mod tests {
             cumulative_slash: Stake(0),
             counted_slash: Stake(0),
             exit_leaf: None,
+            offered_by: None,
+            confirmed_at: None,
         }
     }
 
-    fn nodes(records: &[NodeRecord], epoch: u64) -> Vec<Registered> {
+    fn view(records: &[NodeRecord]) -> LedgerView {
         let classes = BTreeMap::from([(class().digest(), class())]);
         let node = ("http://127.0.0.1:1", RpcOptions::default());
         let view = LedgerView::new(node, Address([0; 20]), classes);
         *lock(&view.known) = records.to_vec();
-        view.nodes(Epoch(epoch))
+        view
+    }
+
+    fn nodes(records: &[NodeRecord], epoch: u64) -> Vec<Registered> {
+        view(records).nodes(Epoch(epoch))
     }
 
     #[test]
@@ -282,6 +308,53 @@ mod tests {
         }
         assert_eq!(asked(&records, 0), asked(&records, 1));
         assert_eq!(asked(&records, 1), MINE.to_string());
+    }
+
+    /// From the root that names it on the buyer answers for the node, and so does its address.
+    #[test]
+    fn a_node_is_asked_where_the_owner_that_roots_name_has_it() {
+        let mut records = [record(7, OTHER), record(7, MINE)];
+        let view = view(&records);
+        let settled = |owner| {
+            let confirmed_owner = owner;
+            let state = NodeState {
+                confirmed_owner,
+                ..NodeState::default()
+            };
+            view.settled(&States {
+                nodes: [(NodeId([7; 32]), state)].into(),
+                ..States::default()
+            });
+        };
+        let asked = |records: &[NodeRecord]| {
+            *lock(&view.known) = records.to_vec();
+            let mut of_two = [0, 1].map(|epoch| view.nodes(Epoch(epoch)));
+            assert_eq!(of_two[0], of_two[1]);
+            of_two[0].pop().map(|node| node.endpoint)
+        };
+        settled(Some(OTHER));
+        assert_eq!(asked(&records), Some(OTHER.to_string()), "no turns");
+        for record in &mut records {
+            record.confirmed_owner = Some(MINE);
+        }
+        assert_eq!(asked(&records), Some(OTHER.to_string()));
+        settled(None);
+        assert_eq!(asked(&records), Some(MINE.to_string()));
+        settled(Some(OTHER));
+        records[0].ended_at = Some(UnixMs(2_000));
+        assert_eq!(
+            asked(&records),
+            Some(MINE.to_string()),
+            "it took its pledge back"
+        );
+        records[1].serves_through = Some(Epoch(0));
+        records[0].ended_at = None;
+        settled(None);
+        assert_eq!(
+            nodes(&records, 1),
+            [],
+            "it is its owner's until that has gone"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! doubling the nodes costs (2.00 is linear). Every HyperNode reports every node.
 
 use assay_aggregate::epoch::{
-    Aggregator, EpochInput, Included, NodeState, Registration, RootHead, Seat, States,
+    Aggregator, EpochInput, Included, NodeState, Registration, RootHead, Seat, Standing, States,
 };
 use assay_protocol::class::{
     AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla, ValidClass,
@@ -64,6 +64,7 @@ fn measure(size: &Size, systemic: u32) -> (f64, f64) {
             node: node(n),
             provider: provider(n),
             class: class.digest(),
+            standing: Standing::Owner,
         })
         .collect();
     let confirmed = |n| NodeState {

@@ -351,7 +351,7 @@ class Epoch:
                 seen.append((provider, site, self.states(node, {d["id"]: d["cells"] for d in data})))
         return seen
 
-    def judge(self, node, claim, prior, record):
+    def judge(self, node, claim, ownership, record):
         """A judgement, or None without quorum."""
         case, rules = self.case, self.case["class"]
         votes, whole = {i: w for i, _, w in self.members}, self.total
@@ -375,7 +375,8 @@ class Epoch:
         attested, tier = attestation([{**v, "class": v["attest"]} for v in jury], whole, rules["tier"])
         chased, rate = chase([{**v, "class": v["chase"]} for v in jury], whole, rules["floors"])
         named = agreed_owner(jury, whole)
-        other = prior["owner"] and named and named != prior["owner"]
+        holder, offered = ownership
+        other = holder and named and named != holder and named not in offered
         finding = worst([
             attested,
             available,
@@ -385,6 +386,12 @@ class Epoch:
         ])
         return {"finding": finding, "tier": tier, "up": up, "down": down, "rate": rate, "owner": named}
 
+    def holder(self, confirmed, claims):
+        """Whose the node is when the epoch begins: {provider: standing} are its registrations."""
+        if confirmed in claims:
+            return confirmed
+        return next((provider for provider in claims if claims[provider] in ("owner", "leaving")), None)
+
     def node(self, node):
         """The leaf's words after the type, and what the node asks for: (owner, wei) or None."""
         case = self.case
@@ -392,24 +399,31 @@ class Epoch:
         record = Record()
         for epoch, verdict in prior["history"]:
             record.observe(*case["persistence"], case["reaudit"] > 0, epoch, verdict)
-        claims = sorted(case["claims"].get(node, []))
+        claims = dict(sorted(case["claims"].get(node, [])))
+        holder = self.holder(prior["owner"], claims)
+        if not holder:
+            record = Record()
+        offered = {provider for provider, standing in claims.items() if standing == "offered"}
         stake = {identity: weight for identity, _, weight in self.members}
         first = agreed_owner(self.data(node, stake, lambda _: True), self.total)
-        wanted = prior["owner"] or first
-        claim = wanted if wanted in claims else (claims[0] if claims and not prior["owner"] else None)
-        judged = claim and self.judge(node, claim, prior, record)
+        claim = holder or (first if first in claims else min(claims, default=None))
+        judged = claim and claims[claim] != "leaving" and self.judge(node, claim, (holder, offered), record)
         judged = judged or {**UNJUDGED}
-        owner, slash, asks = prior["owner"], int(prior["slash"]), None
+        owner, slash, asks = holder, int(prior["slash"]), None
         verdict, reasons = judged["finding"]
         if owner:
             due = record.observe(*case["persistence"], case["reaudit"] > 0, case["epoch"], verdict)
             money = case["class"]["money"]
             asks = (owner, money["reward_gwei"] * 10**9) if verdict == "pass" else None
             slash += due * (money["collateral_gwei"] * 10**9 * money["slash_bps"] // 10_000)
+            if claims[owner] == "leaving":
+                owner = None
+            elif judged["owner"] in offered and not record.breaches and not record.trial:
+                owner = judged["owner"]
         elif judged["owner"] in claims:
             owner = judged["owner"]
         bounds = wilson(judged["up"], judged["up"] + judged["down"]) or (0, 0, D)
-        shown = owner or (None if "none" in judged else claim) or (claims[0] if claims else "00" * 20)
+        shown = owner or (None if "none" in judged else claim) or holder or min(claims, default="00" * 20)
         decided = 0 if "none" in judged else coverage(judged["up"] + judged["down"], case["slots"])
         rate, kind = judged["rate"] or (0, 0)
         slots = [min(int(prior[way]) + judged[way], 2**64 - 1) for way in ("up", "down")]

@@ -7,8 +7,8 @@
 //! A node on trial (see [`crate::persistence`]) is judged by the votes of its re-audit committee instead.
 //!
 //! - Confirmed: an earlier root confirmed the node's owner. Only then does `pass` pay and `breach` slash.
+//! - Confirmation and hand-over: the module `owner`.
 //! - Rewards are the provider's, not the node's, and come out of the epoch's budget: the module `rewards` shares it out.
-//! - Confirmation: more than 2/3 of the weight name the same owner and that provider registered the node. The first wins.
 //! - Absence: a HyperNode whose reports many agreed lists in a row lack gets a leaf of its own, see the module `absence`.
 //! - Sums only grow; a node without verdict, and every node in a void epoch, keeps its state.
 
@@ -35,11 +35,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod absence;
 mod data;
+mod owner;
 mod rewards;
 mod settle;
 mod slots;
 
 use data::{NodeData, Reporter, agreed_owner, attest_votes, chase_votes, reporters};
+use owner::Ownership;
+pub use owner::{Registration, Standing};
 pub use rewards::share_out;
 pub use settle::money;
 use settle::settle;
@@ -56,17 +59,6 @@ pub struct Seat {
     pub ledger: Address,
     /// Its capped weight, see [`crate::weights::capped_weights`].
     pub weight: u128,
-}
-
-/// A provider's claim that a node is its own; several may claim the same node until one is confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Registration {
-    /// Node.
-    pub node: NodeId,
-    /// Who registered it.
-    pub provider: Address,
-    /// Digest of the class it promises to fulfil.
-    pub class: Digest,
 }
 
 /// What earlier roots settled about a node.
@@ -341,18 +333,19 @@ impl<'a> Aggregator<'a> {
     fn judged(&self, node: NodeId, data: &[NodeData<'a>]) -> Judged {
         let prior = self.input.prior.nodes.get(&node);
         let prior = prior.copied().unwrap_or_default();
-        let claims = self.registrations.get(&node);
-        let judgement = match self.registration(&prior, claims, data) {
+        let ownership = Ownership::at(&prior, self.registrations.get(&node));
+        let prior = ownership.begins(&prior);
+        let judgement = match self.registration(&ownership, data) {
             Some((registration, class)) => self
-                .judge(&registration, class, &prior, data)
+                .judge((&ownership, registration, class), &prior, data)
                 .unwrap_or_default(),
             None => Judgement::default(),
         };
         let rule = Rule::of(self.input.params);
-        let state = settle(&rule, self.input.epoch, &prior, claims, &judgement);
+        let state = settle(&rule, self.input.epoch, &prior, &ownership, &judgement);
         let reward = Some(judgement.reward).filter(|wei| *wei > 0);
         Judged {
-            leaf: self.leaf(node, claims, &judgement, &state),
+            leaf: self.leaf(node, &ownership, &judgement, &state),
             state,
             // Not the owner of `state`: what a root confirms is paid from the next one on.
             asks: prior.confirmed_owner.zip(reward),
@@ -451,36 +444,25 @@ impl<'a> Aggregator<'a> {
         Jury { drawn, total }
     }
 
-    /// The registration a node is judged by: the confirmed owner's, else that of the owner most agree on,
-    /// else the one of the lowest provider address. `None` without a registration in a class in force.
-    fn registration(
+    /// The registration a node is judged by, in a class in force.
+    fn registration<'b>(
         &self,
-        prior: &NodeState,
-        claims: Option<&BTreeSet<Registration>>,
+        ownership: &Ownership<'b>,
         data: &[NodeData<'_>],
-    ) -> Option<(Registration, &'a HardwareClass)> {
-        let claims = claims?;
-        let owner = prior
-            .confirmed_owner
-            .or_else(|| agreed_owner(data, self.total));
-        let owned = claims.iter().find(|claim| Some(claim.provider) == owner);
-        let chosen = match prior.confirmed_owner {
-            Some(_) => owned?,
-            None => owned.or_else(|| claims.first())?,
-        };
-        let class = self.input.classes.get(&chosen.class)?;
+    ) -> Option<(&'b Registration, &'a HardwareClass)> {
+        let registration = ownership.judged_by(agreed_owner(data, self.total))?;
+        let class = self.input.classes.get(&registration.class)?;
         self.input
             .params
             .classes
-            .contains(&chosen.class)
-            .then_some((*chosen, class))
+            .contains(&registration.class)
+            .then_some((registration, class))
     }
 
     /// `None` when too little of the node's committee has data about it.
     fn judge(
         &self,
-        registration: &Registration,
-        class: &HardwareClass,
+        (ownership, registration, class): (&Ownership<'_>, &Registration, &HardwareClass),
         prior: &NodeState,
         data: &[NodeData<'_>],
     ) -> Option<Judgement> {
@@ -511,7 +493,7 @@ impl<'a> Aggregator<'a> {
         let finding = attested
             .worst(available)
             .worst(chased)
-            .worst(owner_finding(prior, owner));
+            .worst(ownership.finding(owner));
         let (reward, slash) = money(finding.verdict, &class.money);
         let (finding, provider) = (Some(finding), Some(registration.provider));
         Some(Judgement {
@@ -584,7 +566,7 @@ impl<'a> Aggregator<'a> {
     fn leaf(
         &self,
         node: NodeId,
-        claims: Option<&BTreeSet<Registration>>,
+        ownership: &Ownership<'_>,
         judgement: &Judgement,
         state: &NodeState,
     ) -> NodeLeaf {
@@ -592,15 +574,10 @@ impl<'a> Aggregator<'a> {
             .finding
             .unwrap_or(Finding::of(Verdict::Inconclusive, reason::DATA));
         let bounds = judgement.census.bounds().unwrap_or(UNKNOWN);
-        let registered = || {
-            claims
-                .and_then(|claims| claims.first())
-                .map(|claim| claim.provider)
-        };
         let owner = state
             .confirmed_owner
             .or(judgement.provider)
-            .or_else(registered);
+            .or_else(|| ownership.first());
         NodeLeaf {
             epoch: self.input.epoch,
             node,
@@ -644,15 +621,6 @@ impl Jury {
             Some(NodeData { weight, ..*item })
         };
         data.iter().filter_map(vote).collect()
-    }
-}
-
-fn owner_finding(prior: &NodeState, owner: Option<Address>) -> Finding {
-    match (prior.confirmed_owner, owner) {
-        (Some(confirmed), Some(named)) if confirmed != named => {
-            Finding::of(Verdict::Warned, reason::OWNER)
-        }
-        _ => Finding::PASS,
     }
 }
 

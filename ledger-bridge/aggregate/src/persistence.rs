@@ -84,6 +84,11 @@ impl Record {
         self.recent.count_ones()
     }
 
+    /// Whether nothing is left to be slashed or tried.
+    pub fn is_clean(&self) -> bool {
+        self.recent == 0 && self.trial.is_none()
+    }
+
     /// The record after an epoch's verdict, and whether the class's slash is due. An epoch that is not after the last
     /// one changes nothing.
     pub fn observe(self, rule: &Rule, epoch: Epoch, verdict: Verdict) -> (Self, bool) {

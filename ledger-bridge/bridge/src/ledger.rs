@@ -2,6 +2,7 @@
 //! before anything is sent.
 
 mod convict;
+mod handover;
 mod upkeep;
 
 use crate::args::{ConfigArg, Key, Ledger, Output, Signed, say_json, say_one};
@@ -66,6 +67,8 @@ pub enum Command {
     Dispute(OfEpoch),
     /// Pay a dispute's bond to whom it is due.
     CloseDispute(OfEpoch),
+    #[command(flatten)]
+    HandOver(handover::Command),
     #[command(flatten)]
     Convict(convict::Command),
     #[command(flatten)]
@@ -357,6 +360,7 @@ impl Command {
             Self::CancelReservation(arg) => arg.signed.output.json,
             Self::WithdrawRent(arg) => arg.signed.output.json,
             Self::Dispute(arg) | Self::CloseDispute(arg) => arg.signed.output.json,
+            Self::HandOver(command) => command.is_for_programs(),
             Self::Convict(command) => command.is_for_programs(),
             Self::Upkeep(command) => command.is_for_programs(),
             Self::Mint(arg) => arg.of.signed.output.json,
@@ -395,6 +399,7 @@ impl Command {
             Self::WithdrawRent(arg) => arg.signed.submit(&Action::withdraw_rent(arg.account)),
             Self::Dispute(arg) => dispute(&arg),
             Self::CloseDispute(arg) => arg.signed.submit(&Action::close_dispute(Epoch(arg.epoch))),
+            Self::HandOver(command) => command.execute(),
             Self::Convict(command) => command.execute(),
             Self::Upkeep(command) => command.execute(),
             Self::Mint(arg) => arg

@@ -15,7 +15,7 @@ use assay_aggregate::root::{AbsenceLeaf, NodeLeaf, RootError};
 use assay_aggregate::verdict::Verdict;
 use assay_ledger::{Action, HyperNodeRecord, NodeRecord, NodeStatus, ReservationRecord};
 use assay_protocol::ids::{Epoch, NodeId, UnixMs};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Outcomes that are kept while a bridge catches up; more are tended before it goes on.
 pub const QUEUE_MAX: usize = 8;
@@ -152,14 +152,16 @@ impl Queue {
         }
         let is_final = |outcome: &&EpochOutcome| Some(outcome.root.epoch) <= last_final;
         let mut due = Vec::new();
-        if let Some(newest) = self.0.iter().rfind(is_final) {
-            let begun = start(newest.root.epoch);
+        // The oldest leaf that names an owner: up to it the one before answers for the node.
+        let mut named = BTreeSet::new();
+        for outcome in self.0.iter().filter(is_final) {
+            let begun = start(outcome.root.epoch);
             collect(
                 &mut due,
-                newest,
+                outcome,
                 &by_node,
                 Kind::Confirm,
-                |leaf, records| confirms(leaf, records, begun),
+                |leaf, records| confirms(leaf, records, begun) && named.insert(leaf.node),
             )?;
         }
         if let Some(epoch) = last_final {
@@ -192,7 +194,7 @@ fn collect(
     outcome: &EpochOutcome,
     by_node: &BTreeMap<NodeId, Vec<&NodeRecord>>,
     kind: Kind,
-    is_due: impl Fn(&NodeLeaf, &[&NodeRecord]) -> bool,
+    mut is_due: impl FnMut(&NodeLeaf, &[&NodeRecord]) -> bool,
 ) -> Result<(), RootError> {
     let epoch = outcome.root.epoch;
     for leaf in &outcome.leaves {
@@ -211,7 +213,8 @@ fn collect(
     Ok(())
 }
 
-/// A registration that waits for the owner this leaf names, made before the leaf's epoch began.
+/// A registration that waits for the owner this leaf names, made before the leaf's epoch began; of a node with an owner,
+/// the one that took its offer.
 fn waits_for<'a>(
     leaf: &NodeLeaf,
     records: &[&'a NodeRecord],
@@ -221,13 +224,12 @@ fn waits_for<'a>(
         record.provider == leaf.owner
             && record.status == NodeStatus::Provisional
             && record.ended_at.is_none()
+            && record.serves_through.is_none()
             && record.registered_at <= begun
     };
-    let is_owned = records
-        .iter()
-        .any(|record| record.confirmed_owner.is_some());
+    let owner = records.iter().find_map(|record| record.confirmed_owner);
     let found = records.iter().find(named).copied();
-    found.filter(|_| leaf.confirmed && !is_owned)
+    found.filter(|found| leaf.confirmed && found.offered_by == owner)
 }
 
 fn confirms(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs) -> bool {
@@ -357,6 +359,8 @@ mod tests {
             cumulative_slash: Stake(0),
             counted_slash: Stake(0),
             exit_leaf: None,
+            offered_by: None,
+            confirmed_at: Some(UnixMs(9_500)),
         }
     }
 
@@ -536,6 +540,71 @@ mod tests {
             ..leaf()
         };
         assert!(!confirms(&unsure, &[one], BEGUN));
+    }
+
+    #[test]
+    fn who_took_the_owner_s_offer_is_held_and_confirmed_and_the_owner_settled_no_more() {
+        let taker = Address([3; 20]);
+        let took = NodeRecord {
+            provider: taker,
+            status: NodeStatus::Provisional,
+            offered_by: Some(OWNER),
+            ..record()
+        };
+        let theirs = NodeLeaf {
+            owner: taker,
+            verdict: Verdict::Breach as u8,
+            ..leaf()
+        };
+        let (old, held) = (record(), |at| NodeRecord {
+            confirming_at: at,
+            ..took.clone()
+        });
+        assert!(confirms(&theirs, &[&old, &took], BEGUN));
+        assert!(is_settled(&theirs, &[old.clone(), held(None)]));
+        let since = held(Some(UnixMs(11_000)));
+        assert!(!is_settled(&theirs, &[old.clone(), since]));
+        // Of somebody else's offer, or of one that was taken back, it waits in vain: the leaf is the owner's.
+        for change in [
+            (|r| r.offered_by = Some(Address([4; 20]))) as fn(&mut NodeRecord),
+            |r| r.serves_through = Some(Epoch(4)),
+        ] {
+            let mut other = took.clone();
+            change(&mut other);
+            assert!(!confirms(&theirs, &[&old, &other], BEGUN));
+            assert!(is_settled(&theirs, &[old.clone(), other]));
+        }
+    }
+
+    /// Up to the leaf that confirms another one the owner before answers for the node.
+    #[test]
+    fn the_oldest_final_leaf_confirms() {
+        let waiting = NodeRecord {
+            status: NodeStatus::Provisional,
+            confirmed_owner: None,
+            ..record()
+        };
+        let mut queue = Queue::default();
+        for epoch in 4..8 {
+            let mut outcome = outcome(epoch, &[]);
+            let leaf = NodeLeaf {
+                epoch: Epoch(epoch),
+                confirmed: epoch > 4,
+                ..leaf()
+            };
+            outcome.tree = OutcomeTree::new(vec![leaf.hash()]);
+            outcome.leaves = vec![leaf];
+            queue.push(outcome);
+        }
+        let now = Now {
+            nodes: &[waiting],
+            last_final: Some(Epoch(6)),
+            ..NOW
+        };
+        let due = queue.due(&now, |_| BEGUN).unwrap();
+        let confirms = due.iter().filter(|due| due.kind == Kind::Confirm);
+        let names: Vec<&str> = confirms.map(|due| due.name.as_str()).collect();
+        assert_eq!(names, [format!("confirm/5/{}", NodeId([7; 32]))]);
     }
 
     fn hypernode(n: u8, absent: bool) -> HyperNodeRecord {

@@ -318,6 +318,25 @@ impl Action {
         )
     }
 
+    /// Offers a node to another provider, or takes the offer back; by its owner.
+    pub fn offer_node(node: NodeId, to: Option<ids::Address>) -> Self {
+        let call = AssayNodes::offerTransferCall {
+            node: node.0.into(),
+            to: to.map_or(Address::ZERO, |to| Address::from(to.0)),
+        };
+        Self::of("offerTransfer", Target::Nodes, &call)
+    }
+
+    /// Pledges for a node that was offered to the sender; it becomes the owner by a later leaf.
+    pub fn accept_node(node: NodeId, endpoint: &str, collateral: Stake) -> Self {
+        let call = AssayNodes::acceptTransferCall {
+            node: node.0.into(),
+            endpoint: endpoint.to_owned(),
+            amount: collateral.0,
+        };
+        Self::of("acceptTransfer", Target::Nodes, &call).taking(collateral)
+    }
+
     /// Ends a registration that nobody confirmed in time; by anybody, its provider gets the collateral.
     pub fn expire(node: NodeId, provider: ids::Address) -> Self {
         let call = AssayNodes::expireCall {

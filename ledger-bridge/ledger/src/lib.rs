@@ -32,7 +32,7 @@ pub use action::Action;
 pub use chain::{
     Block, Chain, ChainError, Event, Finality, LogQuery, Market, Receipt, Trial, TxRefused,
 };
-pub use claims::{claims_at, is_known, is_owing};
+pub use claims::{Beginning, claims_at, is_known, is_owing};
 pub use client::{AssayLedger, LedgerError};
 pub use faults::Replaced;
 pub use fee::Fee;

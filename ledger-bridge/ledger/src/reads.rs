@@ -19,7 +19,7 @@ use crate::abi::{
     AssayEpochs, AssayNodes, AssayReservations, AssayStake, TestToken, nodes, reservations, stake,
 };
 use crate::chain::{Event, Finality, LogQuery};
-use crate::claims::claims_at;
+use crate::claims::{Beginning, claims_at};
 use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
 use crate::types::{
     ClassTerms, Correction, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord,
@@ -382,8 +382,13 @@ impl AssayLedger {
         if read.number < newest.number && seen.0 < start.0.saturating_add(1_000) {
             return Err(LedgerError::NotFinalYet { epoch, seen, start });
         }
+        let at = Beginning {
+            epoch,
+            start,
+            change_delay_ms: self.node_terms()?.change_delay_ms,
+        };
         // Read anew: of several nodes behind one address, one can be behind what another says of the block.
-        Ok(claims_at(&self.read_nodes()?, epoch, start, classes))
+        Ok(claims_at(&self.read_nodes()?, &at, classes))
     }
 
     /// The credit schedule of a class; empty without one.
@@ -595,6 +600,8 @@ fn node_record(
         cumulative_slash: Stake(a.cumulativeSlash),
         counted_slash: Stake(r.counted),
         exit_leaf: (r.exitLeafEpochs.checked_sub(1)).map(|at| (Epoch(at), r.exitLeafCorrections)),
+        offered_by: (!r.offeredBy.is_zero()).then(|| ids::Address(r.offeredBy.into_array())),
+        confirmed_at: at(r.confirmedAtMs),
     }
 }
 

@@ -377,6 +377,10 @@ pub struct NodeRecord {
     pub counted_slash: Stake,
     /// The leaf that lets a leaving node go: its epoch, and how often that had been corrected.
     pub exit_leaf: Option<(Epoch, u8)>,
+    /// The owner whose offer of the node it accepts.
+    pub offered_by: Option<Address>,
+    /// When a leaf made its provider the node's owner.
+    pub confirmed_at: Option<UnixMs>,
 }
 
 /// How an epoch was resolved.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 mod network;
-use network::{all_pass, network, reproduced, resolved};
+use network::{all_pass, network, reproduced, resolved, verdicts};
 
 const WRONG: Epoch = Epoch(1);
 
@@ -127,7 +127,7 @@ fn a_network_replaces_a_root_that_was_signed_with_everybody_s_stolen_keys() {
         let record = ledger.epoch_record(Epoch(epoch)).unwrap();
         assert_eq!(record.round, 3, "epoch {epoch}");
     }
-    all_pass(&network, last);
+    all_pass(&verdicts(&network, last));
     // Regions are revealed every other epoch.
     reproduced(&mut network, built_on);
     all_are_convicted(&network, &ledger, WRONG);

@@ -11,7 +11,7 @@ use assay_testbed::net::{LocalNetwork, Plan};
 use std::time::{Duration, Instant};
 
 mod network;
-use network::{all_pass, network, reproduced, resolved};
+use network::{all_pass, network, reproduced, resolved, verdicts};
 
 /// What changes in epoch 0 counts from this one on.
 const FROM: u64 = 2;
@@ -40,7 +40,7 @@ fn a_network_goes_on_without_who_took_the_largest_stake_back() {
     network.hypernodes[0].daemon.as_mut().unwrap().kill9();
     resolved(&network, FROM + 1);
 
-    all_pass(&network, FROM + 1);
+    all_pass(&verdicts(&network, FROM + 1));
     assert_eq!(agent.newest(), Epoch(FROM));
     for (number, hypernode) in network.hypernodes.iter().enumerate() {
         assert!(agent.answers(&hypernode.id, Epoch(FROM - 1)));
@@ -58,7 +58,7 @@ fn who_registers_while_a_network_runs_has_a_say_and_is_answered() {
     assert!(network.params.member(&newcomer).is_none());
     let last = FROM + 1;
     resolved(&network, last);
-    all_pass(&network, last);
+    all_pass(&verdicts(&network, last));
     let agent = told(&network);
     assert_eq!(agent.newest(), Epoch(FROM));
     for hypernode in &network.hypernodes {

@@ -14,6 +14,7 @@ mod inputs;
 mod leaf;
 mod log;
 mod probes;
+mod registered;
 mod roots;
 mod schedule;
 mod verdict;

@@ -6,15 +6,18 @@ use super::files::Files;
 use super::inputs::{Agreed, InputSets};
 use super::leaf::{Leaf, SUMS, WORDS};
 use super::log::{EpochRecord, Histories};
+use super::registered::{Registered, registered};
 use super::roots::{CheckedRoot, Roots};
 use super::schedule::{Duty, Schedule};
 use crate::findings::{Findings, Outcome};
-use assay_aggregate::epoch::{Aggregator, EpochInput, NodeState, Registration, RootHead, States};
+use assay_aggregate::epoch::{
+    Aggregator, EpochError, EpochInput, NodeState, Registration, RootHead, States,
+};
 use assay_aggregate::persistence::Rule;
-use assay_aggregate::root::{leaf_hash, verify_proof};
+use assay_aggregate::root::{NodeLeaf, leaf_hash, verify_proof};
 use assay_aggregate::verdict::{Verdict, reason};
 use assay_appraisal::summary;
-use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId};
+use assay_protocol::ids::{Address, Beacon, Epoch, HyperNodeId};
 use assay_protocol::layout::{self, ProvenLeaf};
 use assay_protocol::report::{AttestSummary, ChaseSummary, NodeReport};
 use serde::Serialize;
@@ -299,13 +302,51 @@ impl Judged<'_> {
         claimed: &Leaf,
     ) -> (bool, Option<NodeState>) {
         let about = format!("epoch {}", self.epoch);
-        // The registration is on the ledger; a leaf's owner and the reports' class say which one was used.
-        let registrations = registration(case, self.root, self.agreed, claimed);
         let prior = if self.prior.known {
             self.prior.state
         } else {
             claimed.assumed_prior()
         };
+        let before = prior.confirmed_owner;
+        let all = registered(case, self.root, self.agreed, before, claimed);
+        let recompute = |registered: &Registered| {
+            let recomputed = self.recompute(case, prior, &registered.all);
+            (recomputed, registered.untold)
+        };
+        let all: Vec<_> = all.iter().map(recompute).collect();
+        let unsure = self.unsure(case);
+        // The first that lead to the claimed leaf; for none, what the likeliest lead to is told.
+        let leads = |(recomputed, _): &&(Result<(NodeLeaf, NodeState), EpochError>, _)| {
+            let leaf = recomputed.as_ref().ok().map(|(leaf, _)| leaf.abi());
+            let leaf = leaf.and_then(|abi| Leaf::parse(&abi).ok());
+            leaf.is_some_and(|leaf| is_same(&leaf, claimed, unsure))
+        };
+        let Some((recomputed, untold)) = all.iter().find(leads).or(all.first()) else {
+            return (false, None);
+        };
+        let expected = "an epoch this version can aggregate";
+        let at = ("verdict/aggregate", about.as_str());
+        let Some((leaf, state)) = findings.value(at, expected, recomputed.clone()) else {
+            return (false, None);
+        };
+        let recomputed = Leaf::parse(&leaf.abi());
+        let recomputed =
+            findings.value(("verdict/recomputed", &about), "a node's leaf", recomputed);
+        let same = recomputed.is_some_and(|leaf| words(findings, &about, &leaf, claimed, unsure));
+        if let Some(untold) = untold.filter(|_| same) {
+            let at = ("verdict/registration", about.as_str());
+            findings.undecided(at, untold, "the ledger holds it, and the bundle does not");
+        }
+        (same && untold.is_none(), Some(state))
+    }
+
+    /// The leaf and the state that these registrations lead to.
+    fn recompute(
+        &self,
+        case: &Case,
+        prior: NodeState,
+        registrations: &[Registration],
+    ) -> Result<(NodeLeaf, NodeState), EpochError> {
         let nowhere = BTreeMap::new();
         let prior = States {
             nodes: [(case.node(), prior)].into(),
@@ -324,26 +365,14 @@ impl Judged<'_> {
                 policy_digest: self.root.root.policy_digest,
             },
             classes: &case.classes,
-            registrations: &registrations,
+            registrations,
             sites: &nowhere,
             prior: &prior,
             reports: self.agreed,
             // Rewards are in no node's leaf.
             budget: 0,
         };
-        let aggregator = Aggregator::new(input);
-        let expected = "an epoch this version can aggregate";
-        let aggregator = findings.value(("verdict/aggregate", &about), expected, aggregator);
-        let Some(aggregator) = aggregator else {
-            return (false, None);
-        };
-        let (leaf, state) = aggregator.node(case.node());
-        let recomputed = Leaf::parse(&leaf.abi());
-        let recomputed =
-            findings.value(("verdict/recomputed", &about), "a node's leaf", recomputed);
-        let unsure = self.unsure(case);
-        let same = recomputed.is_some_and(|leaf| words(findings, &about, &leaf, claimed, unsure));
-        (same, Some(state))
+        Ok(Aggregator::new(input)?.node(case.node()))
     }
 
     /// What depends on epochs before the bundle begins, if anything does.
@@ -372,6 +401,25 @@ enum Unsure {
     Everything,
 }
 
+impl Unsure {
+    /// Why a word cannot be compared.
+    fn gap(self, name: &str) -> Option<&'static str> {
+        match self {
+            Self::Sums if SUMS.contains(&name) => {
+                Some("the sums before the bundle begins are not in it")
+            }
+            Self::Everything => Some("whether the node is on trial follows from earlier epochs"),
+            _ => None,
+        }
+    }
+}
+
+/// Whether two leaves say the same, as far as it can be known.
+fn is_same(recomputed: &Leaf, claimed: &Leaf, unsure: Unsure) -> bool {
+    let mut compared = WORDS.iter().filter(|name| unsure.gap(name).is_none());
+    compared.all(|name| recomputed.show(name) == claimed.show(name))
+}
+
 fn words(
     findings: &mut Findings,
     about: &str,
@@ -383,14 +431,7 @@ fn words(
     for name in WORDS {
         let at = format!("verdict/{name}");
         let (expected, actual) = (recomputed.show(name), claimed.show(name));
-        let gap = match unsure {
-            Unsure::Sums if SUMS.contains(&name) => {
-                Some("the sums before the bundle begins are not in it")
-            }
-            Unsure::Everything => Some("whether the node is on trial follows from earlier epochs"),
-            _ => None,
-        };
-        match gap {
+        match unsure.gap(name) {
             Some(gap) => {
                 findings.undecided((&at, about), gap, actual);
                 reproduced = false;
@@ -399,46 +440,6 @@ fn words(
         }
     }
     reproduced
-}
-
-/// The registration the leaf speaks of; none for a leaf without owner.
-fn registration(
-    case: &Case,
-    root: &CheckedRoot,
-    agreed: &Agreed,
-    claimed: &Leaf,
-) -> Vec<Registration> {
-    let mut classes: BTreeMap<Digest, u128> = BTreeMap::new();
-    for (id, included) in agreed {
-        let weight = root
-            .roster
-            .seats()
-            .iter()
-            .find(|seat| seat.hypernode == *id)
-            .map_or(0, |s| s.weight);
-        let node = included
-            .report
-            .nodes
-            .iter()
-            .find(|entry| entry.node == case.node());
-        if let Some(node) = node {
-            let sum = classes.entry(node.class).or_default();
-            *sum = sum.saturating_add(weight);
-        }
-    }
-    let heaviest = classes.into_iter().max_by_key(|(_, weight)| *weight);
-    let owner = claimed.owner();
-    let class = heaviest
-        .map(|(class, _)| class)
-        .filter(|_| owner != Address([0; 20]));
-    class
-        .map(|class| Registration {
-            node: case.node(),
-            provider: owner,
-            class,
-        })
-        .into_iter()
-        .collect()
 }
 
 fn basis(epoch: Epoch, found: &[Found]) -> Vec<Basis> {
@@ -462,7 +463,10 @@ fn basis(epoch: Epoch, found: &[Found]) -> Vec<Basis> {
         say("credential activation", FROM_OUTCOMES),
         say("chase reads", &chases),
         say("chase time", FROM_OUTCOMES),
-        say("registration", "from the signed leaf; the ledger holds it"),
+        say(
+            "registrations and offers",
+            "from the signed leaves; the ledger holds them",
+        ),
         say(
             "slots and slashes",
             "recomputed from the class and the leaf before",

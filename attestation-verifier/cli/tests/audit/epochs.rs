@@ -1,6 +1,8 @@
 //! Roots, their leaves and signatures, and epochs without one.
 
 use super::*;
+use crate::network::PROVIDER;
+use assay_aggregate::epoch::{Registration, Standing};
 
 #[test]
 fn a_void_epoch_counts_only_before_a_signed_root() {
@@ -339,6 +341,144 @@ fn lies_in_leaves_are_named() {
         "verdict/owner",
         &leaf(|l| l.owner = Address([9; 20])),
     );
+}
+
+/// The node's registrations in epoch 1, as they are made of the one it has.
+fn registered(change: fn(Registration) -> Vec<Registration>) -> impl Fn(Part<'_>) {
+    move |part| {
+        if let Part::Registrations(1, all) = part {
+            *all = change(all[0]);
+        }
+    }
+}
+
+#[test]
+fn whose_a_node_is_follows_from_reports_and_leaves_or_takes_the_ledger() {
+    let cast = Cast::new(Behaviour::Honest, 2);
+    let as_owner = registered(|r| {
+        vec![Registration {
+            standing: Standing::Owner,
+            ..r
+        }]
+    });
+    reproduced(&cast, &as_owner);
+    // Nobody names who took the offer.
+    let offered = registered(|r| {
+        let (owner, provider) = (Standing::Owner, BUYER);
+        let taker = Registration {
+            provider,
+            standing: Standing::Offered,
+            ..r
+        };
+        vec![
+            Registration {
+                standing: owner,
+                ..r
+            },
+            taker,
+        ]
+    });
+    reproduced(&cast, &offered);
+    let untold: [fn(Registration) -> Vec<Registration>; 4] = [
+        |_| vec![],
+        |r| {
+            vec![Registration {
+                standing: Standing::Leaving,
+                ..r
+            }]
+        },
+        |r| {
+            let (provider, standing) = (BUYER, Standing::Owner);
+            vec![Registration {
+                provider,
+                standing,
+                ..r
+            }]
+        },
+        |r| {
+            let (provider, standing) = (BUYER, Standing::Waiting);
+            vec![Registration {
+                provider,
+                standing,
+                ..r
+            }]
+        },
+    ];
+    for change in untold {
+        undecided(&cast, "verdict/registration", &registered(change));
+    }
+}
+
+const BUYER: Address = Address([9; 20]);
+
+/// From this epoch on the node is offered to another, whom all reports name. (Their evidence names the seller, which is
+/// contradicted elsewhere: leaves follow from the reports.)
+fn sold(from: u64) -> impl Fn(Part<'_>) {
+    move |part| match part {
+        Part::Registrations(epoch, all) if epoch >= from => {
+            let standing = Standing::Owner;
+            let owner = Registration { standing, ..all[0] };
+            let (provider, standing) = (BUYER, Standing::Offered);
+            *all = vec![
+                owner,
+                Registration {
+                    provider,
+                    standing,
+                    ..owner
+                },
+            ];
+        }
+        Part::Report(_, epoch, report) if epoch >= from => {
+            for node in &mut report.nodes {
+                node.attest.owner = Some(BUYER);
+            }
+        }
+        _ => (),
+    }
+}
+
+#[test]
+fn a_hand_over_is_reproduced_when_nothing_waits_and_no_sooner() {
+    let owners = |cast: &Cast| -> Vec<(Address, &str)> {
+        let audit = audited(&story(cast, &sold(2)));
+        let verdicts = audit.verdicts.iter();
+        assert!(verdicts.clone().all(|verdict| verdict.reproduced));
+        verdicts.map(|v| (v.owner, v.verdict)).collect()
+    };
+    let (seller, buyer) = (PROVIDER, BUYER);
+    let honest = Cast::new(Behaviour::Honest, 4);
+    let then = [
+        (seller, "pass"),
+        (seller, "pass"),
+        (buyer, "pass"),
+        (buyer, "pass"),
+    ];
+    assert_eq!(owners(&honest), then);
+    // The breach of epoch 1 waits for another one until epoch 3 is over.
+    let waiting = silent(|params| params.persistence = (2, 3));
+    let then = [
+        (seller, "pass"),
+        (seller, "breach"),
+        (seller, "pass"),
+        (seller, "pass"),
+    ];
+    assert_eq!(owners(&waiting), then);
+}
+
+/// What happened before its root confirmed an owner is nobody's to pay for.
+#[test]
+fn breaches_count_from_the_confirmation_on() {
+    let patient = Cast::under(Behaviour::Rogue, 4, |params| params.persistence = (2, 3));
+    let audit = reproduced(&patient, &honest);
+    let slashed = audit.verdicts.iter().map(|v| v.cumulative_slash != "0");
+    assert_eq!(slashed.collect::<Vec<_>>(), [false, false, true, true]);
+    let known_before = |part: Part<'_>| {
+        if let Part::Registrations(0, all) = part {
+            all[0].standing = Standing::Owner;
+        }
+    };
+    let rogue = Cast::new(Behaviour::Rogue, 2);
+    contradicted(&rogue, "verdict/cumulative_slash", &known_before);
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod setting;
 mod settled;
 pub mod tpm;
 
-use assay_aggregate::epoch::Included;
+use assay_aggregate::epoch::{Included, Registration};
 use assay_aggregate::inputs::History;
 use assay_aggregate::root::{EpochRoot, NodeLeaf};
 use assay_aggregate::roster::Roster;
@@ -76,6 +76,8 @@ pub enum Part<'a> {
     Drafts(usize, u64, &'a Cast, &'a mut Vec<Draft>),
     /// The report of (HyperNode number, epoch), before it is signed and committed to.
     Report(usize, u64, &'a mut Report),
+    /// The node's registrations on the ledger when an epoch begins.
+    Registrations(u64, &'a mut Vec<Registration>),
     /// The leaf of an epoch, before its root is signed.
     Leaf(u64, &'a mut NodeLeaf),
     /// The root of an epoch, before it is signed.

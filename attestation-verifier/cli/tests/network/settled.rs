@@ -1,7 +1,7 @@
 //! The epoch's root, signed by all, and the node's leaf in it.
 
 use super::{Cast, Files, Lie, PROVIDER, Part};
-use assay_aggregate::epoch::{Included, Registration};
+use assay_aggregate::epoch::{Included, Registration, Standing};
 use assay_aggregate::inputs::History;
 use assay_aggregate::root::{EpochRoot, OutcomeTree, RewardLeaf, sign};
 use assay_protocol::ids::{Address, Epoch, HyperNodeId};
@@ -22,12 +22,14 @@ pub(super) fn settle(
     files: &mut Files,
 ) {
     let at = Epoch(epoch);
-    let registration = Registration {
+    let mut registrations = vec![Registration {
         node: cast.tpm.node,
         provider: PROVIDER,
         class: cast.class.digest(),
-    };
-    let outcome = history.aggregate([registration], included, BUDGET).unwrap();
+        standing: Standing::Waiting,
+    }];
+    lie(Part::Registrations(epoch, &mut registrations));
+    let outcome = history.aggregate(registrations, included, BUDGET).unwrap();
     let mut leaf = outcome.leaves[0];
     lie(Part::Leaf(epoch, &mut leaf));
     let rewards = outcome.rewards.iter().map(RewardLeaf::hash);

@@ -1,13 +1,12 @@
 //! From a node's verdict to its sums, and to what it asks for.
 
-use super::{Judgement, NodeState, Registration};
+use super::{Judgement, NodeState, Ownership};
 use crate::availability::Census;
 use crate::persistence::Rule;
 use crate::verdict::Verdict;
 use crate::weights::{BPS_ONE, mul_div};
 use assay_protocol::class::Money;
-use assay_protocol::ids::{Address, Epoch};
-use std::collections::BTreeSet;
+use assay_protocol::ids::Epoch;
 
 const WEI_PER_GWEI: u128 = 1_000_000_000;
 
@@ -23,39 +22,27 @@ pub fn money(verdict: Verdict, money: &Money) -> (u128, u128) {
     }
 }
 
-/// A node's state after a root. Slots are counted from the first judged epoch on. A slash is only an owner's that an
-/// **earlier** root confirmed, and breaches are remembered from then on; a breach costs only when [`crate::persistence`]
-/// says so.
+/// A node's state after a root; `prior` is the one its epoch began with. Slots are counted from the first judged epoch on. A
+/// slash is only an owner's that an **earlier** root confirmed, and breaches are remembered from then on; a breach costs
+/// only when [`crate::persistence`] says so.
 pub(super) fn settle(
     rule: &Rule,
     epoch: Epoch,
     prior: &NodeState,
-    claims: Option<&BTreeSet<Registration>>,
+    ownership: &Ownership<'_>,
     judgement: &Judgement,
 ) -> NodeState {
-    let registered = |owner: &Address| {
-        claims
-            .into_iter()
-            .flatten()
-            .any(|claim| claim.provider == *owner)
-    };
-    let counted = counted(prior, &judgement.census);
-    if prior.confirmed_owner.is_none() {
-        let confirmed_owner = judgement.owner.filter(registered);
-        return NodeState {
-            confirmed_owner,
-            ..counted
-        };
+    let mut state = counted(prior, &judgement.census);
+    if prior.confirmed_owner.is_some() {
+        let verdict = judgement.finding.map(|finding| finding.verdict);
+        let verdict = verdict.unwrap_or(Verdict::Inconclusive);
+        let (record, is_due) = prior.record.observe(rule, epoch, verdict);
+        let slash = if is_due { judgement.slash } else { 0 };
+        state.record = record;
+        state.cumulative_slash = prior.cumulative_slash.saturating_add(slash);
     }
-    let verdict = judgement.finding.map(|finding| finding.verdict);
-    let verdict = verdict.unwrap_or(Verdict::Inconclusive);
-    let (record, is_due) = prior.record.observe(rule, epoch, verdict);
-    let slash = if is_due { judgement.slash } else { 0 };
-    NodeState {
-        cumulative_slash: prior.cumulative_slash.saturating_add(slash),
-        record,
-        ..counted
-    }
+    state.confirmed_owner = ownership.after(judgement, &state.record);
+    state
 }
 
 /// With the slots that the census decided.

@@ -8,6 +8,7 @@ use assay_protocol::report::{AttestSummary, Cell, ChaseSummary, NodeReport};
 use proptest::prelude::*;
 
 mod absence;
+mod owner;
 mod rewards;
 mod rules;
 
@@ -186,6 +187,7 @@ impl Case {
                 node: node(1),
                 provider: OWNER,
                 class: class().digest(),
+                standing: Standing::Waiting,
             }],
             sites: BTreeMap::new(),
             prior: confirmed([(node(1), OWNER)]),
@@ -314,55 +316,6 @@ fn the_first_root_confirms_and_moves_no_money() {
     );
     case.prior = outcome.states;
     assert_eq!(case.leaf().cumulative_slash, SLASH);
-}
-
-#[test]
-fn confirmation_needs_two_thirds_and_a_registration() {
-    let confirmed = |case: &Case| case.run().states.nodes[&node(1)].confirmed_owner;
-    let mut case = Case::new();
-    case.prior = States::default();
-    // 60 of 100 name the owner.
-    case.change(&[0], |report| report.attest.owner = None);
-    assert_eq!(confirmed(&case), None);
-    case.change(&[0], |report| report.attest.owner = Some(OWNER));
-    case.change(&[1], |report| report.attest.owner = None);
-    assert_eq!(confirmed(&case), Some(OWNER));
-    case.registrations[0].provider = Address([0xbb; 20]);
-    assert_eq!(confirmed(&case), None);
-    assert!(!case.leaf().confirmed);
-}
-
-#[test]
-fn the_first_confirmed_owner_stays_and_another_name_warns() {
-    let mut case = Case::new();
-    let other = Address([0xbb; 20]);
-    case.registrations.push(Registration {
-        provider: other,
-        ..case.registrations[0]
-    });
-    case.change(&[0, 1, 2, 3], |report| report.attest.owner = Some(other));
-    let leaf = case.leaf();
-    assert_eq!((leaf.owner, case.earned()), (OWNER, 0));
-    assert_eq!(
-        (leaf.verdict, leaf.reasons),
-        finding(Verdict::Warned, reason::OWNER)
-    );
-}
-
-#[test]
-fn two_claims_are_decided_by_the_evidence() {
-    let mut case = Case::new();
-    case.prior = States::default();
-    let squatter = Address([0x01; 20]);
-    case.registrations.insert(
-        0,
-        Registration {
-            provider: squatter,
-            ..case.registrations[0]
-        },
-    );
-    let leaf = case.leaf();
-    assert_eq!((leaf.owner, leaf.confirmed), (OWNER, true));
 }
 
 #[test]
@@ -544,6 +497,11 @@ fn nodes_nobody_reports_keep_their_sums_in_every_root() {
         record: Record::default(),
     };
     case.prior.nodes.insert(node(5), kept);
+    case.registrations.push(Registration {
+        node: node(5),
+        provider: Address([0xcc; 20]),
+        ..case.registrations[0]
+    });
     case.prior.rewards.insert(Address([0xcc; 20]), 77);
     let outcome = case.run();
     assert_eq!(outcome.leaves.len(), 2);
@@ -566,18 +524,6 @@ fn nodes_nobody_reports_keep_their_sums_in_every_root() {
     assert_eq!(sums, [(OWNER, REWARD), (Address([0xcc; 20]), 77)]);
     assert_eq!(outcome.root.cumulative_reward, REWARD + 77);
     assert_eq!(void_epoch(&case.prior), case.prior);
-}
-
-#[test]
-fn a_confirmed_node_without_registration_is_not_judged() {
-    let mut case = Case::new();
-    case.registrations[0].provider = Address([0xbb; 20]);
-    let leaf = case.leaf();
-    assert_eq!((leaf.owner, leaf.confirmed), (OWNER, true));
-    assert_eq!(
-        (leaf.verdict, leaf.reasons),
-        finding(Verdict::Inconclusive, reason::DATA)
-    );
 }
 
 #[test]

@@ -12,10 +12,11 @@ use assay_protocol::params::{NetworkParams, RosterEntry, STAKES_FIXED_AHEAD};
 use assay_protocol::schedule::{genesis_beacon, later_beacon};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The registrations that take part in an epoch: those of nodes that an agreed report speaks of.
-/// Nodes that an earlier root knows take part anyway.
+/// The registrations that take part in an epoch: those of nodes that an agreed report speaks of, and of nodes that an
+/// earlier root knows.
 pub fn registrations(
     all: impl IntoIterator<Item = Registration>,
+    prior: &States,
     reports: &BTreeMap<HyperNodeId, Included>,
 ) -> Vec<Registration> {
     let spoken: BTreeSet<_> = reports
@@ -24,7 +25,7 @@ pub fn registrations(
         .collect();
     let mut chosen: Vec<_> = all
         .into_iter()
-        .filter(|r| spoken.contains(&r.node))
+        .filter(|r| spoken.contains(&r.node) || prior.nodes.contains_key(&r.node))
         .collect();
     chosen.sort_unstable();
     chosen.dedup();
@@ -228,7 +229,7 @@ impl History {
         reports: &BTreeMap<HyperNodeId, Included>,
         budget: u128,
     ) -> Result<EpochOutcome, EpochError> {
-        let registrations = registrations(known, reports);
+        let registrations = registrations(known, &self.states, reports);
         let nowhere = BTreeMap::new();
         let roster = self.known_roster(self.next)?;
         let following = self.known_roster(self.next.next())?;

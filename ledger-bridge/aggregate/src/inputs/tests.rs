@@ -1,5 +1,5 @@
 use super::*;
-use crate::epoch::{EpochError, Registration};
+use crate::epoch::{EpochError, NodeState, Registration, Standing, States};
 use crate::root::EpochRoot;
 use crate::roster::{Roster, RosterError};
 use assay_protocol::class::{
@@ -148,14 +148,22 @@ fn node_report(node: NodeId) -> NodeReport {
 }
 
 #[test]
-fn only_registrations_of_nodes_that_reports_speak_of_take_part() {
+fn only_registrations_of_nodes_that_roots_know_or_reports_speak_of_take_part() {
     let registration = |n: u8| Registration {
         node: NodeId([n; 32]),
         provider: Address([n; 20]),
         class: Digest([1; 32]),
+        standing: Standing::Waiting,
     };
     let known = [registration(2), registration(1), registration(2)];
-    assert!(registrations(known, &BTreeMap::new()).is_empty());
+    let none = States::default();
+    assert!(registrations(known, &none, &BTreeMap::new()).is_empty());
+    let settled = States {
+        nodes: [(NodeId([1; 32]), NodeState::default())].into(),
+        ..States::default()
+    };
+    let chosen = registrations(known, &settled, &BTreeMap::new());
+    assert_eq!(chosen, [registration(1)]);
     let Opened::Reveal(revealed) = revealed(1, Digest([5; 32])) else {
         unreachable!()
     };
@@ -165,7 +173,7 @@ fn only_registrations_of_nodes_that_reports_speak_of_take_part() {
         commit: Digest([5; 32]),
         report,
     };
-    let chosen = registrations(known, &[(id(1), included)].into());
+    let chosen = registrations(known, &none, &[(id(1), included)].into());
     assert_eq!(chosen, [registration(2)]);
 }
 
@@ -304,6 +312,7 @@ fn history_carries_rewards_and_slots_over_posted_and_void_epochs() {
         node,
         provider: owner,
         class: class().digest(),
+        standing: Standing::Waiting,
     }];
     let post = |history: &mut History, budget| {
         learn_missing(history, &params());

@@ -5,7 +5,8 @@ use crate::random::Random;
 use crate::rules::{history, history_json, members, members_json};
 use assay_aggregate::draw::Candidate;
 use assay_aggregate::epoch::{
-    Aggregator, EpochInput, Included, NodeState, Registration, RootHead, Seat, States,
+    Aggregator, EpochInput, EpochOutcome, Included, NodeState, Registration, RootHead, Seat,
+    Standing, States,
 };
 use assay_aggregate::persistence::{Record, Rule};
 use assay_aggregate::root::{AbsenceLeaf, NodeLeaf, RewardLeaf};
@@ -43,14 +44,19 @@ struct World {
     reports: BTreeMap<HyperNodeId, Included>,
 }
 
+impl Shape {
+    fn small(random: &mut Random) -> Self {
+        Self {
+            members: random.within(1, 8),
+            slots: random.within(4, 8),
+            panel: random.within(2, 4) as u32,
+            reaudit: random.pick(&[0, 0, 101]),
+        }
+    }
+}
+
 pub fn small(random: &mut Random) -> Case {
-    let members = random.within(1, 8);
-    let shape = Shape {
-        members,
-        slots: random.within(4, 8),
-        panel: random.within(2, 4) as u32,
-        reaudit: random.pick(&[0, 0, 101]),
-    };
+    let shape = Shape::small(random);
     case(random, &shape)
 }
 
@@ -69,8 +75,41 @@ pub fn with_drawn_seats(random: &mut Random) -> Case {
 /// Whether the same case has a node that drawn seats judge.
 pub fn puts_on_trial(random: &mut Random) -> bool {
     let world = World::new(random, &CROWD);
-    let mut states = world.prior.nodes.values();
-    states.any(|state| state.record.on_trial(Epoch(world.epoch)))
+    let serves = |node, owner| {
+        let mut all = world.registrations.iter().filter(|r| r.node == node);
+        all.any(|r| Some(r.provider) == owner && r.standing != Standing::Leaving)
+    };
+    let mut states = world.prior.nodes.iter();
+    states.any(|(node, state)| {
+        state.record.on_trial(Epoch(world.epoch)) && serves(*node, state.confirmed_owner)
+    })
+}
+
+/// How many nodes of the same case stay with their owner, change hands by an offer, go back to the owner on the ledger, are
+/// nobody's after they were somebody's, and are confirmed.
+pub fn owners(random: &mut Random, seen: &mut [usize; 5]) {
+    let shape = Shape::small(random);
+    let world = World::new(random, &shape);
+    let Some(outcome) = world.outcome() else {
+        return;
+    };
+    for (node, state) in outcome.states.nodes {
+        let before = world.prior.nodes.get(&node);
+        let before = before.and_then(|state| state.confirmed_owner);
+        let of = |owner| {
+            let mut all = world.registrations.iter();
+            all.any(|r| r.node == node && Some(r.provider) == owner)
+        };
+        let at = match (before, state.confirmed_owner) {
+            (Some(before), Some(now)) if before == now => 0,
+            (Some(before), Some(_)) if of(Some(before)) => 1,
+            (Some(_), Some(_)) => 2,
+            (Some(_), None) => 3,
+            (None, Some(_)) => 4,
+            (None, None) => continue,
+        };
+        seen[at] += 1;
+    }
 }
 
 fn case(random: &mut Random, shape: &Shape) -> Case {
@@ -126,14 +165,33 @@ impl World {
 
     fn add_node(&mut self, random: &mut Random, n: u64) {
         let (node, class) = (node_id(n), self.class.digest());
-        for _ in 0..random.below(3) {
-            let provider = address(random.pick(&[n, n, n % 3, 9]));
-            self.registrations.push(Registration {
-                node,
-                provider,
-                class,
-            });
+        let mut standings = BTreeMap::new();
+        if random.chance(3) {
+            standings.insert(address(9), Standing::Offered);
+            standings.insert(address(n), Standing::Owner);
+        } else {
+            for _ in 0..random.below(4) {
+                let provider = address(random.pick(&[n, n, n % 3, 9]));
+                standings.insert(
+                    provider,
+                    random.pick(&[Standing::Waiting, Standing::Offered]),
+                );
+            }
+            // At most one owner.
+            if let Some(mut first) = standings.first_entry() {
+                use Standing::{Leaving, Owner};
+                let standing = *first.get();
+                first.insert(random.pick(&[standing, standing, Owner, Owner, Leaving]));
+            }
         }
+        let registration = |(provider, standing)| Registration {
+            node,
+            provider,
+            class,
+            standing,
+        };
+        self.registrations
+            .extend(standings.into_iter().map(registration));
         if random.chance(3) {
             let site = Digest([random.below(4) as u8; 32]);
             self.sites.insert(node, site);
@@ -193,6 +251,7 @@ impl World {
         if outage {
             down.iter_mut().skip(1).for_each(|down| *down = 3);
         }
+        let named: Vec<u64> = (0..nodes).map(|n| random.pick(&[n, n, 9])).collect();
         let failing: Vec<bool> = (0..nodes).map(|_| random.chance(5)).collect();
         let slow: Vec<bool> = (0..nodes).map(|_| random.chance(5)).collect();
         let network = self.params.network_id();
@@ -209,7 +268,8 @@ impl World {
                 let at = n as usize;
                 let lied = |random: &mut Random, truth: bool| truth ^ (lies && random.chance(2));
                 let truth = [failing[at], slow[at]].map(|truth| lied(random, truth));
-                reports.push(self.node_report(random, shape, n, down[at], truth));
+                let told = (down[at], named[at]);
+                reports.push(self.node_report(random, shape, n, told, truth));
             }
             let report = Report {
                 network,
@@ -232,7 +292,7 @@ impl World {
         random: &mut Random,
         shape: &Shape,
         n: u64,
-        down: u64,
+        (down, named): (u64, u64),
         [fails, slow]: [bool; 2],
     ) -> NodeReport {
         let slots = if random.chance(40) {
@@ -273,7 +333,12 @@ impl World {
             attest: AttestSummary {
                 class: outcome(random, fails),
                 tier: random.pick(&[0, 1, 1, 1, 2, 3, 255]),
-                owner: (!random.chance(8)).then(|| address(random.pick(&[n, n, n, n, n, 9]))),
+                owner: match random.below(24) {
+                    0 => None,
+                    1 => Some(address(n)),
+                    2 => Some(address(9)),
+                    _ => Some(address(named)),
+                },
             },
             chase: ChaseSummary {
                 class: outcome(random, fails && slow),
@@ -286,7 +351,7 @@ impl World {
         }
     }
 
-    fn aggregated(&self) -> Value {
+    fn outcome(&self) -> Option<EpochOutcome> {
         let seat = |(n, member): (usize, &Candidate)| Seat {
             hypernode: member.hypernode,
             operator: member.operator,
@@ -313,7 +378,11 @@ impl World {
             reports: &self.reports,
             budget: self.budget,
         };
-        let Ok(outcome) = Aggregator::new(input).unwrap().epoch() else {
+        Aggregator::new(input).unwrap().epoch().ok()
+    }
+
+    fn aggregated(&self) -> Value {
+        let Some(outcome) = self.outcome() else {
             return Value::Null;
         };
         let leaves = outcome.leaves.iter().map(NodeLeaf::abi).map(words);
@@ -348,12 +417,12 @@ impl World {
             .iter()
             .map(|(id, missed)| (id.to_string(), *missed))
             .collect();
-        let mut claims: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut claims: BTreeMap<String, Vec<[String; 2]>> = BTreeMap::new();
         for claim in &self.registrations {
             claims
                 .entry(named(&claim.node))
                 .or_default()
-                .push(claim.provider.to_string());
+                .push([claim.provider.to_string(), standing_json(claim.standing)]);
         }
         let sites: Map<_, _> = self
             .sites
@@ -403,6 +472,16 @@ impl World {
         };
         report.nodes.iter().map(entry).collect::<Map<_, _>>().into()
     }
+}
+
+fn standing_json(standing: Standing) -> String {
+    let name = match standing {
+        Standing::Waiting => "waiting",
+        Standing::Offered => "offered",
+        Standing::Owner => "owner",
+        Standing::Leaving => "leaving",
+    };
+    name.into()
 }
 
 /// A leaf's words after its type, as decimal numbers.

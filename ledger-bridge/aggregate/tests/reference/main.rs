@@ -136,6 +136,13 @@ fn the_epochs_lead_to_every_verdict_for_every_reason_and_to_slots_and_slashes() 
 }
 
 #[test]
+fn the_epochs_lead_nodes_from_any_owner_to_any() {
+    let mut seen = [0; 5];
+    (0..350).for_each(|seed| epochs::owners(&mut Random(seed), &mut seen));
+    assert!(seen.iter().all(|seen| *seen > 10), "{seen:?}");
+}
+
+#[test]
 fn the_epochs_pay_all_that_is_asked_for_a_part_of_it_and_nothing() {
     let (mut refused, mut nothing, mut all_of_the_budget, mut less) = (0, 0, 0, 0);
     for seed in 0..350 {
@@ -175,7 +182,7 @@ fn number(value: &Value) -> u128 {
 
 #[test]
 fn whole_epochs_with_drawn_reaudits_agree() {
-    let tried = (0..8).filter(|seed| epochs::puts_on_trial(&mut Random(*seed)));
+    let tried = (0..16).filter(|seed| epochs::puts_on_trial(&mut Random(*seed)));
     assert!(tried.count() >= 2);
-    agree(8, epochs::with_drawn_seats);
+    agree(16, epochs::with_drawn_seats);
 }

@@ -2,7 +2,7 @@
 
 use super::{Plan, Scenario};
 use crate::random::Random;
-use assay_aggregate::epoch::{NodeState, Registration, Seat, States};
+use assay_aggregate::epoch::{NodeState, Registration, Seat, Standing, States};
 use assay_aggregate::roster::{Roster, RosterError};
 use assay_protocol::class::{
     AttestationPolicy, Budget, ClassError, Hardware, HardwareClass, Money, Sla, ValidClass,
@@ -122,6 +122,7 @@ impl World {
             node: node_id(n),
             provider: provider(n),
             class: self.class.digest(),
+            standing: Standing::Owner,
         };
         (0..self.kinds.len()).map(registration).collect()
     }

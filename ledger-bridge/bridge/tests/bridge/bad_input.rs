@@ -206,6 +206,21 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
         ),
         ("ledger leave AT --key poster.key --node ID", 1, "OnlyOwner"),
         (
+            "ledger hand-over AT --key poster.key --node ID",
+            1,
+            "OnlyOwner",
+        ),
+        (
+            "ledger hand-over AT --key poster.key --node ID --to 0x12",
+            2,
+            "--to",
+        ),
+        (
+            "ledger take-over AT --key poster.key --node ID --endpoint h:1 --collateral-gwei 1",
+            1,
+            "NotOffered",
+        ),
+        (
             "ledger top-up AT --key poster.key --node ID --gwei 1",
             1,
             "NotRegistered",

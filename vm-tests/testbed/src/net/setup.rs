@@ -70,7 +70,7 @@ impl Plan {
              clock_skew_ms_max = {}\npanel_min = 3\noperator_cap_bps = 4000\nsystemic_min_providers = 0\n\
              control_probes = 2\npersistence = [1, 1]\nreaudit_seats = 0\nregion_epochs = 2\n\
              seed_chain_links = 4096\ndispute_window_epochs = {}\nclasses = [{:?}]\n\
-             [ledger]\nperiod_epochs = 1\n",
+             [ledger]\nperiod_epochs = 1\nchange_delay_epochs = 1\n",
             self.epoch_ms,
             self.slot_ms,
             self.commit_ms,

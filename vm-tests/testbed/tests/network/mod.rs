@@ -25,15 +25,20 @@ pub fn resolved(network: &LocalNetwork, epoch: u64) {
     }
 }
 
-/// No epoch to the last one was void, and the node passes in each.
-pub fn all_pass(network: &LocalNetwork, last: u64) {
+/// No epoch to the last one was void; what became of the node in each.
+pub fn verdicts(network: &LocalNetwork, last: u64) -> Vec<Value> {
     let config = network.bridge_config();
     let args = ["verdicts", "--config", config.to_str().unwrap(), "--json"];
     let said = network.programs.run("assay-bridge", &args).unwrap();
     let verdicts: Vec<Value> = serde_json::from_str(&said).unwrap();
     let epoch = |verdict: &Value| verdict["epoch"].as_u64().unwrap();
     assert!(verdicts.iter().map(epoch).eq(0..=last), "{said}");
-    for verdict in &verdicts {
+    verdicts
+}
+
+/// The node passes in each epoch.
+pub fn all_pass(verdicts: &[Value]) {
+    for verdict in verdicts {
         assert_eq!(verdict["verdict"], "pass", "{verdict:#}");
     }
 }

@@ -1,0 +1,101 @@
+//! Which registrations a leaf can rest on. They are on the ledger and not in a bundle; the leaf, the owner before it and what
+//! reports say of the node leave few that can have led to it.
+
+use super::case::Case;
+use super::inputs::Agreed;
+use super::leaf::Leaf;
+use super::roots::CheckedRoot;
+use assay_aggregate::epoch::{Registration, Standing};
+use assay_protocol::ids::{Address, Digest};
+use std::collections::BTreeMap;
+
+/// Registrations of the node as they may have been.
+pub struct Registered {
+    /// The registrations.
+    pub all: Vec<Registration>,
+    /// What of them neither reports nor earlier leaves tell, if anything: it takes the ledger to know. That there was an
+    /// offer is taken from the leaf, as that there is a registration.
+    pub untold: Option<&'static str>,
+}
+
+/// All that a leaf can rest on, the likeliest first; `before` is the owner that earlier roots confirmed.
+pub fn registered(
+    case: &Case,
+    root: &CheckedRoot,
+    agreed: &Agreed,
+    before: Option<Address>,
+    claimed: &Leaf,
+) -> Vec<Registered> {
+    let (class, owner) = (class(case, root, agreed), claimed.owner());
+    let spoken = class.is_some();
+    if owner == Address([0; 20]) {
+        let untold = before.map(|_| "that the owner's registration had ended");
+        return vec![Registered {
+            all: Vec::new(),
+            untold,
+        }];
+    }
+    // Without a report the class is nobody's concern: nothing is judged by it.
+    let class = class.unwrap_or(Digest([0; 32]));
+    let of = |provider, standing| Registration {
+        node: case.node(),
+        provider,
+        class,
+        standing,
+    };
+    let one = |standing, untold| Registered {
+        all: vec![of(owner, standing)],
+        untold,
+    };
+    let offered = |by, to| Registered {
+        all: vec![of(by, Standing::Owner), of(to, Standing::Offered)],
+        untold: None,
+    };
+    let other = before.filter(|before| *before != owner);
+    let lost = other.map(|_| "that the owner before has lost the node");
+    let leaving = spoken.then_some("that its owner owes no service any more");
+    let handed_over = other.map(|before| offered(before, owner));
+    // Who is nobody's owner before is confirmed by this root, and not by the ledger.
+    let owning = before.map(|_| one(Standing::Owner, lost));
+    let waiting = one(Standing::Waiting, lost);
+    // The machine names who took its owner's offer, and what its owner did waits to be slashed.
+    let named = named(case, agreed).filter(|named| *named != owner);
+    let not_yet = named.map(|named| offered(owner, named));
+    let all = handed_over.into_iter().chain(owning).chain([waiting]);
+    all.chain(not_yet)
+        .chain([one(Standing::Leaving, leaving)])
+        .collect()
+}
+
+/// Whom most of the reports name.
+fn named(case: &Case, agreed: &Agreed) -> Option<Address> {
+    let mut counts: BTreeMap<Address, usize> = BTreeMap::new();
+    for included in agreed.values() {
+        let mut nodes = included.report.nodes.iter();
+        let node = nodes.find(|entry| entry.node == case.node());
+        if let Some(owner) = node.and_then(|entry| entry.attest.owner) {
+            *counts.entry(owner).or_default() += 1;
+        }
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|(owner, _)| owner)
+}
+
+/// The class that most of the weight judged the node by; none when no agreed report speaks of it.
+fn class(case: &Case, root: &CheckedRoot, agreed: &Agreed) -> Option<Digest> {
+    let weight = |id| {
+        let mut seats = root.roster.seats().iter();
+        let seat = seats.find(|seat| seat.hypernode == id);
+        seat.map_or(0, |seat| seat.weight)
+    };
+    let mut classes: BTreeMap<Digest, u128> = BTreeMap::new();
+    for (id, included) in agreed {
+        let mut nodes = included.report.nodes.iter();
+        if let Some(node) = nodes.find(|entry| entry.node == case.node()) {
+            let sum = classes.entry(node.class).or_default();
+            *sum = sum.saturating_add(weight(*id));
+        }
+    }
+    let heaviest = classes.into_iter().max_by_key(|(_, weight)| *weight);
+    heaviest.map(|(class, _)| class)
+}
