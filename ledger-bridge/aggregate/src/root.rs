@@ -13,6 +13,7 @@ use crate::more_than_two_thirds;
 use crate::weights::WEIGHT_MAX;
 use alloy_primitives::keccak256;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm};
+use assay_protocol::layout::SignedRoot;
 use assay_protocol::merkle;
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use std::collections::BTreeMap;
@@ -205,6 +206,23 @@ pub struct EpochRoot {
 }
 
 impl EpochRoot {
+    /// What was signed, of an audit bundle's record and the hash of the committee in it.
+    pub fn of_record(network: NetworkId, signed: &SignedRoot, committee: Keccak) -> Self {
+        Self {
+            network,
+            epoch: signed.epoch,
+            round: signed.round,
+            input_set: signed.input_set,
+            committee,
+            root: signed.root,
+            leaf_count: signed.leaf_count,
+            evidence_root: signed.evidence_root,
+            policy_digest: signed.policy_digest,
+            cumulative_reward: signed.cumulative_reward,
+            next_committee: signed.next_committee,
+        }
+    }
+
     /// The EIP-712 digest to sign, bound to one chain and one contract.
     pub fn digest(&self, chain_id: u64, contract: &Address) -> Keccak {
         let domain = domain_separator(chain_id, contract);

@@ -131,19 +131,7 @@ fn check_one(
             );
         }
     }
-    let root = EpochRoot {
-        network: case.network,
-        epoch,
-        round: signed.round,
-        input_set: signed.input_set,
-        committee: committee.hash(),
-        root: signed.root,
-        leaf_count: signed.leaf_count,
-        evidence_root: signed.evidence_root,
-        policy_digest: signed.policy_digest,
-        cumulative_reward: signed.cumulative_reward,
-        next_committee: signed.next_committee,
-    };
+    let root = EpochRoot::of_record(case.network, signed, committee.hash());
     signatures(findings, case, &about, signed, &committee, &root)?;
     let roster = roster(findings, case, &about, signed)?;
     if !corrects(signed, roots) {
