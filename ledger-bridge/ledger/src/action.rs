@@ -11,6 +11,7 @@ use assay_protocol::report::Vote;
 
 use crate::abi::{AssayEpochs, AssayFaults, AssayNodes, AssayReservations, AssayStake, TestToken};
 use crate::convert::{amount96, proof_words, signature_bytes};
+use crate::proofs::{IncludedLeaf, SignedReceipt, WrongBlock, conflict};
 use crate::tx::Call;
 use crate::types::{
     ClassTerms, Contracts, CreditTier, NewHyperNode, NewNode, NewOffer, SignedHead,
@@ -83,6 +84,47 @@ impl Action {
             signatureB: Bytes::copy_from_slice(&b.signature),
         };
         Self::of("twoCheckpoints", Target::Faults, &call)
+    }
+
+    /// Slashes whoever's log has two leaves at one index, each under a checkpoint of it.
+    pub fn convict_of_leaves(
+        [a, b]: [&SignedHead; 2],
+        index: u64,
+        leaves: [&IncludedLeaf; 2],
+    ) -> Self {
+        let call = AssayFaults::twoLeavesCall {
+            a: a.into(),
+            signatureA: Bytes::copy_from_slice(&a.signature),
+            b: b.into(),
+            signatureB: Bytes::copy_from_slice(&b.signature),
+            conflict: conflict(index, leaves),
+        };
+        Self::of("twoLeaves", Target::Faults, &call)
+    }
+
+    /// Slashes whoever signed two roots of one epoch, round and committee; each root with its signature r ‖ s ‖ v.
+    pub fn convict_of_two_roots(roots: [(&EpochRoot, &[u8; 65]); 2]) -> Self {
+        let [(a, signature_a), (b, signature_b)] = roots;
+        let call = AssayFaults::twoRootsCall {
+            a: a.into(),
+            signatureA: Bytes::copy_from_slice(signature_a),
+            b: b.into(),
+            signatureB: Bytes::copy_from_slice(signature_b),
+        };
+        Self::of("twoRoots", Target::Faults, &call)
+    }
+
+    /// Slashes whoever revealed a key that does not make a block of the region it signed a receipt for.
+    pub fn convict_of_region_key(receipt: &SignedReceipt, wrong: &WrongBlock) -> Self {
+        let call = AssayFaults::wrongRegionKeyCall {
+            receipt: receipt.into(),
+            signature: Bytes::copy_from_slice(&receipt.signature),
+            key: wrong.key.0.into(),
+            blockIndex: wrong.index.into(),
+            leaf: wrong.leaf.hash.0.into(),
+            path: wrong.leaf.path_words(),
+        };
+        Self::of("wrongRegionKey", Target::Faults, &call)
     }
 }
 

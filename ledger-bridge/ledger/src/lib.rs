@@ -21,6 +21,7 @@ mod fee;
 pub mod http;
 mod key;
 mod keystore;
+mod proofs;
 mod reads;
 pub mod rpc;
 mod send;
@@ -38,6 +39,7 @@ pub use faults::Replaced;
 pub use fee::Fee;
 pub use key::{KeyError, LedgerKey};
 pub use keystore::read_password;
+pub use proofs::{IncludedLeaf, SignedReceipt, WrongBlock};
 pub use signer::RemoteSigner;
 pub use tx::{SignedTx, TxRequest, TxSigner};
 pub use types::{

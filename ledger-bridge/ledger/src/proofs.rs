@@ -1,0 +1,86 @@
+//! What proves a fault, as the contract takes it (`IAssayFaults`).
+
+use alloy_primitives::{B256, Bytes};
+use assay_protocol::answers::FillReceipt;
+use assay_protocol::ids::{Digest, RegionKey, SessionKey, UnixMs};
+
+use crate::abi::faults;
+
+/// A leaf of a Merkle tree: of a log under one of its heads, or of a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncludedLeaf {
+    /// Hash of the leaf.
+    pub hash: Digest,
+    /// Its siblings from the leaf up.
+    pub path: Vec<Digest>,
+}
+
+/// A receipt for a region that node and HyperNode signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedReceipt {
+    /// What the node received.
+    pub receipt: FillReceipt,
+    /// The node's key.
+    pub session_key: SessionKey,
+    /// Its signature, a part of what the HyperNode signed.
+    pub node_signature: [u8; 64],
+    /// The HyperNode's clock.
+    pub at: UnixMs,
+    /// Its signature.
+    pub signature: [u8; 64],
+}
+
+/// A block of a region that its key does not make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongBlock {
+    /// The revealed key.
+    pub key: RegionKey,
+    /// Which block.
+    pub index: u32,
+    /// The block that the node received.
+    pub leaf: IncludedLeaf,
+}
+
+impl IncludedLeaf {
+    pub(crate) fn path_words(&self) -> Vec<B256> {
+        self.path.iter().map(|hash| hash.0.into()).collect()
+    }
+}
+
+/// Two leaves at one index.
+pub(crate) fn conflict(
+    index: u64,
+    [a, b]: [&IncludedLeaf; 2],
+) -> faults::IAssayFaults::LeafConflict {
+    faults::IAssayFaults::LeafConflict {
+        index,
+        leafA: a.hash.0.into(),
+        pathA: a.path_words(),
+        leafB: b.hash.0.into(),
+        pathB: b.path_words(),
+    }
+}
+
+impl From<&SignedReceipt> for faults::AssayFaults::Countersigned {
+    fn from(s: &SignedReceipt) -> Self {
+        let r = &s.receipt;
+        Self {
+            receipt: faults::AssayFaults::FillReceipt {
+                networkId: r.network.0.into(),
+                node: r.node.0.into(),
+                hyperNode: r.hypernode.0.into(),
+                region: r.region,
+                generation: r.generation,
+                keyHash: r.key_hash.0.into(),
+                blocks: r.blocks,
+                root: r.root.0.into(),
+                sequence: r.link.sequence,
+                previous: r.link.previous.0.into(),
+                atUnixMs: r.at.0,
+            },
+            sessionKey: s.session_key.0.into(),
+            nodeSignature: Bytes::copy_from_slice(&s.node_signature),
+            atUnixMs: s.at.0,
+        }
+    }
+}
