@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod board;
+pub mod bundle;
 pub mod config;
 pub mod double_votes;
 pub mod export;
+pub mod forks;
 pub mod log;
 pub mod metrics;
 pub mod outbox;

@@ -3,11 +3,12 @@
 use super::OfEpoch;
 use crate::args::{ConfigArg, Key, Output, Signed, say_json};
 use anyhow::{Context as _, Result, ensure};
+use assay_bridge::bundle::{self, Bundle};
 use assay_bridge::double_votes;
+use assay_bridge::forks::{self, Head, Log};
 use assay_bridge::store::Store;
-use assay_ledger::{Action, AssayLedger, Replaced, SignedHead, TxSigner};
-use assay_log::verify_checkpoint;
-use assay_protocol::ids::{Epoch, HyperNodeId};
+use assay_ledger::{Action, AssayLedger, Replaced, TxSigner};
+use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub enum Command {
     /// Slash whoever voted for two input sets in one epoch, by the boards of two bridges; anybody may.
     #[command(name = "convict-votes")]
     Votes(Votes),
-    /// Slash a HyperNode that signed two roots of its log for one size, by two of its checkpoints; anybody may.
+    /// Slash a HyperNode whose log forked, by two of its checkpoints of one size or by two audit bundles; anybody may.
     #[command(name = "convict-log")]
     Log(Fork),
 }
@@ -43,18 +44,24 @@ pub struct Votes {
 }
 
 #[derive(Args)]
-pub struct Fork {
+pub struct TwoBundles {
     #[command(flatten)]
     signed: Signed,
-    /// Whose log it is.
-    #[arg(long)]
-    hypernode: HyperNodeId,
-    /// A checkpoint: a signed note, as in each audit bundle.
+    /// An audit bundle, its tar file.
     #[arg(long)]
     first: PathBuf,
-    /// Another one, of as many leaves and with another root.
+    /// Another one, of some of the same epochs.
     #[arg(long)]
     second: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Fork {
+    #[command(flatten)]
+    between: TwoBundles,
+    /// Whose log it is; instead of a bundle, `checkpoint.txt` of one will do when both are of one size.
+    #[arg(long)]
+    hypernode: HyperNodeId,
 }
 
 impl Command {
@@ -63,7 +70,7 @@ impl Command {
         match self {
             Self::Roots(arg) => arg.signed.output.json,
             Self::Votes(arg) => arg.output.json,
-            Self::Log(arg) => arg.signed.output.json,
+            Self::Log(arg) => arg.between.signed.output.json,
         }
     }
 
@@ -117,37 +124,50 @@ fn convict_votes(arg: &Votes) -> Result<()> {
 }
 
 fn convict_log(arg: &Fork) -> Result<()> {
-    let (ledger, signer) = arg.signed.open()?;
-    let network = ledger.network_id()?.context("genesis is not open")?;
-    let origin = assay_log::checkpoint::origin(&network, &arg.hypernode);
-    let head = |path: &Path| -> Result<SignedHead> {
-        let note = std::fs::read(path).with_context(|| path.display().to_string())?;
-        let checkpoint = verify_checkpoint(&note, &origin, &arg.hypernode);
-        let checkpoint = checkpoint.with_context(|| path.display().to_string())?;
-        Ok(SignedHead {
-            network,
-            hypernode: arg.hypernode,
-            size: checkpoint.size(),
-            root: checkpoint.root(),
-            signature: *checkpoint.signature(),
-        })
+    let (ledger, signer) = arg.between.signed.open()?;
+    let log = Log {
+        network: network_of(&ledger)?,
+        hypernode: arg.hypernode,
     };
-    let (first, second) = (head(&arg.first)?, head(&arg.second)?);
-    ensure!(
-        first.size == second.size,
-        "checkpoints: expected two of one size, got {} and {} leaves\n\
-         hint: a fork between them is proven by leaves (`twoLeaves` of the contract), for which there is no command",
-        first.size,
-        second.size
+    let (first, second) = (
+        heads(&log, &arg.between.first)?,
+        heads(&log, &arg.between.second)?,
     );
-    ensure!(
-        first.root != second.root,
-        "checkpoints: expected two roots, got {} in both",
-        first.root
-    );
+    let said = [&first, &second].map(|heads| forks::describe(heads));
+    let proof = forks::proof(&[first, second].concat());
+    let proof = proof.with_context(|| {
+        let [first, second] = said;
+        format!(
+            "log of {}: expected two roots of one size or two leaves at one index, got {first}, and {second}\n\
+             hint: only audit bundles prove leaves: give two of them that have epochs of one node in common",
+            arg.hypernode
+        )
+    })?;
     let mut court = Court::new(&ledger, signer.as_ref());
-    court.convicts(arg.hypernode, &Action::convict_of_fork([&first, &second]));
+    court.convicts(arg.hypernode, &proof);
     court.closes()
+}
+
+/// What a file shows of a log: a checkpoint, or a bundle with some.
+fn heads(log: &Log, path: &Path) -> Result<Vec<Head>> {
+    let name = || path.display().to_string();
+    let bytes = bundle::file(path)?;
+    if !bundle::is_tar(&bytes) {
+        return Ok(vec![log.head(&bytes).with_context(name)?]);
+    }
+    let bundle = Bundle::open(name(), &bytes, log.network)?;
+    let heads = log.heads_in(&bundle);
+    ensure!(
+        !heads.is_empty(),
+        "{}: expected checkpoints signed by HyperNode {}, got none",
+        bundle.name(),
+        log.hypernode
+    );
+    Ok(heads)
+}
+
+fn network_of(ledger: &AssayLedger) -> Result<NetworkId> {
+    ledger.network_id()?.context("genesis is not open")
 }
 
 /// One proof after the other: what is wrong with one keeps none of the others back.

@@ -401,6 +401,16 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "nobody voted for two input sets",
         ),
         (
+            "ledger convict-log AT --key poster.key --hypernode ID --first not.toml --second not.toml",
+            1,
+            "not.toml",
+        ),
+        (
+            "ledger convict-log AT --key poster.key --hypernode 44 --first a --second b",
+            2,
+            "--hypernode",
+        ),
+        (
             "status --rpc RPC --contract 1111111111111111111111111111111111111111",
             1,
             "no contract at",
