@@ -8,6 +8,7 @@
 pub mod board;
 pub mod bundle;
 pub mod config;
+pub mod double_roots;
 pub mod double_votes;
 pub mod export;
 pub mod forks;

@@ -4,6 +4,7 @@ use super::OfEpoch;
 use crate::args::{ConfigArg, Key, Output, Signed, say_json};
 use anyhow::{Context as _, Result, ensure};
 use assay_bridge::bundle::{self, Bundle};
+use assay_bridge::double_roots::{self, Signing};
 use assay_bridge::double_votes;
 use assay_bridge::forks::{self, Head, Log};
 use assay_bridge::store::Store;
@@ -22,6 +23,9 @@ pub enum Command {
     /// Slash whoever voted for two input sets in one epoch, by the boards of two bridges; anybody may.
     #[command(name = "convict-votes")]
     Votes(Votes),
+    /// Slash whoever signed two roots of one epoch and round, by two audit bundles; anybody may.
+    #[command(name = "convict-double-roots")]
+    DoubleRoots(TwoBundles),
     /// Slash a HyperNode whose log forked, by two of its checkpoints of one size or by two audit bundles; anybody may.
     #[command(name = "convict-log")]
     Log(Fork),
@@ -70,6 +74,7 @@ impl Command {
         match self {
             Self::Roots(arg) => arg.signed.output.json,
             Self::Votes(arg) => arg.output.json,
+            Self::DoubleRoots(arg) => arg.signed.output.json,
             Self::Log(arg) => arg.between.signed.output.json,
         }
     }
@@ -79,6 +84,7 @@ impl Command {
         match self {
             Self::Roots(arg) => convict_roots(&arg),
             Self::Votes(arg) => convict_votes(&arg),
+            Self::DoubleRoots(arg) => convict_double_roots(&arg),
             Self::Log(arg) => convict_log(&arg),
         }
     }
@@ -119,6 +125,34 @@ fn convict_votes(arg: &Votes) -> Result<()> {
     for [first, second] in &pairs {
         let action = Action::convict_of_votes([(&first.0, &first.1), (&second.0, &second.1)]);
         court.convicts(first.0.hypernode, &action);
+    }
+    court.closes()
+}
+
+fn convict_double_roots(arg: &TwoBundles) -> Result<()> {
+    let (ledger, signer) = arg.signed.open()?;
+    let network = network_of(&ledger)?;
+    let signing = Signing {
+        network,
+        chain_id: ledger.chain_id()?,
+        contract: ledger.contract(),
+    };
+    let first = Bundle::read(&arg.first, network)?;
+    let second = Bundle::read(&arg.second, network)?;
+    let compared = double_roots::compare([&first, &second], &signing)?;
+    ensure!(
+        !compared.guilty.is_empty(),
+        "{} and {}: expected two roots of one epoch, round and committee that somebody signed both, got {}",
+        first.name(),
+        second.name(),
+        compared
+    );
+    let mut court = Court::new(&ledger, signer.as_ref());
+    for (account, [(a, by_a), (b, by_b)]) in &compared.guilty {
+        court.convicts(
+            account,
+            &Action::convict_of_two_roots([(a, by_a), (b, by_b)]),
+        );
     }
     court.closes()
 }

@@ -401,6 +401,11 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "nobody voted for two input sets",
         ),
         (
+            "ledger convict-double-roots AT --key poster.key --first nowhere --second nowhere",
+            1,
+            "nowhere",
+        ),
+        (
             "ledger convict-log AT --key poster.key --hypernode ID --first not.toml --second not.toml",
             1,
             "not.toml",

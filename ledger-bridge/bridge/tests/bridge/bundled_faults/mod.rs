@@ -1,6 +1,7 @@
 //! Faults that audit bundles prove, from the bundle to the slash.
 
 mod logs;
+mod roots;
 
 use assay_bridge::bundle::Bundle;
 use assay_ledger::{Action, HyperNodeRecord, LedgerKey};
