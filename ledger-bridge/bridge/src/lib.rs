@@ -28,6 +28,7 @@ pub mod store;
 pub mod tend;
 pub mod terms;
 pub mod verdicts;
+pub mod wrong_key;
 
 use assay_protocol::ids::UnixMs;
 

@@ -5,13 +5,15 @@ use crate::args::{ConfigArg, Key, Output, Signed, say_json};
 use anyhow::{Context as _, Result, ensure};
 use assay_bridge::bundle::{self, Bundle};
 use assay_bridge::double_roots::{self, Signing};
-use assay_bridge::double_votes;
 use assay_bridge::forks::{self, Head, Log};
 use assay_bridge::store::Store;
+use assay_bridge::{double_votes, wrong_key};
 use assay_ledger::{Action, AssayLedger, Replaced, TxSigner};
 use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 /// What is proven.
@@ -29,6 +31,9 @@ pub enum Command {
     /// Slash a HyperNode whose log forked, by two of its checkpoints of one size or by two audit bundles; anybody may.
     #[command(name = "convict-log")]
     Log(Fork),
+    /// Slash a HyperNode that revealed a key that does not make the region of its receipt, by the region's file; anybody may.
+    #[command(name = "convict-region")]
+    Region(Region),
 }
 
 #[derive(Args)]
@@ -68,6 +73,21 @@ pub struct Fork {
     hypernode: HyperNodeId,
 }
 
+#[derive(Args)]
+pub struct Region {
+    #[command(flatten)]
+    signed: Signed,
+    /// An audit bundle with the report that reveals the key, its tar file.
+    #[arg(long)]
+    bundle: PathBuf,
+    /// The region's receipt, a `.receipt` file of the agent.
+    #[arg(long)]
+    receipt: PathBuf,
+    /// The region, the `.region` file beside it.
+    #[arg(long)]
+    region: PathBuf,
+}
+
 impl Command {
     /// Whether a program reads the output.
     pub fn is_for_programs(&self) -> bool {
@@ -76,6 +96,7 @@ impl Command {
             Self::Votes(arg) => arg.output.json,
             Self::DoubleRoots(arg) => arg.signed.output.json,
             Self::Log(arg) => arg.between.signed.output.json,
+            Self::Region(arg) => arg.signed.output.json,
         }
     }
 
@@ -86,6 +107,7 @@ impl Command {
             Self::Votes(arg) => convict_votes(&arg),
             Self::DoubleRoots(arg) => convict_double_roots(&arg),
             Self::Log(arg) => convict_log(&arg),
+            Self::Region(arg) => convict_region(&arg),
         }
     }
 }
@@ -198,6 +220,28 @@ fn heads(log: &Log, path: &Path) -> Result<Vec<Head>> {
         log.hypernode
     );
     Ok(heads)
+}
+
+fn convict_region(arg: &Region) -> Result<()> {
+    let (ledger, signer) = arg.signed.open()?;
+    let network = network_of(&ledger)?;
+    let bytes = bundle::file(&arg.receipt)?;
+    let receipt = wrong_key::receipt(&bytes).with_context(|| arg.receipt.display().to_string())?;
+    let of = &receipt.receipt;
+    ensure!(
+        of.network == network,
+        "{}: expected a receipt of network {network}, got one of {}",
+        arg.receipt.display(),
+        of.network
+    );
+    let key = wrong_key::revealed(&Bundle::read(&arg.bundle, network)?, of)?;
+    let place = || arg.region.display().to_string();
+    let mut region = BufReader::new(File::open(&arg.region).with_context(place)?);
+    let wrong = wrong_key::wrong_block(of, &key, &mut region).with_context(place)?;
+    let proof = Action::convict_of_region_key(&receipt, &wrong);
+    let mut court = Court::new(&ledger, signer.as_ref());
+    court.convicts(of.hypernode, &proof);
+    court.closes()
 }
 
 fn network_of(ledger: &AssayLedger) -> Result<NetworkId> {

@@ -416,6 +416,11 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "--hypernode",
         ),
         (
+            "ledger convict-region AT --key poster.key --bundle b --receipt not.toml --region r",
+            1,
+            "not.toml",
+        ),
+        (
             "status --rpc RPC --contract 1111111111111111111111111111111111111111",
             1,
             "no contract at",

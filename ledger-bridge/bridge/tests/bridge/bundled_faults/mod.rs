@@ -1,6 +1,7 @@
 //! Faults that audit bundles prove, from the bundle to the slash.
 
 mod logs;
+mod regions;
 mod roots;
 
 use assay_bridge::bundle::Bundle;
