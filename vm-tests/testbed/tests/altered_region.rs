@@ -77,6 +77,47 @@ fn verdict(network: &LocalNetwork, node: &str, epoch: u64) -> Value {
     }
 }
 
+/// What honest HyperNodes signed convicts none of them: not two bundles, and not a region, whether it was kept or altered.
+fn nobody_is_convicted(network: &mut LocalNetwork) {
+    network.kill_hypernodes();
+    let tar = |at: usize| {
+        let (parts, tar) = (format!("parts{at}"), format!("{at}.tar"));
+        let (parts, tar) = (network.dir.join(parts), network.dir.join(tar));
+        let node = network.scalers[at].node.unwrap();
+        network.bundle(node, (0, 1), &parts, &tar).unwrap();
+        tar.to_str().unwrap().to_owned()
+    };
+    let (altered, kept) = (tar(0), tar(1));
+    let key = network.dir.join("keys/deployer");
+    let refused = |command: &str, more: &[&str]| {
+        let said = network.ledger_command(command, &key, more);
+        said.unwrap_err().to_string()
+    };
+    let both = ["--first", altered.as_str(), "--second", kept.as_str()];
+    let said = refused("convict-double-roots", &both);
+    assert!(said.contains("got the roots of 2 epochs"), "{said}");
+    let hypernode = network.hypernodes[0].id.to_string();
+    let of_log = [&["--hypernode", hypernode.as_str()][..], &both].concat();
+    let said = refused("convict-log", &of_log);
+    assert!(said.contains("two leaves at one index, got 2 of"), "{said}");
+    assert!(!said.contains("(0 proven)"), "{said}");
+    for (at, bundle, why) in [
+        (0, altered, "altered since"),
+        (1, kept, "it makes all 4096"),
+    ] {
+        let regions = network.scalers[at].state_dir().join("regions");
+        let file = |ending: &str| {
+            let path = regions.join(format!("{hypernode}-0-0.{ending}"));
+            path.to_str().unwrap().to_owned()
+        };
+        let (receipt, region) = (file("receipt"), file("region"));
+        let files = ["--receipt", receipt.as_str(), "--region", region.as_str()];
+        let of_region = [&["--bundle", bundle.as_str()][..], &files].concat();
+        let said = refused("convict-region", &of_region);
+        assert!(said.contains(why), "{said}");
+    }
+}
+
 #[test]
 fn altered_blocks_are_a_breach_and_kept_ones_are_not() {
     let dir = tempfile::tempdir().unwrap();
@@ -122,4 +163,5 @@ fn altered_blocks_are_a_breach_and_kept_ones_are_not() {
         "{kept:#}"
     );
     assert!(kept["chase_rate"].as_u64().unwrap() > 0, "{kept:#}");
+    nobody_is_convicted(&mut network);
 }

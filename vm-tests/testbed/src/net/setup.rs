@@ -297,6 +297,14 @@ impl LocalNetwork {
         Ok(())
     }
 
+    /// Kills every HyperNode that runs: an export wants its HyperNode's stores for itself.
+    pub fn kill_hypernodes(&mut self) {
+        let running = self.hypernodes.iter_mut();
+        running
+            .filter_map(|h| h.daemon.as_mut())
+            .for_each(Daemon::kill9);
+    }
+
     /// Runs one of the bridge's `ledger` commands against this network's ledger.
     pub fn ledger_command(&self, command: &str, key: &Path, more: &[&str]) -> Result<String> {
         let mut args = vec![

@@ -45,11 +45,7 @@ pub fn all_pass(verdicts: &[Value]) {
 
 /// The bundle of everything is reproduced by an auditor who pins genesis.
 pub fn reproduced(network: &mut LocalNetwork, last: u64) {
-    // An export wants its HyperNode's stores for itself.
-    let running = network.hypernodes.iter_mut();
-    running
-        .filter_map(|h| h.daemon.as_mut())
-        .for_each(|daemon| daemon.kill9());
+    network.kill_hypernodes();
     let trust = network.dir.join("trust.json");
     network.write_trust(&trust).unwrap();
     let (parts, tar) = (network.dir.join("parts"), network.dir.join("only.tar"));
