@@ -25,14 +25,19 @@ pub fn resolved(network: &LocalNetwork, epoch: u64) {
     }
 }
 
-/// No epoch to the last one was void; what became of the node in each.
-pub fn verdicts(network: &LocalNetwork, last: u64) -> Vec<Value> {
+/// What became of the node in each epoch so far.
+pub fn verdicts_so_far(network: &LocalNetwork) -> Vec<Value> {
     let config = network.bridge_config();
     let args = ["verdicts", "--config", config.to_str().unwrap(), "--json"];
     let said = network.programs.run("assay-bridge", &args).unwrap();
-    let verdicts: Vec<Value> = serde_json::from_str(&said).unwrap();
+    serde_json::from_str(&said).unwrap()
+}
+
+/// The same, of which none to the last one was void.
+pub fn verdicts(network: &LocalNetwork, last: u64) -> Vec<Value> {
+    let verdicts = verdicts_so_far(network);
     let epoch = |verdict: &Value| verdict["epoch"].as_u64().unwrap();
-    assert!(verdicts.iter().map(epoch).eq(0..=last), "{said}");
+    assert!(verdicts.iter().map(epoch).eq(0..=last), "{verdicts:?}");
     verdicts
 }
 
