@@ -32,7 +32,7 @@ pub struct LedgerView {
     classes: BTreeMap<Digest, ValidClass>,
     client: Mutex<Option<Arc<AssayLedger>>>,
     endpoints: Mutex<BTreeMap<HyperNodeId, String>>,
-    known: Mutex<Vec<NodeRecord>>,
+    known: Mutex<BTreeMap<NodeId, Vec<NodeRecord>>>,
     /// Whom roots left nodes to.
     owners: Mutex<BTreeMap<NodeId, Address>>,
 }
@@ -123,7 +123,7 @@ impl LedgerView {
             .into_iter()
             .map(|record| (record.ed25519, record.endpoint));
         *lock(&self.endpoints) = found.collect();
-        *lock(&self.known) = self.registrations().await?;
+        *lock(&self.known) = by_node(self.registrations().await?);
         Ok(())
     }
 
@@ -140,46 +140,44 @@ impl LedgerView {
     /// until a trial of it is over. Nodes with a confirmed owner come first: whoever caps the list drops newcomers, never
     /// them.
     pub fn nodes(&self, epoch: Epoch) -> Vec<Registered> {
-        let mut candidates: BTreeMap<NodeId, Vec<NodeRecord>> = BTreeMap::new();
-        for record in lock(&self.known).iter() {
-            if self.is_in_service(record, epoch) {
-                candidates
-                    .entry(record.node)
-                    .or_default()
-                    .push(record.clone());
-            }
-        }
-        let owners = lock(&self.owners);
-        for (node, of_node) in &mut candidates {
-            let named = owners.get(node).filter(|named| {
-                let mut providers = of_node.iter().map(|record| &record.provider);
-                providers.any(|provider| provider == *named)
-            });
-            let on_ledger = of_node.iter().find_map(|record| record.confirmed_owner);
-            if let Some(owner) = named.copied().or(on_ledger) {
-                of_node.retain(|record| record.provider == owner);
-            }
-        }
-        drop(owners);
-        let confirmed =
-            |of_node: &Vec<NodeRecord>| of_node.iter().any(|r| r.confirmed_owner.is_some());
-        let (known, new): (Vec<_>, Vec<_>) = candidates.into_values().partition(confirmed);
-        known
-            .into_iter()
-            .chain(new)
-            .filter_map(|of_node| turn(of_node, epoch))
-            .collect()
-    }
-
-    fn is_in_service(&self, record: &NodeRecord, epoch: Epoch) -> bool {
-        record.ended_at.is_none() && is_owing(record, epoch) && is_known(record, &self.classes)
+        let (known, owners) = (lock(&self.known), lock(&self.owners));
+        let asked = |(node, records): (&NodeId, &Vec<NodeRecord>)| {
+            self.asked(records, owners.get(node).copied(), epoch)
+        };
+        let all = known.iter().filter_map(asked);
+        let (owned, new): (Vec<_>, Vec<_>) = all.partition(|(is_owned, _)| *is_owned);
+        let all = owned.into_iter().chain(new);
+        all.map(|(_, registered)| registered).collect()
     }
 
     /// One of [`LedgerView::nodes`].
     pub fn node(&self, node: &NodeId, epoch: Epoch) -> Option<Registered> {
-        self.nodes(epoch)
-            .into_iter()
-            .find(|registered| registered.node == *node)
+        let named = lock(&self.owners).get(node).copied();
+        let known = lock(&self.known);
+        let (_, registered) = self.asked(known.get(node)?, named, epoch)?;
+        Some(registered)
+    }
+
+    /// Where a node with these registrations is asked, and whether somebody owns it; `named` is the owner by roots.
+    fn asked(
+        &self,
+        records: &[NodeRecord],
+        named: Option<Address>,
+        epoch: Epoch,
+    ) -> Option<(bool, Registered)> {
+        let serving = |record: &&NodeRecord| self.is_in_service(record, epoch);
+        let mut here: Vec<&NodeRecord> = records.iter().filter(serving).collect();
+        let has = |owner: &Address| here.iter().any(|record| record.provider == *owner);
+        let on_ledger = || records.iter().find_map(|record| record.confirmed_owner);
+        let owner = named.filter(has).or_else(on_ledger);
+        if let Some(owner) = owner {
+            here.retain(|record| record.provider == owner);
+        }
+        Some((owner.is_some(), turn(here, epoch)?))
+    }
+
+    fn is_in_service(&self, record: &NodeRecord, epoch: Epoch) -> bool {
+        record.ended_at.is_none() && is_owing(record, epoch) && is_known(record, &self.classes)
     }
 
     /// The next epoch to be resolved.
@@ -229,18 +227,26 @@ impl LedgerView {
     }
 }
 
+fn by_node(records: Vec<NodeRecord>) -> BTreeMap<NodeId, Vec<NodeRecord>> {
+    let mut of_nodes: BTreeMap<NodeId, Vec<NodeRecord>> = BTreeMap::new();
+    for record in records {
+        of_nodes.entry(record.node).or_default().push(record);
+    }
+    of_nodes
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn turn(mut records: Vec<NodeRecord>, epoch: Epoch) -> Option<Registered> {
+fn turn(mut records: Vec<&NodeRecord>, epoch: Epoch) -> Option<Registered> {
     records.sort_by_key(|record| record.provider);
     let count = u64::try_from(records.len()).ok()?;
     let at = usize::try_from(epoch.0.checked_rem(count)?).ok()?;
     let record = records.into_iter().nth(at)?;
     Some(Registered {
         node: record.node,
-        endpoint: record.endpoint,
+        endpoint: record.endpoint.clone(),
         class: record.class_digest,
     })
 }
@@ -289,7 +295,7 @@ mod tests {
         let classes = BTreeMap::from([(class().digest(), class())]);
         let node = ("http://127.0.0.1:1", RpcOptions::default());
         let view = LedgerView::new(node, Address([0; 20]), classes);
-        *lock(&view.known) = records.to_vec();
+        *lock(&view.known) = by_node(records.to_vec());
         view
     }
 
@@ -327,7 +333,7 @@ mod tests {
             });
         };
         let asked = |records: &[NodeRecord]| {
-            *lock(&view.known) = records.to_vec();
+            *lock(&view.known) = by_node(records.to_vec());
             let mut of_two = [0, 1].map(|epoch| view.nodes(Epoch(epoch)));
             assert_eq!(of_two[0], of_two[1]);
             of_two[0].pop().map(|node| node.endpoint)
