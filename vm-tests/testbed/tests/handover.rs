@@ -64,6 +64,10 @@ fn a_node_that_was_offered_goes_to_who_accepts_it_and_runs_it() {
     let offer = ["--node", &node, "--to", &to];
     network.ledger_command("hand-over", &from, &offer).unwrap();
     network.ledger_command("take-over", &key, &take).unwrap();
+    let status = network.status().unwrap();
+    let mut nodes = status["nodes"].as_array().unwrap().iter();
+    let accepted = |node: &&Value| node["offered_by"] == seller.to_string();
+    assert_eq!(nodes.find(accepted).unwrap()["provider"], to);
 
     // The delay is one epoch; the machine boots under its new owner's name meanwhile.
     let accepted = next_epoch(&network);
