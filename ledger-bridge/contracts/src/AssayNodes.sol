@@ -59,7 +59,12 @@ contract AssayNodes is NodesSettlement {
 
     function expire(bytes32 node, address provider) external override nonReentrant {
         Registration storage r = _provisional(node, provider);
-        uint64 fromMs = r.confirmingAtMs == 0 ? r.registeredAtMs : r.confirmingAtMs;
+        uint64 fromMs = r.confirmingAtMs;
+        if (fromMs == 0) {
+            fromMs = r.registeredAtMs;
+            // no leaf can name it before; what lapsed waits for none
+            if (r.offeredBy != address(0) && _waits(r)) fromMs += _parameters.changeDelayMs;
+        }
         uint256 expiresAtMs = _closesMs(fromMs, _parameters.provisionalMs);
         if (_nowMs() < expiresAtMs) revert NotExpired(node, provider, expiresAtMs, _nowMs());
         _end(r, true);
@@ -234,7 +239,7 @@ contract AssayNodes is NodesSettlement {
 
     /// @dev The owner leaves: id and processors are free for another registration.
     function _vacate(Account storage a, bytes32 node) private {
-        _lapse(a, node);
+        _endOffer(a, node);
         if (a.chips != 0) delete _nodeOfChips[a.chips];
         // `_continues` asks both sides: this only tidies up
         if (a.successor != 0) delete _predecessors[a.successor][a.owner]; // equivalent: see above
@@ -242,8 +247,6 @@ contract AssayNodes is NodesSettlement {
         a.previousId = a.registrationId;
         a.registrationId = 0;
         a.handOverEpochs = type(uint64).max;
-        a.transferTo = address(0);
-        a.changeAnnouncedAtMs = 0;
         a.chipsAnnouncedAtMs = 0;
         a.chips = 0;
         a.successor = 0;

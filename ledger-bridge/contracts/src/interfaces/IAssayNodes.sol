@@ -6,7 +6,8 @@ import {NodeLeaf, NodeStatus, ReauditLeaf} from "./Types.sol";
 /// @title What AssayNodes keeps, tells and refuses.
 interface INodesTypes {
     /// @notice Network parameters, fixed for ever by the constructor.
-    /// @param provisionalMs how long a registration waits for its confirmation, and is held once a posted root named it
+    /// @param provisionalMs how long a registration waits for its confirmation, the acceptance of an offer from the end of
+    /// `changeDelayMs` on; how long it is held once a posted root named it
     /// @param changeDelayMs from an announced change of owner, TPM or processors until a leaf can bring it
     /// @param removeAfterMs a suspension of this length ends in removal
     /// @param silenceMs after the exit delay: without any leaf for so long, collateral is free
@@ -94,7 +95,7 @@ interface INodesTypes {
     /// @param changeAnnouncedAtMs when a transfer was accepted or a successor announced
     /// @param cumulativeSlash of the last settled leaf
     /// @param confirmedSlash of the last settled re-audit
-    /// @param transferTo to whom the owner offered the node
+    /// @param transferTo to whom the owner offered the node; zero once the owner is removed
     /// @param chips digest of the confirmed processors
     /// @param successor announced or confirmed next node id of the same machine
     /// @param predecessor the node id whose history this one took over
@@ -221,9 +222,10 @@ interface INodesTypes {
 /// @title Who a node is: owner, processors, the id that continues it.
 interface INodesIdentity is INodesTypes {
     /// @notice Takes a node leaf of a final epoch for what cannot be undone: who owns the node, which processors it has,
-    /// which node id it continues.
-    /// @dev Reverts: WrongLeafType, EpochNotFinal, NotConfirmed, NotRegistered, LeafTooEarly, ChipsTaken,
-    /// ChipsNotAnnounced, EscrowPending, StaleLeaf, NothingToConfirm, and what `IAssayEpochs.proven` reverts with.
+    /// which node id it continues. A leaf makes nobody a later owner that is older than the last one settled.
+    /// @dev Reverts: WrongLeafType, EpochNotFinal, NotConfirmed, NotOffered, NotRegistered, Leaving, LeafTooEarly,
+    /// ChipsTaken, ChipsNotAnnounced, EscrowPending, StaleLeaf, NothingToConfirm, and what `IAssayEpochs.proven` reverts
+    /// with.
     function confirm(NodeLeaf calldata leaf, bytes32[] calldata proof) external;
 
     /// @notice Offers the node to `to`; zero takes an offer back, unless a posted root already named the new owner. The
@@ -235,15 +237,16 @@ interface INodesIdentity is INodesTypes {
     /// @notice Pledges for an offered node, in its class. The caller becomes owner by `confirm` of a leaf that names it,
     /// of an epoch that began `changeDelayMs` later. The old pledge answers for all epochs up to that one; its service
     /// ends with the epoch of the confirmation, or where it was asked to end before, and it is then freed as by exit, of
-    /// the later of both. The acceptance lapses when the owner offers anew, takes the offer back or leaves; a new offer can
-    /// be accepted once the lapsed one is cancelled or expired.
+    /// the later of both. The acceptance lapses when the owner offers anew, takes the offer back, is removed or leaves; a
+    /// new offer can be accepted once the lapsed one is cancelled or expired.
     /// @dev Reverts: Paused, NotOffered, Leaving, EndpointTooLong, PledgeTooSmall, AlreadyRegistered,
     /// WrongAmountReceived.
     function acceptTransfer(bytes32 node, string calldata endpoint, uint128 amount) external;
 
     /// @notice Same machine, other TPM: another node id takes over owner, pledge, status and sums by `confirm` of one of
-    /// its leaves, after `changeDelayMs`, that proves the same processors. Nobody takes over whose processors were never
-    /// proven, or who leaves. Zero takes the announcement back.
+    /// its leaves, after `changeDelayMs`, that proves the same processors. Who had the old id before a hand-over answers
+    /// for those epochs under the new one. Nobody takes over whose processors were never proven, or who leaves. Zero takes
+    /// the announcement back.
     /// @dev Reverts: OnlyOwner, Leaving, ChangePending, NodeTaken, NodeReplaced.
     function announceReplacement(bytes32 node, bytes32 successor) external;
 
@@ -269,7 +272,9 @@ interface INodesCollateral is INodesTypes {
     /// @dev Reverts: WrongStatus, Confirming (a posted root named it less than `provisionalMs` ago).
     function cancel(bytes32 node) external;
 
-    /// @notice Ends an expired provisional registration; anyone may, the provider gets its pledge.
+    /// @notice Ends an expired provisional registration; anyone may, the provider gets its pledge. It expires
+    /// `provisionalMs` after a posted root first named it; without, after it was made. The acceptance of an offer expires
+    /// `changeDelayMs` later than that, because no leaf can name it before; one that lapsed does not, it waits for nothing.
     /// @dev Reverts: WrongStatus, NotExpired.
     function expire(bytes32 node, address provider) external;
 
@@ -315,7 +320,8 @@ interface INodesCollateral is INodesTypes {
     function release(bytes32 node, address provider) external;
 
     /// @notice Removes a node that was suspended for `removeAfterMs`, without a leaf. Where a re-audit could still ask for
-    /// its collateral, it owes service for `reauditEpochs` more.
+    /// its collateral, it owes service for `reauditEpochs` more. Its owner's offer ends, as by any removal: the acceptance
+    /// lapses.
     /// @dev Reverts: WrongStatus, NotSuspendedLongEnough.
     function remove(bytes32 node) external;
 

@@ -202,6 +202,13 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         emit AcceptanceLapsed(node, r.provider, lastEpoch);
     }
 
+    /// @dev Who leaves or was removed offers nothing, and hands over to nobody.
+    function _endOffer(Account storage a, bytes32 node) internal {
+        _lapse(a, node);
+        a.transferTo = address(0);
+        a.changeAnnouncedAtMs = 0;
+    }
+
     function _pay(address to, uint256 amount) internal {
         if (amount != 0) SafeERC20.safeTransfer(TOKEN, to, amount);
     }
@@ -212,7 +219,8 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
 
     // -------------------------------------------------------------------------------------------------------- status
 
-    /// @dev Applies what does not depend on a verdict, see NodeStates, and then records the status.
+    /// @dev Applies what does not depend on a verdict, see NodeStates, and then records the status. The offer of an owner
+    /// that is removed ends; a hand-over has made another the owner before.
     function _setStatus(Registration storage r, NodeStatus to) internal {
         NodeStatus from = r.status;
         if (NodeStates.isLive(to)) {
@@ -222,9 +230,13 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         if (to == from) return;
         r.status = to;
         r.suspendedAtMs = to == NodeStatus.Suspended ? _nowMs() : 0;
-        if (to == NodeStatus.Removed && r.exitEpochs == 0) {
-            uint64 trial = r.collateral == 0 ? 0 : _parameters.reauditEpochs;
-            _startExit(r, EPOCHS.currentEpoch() + trial);
+        if (to == NodeStatus.Removed) {
+            Account storage a = _accounts[r.node];
+            if (a.owner == r.provider) _endOffer(a, r.node);
+            if (r.exitEpochs == 0) {
+                uint64 trial = r.collateral == 0 ? 0 : _parameters.reauditEpochs;
+                _startExit(r, EPOCHS.currentEpoch() + trial);
+            }
         }
         emit StatusChanged(r.node, r.provider, from, to);
     }

@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {IAssayEpochs} from "../interfaces/IAssayEpochs.sol";
 import {INodesIdentity} from "../interfaces/IAssayNodes.sol";
 import {NodeLeaf, NodeStatus} from "../interfaces/Types.sol";
-import {NodeStates} from "../lib/NodeStates.sol";
 import {SlashQueue} from "../lib/SlashQueue.sol";
 import {NodesBase} from "./NodesBase.sol";
 import {NodesSlash} from "./NodesSlash.sol";
@@ -32,7 +31,8 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
 
     // --------------------------------------------------------------------------------------------------------- owner
 
-    /// @dev A node's first owner answers for all it was ever asked; a later one for what comes after this leaf.
+    /// @dev A node's first owner answers for all it was ever asked; a later one for what comes after this leaf, which is
+    /// never an older one than was settled: it would set the node's sums back.
     function _confirmFirst(Account storage a, NodeLeaf calldata leaf, uint8 corrections) private {
         (uint64 id, Registration storage r) = _provisional(leaf);
         _requireBegan(leaf, r.registeredAtMs);
@@ -45,6 +45,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
             a.settledEpochs = _epochsBefore(r.registeredAtMs);
             a.auditedEpochs = a.settledEpochs;
         } else {
+            _requireNotStale(a, leaf);
             r.counted = leaf.cumulativeSlash;
             a.handOverEpochs = leaf.epoch + 1;
         }
@@ -60,9 +61,8 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         if (leaf.owner != a.transferTo) revert NotOffered(leaf.node, a.transferTo, leaf.owner);
         (uint64 id, Registration storage r) = _provisional(leaf);
         _requireBegan(leaf, _changeFromMs(a));
-        if (leaf.epoch + 1 < a.settledEpochs) revert StaleLeaf(leaf.node, a.settledEpochs, leaf.epoch);
+        _requireNotStale(a, leaf);
         Registration storage old = _byId(a.registrationId);
-        if (!NodeStates.isLive(old.status)) revert WrongStatus(leaf.node, old.provider, old.status);
         if (leaf.chips != 0 && leaf.chips != a.chips) {
             if (a.chips != 0) revert ChipsNotAnnounced(leaf.node, a.chips, leaf.chips);
             _bindChips(a, leaf);
@@ -70,8 +70,9 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         _account(a, old, leaf, corrections);
         (NodeStatus status, uint64 suspendedAtMs) = (old.status, old.suspendedAtMs);
         if (old.exitEpochs == 0) _startExit(old, EPOCHS.currentEpoch());
-        _setStatus(old, NodeStatus.Removed);
+        // before the old one is removed: what accepted the offer is fulfilled, and does not lapse
         a.owner = leaf.owner;
+        _setStatus(old, NodeStatus.Removed);
         a.previousId = a.registrationId;
         a.registrationId = id;
         a.handOverEpochs = leaf.epoch + 1;
@@ -84,6 +85,10 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         _setStatus(r, status);
         // a suspension does not begin anew with another owner
         if (r.status == NodeStatus.Suspended && suspendedAtMs != 0) r.suspendedAtMs = suspendedAtMs;
+    }
+
+    function _requireNotStale(Account storage a, NodeLeaf calldata leaf) private view {
+        if (leaf.epoch + 1 < a.settledEpochs) revert StaleLeaf(leaf.node, a.settledEpochs, leaf.epoch);
     }
 
     function _provisional(NodeLeaf calldata leaf) private view returns (uint64 id, Registration storage r) {
@@ -169,9 +174,12 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         to.endpoint = from.endpoint;
     }
 
+    /// @dev With who answers for the epochs before a hand-over: nothing stays of who owned the new id and left.
     function _copy(Account storage from, Account storage to) private {
         to.owner = from.owner;
         to.registrationId = uint64(_registrations.length);
+        to.previousId = from.previousId;
+        to.handOverEpochs = from.handOverEpochs;
         to.settledCorrections = from.settledCorrections;
         to.settledEpochs = from.settledEpochs;
         to.auditedEpochs = from.auditedEpochs;

@@ -73,7 +73,7 @@ contract Handler is Money {
     }
 
     function expire(uint256 seed) external {
-        perhapsLater(seed, 73);
+        perhapsLater(seed, 121);
         nodes.expire(nodeOf(seed), providerOf(seed));
     }
 
@@ -243,6 +243,12 @@ contract Handler is Money {
 
     /// @dev Who reads registrations alone knows which of them a leaf can make the owner's, and which ever were.
     function checkOffers() external view {
+        for (uint256 i; i < 2; ++i) {
+            INodesTypes.Account memory a = nodes.account(nodeIds[i]);
+            if (a.transferTo == address(0)) continue;
+            NodeStatus status_ = nodes.registrationAt(a.registrationId).status;
+            vm.assertTrue(status_ != NodeStatus.None && status_ != NodeStatus.Removed, "who offers has a live node");
+        }
         for (uint256 id = 1; id <= nodes.registrationCount(); ++id) {
             INodesTypes.Registration memory r = nodes.registrationAt(id);
             bool unconfirmed = r.status == NodeStatus.Provisional || r.status == NodeStatus.None;

@@ -286,14 +286,53 @@ contract IdentityTest is Money {
 
     function test_transfer_ofARemovedNode() public {
         accepted();
-        settle(70, 3, 0);
-        settle(71, 3, 0);
-        skip(168 * HOUR);
+        suspendedLongEnough();
         nodes.remove(NODE);
         refuse(
             leafOf(NODE, bob, epochs.currentEpoch()),
-            abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.Removed)
+            abi.encodeWithSelector(INodesTypes.NotOffered.selector, NODE, address(0), bob)
         );
+    }
+
+    // ------------------------------------------------------------------------------------------ acceptances that expire
+
+    function test_transfer_expiresFromTheEndOfTheDelayOn() public {
+        accepted();
+        INodesTypes.Parameters memory p = nodeParameters();
+        expiresAt(registrationOf(bob).registeredAtMs + p.changeDelayMs + p.provisionalMs);
+    }
+
+    /// @dev From the first root that names it: no delay comes on top.
+    function test_transfer_expiresFromTheRootThatNamesIt() public {
+        accepted();
+        settle(leafOf(NODE, bob, 90));
+        expiresAt(registrationOf(bob).confirmingAtMs + nodeParameters().provisionalMs);
+    }
+
+    /// @dev As long as a plain registration waits, this one has waited for the first leaf that can name it.
+    function test_transfer_doesNotExpireBeforeItsFirstLeafIsFinal() public {
+        accepted();
+        uint256 plainMs = registrationOf(bob).registeredAtMs + nodeParameters().provisionalMs;
+        uint256 fromMs = nodes.account(NODE).changeAnnouncedAtMs + nodeParameters().changeDelayMs;
+        NodeLeaf memory leaf = leafOf(NODE, bob, uint64((fromMs - epochs.GENESIS_MS()) / 3_600_000));
+        bytes32[] memory proof = post(leaf);
+        toFinal(leaf.epoch);
+        vm.assertGt(block.timestamp * 1000, plainMs, "a plain one would have expired");
+        vm.expectPartialRevert(INodesTypes.NotExpired.selector);
+        nodes.expire(NODE, bob);
+        nodes.confirm(leaf, proof);
+        vm.assertEq(nodes.account(NODE).owner, bob, "owner");
+    }
+
+    /// @dev Bob's pledge comes back to him by anyone's call then, and not a second before.
+    function expiresAt(uint256 atMs) private {
+        vm.warp(atMs / 1000 - 1);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotExpired.selector, NODE, bob, atMs, atMs - 1000));
+        nodes.expire(NODE, bob);
+        vm.warp(atMs / 1000);
+        nodes.expire(NODE, bob);
+        vm.assertEq(token.balanceOf(bob), 1_000_000, "paid back");
+        assertMoney(bob, 0, 0, 0);
     }
 
     function test_transfer_notTwiceBeforeTheFirstPledgeIsFree() public {
@@ -521,18 +560,147 @@ contract IdentityTest is Money {
         assertNotLapsed(bob);
     }
 
+    /// @dev As a registration that accepts nothing: it waits for no leaf, and so for no delay.
     function test_lapse_expiresByAnyone() public {
         accepted();
-        uint256 atMs = registrationOf(bob).registeredAtMs + nodeParameters().provisionalMs;
         vm.prank(alice);
         nodes.offerTransfer(NODE, address(0));
-        vm.warp(atMs / 1000 - 1);
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotExpired.selector, NODE, bob, atMs, atMs - 1000));
-        nodes.expire(NODE, bob);
-        vm.warp(atMs / 1000);
-        nodes.expire(NODE, bob);
-        vm.assertEq(token.balanceOf(bob), 1_000_000, "paid back");
-        assertMoney(bob, 0, 0, 0);
+        expiresAt(registrationOf(bob).registeredAtMs + nodeParameters().provisionalMs);
+    }
+
+    function test_lapse_whileConfirming_expiresFromThatRootOn() public {
+        accepted();
+        leavesAfterTheLastLeaf();
+        settle(leafOf(NODE, bob, epochs.currentEpoch()));
+        nodes.exit(NODE, alice);
+        expiresAt(registrationOf(bob).confirmingAtMs + nodeParameters().provisionalMs);
+    }
+
+    // ------------------------------------------------------------------------------------------ owners that are removed
+
+    /// @dev Alice's node is suspended since epoch 72; it is epoch 240, and anyone can remove it.
+    function suspendedLongEnough() private {
+        settle(70, 3, 0);
+        settle(71, 3, 0);
+        skip(168 * HOUR);
+    }
+
+    function expectLapse() private {
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.AcceptanceLapsed(NODE, bob, epochs.currentEpoch());
+    }
+
+    /// @dev Alice's registration is removed, and what Bob accepted is over.
+    function assertOfferEnded() private view {
+        assertStatus(NodeStatus.Removed, "removed");
+        INodesTypes.Account memory a = nodes.account(NODE);
+        vm.assertEq(a.owner, alice, "still the owner");
+        vm.assertEq(a.transferTo, address(0), "offers nothing");
+        vm.assertEq(a.changeAnnouncedAtMs, 0, "nothing is announced");
+        assertLapsed(epochs.currentEpoch());
+    }
+
+    function test_removedOwner_byAnyonesCall() public {
+        accepted();
+        suspendedLongEnough();
+        expectLapse();
+        nodes.remove(NODE);
+        assertOfferEnded();
+        NodeLeaf memory leaf = leafOf(NODE, bob, epochs.currentEpoch() + 1);
+        leaf.cumulativeSlash = 7;
+        settle(leaf);
+        assertMoney(alice, 193, 7, 0);
+        vm.assertEq(registrationOf(bob).confirmingAtMs, 0, "holds nothing");
+        cancels();
+    }
+
+    function test_removedOwner_whileARootNamesTheNewOne_holdsNothing() public {
+        accepted();
+        settle(70, 3, 0);
+        settle(71, 3, 0);
+        toEpoch(200);
+        settle(leafOf(NODE, bob, 200));
+        skip(39 * HOUR);
+        vm.expectPartialRevert(INodesTypes.Confirming.selector);
+        vm.prank(bob);
+        nodes.cancel(NODE);
+        nodes.remove(NODE);
+        assertOfferEnded();
+        cancels();
+    }
+
+    function test_removedOwner_byALeaf() public {
+        accepted();
+        suspendedLongEnough();
+        NodeLeaf memory leaf = leafOf(NODE, alice, epochs.currentEpoch());
+        bytes32[] memory proof = post(leaf);
+        expectLapse();
+        nodes.settle(leaf, proof);
+        assertOfferEnded();
+        cancels();
+    }
+
+    function test_removedOwner_byTheReleaseOfAllItHad() public {
+        INodesTypes.ClassTerms memory t = terms(false);
+        t.slashCapBps = 10_000;
+        vm.prank(governor);
+        nodes.setClass("all", t);
+        accepted("all");
+        settle(80, 3, PLEDGE);
+        vm.assertEq(registrationOf(bob).exitEpochs, 0, "suspended: the offer stands");
+        toFinal(80);
+        expectLapse();
+        nodes.release(NODE, alice);
+        assertOfferEnded();
+        cancels();
+    }
+
+    function test_removedOwner_ofAnOfferThatNobodyAccepted() public {
+        offered();
+        suspendedLongEnough();
+        nodes.remove(NODE);
+        vm.assertEq(nodes.account(NODE).transferTo, address(0), "offers nothing");
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NotOffered.selector, NODE, address(0), bob));
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "bob:1", PLEDGE);
+    }
+
+    function test_removedOwner_notOfARegistrationThatAcceptsNothing() public {
+        register(bob, NODE, CLASS);
+        offered();
+        suspendedLongEnough();
+        vm.recordLogs();
+        nodes.remove(NODE);
+        assertNotLapsed(bob);
+    }
+
+    /// @dev What a re-audit does to a registration that is removed since the hand-over is no matter of today's offer.
+    function test_removedOwner_notOfTheOwnerBefore() public {
+        accepted(STRICT);
+        settle(88, 3, 30);
+        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
+        leaf.cumulativeSlash = 30;
+        confirm(leaf);
+        exitsAfter(epochs.currentEpoch());
+        vm.prank(bob);
+        nodes.offerTransfer(NODE, builder);
+        vm.prank(builder);
+        nodes.acceptTransfer(NODE, "builder:1", PLEDGE);
+        vm.recordLogs();
+        settleReaudit(epochs.currentEpoch(), 90, 30);
+        assertNotLapsed(builder);
+        vm.assertEq(nodes.account(NODE).transferTo, builder, "still offered");
+        confirm(leafAsking(NODE, builder, epochs.currentEpoch() + 49, 30));
+        vm.assertEq(nodes.account(NODE).owner, builder, "handed over");
+    }
+
+    function leafAsking(bytes32 node, address owner, uint64 epoch, uint128 slash)
+        private
+        pure
+        returns (NodeLeaf memory leaf)
+    {
+        leaf = leafOf(node, owner, epoch);
+        leaf.cumulativeSlash = slash;
     }
 
     function test_lapse_isNoWayToLeave() public {
@@ -666,6 +834,64 @@ contract IdentityTest is Money {
         vm.assertEq(nodes.registration(NEXT, bob).offeredBy, address(0), "not offered");
         vm.assertEq(registrationOf(bob).confirmedAtMs, beforeMs, "the old one keeps it");
         vm.assertEq(registrationOf(bob).offeredBy, alice, "and who offered it");
+    }
+
+    /// @dev Who owned the new id before, and left it, answers for nothing of the machine that goes on under it.
+    function test_replacement_byAnIdThatSomebodyHadLeft() public {
+        vm.prank(bob);
+        nodes.register(NEXT, STRICT, "", "", PLEDGE);
+        NodeLeaf memory leaf = leafOf(NEXT, bob, 12);
+        leaf.chips = 0;
+        confirm(leaf);
+        vm.prank(bob);
+        nodes.requestExit(NEXT);
+        skip(400 * HOUR);
+        nodes.exit(NEXT, bob);
+        vm.assertEq(nodes.account(NEXT).handOverEpochs, type(uint64).max, "nobody followed");
+        register(alice, NODE, STRICT);
+        confirm(leafOf(NODE, alice, epochs.currentEpoch() + 1));
+        vm.prank(alice);
+        nodes.announceReplacement(NODE, NEXT);
+        confirm(leafOf(NEXT, alice, epochs.currentEpoch() + 50));
+        vm.assertEq(nodes.account(NEXT).previousId, 0, "nobody before her");
+        vm.assertEq(nodes.account(NEXT).handOverEpochs, 0, "nor a hand-over");
+        uint64 epoch = epochs.currentEpoch() + 5;
+        vm.assertEq(nodes.providerAt(NEXT, epoch), alice, "she answers");
+        settle(leafAsking(NEXT, alice, epoch, 30));
+        reauditsNext(epoch + 2, epoch, 30);
+        vm.assertEq(nodes.registration(NEXT, alice).escrow, 30, "of hers");
+        vm.assertEq(nodes.registration(NEXT, bob).counted, 0, "not of his");
+        assertConserved();
+    }
+
+    function test_replacement_keepsWhoAnswersForTheEpochsBeforeAHandOver() public {
+        accepted(STRICT);
+        settle(88, 3, 30);
+        uint256 alicesId = nodes.account(NODE).registrationId;
+        confirm(leafAsking(NODE, bob, 90, 30));
+        vm.prank(bob);
+        nodes.announceReplacement(NODE, NEXT);
+        uint64 epoch = epochs.currentEpoch() + 49;
+        confirm(leafAsking(NEXT, bob, epoch, 30));
+        vm.assertEq(nodes.account(NEXT).previousId, alicesId, "the owner before");
+        vm.assertEq(nodes.providerAt(NEXT, 90), alice, "until the hand-over");
+        vm.assertEq(nodes.providerAt(NEXT, 91), bob, "from then");
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.PredecessorLiable.selector, NEXT, alice));
+        vm.prank(bob);
+        nodes.offerTransfer(NEXT, builder);
+        settle(leafAsking(NEXT, bob, epoch + 30, 37));
+        reauditsNext(epoch + 31, 90, 30);
+        assertMoney(alice, 170, 30, 0);
+        vm.assertEq(nodes.registration(NEXT, bob).escrow, 0, "not of the new owner's");
+        reauditsNext(epoch + 33, epoch + 30, 37);
+        assertMoney(alice, 170, 30, 0);
+        vm.assertEq(nodes.registration(NEXT, bob).escrow, 7, "what came after");
+    }
+
+    function reauditsNext(uint64 epoch, uint64 audited, uint128 slash) private {
+        ReauditLeaf memory leaf = ReauditLeaf(2, epoch, NEXT, audited, slash);
+        bytes32[] memory proof = post(epoch, hashOf(leaf));
+        nodes.settleReaudit(leaf, proof);
     }
 
     function test_replacement_ofANodeThatLeaves() public {

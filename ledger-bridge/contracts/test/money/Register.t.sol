@@ -403,6 +403,53 @@ contract RegisterTest is Money {
         vm.assertEq(nodes.account("other").chips, 0, "zero is nobody's");
     }
 
+    /// @dev Bob waits, registered before; Alice's node is asked for 30, which is taken, and she leaves.
+    function leftAfterASlash() private returns (uint64 last) {
+        register(bob, NODE, CLASS);
+        active();
+        settle(50, 3, 30);
+        toFinal(50);
+        nodes.release(NODE, alice);
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+        last = registrationOf(alice).exitEpochs - 1 + nodes.exitDelayEpochs();
+        settle(last, 1, 30);
+        toFinal(last);
+    }
+
+    /// @dev It would set the node's sums back, and the next leaf ask the new pledge for what the old one paid.
+    function test_confirm_aLaterOwner_notByAnOlderLeafThanTheLastSettled() public {
+        uint64 last = leftAfterASlash();
+        NodeLeaf memory leaf = leafOf(NODE, bob, last - 1);
+        bytes32[] memory proof = post(leaf);
+        toFinal(leaf.epoch);
+        nodes.exit(NODE, alice);
+        refuseConfirm(leaf, proof, abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, last + 1, last - 1));
+        vm.assertEq(nodes.account(NODE).cumulativeSlash, 30, "sums stay");
+        leaf.epoch = epochs.currentEpoch();
+        leaf.cumulativeSlash = 30;
+        confirm(leaf);
+        vm.assertEq(nodes.account(NODE).owner, bob, "by a later one");
+        vm.assertEq(nodes.providerAt(NODE, leaf.epoch + 1), bob, "who answers from then on");
+        leaf.epoch = epochs.currentEpoch();
+        leaf.cumulativeSlash = 37;
+        settle(leaf);
+        assertMoney(bob, 193, 7, 0);
+    }
+
+    function test_confirm_aLaterOwner_byTheRootOfTheLastSettledEpoch() public {
+        uint64 last = leftAfterASlash() + 20;
+        settle(last, 1, 30);
+        NodeLeaf memory leaf = leafOf(NODE, bob, last);
+        leaf.cumulativeSlash = 30;
+        bytes32[] memory proof = correct(last, hashOf(leaf));
+        nodes.exit(NODE, alice);
+        toFinal(last);
+        nodes.confirm(leaf, proof);
+        vm.assertEq(nodes.account(NODE).owner, bob, "the root that stands");
+        assertMoney(bob, PLEDGE, 0, 0);
+    }
+
     function test_settle_refusals() public {
         NodeLeaf memory leaf = leafOf(NODE, alice, 12);
         refuseSettle(leaf, abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, alice));
