@@ -284,6 +284,9 @@ fn leaf(findings: &mut Findings, files: &Files, epoch: Epoch, root: &CheckedRoot
         .then_some(leaf)
 }
 
+/// A leaf and the state it leaves behind, computed again.
+type Recomputed = Result<(NodeLeaf, NodeState), EpochError>;
+
 /// One epoch, ready to be aggregated again.
 struct Judged<'a> {
     epoch: Epoch,
@@ -307,26 +310,14 @@ impl Judged<'_> {
         } else {
             claimed.assumed_prior()
         };
-        let before = prior.confirmed_owner;
-        let all = registered(case, self.root, self.agreed, before, claimed);
-        let recompute = |registered: &Registered| {
-            let recomputed = self.recompute(case, prior, &registered.all);
-            (recomputed, registered.untold)
-        };
-        let all: Vec<_> = all.iter().map(recompute).collect();
         let unsure = self.unsure(case);
-        // The first that lead to the claimed leaf; for none, what the likeliest lead to is told.
-        let leads = |(recomputed, _): &&(Result<(NodeLeaf, NodeState), EpochError>, _)| {
-            let leaf = recomputed.as_ref().ok().map(|(leaf, _)| leaf.abi());
-            let leaf = leaf.and_then(|abi| Leaf::parse(&abi).ok());
-            leaf.is_some_and(|leaf| is_same(&leaf, claimed, unsure))
-        };
-        let Some((recomputed, untold)) = all.iter().find(leads).or(all.first()) else {
+        let chosen = self.choose(case, prior, claimed, unsure);
+        let Some((recomputed, untold)) = chosen else {
             return (false, None);
         };
         let expected = "an epoch this version can aggregate";
         let at = ("verdict/aggregate", about.as_str());
-        let Some((leaf, state)) = findings.value(at, expected, recomputed.clone()) else {
+        let Some((leaf, state)) = findings.value(at, expected, recomputed) else {
             return (false, None);
         };
         let recomputed = Leaf::parse(&leaf.abi());
@@ -340,13 +331,40 @@ impl Judged<'_> {
         (same && untold.is_none(), Some(state))
     }
 
+    /// What the first registrations that lead to the claimed leaf lead to, and what of them is untold; for none, what the
+    /// likeliest do.
+    fn choose(
+        &self,
+        case: &Case,
+        prior: NodeState,
+        claimed: &Leaf,
+        unsure: Unsure,
+    ) -> Option<(Recomputed, Option<&'static str>)> {
+        let leads = |recomputed: &Recomputed| {
+            let leaf = recomputed.as_ref().ok().map(|(leaf, _)| leaf.abi());
+            let leaf = leaf.and_then(|abi| Leaf::parse(&abi).ok());
+            leaf.is_some_and(|leaf| is_same(&leaf, claimed, unsure))
+        };
+        let before = prior.confirmed_owner;
+        let mut likeliest = None;
+        for Registered { all, untold } in registered(case, self.root, self.agreed, before, claimed)
+        {
+            let recomputed = self.recompute(case, prior, &all);
+            if leads(&recomputed) {
+                return Some((recomputed, untold));
+            }
+            likeliest.get_or_insert((recomputed, untold));
+        }
+        likeliest
+    }
+
     /// The leaf and the state that these registrations lead to.
     fn recompute(
         &self,
         case: &Case,
         prior: NodeState,
         registrations: &[Registration],
-    ) -> Result<(NodeLeaf, NodeState), EpochError> {
+    ) -> Recomputed {
         let nowhere = BTreeMap::new();
         let prior = States {
             nodes: [(case.node(), prior)].into(),
