@@ -465,6 +465,27 @@ fn a_hand_over_is_reproduced_when_nothing_waits_and_no_sooner() {
     assert_eq!(owners(&waiting), then);
 }
 
+/// Its registration had ended, says the ledger, and the buyer's was there, whom the machine names: so the breach of epoch 1
+/// costs nobody. Signers who spare a seller say the same.
+#[test]
+fn that_an_owner_lost_its_node_to_whom_the_machine_names_takes_the_ledger_to_know() {
+    let lost = |part: Part<'_>| match part {
+        Part::Registrations(epoch, all) if epoch >= 1 => {
+            (all[0].provider, all[0].standing) = (BUYER, Standing::Waiting);
+        }
+        other => sold(1)(other),
+    };
+    let audit = audited(&story(&silent(|_| {}), &lost));
+    let verdicts = audit.verdicts.iter();
+    let found: Vec<_> = verdicts.map(|v| (v.owner, v.reproduced)).collect();
+    let buyer = (BUYER, true);
+    assert_eq!(found, [(PROVIDER, true), (BUYER, false), buyer, buyer]);
+    assert_eq!(audit.verdicts[1].cumulative_slash, "0");
+    let mut checks = audit.checks.iter();
+    let untold = checks.find(|check| check.name == "verdict/registration");
+    assert_eq!(untold.unwrap().outcome, Outcome::Undecided);
+}
+
 /// What happened before its root confirmed an owner is nobody's to pay for.
 #[test]
 fn breaches_count_from_the_confirmation_on() {
