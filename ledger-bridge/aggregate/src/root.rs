@@ -327,10 +327,49 @@ impl NodeLeaf {
         .concat()
     }
 
+    /// The leaf that is encoded so, if there is one.
+    pub fn from_abi(abi: &[u8]) -> Option<Self> {
+        let (words, rest) = abi.as_chunks::<32>();
+        let words: [[u8; 32]; 18] = words.try_into().ok().filter(|_| rest.is_empty())?;
+        let [_, epoch, node, owner, confirmed, chips, words @ ..] = words;
+        let [verdict, reasons, tier, point, lower, upper, words @ ..] = words;
+        let [coverage, rate, kind, up, down, slash] = words;
+        let ppm = |word: &[u8; 32]| u32::try_from(read(word)).ok().map(Ppm);
+        let byte = |word: &[u8; 32]| u8::try_from(read(word)).ok();
+        let long = |word: &[u8; 32]| u64::try_from(read(word)).ok();
+        let leaf = Self {
+            epoch: Epoch(long(&epoch)?),
+            node: NodeId(node),
+            owner: Address(*owner.last_chunk()?),
+            confirmed: read(&confirmed) == 1,
+            chips: Digest(chips),
+            verdict: byte(&verdict)?,
+            reasons: byte(&reasons)?,
+            tier: byte(&tier)?,
+            availability: ppm(&point)?,
+            lower: ppm(&lower)?,
+            upper: ppm(&upper)?,
+            coverage: ppm(&coverage)?,
+            chase_rate: long(&rate)?,
+            chase_kind: byte(&kind)?,
+            cumulative_up_slots: long(&up)?,
+            cumulative_down_slots: long(&down)?,
+            cumulative_slash: read(&slash),
+        };
+        // The type, and what is cut off above.
+        Some(leaf).filter(|leaf| leaf.abi() == abi)
+    }
+
     /// See [`leaf_hash`].
     pub fn hash(&self) -> Keccak {
         leaf_hash(&self.abi())
     }
+}
+
+/// The lower half of a word.
+fn read(word: &[u8; 32]) -> u128 {
+    let low = word.last_chunk().copied().unwrap_or_default();
+    u128::from_be_bytes(low)
 }
 
 /// What a provider has earned with all its nodes since genesis.

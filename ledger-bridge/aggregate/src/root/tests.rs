@@ -299,6 +299,37 @@ fn quorum_is_strict_and_counts_each_member_once() {
 }
 
 #[test]
+fn a_leaf_is_read_from_its_own_bytes_alone() {
+    let leaf = NodeLeaf {
+        cumulative_up_slots: u64::MAX,
+        cumulative_slash: u128::MAX,
+        ..node_leaf()
+    };
+    let abi = leaf.abi();
+    assert_eq!(NodeLeaf::from_abi(&abi), Some(leaf));
+    for length in [0, 32, abi.len() - 1, abi.len() + 1, abi.len() + 32] {
+        let mut other = abi.clone();
+        other.resize(length, 0);
+        assert_eq!(NodeLeaf::from_abi(&other), None, "{length}");
+    }
+    let (mut read, mut refused) = (0, 0);
+    for at in 0..abi.len() {
+        let mut other = abi.clone();
+        other[at] ^= 0x80;
+        match NodeLeaf::from_abi(&other) {
+            None => refused += 1,
+            Some(found) => {
+                assert_eq!(found.abi(), other, "byte {at}");
+                read += 1;
+            }
+        }
+    }
+    // Node, owner and chips; 4 short numbers, 4 of 32 bits, 4 of 64, the sum of slashes.
+    assert_eq!(read, 32 + 20 + 32 + 4 + 4 * 4 + 4 * 8 + 16);
+    assert_eq!(read + refused, abi.len());
+}
+
+#[test]
 fn every_leaf_field_is_in_the_hash() {
     let leaf = node_leaf();
     let base = leaf.hash();

@@ -221,6 +221,11 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "NotOffered",
         ),
         (
+            "ledger confirm AT --key poster.key --bundle not.toml",
+            1,
+            "not.toml: expected the tar file of an audit bundle",
+        ),
+        (
             "ledger top-up AT --key poster.key --node ID --gwei 1",
             1,
             "NotRegistered",

@@ -3,7 +3,7 @@
 mod absence;
 mod bad_input;
 mod board;
-mod bundled_faults;
+mod bundles;
 mod cli;
 mod convictions;
 mod corrections;

@@ -1,5 +1,6 @@
-//! Faults that audit bundles prove, from the bundle to the slash.
+//! What audit bundles prove to the ledger: faults, from the bundle to the slash, and who owns a node.
 
+mod confirm;
 mod logs;
 mod regions;
 mod roots;
