@@ -13,8 +13,10 @@ use crate::more_than_two_thirds;
 use crate::weights::WEIGHT_MAX;
 use alloy_primitives::keccak256;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm};
+use assay_protocol::item::Blob;
 use assay_protocol::layout::SignedRoot;
 use assay_protocol::merkle;
+use assay_protocol::params::RosterEntry;
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use std::collections::BTreeMap;
 
@@ -220,6 +222,30 @@ impl EpochRoot {
             policy_digest: signed.policy_digest,
             cumulative_reward: signed.cumulative_reward,
             next_committee: signed.next_committee,
+        }
+    }
+
+    /// The record of an audit bundle: with the committee that signs, parallel to it who signed, and whose stake counts.
+    pub fn record(
+        &self,
+        committee: &Committee,
+        signatures: Vec<Blob>,
+        roster: Vec<RosterEntry>,
+    ) -> SignedRoot {
+        let member = |member: &Member| (member.address, member.weight);
+        SignedRoot {
+            epoch: self.epoch,
+            round: self.round,
+            input_set: self.input_set,
+            committee: committee.members().iter().map(member).collect(),
+            root: self.root,
+            leaf_count: self.leaf_count,
+            evidence_root: self.evidence_root,
+            policy_digest: self.policy_digest,
+            cumulative_reward: self.cumulative_reward,
+            next_committee: self.next_committee,
+            signatures,
+            roster,
         }
     }
 

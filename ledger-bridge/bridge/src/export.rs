@@ -95,24 +95,9 @@ fn signed_root(ledger: &AssayLedger, posted: &Posted) -> Result<SignedRoot> {
     let digest: Keccak = root.digest(ledger.chain_id()?, &ledger.contract());
     let signatures = signatures_for(&posted.signing, &posted.gathered.under(&digest));
     let blob = |s: Option<[u8; 65]>| Blob(s.map_or_else(Vec::new, |s| s.to_vec()));
-    Ok(SignedRoot {
-        epoch: root.epoch,
-        round: root.round,
-        input_set: root.input_set,
-        committee: committee
-            .members()
-            .iter()
-            .map(|m| (m.address, m.weight))
-            .collect(),
-        root: root.root,
-        leaf_count: root.leaf_count,
-        evidence_root: root.evidence_root,
-        policy_digest: root.policy_digest,
-        cumulative_reward: root.cumulative_reward,
-        next_committee: root.next_committee,
-        signatures: signatures.into_iter().map(blob).collect(),
-        roster: posted.roster.entries().to_vec(),
-    })
+    let signatures = signatures.into_iter().map(blob).collect();
+    let roster = posted.roster.entries().to_vec();
+    Ok(root.record(committee, signatures, roster))
 }
 
 fn proven_leaf(node: NodeId, posted: &Posted) -> Result<ProvenLeaf> {

@@ -3,10 +3,10 @@
 use super::{Cast, Files, Lie, PROVIDER, Part};
 use assay_aggregate::epoch::{Included, Registration, Standing};
 use assay_aggregate::inputs::History;
-use assay_aggregate::root::{EpochRoot, OutcomeTree, RewardLeaf, sign};
+use assay_aggregate::root::{EpochRoot, Member, OutcomeTree, RewardLeaf, sign};
 use assay_protocol::ids::{Address, Epoch, HyperNodeId};
 use assay_protocol::item::{Blob, Item};
-use assay_protocol::layout::{self, ProvenLeaf, SignedRoot};
+use assay_protocol::layout::{self, ProvenLeaf};
 use std::collections::BTreeMap;
 
 /// For an epoch's rewards, in wei; a pass asks for more.
@@ -41,33 +41,15 @@ pub(super) fn settle(
     lie(Part::Root(epoch, &mut root));
     let digest = root.digest(cast.params.chain_id, &cast.params.contract);
     let member = |address: &Address| cast.registered.iter().position(|e| e.ledger == *address);
-    let committee: Vec<_> = history
-        .signers()
-        .members()
-        .iter()
-        .map(|m| (m.address, m.weight))
-        .collect();
-    let signature = |(address, _): &(Address, u128)| {
-        let who = member(address).unwrap();
+    let committee = history.signers();
+    let signature = |m: &Member| {
+        let who = member(&m.address).unwrap();
         Blob(sign(&digest, &ledger_key(who)).unwrap().to_vec())
     };
     let roster = history.roster(at).unwrap().entries().to_vec();
-    let mut signatures: Vec<Blob> = committee.iter().map(signature).collect();
+    let mut signatures: Vec<Blob> = committee.members().iter().map(signature).collect();
     lie(Part::Signatures(epoch, &mut signatures));
-    let signed = SignedRoot {
-        epoch: root.epoch,
-        round: root.round,
-        input_set: root.input_set,
-        committee,
-        root: root.root,
-        leaf_count: root.leaf_count,
-        evidence_root: root.evidence_root,
-        policy_digest: root.policy_digest,
-        cumulative_reward: root.cumulative_reward,
-        next_committee: root.next_committee,
-        signatures,
-        roster,
-    };
+    let signed = root.record(committee, signatures, roster);
     files.insert(layout::root(at), signed.encode());
     let proven = ProvenLeaf {
         abi: Blob(leaf.abi()),

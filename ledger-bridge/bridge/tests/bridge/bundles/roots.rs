@@ -47,24 +47,8 @@ fn record(net: &Network, root: &EpochRoot, signers: &[usize]) -> SignedRoot {
         let signed = signer.map(|h| h.ledger.sign_digest(&digest).unwrap());
         Blob(signed.map_or_else(Vec::new, |s| s.to_vec()))
     };
-    SignedRoot {
-        epoch: root.epoch,
-        round: root.round,
-        input_set: root.input_set,
-        committee: committee
-            .members()
-            .iter()
-            .map(|m| (m.address, m.weight))
-            .collect(),
-        root: root.root,
-        leaf_count: root.leaf_count,
-        evidence_root: root.evidence_root,
-        policy_digest: root.policy_digest,
-        cumulative_reward: root.cumulative_reward,
-        next_committee: root.next_committee,
-        signatures: committee.members().iter().map(signature).collect(),
-        roster: Vec::new(),
-    }
+    let signatures = committee.members().iter().map(signature).collect();
+    root.record(&committee, signatures, Vec::new())
 }
 
 fn at_epoch(epoch: Epoch, record: &SignedRoot) -> Files {
