@@ -5,7 +5,7 @@
 use crate::reset_line::ResetLine;
 use crate::shell::{self, Shell};
 use anyhow::{Context as _, Result, bail, ensure};
-use assay_testbed::net::free_port;
+use assay_testbed::net::{free_port, whole_lines};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs::{self, File};
@@ -109,7 +109,8 @@ impl Machine {
         let dir = tempfile::tempdir()?;
         let chip = dir.path().join("chip.sock");
         let tpm = start_tpm(&parts.tpm, &chip, &dir.path().join("tpm.log"))?;
-        let reset_line = ResetLine::between(&dir.path().join("tpm.sock"), &chip)?;
+        let chip = connected(&chip)?;
+        let reset_line = ResetLine::between(&dir.path().join("tpm.sock"), chip)?;
         let ports = (free_port()?, free_port()?);
         let variables = dir.path().join("variables.fd");
         fs::copy(parts.secure_boot.files().1, &variables)
@@ -140,7 +141,7 @@ impl Machine {
         let deadline = Instant::now() + BOOT_WAIT;
         loop {
             let console = self.console();
-            let mut found = console.lines().filter(|line| line.contains(mark));
+            let mut found = whole_lines(&console).filter(|line| line.contains(mark));
             if let Some(line) = found.nth(count.saturating_sub(1)) {
                 return Ok(line.to_owned());
             }
@@ -178,9 +179,7 @@ impl Machine {
 
     /// Root's shell inside, where [`Parts::shell`] says that there is one.
     pub fn shell(&self) -> Result<Shell> {
-        let socket = self.dir.path().join("shell");
-        appears(&socket)?;
-        Shell::connect(&socket)
+        Shell::over(connected(&self.dir.path().join("shell"))?)
     }
 
     /// Pulls the plug: neither the system nor the TPM is told.
@@ -287,25 +286,23 @@ fn start_tpm(state: &Path, socket: &Path, log: &Path) -> Result<Group> {
     command.args(["socket", "--tpm2"]);
     command.args(["--tpmstate", &format!("dir={}", state.display())]);
     command.args(["--ctrl", &format!("type=unixio,path={}", socket.display())]);
-    let tpm = Group::start(&mut command, log)
-        .context("cannot run swtpm\nhint: apt-get install swtpm swtpm-tools")?;
-    appears(socket)?;
-    Ok(tpm)
+    Group::start(&mut command, log)
+        .context("cannot run swtpm\nhint: apt-get install swtpm swtpm-tools")
 }
 
-/// Waits until a program that was started has made its socket.
-fn appears(socket: &Path) -> Result<()> {
+/// Connects to the socket of a program that was started, as soon as it is there and listened at: it is made first.
+pub(crate) fn connected(socket: &Path) -> Result<UnixStream> {
     let deadline = Instant::now() + SOCKET_WAIT;
-    while !socket.exists() {
-        let late = Instant::now() > deadline;
-        ensure!(
-            !late,
-            "no socket {} within {SOCKET_WAIT:?}",
-            socket.display()
-        );
-        std::thread::sleep(POLL);
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if Instant::now() > deadline => {
+                let socket = socket.display();
+                return Err(error).with_context(|| format!("{socket} within {SOCKET_WAIT:?}"));
+            }
+            Err(_) => std::thread::sleep(POLL),
+        }
     }
-    Ok(())
 }
 
 /// A process with all it starts; they end when this is dropped.

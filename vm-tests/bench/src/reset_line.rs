@@ -26,10 +26,10 @@ pub struct ResetLine {
 }
 
 impl ResetLine {
-    /// Listens at `machine` for QEMU and talks to the chip at `chip`.
-    pub fn between(machine: &Path, chip: &Path) -> Result<Self> {
+    /// Listens at `machine` for QEMU and talks to the chip at the end of `chip`.
+    pub fn between(machine: &Path, chip: UnixStream) -> Result<Self> {
         let listener = UnixListener::bind(machine)?;
-        let chip = Arc::new(Mutex::new(UnixStream::connect(chip)?));
+        let chip = Arc::new(Mutex::new(chip));
         let wire = Arc::clone(&chip);
         // It ends with either side.
         std::thread::spawn(move || carry(&listener, &wire));

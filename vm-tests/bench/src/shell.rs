@@ -3,7 +3,6 @@
 use anyhow::{Context as _, Result, bail};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
 /// The port's name inside.
@@ -32,9 +31,8 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// Connects to the socket of QEMU at `path`; what is said waits there until the system is up.
-    pub fn connect(path: &Path) -> Result<Self> {
-        let stream = UnixStream::connect(path)?;
+    /// Over a connection to QEMU's socket; what is said waits there until the system is up.
+    pub fn over(stream: UnixStream) -> Result<Self> {
         stream.set_read_timeout(Some(WAIT))?;
         Ok(Self {
             answers: BufReader::new(stream),

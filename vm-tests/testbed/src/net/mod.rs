@@ -6,7 +6,7 @@ pub mod process;
 pub mod scaler;
 pub mod setup;
 
-pub use process::{Daemon, Programs};
+pub use process::{Daemon, Programs, whole_lines};
 pub use scaler::ScalerNode;
 pub use setup::{HyperNode, LocalNetwork, Plan};
 

@@ -71,6 +71,12 @@ impl Programs {
     }
 }
 
+/// The lines that were written to their end: programs write one in pieces.
+pub fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.split_inclusive('\n');
+    lines.filter_map(|line| line.strip_suffix('\n'))
+}
+
 /// A running daemon.
 #[derive(Debug)]
 pub struct Daemon {
@@ -137,7 +143,7 @@ impl Daemon {
         let deadline = Instant::now() + within;
         loop {
             let text = self.output()?;
-            if let Some(line) = text.lines().find(|line| line.contains(mark)) {
+            if let Some(line) = whole_lines(&text).find(|line| line.contains(mark)) {
                 return Ok(line.to_owned());
             }
             if let Some(status) = self
@@ -200,5 +206,21 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill9();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_lines;
+
+    #[test]
+    fn a_line_that_is_being_written_is_none_yet() {
+        let all = |text| whole_lines(text).collect::<Vec<_>>();
+        assert_eq!(all("listening on 0.0.0.0:714"), [""; 0]);
+        assert_eq!(all("one\n\nlistening on 0.0.0.0:714"), ["one", ""]);
+        assert_eq!(
+            all("listening on 0.0.0.0:7143\n"),
+            ["listening on 0.0.0.0:7143"]
+        );
     }
 }
