@@ -7,6 +7,7 @@ use super::leaf::Leaf;
 use super::roots::CheckedRoot;
 use assay_aggregate::epoch::{Registration, Standing};
 use assay_protocol::ids::{Address, Digest};
+use assay_protocol::report::NodeReport;
 use std::collections::BTreeMap;
 
 /// Registrations of the node as they may have been.
@@ -26,7 +27,8 @@ pub fn registered(
     before: Option<Address>,
     claimed: &Leaf,
 ) -> Vec<Registered> {
-    let (class, owner) = (class(case, root, agreed), claimed.owner());
+    let owner = claimed.owner();
+    let class = most(case, root, agreed, |node| Some(node.class));
     let spoken = class.is_some();
     if owner == Address([0; 20]) {
         let untold = before.map(|_| "that the owner's registration had ended");
@@ -59,7 +61,8 @@ pub fn registered(
     let owning = before.map(|_| one(Standing::Owner, lost));
     let waiting = one(Standing::Waiting, lost);
     // The machine names who took its owner's offer, and what its owner did waits to be slashed.
-    let named = named(case, agreed).filter(|named| *named != owner);
+    let named = most(case, root, agreed, |node| node.attest.owner);
+    let named = named.filter(|named| *named != owner);
     let not_yet = named.map(|named| offered(owner, named));
     let all = handed_over.into_iter().chain(owning).chain([waiting]);
     all.chain(not_yet)
@@ -67,35 +70,27 @@ pub fn registered(
         .collect()
 }
 
-/// Whom most of the reports name.
-fn named(case: &Case, agreed: &Agreed) -> Option<Address> {
-    let mut counts: BTreeMap<Address, usize> = BTreeMap::new();
-    for included in agreed.values() {
-        let mut nodes = included.report.nodes.iter();
-        let node = nodes.find(|entry| entry.node == case.node());
-        if let Some(owner) = node.and_then(|entry| entry.attest.owner) {
-            *counts.entry(owner).or_default() += 1;
-        }
-    }
-    let most = counts.into_iter().max_by_key(|(_, count)| *count);
-    most.map(|(owner, _)| owner)
-}
-
-/// The class that most of the weight judged the node by; none when no agreed report speaks of it.
-fn class(case: &Case, root: &CheckedRoot, agreed: &Agreed) -> Option<Digest> {
+/// What most of the weight says of the node; none when no agreed report says it.
+fn most<T: Ord>(
+    case: &Case,
+    root: &CheckedRoot,
+    agreed: &Agreed,
+    said: impl Fn(&NodeReport) -> Option<T>,
+) -> Option<T> {
     let weight = |id| {
         let mut seats = root.roster.seats().iter();
         let seat = seats.find(|seat| seat.hypernode == id);
         seat.map_or(0, |seat| seat.weight)
     };
-    let mut classes: BTreeMap<Digest, u128> = BTreeMap::new();
+    let mut sums: BTreeMap<T, u128> = BTreeMap::new();
     for (id, included) in agreed {
         let mut nodes = included.report.nodes.iter();
-        if let Some(node) = nodes.find(|entry| entry.node == case.node()) {
-            let sum = classes.entry(node.class).or_default();
+        let node = nodes.find(|entry| entry.node == case.node());
+        if let Some(value) = node.and_then(&said) {
+            let sum = sums.entry(value).or_default();
             *sum = sum.saturating_add(weight(*id));
         }
     }
-    let heaviest = classes.into_iter().max_by_key(|(_, weight)| *weight);
-    heaviest.map(|(class, _)| class)
+    let heaviest = sums.into_iter().max_by_key(|(_, weight)| *weight);
+    heaviest.map(|(value, _)| value)
 }

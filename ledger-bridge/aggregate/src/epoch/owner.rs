@@ -41,7 +41,7 @@ pub struct Registration {
 }
 
 /// Whose a node is when an epoch begins.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Ownership<'a> {
     claims: Option<&'a BTreeSet<Registration>>,
     holder: Option<&'a Registration>,
