@@ -19,6 +19,7 @@ use crate::limits::{
     INVENTORY_BYTES_MAX, NONCE_BATCH_MAX, SNP_CERTIFICATES_BYTES_MAX, SNP_REPORT_BYTES_MAX,
     TPM_STRUCTURE_BYTES_MAX,
 };
+use std::collections::BTreeSet;
 
 /// `eat_profile` of this evidence.
 pub const EAT_PROFILE: &str = "tag:assay.example,2026:evidence/1";
@@ -94,6 +95,13 @@ pub struct Claims {
     pub ima: Option<ImaClaim>,
     /// Chip ids of all sockets, as the agent read them on the host (claim −75014); nothing where it cannot.
     pub chip_ids: Option<Vec<ChipId>>,
+}
+
+/// Digest over the ids of a machine's processors: SHA-256("assay/chips/1" ‖ ids, ascending, each once).
+pub fn chips_digest(ids: &[ChipId]) -> Digest {
+    let ids: BTreeSet<&[u8]> = ids.iter().map(|id| &id.0[..]).collect();
+    let parts: Vec<&[u8]> = [&b"assay/chips/1"[..]].into_iter().chain(ids).collect();
+    digest(&parts)
 }
 
 /// Claim 10 (RFC 9711 section 4.1): one nonce, or an array of several.
@@ -555,6 +563,20 @@ mod tests {
             ..vendor()
         };
         (claims, vendor)
+    }
+
+    #[test]
+    fn the_digest_over_chips_knows_no_order_and_no_repetition() {
+        let [a, b] = [1, 2].map(|byte| ChipId([byte; 64]));
+        let both = chips_digest(&[a, b]);
+        assert_eq!(chips_digest(&[b, a]), both);
+        assert_eq!(chips_digest(&[b, a, b]), both);
+        assert_ne!(chips_digest(&[a]), both);
+        assert_eq!(
+            both,
+            digest(&[b"assay/chips/1", &[1; 64], &[2; 64]]),
+            "label and ids"
+        );
     }
 
     #[test]

@@ -80,6 +80,8 @@ cbor_map! {
         2 => tier: u8,
         /// Provider account proven by the measured configuration, when the evidence was authentic.
         3 => owner: Option<Address>,
+        /// Digest over the processors' ids, see [`crate::evidence::chips_digest`], when one of them was proven.
+        4 => chips: Option<Digest>,
     }
 }
 

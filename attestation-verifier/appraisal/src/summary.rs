@@ -1,7 +1,7 @@
 //! From one HyperNode's outcomes about a node to what its report says of it. The HyperNode builds its report
 //! with these functions and the auditor recomputes it with them.
 
-use assay_protocol::ids::{Address, Epoch};
+use assay_protocol::ids::{Address, Digest, Epoch};
 use assay_protocol::item::Blob;
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, metric};
 use assay_protocol::report::{AttestSummary, Cell, ChaseKind, ChaseSummary};
@@ -48,10 +48,12 @@ pub struct Attested {
     pub tier: u8,
     /// Provider proven by the measured configuration.
     pub owner: Option<Address>,
+    /// Digest over the processors' ids, when one of them was proven.
+    pub chips: Option<Digest>,
 }
 
 /// `fail` as soon as one appraisal of the epoch failed, `pass` when at least one passed and none failed,
-/// else inconclusive. The tier is the lowest one of the passed, the owner that of the last authentic evidence.
+/// else inconclusive. The tier is the lowest one of the passed, owner and processors those of the last evidence that proved any.
 pub fn attest(appraisals: &[Attested]) -> AttestSummary {
     let classes = appraisals.iter().map(|appraisal| appraisal.class);
     let class = verdict_of(classes);
@@ -70,6 +72,10 @@ pub fn attest(appraisals: &[Attested]) -> AttestSummary {
             .iter()
             .rev()
             .find_map(|appraisal| appraisal.owner),
+        chips: appraisals
+            .iter()
+            .rev()
+            .find_map(|appraisal| appraisal.chips),
     }
 }
 
@@ -167,16 +173,19 @@ mod tests {
             class: OutcomeClass::Pass,
             tier: 1,
             owner,
+            chips: Some(Digest([1; 32])),
         };
         let bad = Attested {
             class: OutcomeClass::Fail,
             tier: 0,
             owner,
+            chips: Some(Digest([2; 32])),
         };
         let none = Attested {
             class: OutcomeClass::Unreachable,
             tier: 0,
             owner: None,
+            chips: None,
         };
         assert_eq!(attest(&[good, none]).class, OutcomeClass::Pass);
         assert_eq!(attest(&[good, none]).tier, 1);
@@ -185,11 +194,14 @@ mod tests {
             AttestSummary {
                 class: OutcomeClass::Fail,
                 tier: 0,
-                owner
+                owner,
+                chips: Some(Digest([1; 32])),
             }
         );
         assert_eq!(attest(&[none]).class, OutcomeClass::Inconclusive);
         assert_eq!(attest(&[]).owner, None);
+        assert_eq!(attest(&[good, bad, none]).chips, bad.chips);
+        assert_eq!(attest(&[none]).chips, None);
     }
 
     #[test]

@@ -288,6 +288,8 @@ mod tests {
             exit_leaf: None,
             offered_by: None,
             confirmed_at: None,
+            chips: None,
+            chips_epoch: None,
         }
     }
 

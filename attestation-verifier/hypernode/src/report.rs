@@ -151,16 +151,19 @@ fn appraisals(context: &Context, outcomes: &[Outcome]) -> Result<Vec<Attested>> 
         .filter(|outcome| outcome.kind == OutcomeKind::Attest);
     attests
         .map(|outcome| {
-            let evidence = outcome.evidence.first();
-            let owner = evidence
-                .map(|e| context.owner_of(&e.salted_digest))
-                .transpose()?
-                .flatten();
+            let (owner, chips) = match outcome.evidence.first() {
+                Some(evidence) => (
+                    context.owner_of(&evidence.salted_digest)?,
+                    context.chips_of(&evidence.salted_digest)?,
+                ),
+                None => (None, None),
+            };
             let tier = outcome.metric(metric::TIER).unwrap_or(0);
             Ok(Attested {
                 class: outcome.class,
                 tier: u8::try_from(tier).unwrap_or(0),
                 owner,
+                chips,
             })
         })
         .collect()
@@ -240,6 +243,7 @@ mod tests {
                 class: OutcomeClass::Inconclusive,
                 tier: u8::MAX,
                 owner: Some(assay_protocol::ids::Address([0xff; 20])),
+                chips: Some(Digest([0xff; 32])),
             },
             chase: ChaseSummary {
                 class: OutcomeClass::Inconclusive,

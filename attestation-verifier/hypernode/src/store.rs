@@ -354,4 +354,14 @@ impl Context {
     pub fn owner_of(&self, salted: &Digest) -> Result<Option<Address>> {
         self.get(&format!("owner/{salted}"))
     }
+
+    /// The digest over processors that such evidence proved.
+    pub fn keep_chips(&self, salted: &Digest, chips: &Digest) -> Result<()> {
+        self.put(&format!("chips/{salted}"), chips)
+    }
+
+    /// See [`Context::keep_chips`].
+    pub fn chips_of(&self, salted: &Digest) -> Result<Option<Digest>> {
+        self.get(&format!("chips/{salted}"))
+    }
 }

@@ -167,6 +167,7 @@ fn node_report(size: &Size, class: &ValidClass, n: u32) -> NodeReport {
             class: OutcomeClass::Pass,
             tier: 1,
             owner: Some(provider(n)),
+            chips: None,
         },
         chase: ChaseSummary {
             class: OutcomeClass::Pass,

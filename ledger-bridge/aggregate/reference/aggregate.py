@@ -15,7 +15,7 @@ D, Z = 1_000_000, 2_705_543
 SATURATED = 2**128 - 1
 VERDICTS = {"inconclusive": 0, "pass": 1, "warned": 2, "breach": 3}
 SEVERITY = {"pass": 0, "inconclusive": 1, "warned": 2, "breach": 3}
-ATTESTATION, TIER, AVAILABILITY, COVERAGE, CHASE, OWNER, DATA, SYSTEMIC = (1 << i for i in range(8))
+ATTESTATION, TIER, AVAILABILITY, COVERAGE, CHASE, IDENTITY, DATA, SYSTEMIC = (1 << i for i in range(8))
 
 
 def two_thirds(part, whole):
@@ -236,12 +236,13 @@ def chase(votes, whole, floors):
     return (("breach" if quantile(rates, 3) < floors[kind] else "warned"), CHASE), rate
 
 
-def agreed_owner(votes, whole):
+def agreed(what, votes, whole):
+    """What more than two thirds of the votes name as owner, or as chips."""
     named = {}
     for vote in votes:
-        if vote["owner"]:
-            named[vote["owner"]] = named.get(vote["owner"], 0) + vote["weight"]
-    return next((owner for owner, weight in named.items() if two_thirds(weight, whole)), None)
+        if vote[what]:
+            named[vote[what]] = named.get(vote[what], 0) + vote["weight"]
+    return next((value for value, weight in named.items() if two_thirds(weight, whole)), None)
 
 
 # ---------------------------------------------------------------- 8. persistence
@@ -297,6 +298,10 @@ class Epoch:
         self.total = sum(weight for _, _, weight in self.members)
         self.reports = {bytes.fromhex(i): nodes for i, nodes in case["reports"].items()}
         self.seen = self.states_of_all() if case["systemic"] else []
+        self.bound = {}
+        for node in sorted(case["prior"], reverse=True):
+            if self.chips_before(node):
+                self.bound[self.chips_before(node)] = node
 
     def panels(self, node):
         place = self.network, self.beacon, self.case["epoch"], bytes.fromhex(node)
@@ -345,11 +350,17 @@ class Epoch:
         seen = []
         for node in {node for nodes in self.reports.values() for node in nodes}:
             data = self.data(node, stake, fits)
-            provider = agreed_owner(data, self.total)
+            provider = agreed("owner", data, self.total)
             if provider:
                 site = self.case["sites"].get(node, "of " + provider)
                 seen.append((provider, site, self.states(node, {d["id"]: d["cells"] for d in data})))
         return seen
+
+    def chips_before(self, node):
+        """What a node is bound to when the epoch begins: nothing unless somebody owes service with it."""
+        prior, claims = self.case["prior"].get(node), dict(self.case["claims"].get(node, []))
+        holder = prior and self.holder(prior["owner"], dict(sorted(claims.items())))
+        return prior["chips"] if holder and claims[holder] != "leaving" else None
 
     def judge(self, node, claim, ownership, record):
         """A judgement, or None without quorum."""
@@ -374,17 +385,22 @@ class Epoch:
                 available = "warned", available[1]
         attested, tier = attestation([{**v, "class": v["attest"]} for v in jury], whole, rules["tier"])
         chased, rate = chase([{**v, "class": v["chase"]} for v in jury], whole, rules["floors"])
-        named = agreed_owner(jury, whole)
+        named, chips = agreed("owner", jury, whole), agreed("chips", jury, whole)
         holder, offered = ownership
         other = holder and named and named != holder and named not in offered
+        before = self.chips_before(node)
+        chips = chips or before
+        taken = chips != before and self.bound.get(chips, node) != node
+        other = other or taken or (before and chips != before)
+        chips = before if taken else chips
         finding = worst([
             attested,
             available,
             chased,
-            ("warned", OWNER) if other else ("pass", 0),
+            ("warned", IDENTITY) if other else ("pass", 0),
             ("pass", hidden),
         ])
-        return {"finding": finding, "tier": tier, "up": up, "down": down, "rate": rate, "owner": named}
+        return {"finding": finding, "tier": tier, "up": up, "down": down, "rate": rate, "owner": named, "chips": chips, "taken": taken}
 
     def holder(self, confirmed, claims):
         """Whose the node is when the epoch begins: {provider: standing} are its registrations."""
@@ -395,7 +411,7 @@ class Epoch:
     def node(self, node):
         """The leaf's words after the type, and what the node asks for: (owner, wei) or None."""
         case = self.case
-        prior = case["prior"].get(node, {"owner": None, "up": 0, "down": 0, "slash": 0, "history": []})
+        prior = case["prior"].get(node, {"owner": None, "chips": None, "up": 0, "down": 0, "slash": 0, "history": []})
         record = Record()
         for epoch, verdict in prior["history"]:
             record.observe(*case["persistence"], case["reaudit"] > 0, epoch, verdict)
@@ -405,10 +421,10 @@ class Epoch:
             record = Record()
         offered = {provider for provider, standing in claims.items() if standing == "offered"}
         stake = {identity: weight for identity, _, weight in self.members}
-        first = agreed_owner(self.data(node, stake, lambda _: True), self.total)
+        first = agreed("owner", self.data(node, stake, lambda _: True), self.total)
         claim = holder or (first if first in claims else min(claims, default=None))
         judged = claim and claims[claim] != "leaving" and self.judge(node, claim, (holder, offered), record)
-        judged = judged or {**UNJUDGED}
+        judged = judged or {**UNJUDGED, "chips": self.chips_before(node), "taken": False}
         owner, slash, asks = holder, int(prior["slash"]), None
         verdict, reasons = judged["finding"]
         if owner:
@@ -420,14 +436,17 @@ class Epoch:
                 owner = None
             elif judged["owner"] in offered and not record.breaches and not record.trial:
                 owner = judged["owner"]
-        elif judged["owner"] in claims:
+        elif judged["owner"] in claims and not judged["taken"]:
             owner = judged["owner"]
+        chips = judged["chips"] if owner else None
+        if chips:
+            self.bound.setdefault(chips, node)
         bounds = wilson(judged["up"], judged["up"] + judged["down"]) or (0, 0, D)
         shown = owner or (None if "none" in judged else claim) or holder or min(claims, default="00" * 20)
         decided = 0 if "none" in judged else coverage(judged["up"] + judged["down"], case["slots"])
         rate, kind = judged["rate"] or (0, 0)
         slots = [min(int(prior[way]) + judged[way], 2**64 - 1) for way in ("up", "down")]
-        words = [case["epoch"], int(node, 16), int(shown, 16), int(owner is not None), 0, VERDICTS[verdict], reasons]
+        words = [case["epoch"], int(node, 16), int(shown, 16), int(owner is not None), int(chips or "0", 16), VERDICTS[verdict], reasons]
         words += [judged["tier"], *bounds, decided, rate, kind, *slots, min(slash, SATURATED)]
         return words, asks
 

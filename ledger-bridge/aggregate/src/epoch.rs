@@ -7,7 +7,7 @@
 //! A node on trial (see [`crate::persistence`]) is judged by the votes of its re-audit committee instead.
 //!
 //! - Confirmed: an earlier root confirmed the node's owner. Only then does `pass` pay and `breach` slash.
-//! - Confirmation and hand-over: the module `owner`.
+//! - Confirmation and hand-over: the module `owner`; processors: the module `chips`.
 //! - Rewards are the provider's, not the node's, and come out of the epoch's budget: the module `rewards` shares it out.
 //! - Absence: a HyperNode whose reports many agreed lists in a row lack gets a leaf of its own, see the module `absence`.
 //! - Sums only grow; a node without verdict, and every node in a void epoch, keeps its state.
@@ -34,13 +34,15 @@ use assay_protocol::report::{ChaseKind, Report, input_set};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod absence;
+mod chips;
 mod data;
 mod owner;
 mod rewards;
 mod settle;
 mod slots;
 
-use data::{NodeData, Reporter, agreed_owner, attest_votes, chase_votes, reporters};
+use chips::{Bound, Shown};
+use data::{NodeData, Reporter, agreed_chips, agreed_owner, attest_votes, chase_votes, reporters};
 use owner::Ownership;
 pub use owner::{Registration, Standing};
 pub use rewards::share_out;
@@ -74,6 +76,8 @@ pub struct NodeState {
     pub cumulative_slash: u128,
     /// Breaches not yet slashed.
     pub record: Record,
+    /// The processors it is bound to, see [`assay_protocol::evidence::chips_digest`].
+    pub chips: Option<Digest>,
 }
 
 /// What all roots up to one settled.
@@ -185,6 +189,8 @@ pub struct Aggregator<'a> {
     urn: Urn,
     reporters: Vec<Reporter<'a>>,
     registrations: BTreeMap<NodeId, BTreeSet<Registration>>,
+    /// Processors when the epoch begins.
+    bound: Bound,
     /// Slots excused by what others suffered; none where the network subtracts nothing.
     excuses: Option<Excuses>,
 }
@@ -205,6 +211,8 @@ struct Judgement {
     chase: Option<ChaseRate>,
     /// Whom more than 2/3 of the weight name as owner.
     owner: Option<Address>,
+    /// Which processors they name.
+    chips: Shown,
     /// Whose registration it was judged by.
     provider: Option<Address>,
     /// What a pass pays or a breach costs, in wei, once the owner is confirmed.
@@ -269,15 +277,19 @@ impl<'a> Aggregator<'a> {
             urn,
             reporters,
             registrations,
+            bound: Bound::default(),
             excuses: None,
         };
+        aggregator.bound = aggregator.find_bound();
         aggregator.excuses = aggregator.find_excuses();
         Ok(aggregator)
     }
 
-    /// Judges one node: its leaf and its state after this root. Neither depends on the budget or on other nodes' money.
+    /// Judges one node: its leaf and its state after this root. Neither depends on the budget or on other nodes' money; of
+    /// other nodes' processors only on those that they had before.
     pub fn node(&self, node: NodeId) -> (NodeLeaf, NodeState) {
-        let Judged { leaf, state, .. } = self.judged(node, &self.data(node, &mut self.cursors()));
+        let data = self.data(node, &mut self.cursors());
+        let Judged { leaf, state, .. } = self.judged(node, &data, &self.bound);
         (leaf, state)
     }
 
@@ -288,9 +300,10 @@ impl<'a> Aggregator<'a> {
         let nodes: BTreeSet<NodeId> = known.copied().collect();
         let mut leaves = Vec::with_capacity(nodes.len());
         let (mut states, mut asked) = (BTreeMap::new(), Vec::new());
-        let mut cursors = self.cursors();
+        let (mut cursors, mut bound) = (self.cursors(), self.bound.clone());
         for node in nodes {
-            let judged = self.judged(node, &self.data(node, &mut cursors));
+            let judged = self.judged(node, &self.data(node, &mut cursors), &bound);
+            bound.add(node, judged.state.chips);
             asked.extend(judged.asks);
             leaves.push(judged.leaf);
             states.insert(node, judged.state);
@@ -330,14 +343,28 @@ impl<'a> Aggregator<'a> {
         states.rewards.iter().map(leaf).collect()
     }
 
-    fn judged(&self, node: NodeId, data: &[NodeData<'a>]) -> Judged {
+    /// Whose a node is when the epoch begins, and its state then.
+    fn begins(&self, node: NodeId) -> (Ownership<'_>, NodeState) {
         let prior = self.input.prior.nodes.get(&node);
         let prior = prior.copied().unwrap_or_default();
         let ownership = Ownership::at(&prior, self.registrations.get(&node));
-        let prior = ownership.begins(&prior);
+        let begins = ownership.begins(&prior);
+        (ownership, begins)
+    }
+
+    fn find_bound(&self) -> Bound {
+        let mut bound = Bound::default();
+        let with_chips = self.input.prior.nodes.iter();
+        let with_chips = with_chips.filter(|(_, state)| state.chips.is_some());
+        with_chips.for_each(|(node, _)| bound.add(*node, self.begins(*node).1.chips));
+        bound
+    }
+
+    fn judged(&self, node: NodeId, data: &[NodeData<'a>], bound: &Bound) -> Judged {
+        let (ownership, prior) = self.begins(node);
         let judgement = match self.registration(&ownership, data) {
             Some((registration, class)) => self
-                .judge((&ownership, registration, class), &prior, data)
+                .judge((&ownership, registration, class), (&prior, bound), data)
                 .unwrap_or_default(),
             None => Judgement::default(),
         };
@@ -463,7 +490,7 @@ impl<'a> Aggregator<'a> {
     fn judge(
         &self,
         (ownership, registration, class): (&Ownership<'_>, &Registration, &HardwareClass),
-        prior: &NodeState,
+        (prior, bound): (&NodeState, &Bound),
         data: &[NodeData<'_>],
     ) -> Option<Judgement> {
         let slots = self.input.params.slots();
@@ -490,10 +517,13 @@ impl<'a> Aggregator<'a> {
         );
         let (chased, chase) = verdict::chase(&chase_votes(&votes), jury.total, &class.sla);
         let owner = agreed_owner(&votes, jury.total);
+        let chips = agreed_chips(&votes, jury.total);
+        let chips = bound.of(registration.node, prior.chips, chips);
         let finding = attested
             .worst(available)
             .worst(chased)
-            .worst(ownership.finding(owner));
+            .worst(ownership.finding(owner))
+            .worst(chips.finding());
         let (reward, slash) = money(finding.verdict, &class.money);
         let (finding, provider) = (Some(finding), Some(registration.provider));
         Some(Judgement {
@@ -502,6 +532,7 @@ impl<'a> Aggregator<'a> {
             census,
             chase,
             owner,
+            chips,
             provider,
             reward,
             slash,
@@ -583,8 +614,7 @@ impl<'a> Aggregator<'a> {
             node,
             owner: owner.unwrap_or(Address([0; 20])),
             confirmed: state.confirmed_owner.is_some(),
-            // Reports carry no chip ids in this version, so none is proven to the ledger.
-            chips: Digest([0; 32]),
+            chips: state.chips.unwrap_or(Digest([0; 32])),
             verdict: finding.verdict as u8,
             reasons: finding.reasons,
             tier: judgement.tier,

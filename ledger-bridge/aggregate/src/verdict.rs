@@ -42,8 +42,8 @@ pub mod reason {
     pub const COVERAGE: u8 = 8;
     /// Chases failed or were too slow.
     pub const CHASE: u8 = 16;
-    /// Another owner than the confirmed one.
-    pub const OWNER: u8 = 32;
+    /// Another owner than the confirmed one, or other processors.
+    pub const IDENTITY: u8 = 32;
     /// Too little data about the node, its attestation or its chases.
     pub const DATA: u8 = 64;
     /// Slots were excused, as most others were down in them too. The only bit a `pass` may have.
@@ -57,7 +57,7 @@ pub mod reason {
             (AVAILABILITY, "availability"),
             (COVERAGE, "coverage"),
             (CHASE, "chase"),
-            (OWNER, "owner"),
+            (IDENTITY, "identity"),
             (DATA, "data"),
             (SYSTEMIC, "systemic"),
         ];

@@ -233,7 +233,26 @@ fn waits_for<'a>(
 }
 
 fn confirms(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs) -> bool {
-    waits_for(leaf, records, begun).is_some()
+    waits_for(leaf, records, begun).is_some() || rebinds(leaf, records)
+}
+
+/// Whether the leaf binds the owner's node to other processors than the ledger knows.
+fn rebinds(leaf: &NodeLeaf, records: &[&NodeRecord]) -> bool {
+    let differs = |record: &NodeRecord| {
+        leaf.owner == record.provider
+            && record.chips != Some(leaf.chips)
+            && record.chips_epoch <= Some(leaf.epoch)
+    };
+    let bound = leaf.confirmed && leaf.chips.0 != [0; 32];
+    bound && owning(records).is_some_and(differs)
+}
+
+/// The owner's registration.
+fn owning<'a>(records: &[&'a NodeRecord]) -> Option<&'a NodeRecord> {
+    let owns = |record: &&&NodeRecord| {
+        record.confirmed_owner == Some(record.provider) && record.ended_at.is_none()
+    };
+    records.iter().find(owns).copied()
 }
 
 /// A leaf is settled when it changes something: sums are cumulative, so what is left out now is in a later one. An epoch that
@@ -242,10 +261,7 @@ fn settles(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs, now: &Now<'_
     if let Some(record) = waits_for(leaf, records, begun) {
         return record.confirming_at.is_none();
     }
-    let owned = |record: &&&NodeRecord| {
-        record.confirmed_owner == Some(record.provider) && record.ended_at.is_none()
-    };
-    let Some(record) = records.iter().find(owned) else {
+    let Some(record) = owning(records) else {
         return false;
     };
     let before = (record.settled_epoch, record.settled_corrections);
@@ -361,6 +377,8 @@ mod tests {
             exit_leaf: None,
             offered_by: None,
             confirmed_at: Some(UnixMs(9_500)),
+            chips: None,
+            chips_epoch: None,
         }
     }
 
@@ -605,6 +623,40 @@ mod tests {
         let confirms = due.iter().filter(|due| due.kind == Kind::Confirm);
         let names: Vec<&str> = confirms.map(|due| due.name.as_str()).collect();
         assert_eq!(names, [format!("confirm/5/{}", NodeId([7; 32]))]);
+    }
+
+    #[test]
+    fn a_final_leaf_that_binds_other_processors_is_confirmed_once() {
+        let of = |chips| NodeLeaf {
+            chips: Digest([chips; 32]),
+            ..leaf()
+        };
+        let bound = |chips, epoch| NodeRecord {
+            chips: Some(Digest([chips; 32])),
+            chips_epoch: Some(Epoch(epoch)),
+            ..record()
+        };
+        let is_due = |leaf: &NodeLeaf, record: NodeRecord| confirms(leaf, &[&record], BEGUN);
+        assert!(is_due(&of(1), record()), "the first ones");
+        assert!(is_due(&of(2), bound(1, 4)));
+        assert!(!is_due(&of(1), bound(1, 4)));
+        assert!(!is_due(&leaf(), bound(1, 4)), "a leaf that binds none");
+        assert!(!is_due(&of(2), bound(1, 6)), "an older leaf");
+        let others = NodeLeaf {
+            owner: Address([9; 20]),
+            ..of(2)
+        };
+        assert!(!is_due(&others, bound(1, 4)));
+        let unconfirmed = NodeLeaf {
+            confirmed: false,
+            ..of(2)
+        };
+        assert!(!is_due(&unconfirmed, bound(1, 4)));
+        let gone = NodeRecord {
+            ended_at: Some(BEGUN),
+            ..bound(1, 4)
+        };
+        assert!(!is_due(&of(2), gone));
     }
 
     fn hypernode(n: u8, absent: bool) -> HyperNodeRecord {

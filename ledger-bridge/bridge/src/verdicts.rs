@@ -5,7 +5,7 @@ use assay_aggregate::inputs::History;
 use assay_aggregate::root::NodeLeaf;
 use assay_aggregate::verdict::{Verdict, reason};
 use assay_ledger::AssayLedger;
-use assay_protocol::ids::{Address, Epoch, NodeId, Ppm};
+use assay_protocol::ids::{Address, Digest, Epoch, NodeId, Ppm};
 use serde::Serialize;
 use std::fmt;
 
@@ -21,6 +21,7 @@ pub struct VerdictRow {
     pub node: NodeId,
     pub owner: Address,
     pub confirmed: bool,
+    pub chips: Digest,
     pub verdict: &'static str,
     pub reasons: Vec<&'static str>,
     pub tier: u8,
@@ -42,6 +43,7 @@ impl From<&NodeLeaf> for VerdictRow {
             node: leaf.node,
             owner: leaf.owner,
             confirmed: leaf.confirmed,
+            chips: leaf.chips,
             verdict: Verdict::from_code(leaf.verdict).map_or("unknown", Verdict::name),
             reasons: reason::names(leaf.reasons),
             tier: leaf.tier,

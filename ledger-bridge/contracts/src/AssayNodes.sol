@@ -220,8 +220,9 @@ contract AssayNodes is NodesSettlement {
         SlashQueue.Queue storage q = _queues[id];
         if (!q.isEmpty()) revert EscrowPending(r.node, r.provider, q.first().epoch, r.escrow);
         uint64 fromEpochs = r.exitEpochs;
-        // who handed over answers through that, also when it had asked to leave before
-        bool handedOver = id == a.previousId && a.owner != address(0);
+        // who handed over answers through that, also when it had asked to leave before, or another id goes on since then; all
+        // ones are of who left, and that registration has ended
+        bool handedOver = id == a.previousId;
         if (handedOver && a.handOverEpochs > fromEpochs) fromEpochs = a.handOverEpochs; // equivalent: equal ones are either
         uint256 startMs = _epochStartMs(fromEpochs);
         uint256 freeAtMs = _closesMs(startMs, uint256(EXIT_DELAY_EPOCHS) * EPOCH_MS);
@@ -237,17 +238,16 @@ contract AssayNodes is NodesSettlement {
         return EPOCHS.isFinal(epoch) && _stands(epoch, corrections);
     }
 
-    /// @dev The owner leaves: id and processors are free for another registration.
+    /// @dev The owner leaves: id and processors are free for another registration. `chipsEpochs` stays: it only grows.
     function _vacate(Account storage a, bytes32 node) private {
         _endOffer(a, node);
-        if (a.chips != 0) delete _nodeOfChips[a.chips];
+        if (_nodeOfChips[a.chips] == node) delete _nodeOfChips[a.chips];
         // `_continues` asks both sides: this only tidies up
         if (a.successor != 0) delete _predecessors[a.successor][a.owner]; // equivalent: see above
         a.owner = address(0);
         a.previousId = a.registrationId;
         a.registrationId = 0;
         a.handOverEpochs = type(uint64).max;
-        a.chipsAnnouncedAtMs = 0;
         a.chips = 0;
         a.successor = 0;
     }

@@ -602,6 +602,8 @@ fn node_record(
         exit_leaf: (r.exitLeafEpochs.checked_sub(1)).map(|at| (Epoch(at), r.exitLeafCorrections)),
         offered_by: (!r.offeredBy.is_zero()).then(|| ids::Address(r.offeredBy.into_array())),
         confirmed_at: at(r.confirmedAtMs),
+        chips: (!a.chips.is_zero()).then_some(Digest(a.chips.0)),
+        chips_epoch: a.chipsEpochs.checked_sub(1).map(Epoch),
     }
 }
 

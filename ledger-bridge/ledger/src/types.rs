@@ -381,6 +381,10 @@ pub struct NodeRecord {
     pub offered_by: Option<Address>,
     /// When a leaf made its provider the node's owner.
     pub confirmed_at: Option<UnixMs>,
+    /// The processors that the node is bound to, see [`assay_protocol::evidence::chips_digest`].
+    pub chips: Option<Digest>,
+    /// The epoch of the leaf by which processors of it were last bound or freed.
+    pub chips_epoch: Option<Epoch>,
 }
 
 /// How an epoch was resolved.

@@ -11,7 +11,7 @@ use crate::snp::revocation::ArkList;
 use crate::snp::tcb::Tcb;
 use crate::snp::verify::{self, Certificates, Revocation, RevocationList, Trust};
 use assay_protocol::class::{ChassisPolicy, TcbFloor};
-use assay_protocol::evidence::{SnpEvidence, nonce_batch, snp_report_data};
+use assay_protocol::evidence::{SnpEvidence, chips_digest, nonce_batch, snp_report_data};
 use assay_protocol::ids::ChipId;
 use std::collections::BTreeMap;
 
@@ -61,6 +61,8 @@ pub(super) fn tier_3(
     };
     let proof = chassis::prove(checks, &report, &report_data, host)?;
     shown.chip = proof.as_ref().map(|proof| ChipId(*proof.chip_id()));
+    // One of them is proven; the others are in the list that the TPM quoted.
+    shown.chips = shown.chip.map(|_| chips_digest(host.chip_ids));
     Ok(proof.is_some())
 }
 

@@ -114,6 +114,8 @@ pub struct Shown {
     pub ima_entries: Option<u64>,
     /// The processor that a chassis proof ties to this TPM.
     pub chip: Option<ChipId>,
+    /// Digest over the ids of all processors that the claims list, when one of them was shown.
+    pub chips: Option<Digest>,
 }
 
 /// The result for one piece of authentic evidence.

@@ -354,6 +354,7 @@ fn word(recorded: &Recorded) -> Attested {
         class: outcome.class,
         tier: tier.unwrap_or(0),
         owner: None,
+        chips: None,
     }
 }
 
@@ -367,12 +368,14 @@ fn attested(appraised: &Result<Appraisal, Refused>) -> Attested {
             },
             tier: appraisal.tier,
             owner: appraisal.owner.map(|owner| owner.provider),
+            chips: appraisal.shown.chips,
         },
         // Nothing shows that it came from the enrolled TPM.
         Err(_) => Attested {
             class: OutcomeClass::Inconclusive,
             tier: 0,
             owner: None,
+            chips: None,
         },
     }
 }

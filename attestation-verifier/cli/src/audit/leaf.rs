@@ -2,7 +2,7 @@
 
 use assay_aggregate::epoch::NodeState;
 use assay_aggregate::persistence::Record;
-use assay_protocol::ids::Address;
+use assay_protocol::ids::{Address, Digest};
 
 /// Words of the ABI-encoded leaf, in order.
 pub const WORDS: [&str; 18] = [
@@ -77,6 +77,11 @@ impl Leaf {
         self.number("confirmed") == 1
     }
 
+    /// The processors that the node is bound to.
+    pub fn chips(&self) -> Option<Digest> {
+        Some(Digest(self.word("chips"))).filter(|chips| chips.0 != [0; 32])
+    }
+
     /// The state this leaf leaves behind, with the record that is not in it.
     pub fn state(&self, record: Record) -> NodeState {
         let slots = |name| u64::try_from(self.number(name)).unwrap_or(u64::MAX);
@@ -86,13 +91,15 @@ impl Leaf {
             cumulative_down_slots: slots("cumulative_down_slots"),
             cumulative_slash: self.number("cumulative_slash"),
             record,
+            chips: self.chips(),
         }
     }
 
-    /// For want of the epoch before: confirmed then as now, sums unknown.
+    /// For want of the epoch before: confirmed then as now, on the same processors, sums unknown.
     pub fn assumed_prior(&self) -> NodeState {
         NodeState {
             confirmed_owner: self.confirmed().then(|| self.owner()),
+            chips: self.chips(),
             ..NodeState::default()
         }
     }

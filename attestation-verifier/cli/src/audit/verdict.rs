@@ -3,21 +3,19 @@
 use super::attestation::Attestations;
 use super::case::Case;
 use super::files::Files;
+use super::grounds::{Ground, grounds};
 use super::inputs::{Agreed, InputSets};
 use super::leaf::{Leaf, SUMS, WORDS};
 use super::log::{EpochRecord, Histories};
-use super::registered::{Registered, registered};
 use super::roots::{CheckedRoot, Roots};
 use super::schedule::{Duty, Schedule};
 use crate::findings::{Findings, Outcome};
-use assay_aggregate::epoch::{
-    Aggregator, EpochError, EpochInput, NodeState, Registration, RootHead, States,
-};
+use assay_aggregate::epoch::{Aggregator, EpochError, EpochInput, NodeState, RootHead, States};
 use assay_aggregate::persistence::Rule;
 use assay_aggregate::root::{NodeLeaf, leaf_hash, verify_proof};
 use assay_aggregate::verdict::{Verdict, reason};
 use assay_appraisal::summary;
-use assay_protocol::ids::{Address, Beacon, Epoch, HyperNodeId};
+use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId};
 use assay_protocol::layout::{self, ProvenLeaf};
 use assay_protocol::report::{AttestSummary, ChaseSummary, NodeReport};
 use serde::Serialize;
@@ -64,6 +62,8 @@ pub struct EpochVerdict {
     pub owner: Address,
     /// Whether a root confirmed the owner.
     pub confirmed: bool,
+    /// Digest of the processors that the node is bound to, when it is.
+    pub chips: Option<Digest>,
     /// Slots decided as up, of all epochs so far.
     pub cumulative_up_slots: u128,
     /// Slots decided as down, of all epochs so far.
@@ -251,7 +251,11 @@ fn show_attest(summary: &AttestSummary) -> String {
     let owner = summary
         .owner
         .map_or("no owner".into(), |owner| format!("owner {owner}"));
-    format!("{}, tier {}, {owner}", summary.class.name(), summary.tier)
+    let chips = summary
+        .chips
+        .map_or(String::new(), |chips| format!(", processors {chips}"));
+    let class = summary.class.name();
+    format!("{class}, tier {}, {owner}{chips}", summary.tier)
 }
 
 fn show_chase(summary: &ChaseSummary) -> String {
@@ -331,8 +335,8 @@ impl Judged<'_> {
         (same && untold.is_none(), Some(state))
     }
 
-    /// What the first registrations that lead to the claimed leaf lead to, and what of them is untold; for none, what the
-    /// likeliest do.
+    /// What the first ground that leads to the claimed leaf leads to, and what of it is untold; for none, what the likeliest
+    /// does.
     fn choose(
         &self,
         case: &Case,
@@ -345,11 +349,11 @@ impl Judged<'_> {
             let leaf = leaf.and_then(|abi| Leaf::parse(&abi).ok());
             leaf.is_some_and(|leaf| is_same(&leaf, claimed, unsure))
         };
-        let before = prior.confirmed_owner;
+        let before = (&prior, self.prior.known);
         let mut likeliest = None;
-        for Registered { all, untold } in registered(case, self.root, self.agreed, before, claimed)
-        {
-            let recomputed = self.recompute(case, prior, &all);
+        for ground in grounds(case, (self.root, self.agreed), before, claimed) {
+            let untold = ground.untold;
+            let recomputed = self.recompute(case, ground);
             if leads(&recomputed) {
                 return Some((recomputed, untold));
             }
@@ -358,16 +362,11 @@ impl Judged<'_> {
         likeliest
     }
 
-    /// The leaf and the state that these registrations lead to.
-    fn recompute(
-        &self,
-        case: &Case,
-        prior: NodeState,
-        registrations: &[Registration],
-    ) -> Recomputed {
+    /// The leaf and the state that this ground leads to.
+    fn recompute(&self, case: &Case, ground: Ground) -> Recomputed {
         let nowhere = BTreeMap::new();
         let prior = States {
-            nodes: [(case.node(), prior)].into(),
+            nodes: ground.states,
             rewards: BTreeMap::new(),
             missed: BTreeMap::new(),
         };
@@ -383,7 +382,7 @@ impl Judged<'_> {
                 policy_digest: self.root.root.policy_digest,
             },
             classes: &case.classes,
-            registrations,
+            registrations: &ground.registrations,
             sites: &nowhere,
             prior: &prior,
             reports: self.agreed,
@@ -525,6 +524,7 @@ impl EpochVerdict {
             },
             owner: leaf.owner(),
             confirmed: leaf.confirmed(),
+            chips: leaf.chips(),
             cumulative_up_slots: leaf.number("cumulative_up_slots"),
             cumulative_down_slots: leaf.number("cumulative_down_slots"),
             cumulative_slash: leaf.number("cumulative_slash").to_string(),

@@ -8,6 +8,7 @@ mod files;
 mod network;
 mod outcomes;
 mod probes;
+mod processors;
 mod regions;
 
 use assay_appraisal::appraise::{

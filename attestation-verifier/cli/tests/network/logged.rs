@@ -170,6 +170,7 @@ fn node_report(
             class: outcome.class,
             tier: outcome.metric(metric::TIER).unwrap_or(0) as u8,
             owner: Some(PROVIDER),
+            chips: None,
         })
         .collect();
     NodeReport {

@@ -168,9 +168,12 @@ async fn judge(
         }
     }
     // Known before the outcome is: a crash between the two must not change what the report says.
+    let salted = Outcome::reference(&asking.r, &evidence, media::EVIDENCE).salted_digest;
     if let Some(owner) = appraisal.owner {
-        let reference = Outcome::reference(&asking.r, &evidence, media::EVIDENCE);
-        context.keep_owner(&reference.salted_digest, &owner.provider)?;
+        context.keep_owner(&salted, &owner.provider)?;
+    }
+    if let Some(chips) = appraisal.shown.chips {
+        context.keep_chips(&salted, &chips)?;
     }
     let mut draft = draft_of(asking, &appraisal, evidence, collateral);
     let parts = known.iter().flat_map(Known::parts);

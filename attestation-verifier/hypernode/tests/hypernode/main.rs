@@ -3,12 +3,12 @@
 mod agreement;
 mod board;
 mod challenges;
+mod chassis;
 mod control;
 mod measured;
 mod messages;
 mod probe;
 mod real_agent;
 mod restart;
-mod revocation;
 mod soft_machine;
 mod succession;

@@ -77,7 +77,7 @@ async fn outcomes_and_their_evidence_are_there_and_count_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn enrolment_binding_clock_receipt_and_owner_are_there() {
+async fn enrolment_binding_clock_receipt_owner_and_processors_are_there() {
     let bench = Bench::new(CALM);
     let context = bench.open(0);
     let record = EnrolRecord {
@@ -100,6 +100,7 @@ async fn enrolment_binding_clock_receipt_and_owner_are_there() {
     context.keep_clock(&NODE, &clock).unwrap();
     context.keep_receipt(&NODE, ID, &[7; 500]).unwrap();
     context.keep_owner(&salted, &owner).unwrap();
+    context.keep_chips(&salted, &Digest([8; 32])).unwrap();
 
     let context = again(&bench, context);
     assert_eq!(context.enrolment(&NODE).unwrap(), Some(record));
@@ -117,6 +118,9 @@ async fn enrolment_binding_clock_receipt_and_owner_are_there() {
     };
     assert_eq!(context.receipt(&NODE, next).unwrap(), None);
     assert_eq!(context.owner_of(&salted).unwrap(), Some(owner));
+    let chips = context.chips_of(&salted).unwrap();
+    assert_eq!(chips, Some(Digest([8; 32])));
+    assert_eq!(context.chips_of(&Digest([7; 32])).unwrap(), None);
 }
 
 /// Of an epoch, round and committee one root is signed, whatever comes between: two would prove a fault.
@@ -255,7 +259,7 @@ async fn what_agreement_needs_is_there() {
     assert_eq!(context.commits_in_time(Epoch(1)).unwrap(), []);
 }
 
-fn opened(context: &Context, kept: &KeptReport) -> Report {
+pub fn opened(context: &Context, kept: &KeptReport) -> Report {
     cose::open::<Report>(&kept.signed.0, &context.own.0)
         .unwrap()
         .into_payload()

@@ -1,14 +1,15 @@
 //! Whose a node is: by what stands on the ledger when the epoch begins, and by whom the machine itself names.
 //!
 //! ```text
-//! nobody's ──▶ confirmed     more than 2/3 of the weight name a provider with a registration; the first wins
+//! nobody's ──▶ confirmed     more than 2/3 of the weight name a provider with a registration, and it shows no other node's
+//!                            processors; the first wins
 //! confirmed ──▶ handed over  they name who took the owner's offer, and no breach of the node waits to be slashed
 //! confirmed ──▶ nobody's     its registration has ended; or the owner's on the ledger again, whose offer came to nothing
 //! ```
 //! Breaches that were not slashed yet stay with a node that is somebody's, and are gone with a registration that ended:
 //! who sells a node on trial waits for the end of it, and who leaves has served as long as a trial takes.
 
-use super::{Judgement, NodeState};
+use super::{Judgement, NodeState, Shown};
 use crate::persistence::Record;
 use crate::verdict::{Finding, Verdict, reason};
 use assay_protocol::ids::{Address, Digest, NodeId};
@@ -68,21 +69,29 @@ impl<'a> Ownership<'a> {
         self.holder.map(|holder| holder.provider)
     }
 
-    /// The state that an epoch begins with: a record of breaches ends with the registration of who made them.
+    /// The state that an epoch begins with: a record of breaches ends with the registration of who made them, and who owes no
+    /// service keeps no processors from others.
     pub(super) fn begins(&self, prior: &NodeState) -> NodeState {
         let record = self.holder.map_or(Record::default(), |_| prior.record);
         NodeState {
             confirmed_owner: self.owner(),
             record,
+            chips: self.serves().and(prior.chips),
             ..*prior
         }
+    }
+
+    /// The owner's registration, unless it leaves.
+    fn serves(&self) -> Option<&'a Registration> {
+        self.holder
+            .filter(|holder| holder.standing != Standing::Leaving)
     }
 
     /// The registration that a node is judged by: the owner's, unless it leaves; of a node that is nobody's, that of whom
     /// most name, else the one of the lowest provider address.
     pub(super) fn judged_by(&self, named: Option<Address>) -> Option<&'a Registration> {
         match self.holder {
-            Some(holder) => Some(holder).filter(|holder| holder.standing != Standing::Leaving),
+            Some(_) => self.serves(),
             None => named
                 .and_then(|named| self.of(&named))
                 .or_else(|| self.claims?.first()),
@@ -100,7 +109,7 @@ impl<'a> Ownership<'a> {
         let stranger = named.filter(|_| self.successor(named).is_none());
         match (self.owner(), stranger) {
             (Some(owner), Some(stranger)) if owner != stranger => {
-                Finding::of(Verdict::Warned, reason::OWNER)
+                Finding::of(Verdict::Warned, reason::IDENTITY)
             }
             _ => Finding::PASS,
         }
@@ -110,7 +119,9 @@ impl<'a> Ownership<'a> {
     pub(super) fn after(&self, judgement: &Judgement, record: &Record) -> Option<Address> {
         let named = judgement.owner;
         match self.holder {
-            None => named.filter(|named| self.of(named).is_some()),
+            None => named
+                .filter(|_| judgement.chips != Shown::Taken)
+                .filter(|named| self.of(named).is_some()),
             // Who leaves and comes back needs to be confirmed anew.
             Some(holder) if holder.standing == Standing::Leaving => None,
             Some(holder) => self

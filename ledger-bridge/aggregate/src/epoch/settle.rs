@@ -42,6 +42,8 @@ pub(super) fn settle(
         state.cumulative_slash = prior.cumulative_slash.saturating_add(slash);
     }
     state.confirmed_owner = ownership.after(judgement, &state.record);
+    let bound = judgement.chips.after(prior.chips);
+    state.chips = bound.filter(|_| state.confirmed_owner.is_some());
     state
 }
 

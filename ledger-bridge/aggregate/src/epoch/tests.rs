@@ -8,6 +8,7 @@ use assay_protocol::report::{AttestSummary, Cell, ChaseSummary, NodeReport};
 use proptest::prelude::*;
 
 mod absence;
+mod chips;
 mod owner;
 mod rewards;
 mod rules;
@@ -117,6 +118,7 @@ fn node_report(n: u8) -> NodeReport {
             class: OutcomeClass::Pass,
             tier: 1,
             owner: Some(OWNER),
+            chips: None,
         },
         chase: ChaseSummary {
             class: OutcomeClass::Pass,
@@ -495,6 +497,7 @@ fn nodes_nobody_reports_keep_their_sums_in_every_root() {
         cumulative_down_slots: 8,
         cumulative_slash: 7,
         record: Record::default(),
+        chips: Some(Digest([3; 32])),
     };
     case.prior.nodes.insert(node(5), kept);
     case.registrations.push(Registration {
@@ -590,6 +593,7 @@ fn report_strategy() -> impl Strategy<Value = NodeReport> {
                     class: attested,
                     tier,
                     owner: (tier > 0).then_some(OWNER),
+                    chips: None,
                 },
                 chase: ChaseSummary {
                     class: chased,

@@ -135,6 +135,7 @@ fn node_report(node: NodeId) -> NodeReport {
             class: OutcomeClass::Inconclusive,
             tier: 0,
             owner: None,
+            chips: None,
         },
         chase: ChaseSummary {
             class: OutcomeClass::Inconclusive,

@@ -10,6 +10,7 @@ use assay_aggregate::epoch::{
 };
 use assay_aggregate::persistence::{Record, Rule};
 use assay_aggregate::root::{AbsenceLeaf, NodeLeaf, RewardLeaf};
+use assay_aggregate::verdict::reason;
 use assay_protocol::class::{
     AttestationPolicy, Budget, Hardware, HardwareClass, Money, Sla, ValidClass,
 };
@@ -112,6 +113,30 @@ pub fn owners(random: &mut Random, seen: &mut [usize; 5]) {
     }
 }
 
+/// How many nodes of the same case are bound to their first processors, to others than before, to the same, to none any more,
+/// and are nobody's for the processors of another node.
+pub fn processors(random: &mut Random, seen: &mut [usize; 5]) {
+    let shape = Shape::small(random);
+    let world = World::new(random, &shape);
+    let Some(outcome) = world.outcome() else {
+        return;
+    };
+    for (leaf, (node, state)) in outcome.leaves.iter().zip(&outcome.states.nodes) {
+        let before = world.prior.nodes.get(node);
+        let before = before.and_then(|state| state.chips);
+        let warned = !leaf.confirmed && leaf.reasons & reason::IDENTITY != 0;
+        let at = match (before, state.chips) {
+            (None, Some(_)) => 0,
+            (Some(before), Some(now)) if before != now => 1,
+            (Some(_), Some(_)) => 2,
+            (Some(_), None) => 3,
+            (None, None) if warned => 4,
+            (None, None) => continue,
+        };
+        seen[at] += 1;
+    }
+}
+
 fn case(random: &mut Random, shape: &Shape) -> Case {
     let world = World::new(random, shape);
     Case {
@@ -123,6 +148,10 @@ fn case(random: &mut Random, shape: &Shape) -> Case {
 
 fn address(n: u64) -> Address {
     Address([n as u8 + 1; 20])
+}
+
+fn chips(n: u64) -> Digest {
+    Digest([n as u8 + 1; 32])
 }
 
 fn node_id(n: u64) -> NodeId {
@@ -213,6 +242,7 @@ impl World {
             cumulative_down_slots: random.value(),
             cumulative_slash: if large { u128::MAX } else { random.stake() },
             record: past.iter().fold(Record::default(), observe),
+            chips: random.pick(&[None, Some(chips(n)), Some(chips(n)), Some(chips(n + 16))]),
         };
         self.histories.insert(node, history_json(&past));
         self.prior.nodes.insert(node, state);
@@ -252,6 +282,9 @@ impl World {
             down.iter_mut().skip(1).for_each(|down| *down = 3);
         }
         let named: Vec<u64> = (0..nodes).map(|n| random.pick(&[n, n, 9])).collect();
+        // Their own ones, others, those of the next node, or those of many.
+        let shown = |n, random: &mut Random| random.pick(&[n, n + 16, (n + 1) % nodes, 9, 9]);
+        let shown: Vec<u64> = (0..nodes).map(|n| shown(n, random)).collect();
         let failing: Vec<bool> = (0..nodes).map(|_| random.chance(5)).collect();
         let slow: Vec<bool> = (0..nodes).map(|_| random.chance(5)).collect();
         let network = self.params.network_id();
@@ -268,7 +301,7 @@ impl World {
                 let at = n as usize;
                 let lied = |random: &mut Random, truth: bool| truth ^ (lies && random.chance(2));
                 let truth = [failing[at], slow[at]].map(|truth| lied(random, truth));
-                let told = (down[at], named[at]);
+                let told = (down[at], named[at], shown[at]);
                 reports.push(self.node_report(random, shape, n, told, truth));
             }
             let report = Report {
@@ -292,7 +325,7 @@ impl World {
         random: &mut Random,
         shape: &Shape,
         n: u64,
-        (down, named): (u64, u64),
+        (down, named, shown): (u64, u64, u64),
         [fails, slow]: [bool; 2],
     ) -> NodeReport {
         let slots = if random.chance(40) {
@@ -338,6 +371,11 @@ impl World {
                     1 => Some(address(n)),
                     2 => Some(address(9)),
                     _ => Some(address(named)),
+                },
+                chips: match random.below(24) {
+                    0 => None,
+                    1 => Some(chips(9)),
+                    _ => Some(chips(shown)),
                 },
             },
             chase: ChaseSummary {
@@ -455,6 +493,7 @@ impl World {
     fn state_json(&self, id: &NodeId, state: &NodeState) -> Value {
         json!({
             "owner": state.confirmed_owner.map(|owner| owner.to_string()),
+            "chips": state.chips.map(|chips| chips.to_string()),
             "up": state.cumulative_up_slots, "down": state.cumulative_down_slots,
             "slash": state.cumulative_slash.to_string(), "history": self.histories[id],
         })
@@ -466,6 +505,7 @@ impl World {
                 "class_ok": node.class == self.class.digest(), "cells": node.cells.0,
                 "attest": node.attest.class.name(), "tier": node.attest.tier,
                 "owner": node.attest.owner.map(|owner| owner.to_string()),
+                "chips": node.attest.chips.map(|chips| chips.to_string()),
                 "chase": node.chase.class.name(), "rate": node.chase.reads_per_s, "kind": node.chase.kind as u8,
             });
             (node.node.to_string(), value)

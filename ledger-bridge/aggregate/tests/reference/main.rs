@@ -143,6 +143,13 @@ fn the_epochs_lead_nodes_from_any_owner_to_any() {
 }
 
 #[test]
+fn the_epochs_bind_nodes_to_processors_and_free_them() {
+    let mut seen = [0; 5];
+    (0..350).for_each(|seed| epochs::processors(&mut Random(seed), &mut seen));
+    assert!(seen.iter().all(|seen| *seen > 10), "{seen:?}");
+}
+
+#[test]
 fn the_epochs_pay_all_that_is_asked_for_a_part_of_it_and_nothing() {
     let (mut refused, mut nothing, mut all_of_the_budget, mut less) = (0, 0, 0, 0);
     for seed in 0..350 {

@@ -289,6 +289,7 @@ fn node_report(world: &World, node: usize, said: &Said) -> NodeReport {
             class: said.attest,
             tier: 1,
             owner: Some(world::provider(node)),
+            chips: None,
         },
         chase: ChaseSummary {
             class: said.chase,

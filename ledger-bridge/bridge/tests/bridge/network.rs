@@ -141,6 +141,7 @@ impl HyperNode {
                     class: OutcomeClass::Pass,
                     tier: 1,
                     owner: Some(provider().address()),
+                    chips: None,
                 },
                 chase: ChaseSummary {
                     class: OutcomeClass::Pass,

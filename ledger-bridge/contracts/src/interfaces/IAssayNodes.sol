@@ -8,7 +8,7 @@ interface INodesTypes {
     /// @notice Network parameters, fixed for ever by the constructor.
     /// @param provisionalMs how long a registration waits for its confirmation, the acceptance of an offer from the end of
     /// `changeDelayMs` on; how long it is held once a posted root named it
-    /// @param changeDelayMs from an announced change of owner, TPM or processors until a leaf can bring it
+    /// @param changeDelayMs from an announced change of owner or TPM until a leaf can bring it
     /// @param removeAfterMs a suspension of this length ends in removal
     /// @param silenceMs after the exit delay: without any leaf for so long, collateral is free
     /// @param persistenceEpochs epochs over which a breach must persist before a leaf asks for it
@@ -91,12 +91,12 @@ interface INodesTypes {
     /// @param previousId registration of the owner before; 0 without
     /// @param handOverEpochs 0, or 1 + the last epoch that the owner before answers for; all ones while nobody followed
     /// @param confirmedEpochs 0, or 1 + the epoch whose leaf first confirmed an owner
-    /// @param chipsAnnouncedAtMs when other processors were announced; 0 without
+    /// @param chipsEpochs 0, or 1 + the epoch of the leaf that last bound or freed processors of this node
     /// @param changeAnnouncedAtMs when a transfer was accepted or a successor announced
     /// @param cumulativeSlash of the last settled leaf
     /// @param confirmedSlash of the last settled re-audit
     /// @param transferTo to whom the owner offered the node; zero once the owner is removed
-    /// @param chips digest of the confirmed processors
+    /// @param chips digest of the processors that the node is bound to, see NodeLeaf; zero without
     /// @param successor announced or confirmed next node id of the same machine
     /// @param predecessor the node id whose history this one took over
     struct Account {
@@ -110,7 +110,7 @@ interface INodesTypes {
         uint64 previousId;
         uint64 handOverEpochs;
         uint64 confirmedEpochs;
-        uint64 chipsAnnouncedAtMs;
+        uint64 chipsEpochs;
         uint64 changeAnnouncedAtMs;
         uint128 cumulativeSlash;
         uint128 confirmedSlash;
@@ -136,6 +136,7 @@ interface INodesTypes {
     event EndpointChanged(bytes32 indexed node, address indexed provider, string endpoint);
     /// @notice A posted root names this provider; a final one will make it the owner.
     event NodeConfirming(bytes32 indexed node, address indexed provider, uint64 epoch);
+    /// @notice `chips` as the leaf has them: `ChipsChanged` tells what was bound.
     event NodeConfirmed(bytes32 indexed node, address indexed provider, uint64 epoch, bytes32 chips);
     event TransferOffered(bytes32 indexed node, address indexed from, address indexed to);
     /// @notice The offer that `provider` had accepted ended: no leaf makes it the owner by that, and it owes service
@@ -144,10 +145,9 @@ interface INodesTypes {
     event HandedOver(bytes32 indexed node, address indexed from, address indexed to, uint64 epoch);
     event ReplacementAnnounced(bytes32 indexed node, bytes32 indexed successor);
     event Replaced(bytes32 indexed node, bytes32 indexed successor, address indexed provider, uint128 collateral);
-    event ChipsAnnounced(bytes32 indexed node);
+    /// @notice A leaf bound other processors to the node; `from` is zero for the first ones. `to` is zero when it lost them
+    /// to another node. Those of an owner that leaves are free without this event.
     event ChipsChanged(bytes32 indexed node, bytes32 from, bytes32 to);
-    /// @notice A leaf proves processors that nobody announced, or that are another node's: the node is suspended.
-    event ForeignChips(bytes32 indexed node, bytes32 confirmed, bytes32 actual);
     event NodeSettled(bytes32 indexed node, uint64 indexed epoch, address indexed owner, uint8 verdict, uint8 tier);
     event ReauditSettled(bytes32 indexed node, uint64 indexed epoch, uint64 auditedEpoch, uint128 cumulativeSlash);
     /// @notice `asked` was asked for, `taken` of it moved from collateral into escrow.
@@ -206,10 +206,13 @@ interface INodesTypes {
     error NotRegistered(bytes32 node, address provider);
     /// @notice The leaf's epoch began before the registration or before the end of an announced change's delay.
     error LeafTooEarly(bytes32 node, uint256 expectedMs, uint256 epochStartMs);
+    /// @notice `settledEpochs` is 1 + the epoch of the newest leaf of its kind: settled, audited, or that bound processors.
     error StaleLeaf(bytes32 node, uint64 settledEpochs, uint64 epoch);
     error AlreadySettled(bytes32 node, uint64 epoch, uint8 corrections);
+    /// @notice A newer leaf bound these processors to `actualNode`.
     error ChipsTaken(bytes32 chips, bytes32 expectedNode, bytes32 actualNode);
-    error ChipsNotAnnounced(bytes32 node, bytes32 expected, bytes32 actual);
+    /// @notice Only the processors of the node before make `node` its successor: `expected`, zero when it has none.
+    error ChipsDiffer(bytes32 node, bytes32 expected, bytes32 actual);
     /// @notice The leaf changes nothing of owner, processors or successor.
     error NothingToConfirm(bytes32 node, uint64 epoch);
     error NoReaudit(bytes32 classDigest);
@@ -221,11 +224,16 @@ interface INodesTypes {
 
 /// @title Who a node is: owner, processors, the id that continues it.
 interface INodesIdentity is INodesTypes {
-    /// @notice Takes a node leaf of a final epoch for what cannot be undone: who owns the node, which processors it has,
-    /// which node id it continues. A leaf makes nobody a later owner that is older than the last one settled.
-    /// @dev Reverts: WrongLeafType, EpochNotFinal, NotConfirmed, NotOffered, NotRegistered, Leaving, LeafTooEarly,
-    /// ChipsTaken, ChipsNotAnnounced, EscrowPending, StaleLeaf, NothingToConfirm, and what `IAssayEpochs.proven` reverts
-    /// with.
+    /// @notice Takes a node leaf of a final epoch for what cannot be undone: who owns the node, which processors it is
+    /// bound to, which node id it continues. A leaf makes nobody a later owner that is older than the last one settled.
+    ///
+    /// Processors follow the newest leaf: whatever it binds is bound, also when another node had it by an older one, which
+    /// then has none. A leaf without processors frees none. A leaf older than the one that last bound or freed them, at its
+    /// node or at the one that has them, still makes an owner, and leaves the processors as they are; it reverts where it
+    /// brings nothing else.
+    /// @dev Reverts: WrongLeafType, EpochNotFinal, NotConfirmed, NotOffered, NotRegistered, NodeReplaced, Leaving,
+    /// LeafTooEarly, ChipsTaken, ChipsDiffer, EscrowPending, StaleLeaf, NothingToConfirm, and what `IAssayEpochs.proven`
+    /// reverts with.
     function confirm(NodeLeaf calldata leaf, bytes32[] calldata proof) external;
 
     /// @notice Offers the node to `to`; zero takes an offer back, unless a posted root already named the new owner. The
@@ -244,15 +252,11 @@ interface INodesIdentity is INodesTypes {
     function acceptTransfer(bytes32 node, string calldata endpoint, uint128 amount) external;
 
     /// @notice Same machine, other TPM: another node id takes over owner, pledge, status and sums by `confirm` of one of
-    /// its leaves, after `changeDelayMs`, that proves the same processors. Who had the old id before a hand-over answers
-    /// for those epochs under the new one. Nobody takes over whose processors were never proven, or who leaves. Zero takes
-    /// the announcement back.
+    /// its leaves, after `changeDelayMs`, that binds it to the same processors; the old id has none then. Who had the old
+    /// id before a hand-over answers for those epochs under the new one. Nobody takes over whose old id has no processors,
+    /// or who leaves. Zero takes the announcement back.
     /// @dev Reverts: OnlyOwner, Leaving, ChangePending, NodeTaken, NodeReplaced.
     function announceReplacement(bytes32 node, bytes32 successor) external;
-
-    /// @notice Same TPM, other processors: after `changeDelayMs`, `confirm` takes other `chips`.
-    /// @dev Reverts: OnlyOwner.
-    function announceChips(bytes32 node) external;
 }
 
 /// @title Pledges, settlement, exit.
@@ -352,7 +356,7 @@ interface INodesCollateral is INodesTypes {
     function classOf(bytes32 node) external view returns (bytes32);
     /// @notice Who answers for a node in an epoch, as far as known: the owner, or the one before up to the hand-over.
     function providerAt(bytes32 node, uint64 epoch) external view returns (address);
-    /// @notice The node that was confirmed with these processors.
+    /// @notice The node that is bound to these processors, by the newest leaf that `confirm` took; zero without.
     function nodeOfChips(bytes32 chips) external view returns (bytes32);
     /// @notice How many entries of escrow wait for `release`.
     function pendingReleases(bytes32 node, address provider) external view returns (uint256);

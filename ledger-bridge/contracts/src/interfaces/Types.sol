@@ -33,8 +33,9 @@ struct EpochRoot {
 /// @notice One node's outcome of an epoch. Sums are cumulative since genesis: one settlement covers all earlier epochs.
 /// @param leafType 1
 /// @param owner the provider that the node's quoted claims name
-/// @param confirmed a root (this or an earlier one) confirmed owner, EK and chips
-/// @param chips digest over the ascending chip ids of the processors; zero when none was proven
+/// @param confirmed a root (this or an earlier one) confirmed the owner
+/// @param chips digest of the processors the node is bound to after the epoch: SHA-256("assay/chips/1" ‖ ids,
+/// ascending, each once); zero when it is bound to none
 /// @param verdict 0 inconclusive, 1 pass, 2 warned, 3 breach
 /// @param cumulativeUpSlots slots that were decided as up
 /// @param cumulativeDownSlots slots that were decided as down

@@ -16,7 +16,7 @@ import {Funds} from "../Funds.sol";
 /// @dev Storage layout (nothing is upgradeable; the order matters to readers of raw storage only):
 /// 0 parameters (two slots) · 2 total held · 3 class terms by digest · 4 registrations, id - 1 as index ·
 /// 5 latest registration id by node and provider · 6 accounts by node · 7 queues by registration id ·
-/// 8 node by confirmed chips · 9 announced predecessor by successor and owner.
+/// 8 node by bound chips, there as long as the node's account has them · 9 announced predecessor by successor and owner.
 abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
     uint256 internal constant BPS = 10_000;
     uint256 internal constant MAX_ENDPOINT = 256;

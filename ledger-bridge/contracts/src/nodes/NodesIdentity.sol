@@ -24,6 +24,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         Account storage a = _accounts[leaf.node];
         if (a.owner == leaf.owner && leaf.owner != address(0)) return _changeChips(a, leaf);
         if (a.owner != address(0)) return _handOver(a, leaf, record.corrections);
+        if (a.successor != 0) revert NodeReplaced(leaf.node, a.successor);
         bytes32 predecessor = _predecessors[leaf.node][leaf.owner];
         if (predecessor != 0 && _continues(predecessor, leaf)) return _takeOver(a, predecessor, leaf);
         _confirmFirst(a, leaf, record.corrections);
@@ -63,10 +64,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         _requireBegan(leaf, _changeFromMs(a));
         _requireNotStale(a, leaf);
         Registration storage old = _byId(a.registrationId);
-        if (leaf.chips != 0 && leaf.chips != a.chips) {
-            if (a.chips != 0) revert ChipsNotAnnounced(leaf.node, a.chips, leaf.chips);
-            _bindChips(a, leaf);
-        }
+        _bindChips(a, leaf);
         _account(a, old, leaf, corrections);
         (NodeStatus status, uint64 suspendedAtMs) = (old.status, old.suspendedAtMs);
         if (old.exitEpochs == 0) _startExit(old, EPOCHS.currentEpoch());
@@ -77,7 +75,6 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         a.registrationId = id;
         a.handOverEpochs = leaf.epoch + 1;
         a.transferTo = address(0);
-        a.chipsAnnouncedAtMs = 0;
         r.confirmedAtMs = _nowMs();
         r.counted = leaf.cumulativeSlash;
         emit HandedOver(leaf.node, old.provider, leaf.owner, leaf.epoch);
@@ -104,22 +101,43 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
 
     function _changeChips(Account storage a, NodeLeaf calldata leaf) private {
         if (leaf.chips == 0 || leaf.chips == a.chips) revert NothingToConfirm(leaf.node, leaf.epoch);
-        if (a.chips != 0 && !_chipsAnnounced(a, leaf.epoch)) {
-            revert ChipsNotAnnounced(leaf.node, a.chips, leaf.chips);
-        }
-        emit ChipsChanged(leaf.node, a.chips, leaf.chips);
-        _bindChips(a, leaf);
-        a.chipsAnnouncedAtMs = 0;
+        _requireChips(a, leaf);
     }
 
-    /// @dev Binds a leaf's processors to its node, and frees those it had. Reverts: ChipsTaken.
+    /// @dev Binds a leaf's processors to its node, and frees those it had. A leaf that is older than what bound or freed
+    /// last, here or at the node that has them, changes nothing: that keeps nobody from being the owner.
     function _bindChips(Account storage a, NodeLeaf calldata leaf) private {
-        if (leaf.chips == 0) return;
+        (bytes32 from, bytes32 to) = (a.chips, leaf.chips);
+        if (to == 0 || to == from || _isStale(a, leaf) || !_takeChips(leaf)) return;
+        if (_nodeOfChips[from] == leaf.node) delete _nodeOfChips[from];
+        _nodeOfChips[to] = leaf.node;
+        a.chips = to;
+        a.chipsEpochs = leaf.epoch + 1;
+        emit ChipsChanged(leaf.node, from, to);
+    }
+
+    /// @dev Another node that has a leaf's processors loses them, unless it has them by a newer one.
+    function _takeChips(NodeLeaf calldata leaf) private returns (bool) {
         bytes32 other = _nodeOfChips[leaf.chips];
-        if (other != 0 && other != leaf.node) revert ChipsTaken(leaf.chips, leaf.node, other);
-        if (a.chips != 0) delete _nodeOfChips[a.chips];
-        _nodeOfChips[leaf.chips] = leaf.node;
-        a.chips = leaf.chips;
+        if (other == 0) return true;
+        Account storage b = _accounts[other];
+        if (_isStale(b, leaf)) return false;
+        b.chips = 0;
+        b.chipsEpochs = leaf.epoch + 1;
+        emit ChipsChanged(other, leaf.chips, 0);
+        return true;
+    }
+
+    /// @dev Binds, where that is all the leaf is brought for. Reverts: StaleLeaf, ChipsTaken.
+    function _requireChips(Account storage a, NodeLeaf calldata leaf) private {
+        if (_isStale(a, leaf)) revert StaleLeaf(leaf.node, a.chipsEpochs, leaf.epoch);
+        _bindChips(a, leaf);
+        if (a.chips != leaf.chips) revert ChipsTaken(leaf.chips, leaf.node, _nodeOfChips[leaf.chips]);
+    }
+
+    /// @dev Whether a leaf is older than the one that last bound or freed processors of a node.
+    function _isStale(Account storage a, NodeLeaf calldata leaf) private view returns (bool) {
+        return leaf.epoch + 1 < a.chipsEpochs;
     }
 
     // ----------------------------------------------------------------------------------------------------- successor
@@ -129,7 +147,7 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         return old.owner == leaf.owner && old.successor == leaf.node;
     }
 
-    /// @dev Moves the registration to the new id. What is in escrow must have been released before. Only proven processors
+    /// @dev Moves the registration to the new id. What is in escrow must have been released before. Only bound processors
     /// tell the same machine from another of its owner's, by which a pledge would leave what the old id is asked for.
     function _takeOver(Account storage a, bytes32 predecessor, NodeLeaf calldata leaf) private {
         Account storage was = _accounts[predecessor];
@@ -140,9 +158,9 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         if (!_queues[oldId].isEmpty()) {
             revert EscrowPending(predecessor, old.provider, _queues[oldId].first().epoch, old.escrow);
         }
-        if (was.chips == 0 || leaf.chips != was.chips) revert ChipsNotAnnounced(leaf.node, was.chips, leaf.chips);
-        delete _nodeOfChips[was.chips];
-        _bindChips(a, leaf);
+        if (was.chips == 0 || leaf.chips != was.chips) revert ChipsDiffer(leaf.node, was.chips, leaf.chips);
+        // the old id has them, and loses them
+        _requireChips(a, leaf);
         Registration storage r = _open(leaf.node, leaf.owner);
         _copy(old, r);
         r.confirmedAtMs = _nowMs();
@@ -153,7 +171,6 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         _close(old);
         old.status = NodeStatus.Removed;
         was.owner = address(0);
-        was.chips = 0;
         emit Replaced(predecessor, leaf.node, leaf.owner, r.collateral);
     }
 
@@ -229,11 +246,5 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         a.changeAnnouncedAtMs = _nowMs();
         if (successor != 0) _predecessors[successor][msg.sender] = node;
         emit ReplacementAnnounced(node, successor);
-    }
-
-    function announceChips(bytes32 node) external override {
-        (Account storage a,) = _owned(node);
-        a.chipsAnnouncedAtMs = _nowMs();
-        emit ChipsAnnounced(node);
     }
 }

@@ -46,7 +46,6 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         if (r.status == NodeStatus.Suspended && _nowMs() >= _removableAtMs(r)) status = NodeStatus.Removed;
         status = NodeStates.next(status, grown ? NodeStates.BREACH : leaf.verdict);
         _account(a, r, leaf, record.corrections);
-        if (!_chipsAllowed(a, leaf) && NodeStates.isLive(status)) status = NodeStatus.Suspended;
         _setStatus(r, status);
         _noteLastLeaf(r, leaf.epoch, record.corrections);
         emit NodeSettled(leaf.node, leaf.epoch, a.owner, leaf.verdict, leaf.tier);
@@ -162,15 +161,6 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         IAssayEpochs.EpochRecord memory record = EPOCHS.epochRecord(epoch);
         if (record.resolution == Resolution.Posted) return record.corrections == corrections;
         return record.resolution == Resolution.Open && EPOCHS.isFinal(epoch);
-    }
-
-    /// @dev Whether a leaf's processors are the confirmed ones, or others that were announced long enough before.
-    function _chipsAllowed(Account storage a, NodeLeaf calldata leaf) private returns (bool) {
-        if (leaf.chips == 0 || leaf.chips == a.chips) return true;
-        bytes32 other = _nodeOfChips[leaf.chips];
-        if (other == 0 && (a.chips == 0 || _chipsAnnounced(a, leaf.epoch))) return true;
-        emit ForeignChips(leaf.node, a.chips, leaf.chips);
-        return false;
     }
 
     // ------------------------------------------------------------------------------------------------------- escrow

@@ -35,11 +35,6 @@ abstract contract NodesSlash is NodesBase {
         return uint32(Math.min(epochs, type(uint32).max));
     }
 
-    function _chipsAnnounced(Account storage a, uint64 epoch) internal view returns (bool) {
-        if (a.chipsAnnouncedAtMs == 0) return false;
-        return _epochStartMs(epoch) >= a.chipsAnnouncedAtMs + _parameters.changeDelayMs;
-    }
-
     // ------------------------------------------------------------------------------------------------ escrow in and out
 
     /// @dev Asks for what `target` is above what was counted, or gives back what it is below.

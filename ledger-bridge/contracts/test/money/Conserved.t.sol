@@ -10,6 +10,7 @@ import {Money} from "./Money.sol";
 /// @notice Sums are tracked as the outside sees them, and every path out is walked at the end.
 contract Handler is Money {
     bytes32[2] public nodeIds = [bytes32("one"), "two"];
+    bytes32[4] public chipsIds = [bytes32(0), "one's", "two's", "three's"];
     address[2] public providers = [address(0xa11ce), address(0xb0b)];
     address[2] public builders = [address(0xb111de), address(0xb111df)];
 
@@ -125,8 +126,7 @@ contract Handler is Money {
         down[node] += uint64(bound(seed >> 48, 0, 3));
         address owner = nodes.account(node).owner;
         if (owner == address(0) || (seed >> 64) % 8 == 0) owner = providerOf(seed);
-        leaf = leafOf(node, owner, epoch);
-        leaf.chips = 0;
+        leaf = leafWith(node, owner, epoch, chipsIds[(seed >> 80) % 4]);
         leaf.verdict = uint8((seed >> 72) % 4);
         leaf.cumulativeSlash = slash[node];
         leaf.cumulativeUpSlots = up[node];
@@ -264,6 +264,20 @@ contract Handler is Money {
         }
     }
 
+    /// @dev Which node has processors, and which processors a node has, are one and the same.
+    function checkChips() external view {
+        for (uint256 i; i < 4; ++i) {
+            bytes32 node = nodes.nodeOfChips(chipsIds[i]);
+            if (node != 0) vm.assertEq(nodes.account(node).chips, chipsIds[i], "the node's");
+        }
+        for (uint256 i; i < 2; ++i) {
+            INodesTypes.Account memory a = nodes.account(nodeIds[i]);
+            if (a.chips == 0) continue;
+            vm.assertEq(nodes.nodeOfChips(a.chips), nodeIds[i], "its node");
+            vm.assertTrue(a.owner != address(0), "nobody's node has none");
+        }
+    }
+
     function checkReservations() external view {
         uint256 sum = uint256(reservations.balanceOf(treasury));
         for (uint256 i; i < 2; ++i) {
@@ -330,6 +344,10 @@ contract ConservedTest is Money {
 
     function invariant_acceptancesAreOfOpenOffers() public view {
         _handler.checkOffers();
+    }
+
+    function invariant_processorsAreOfOneNode() public view {
+        _handler.checkChips();
     }
 
     function invariant_rentIsConserved() public view {

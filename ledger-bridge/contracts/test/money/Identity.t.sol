@@ -5,10 +5,13 @@ import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
 import {NodeLeaf, NodeStatus, ReauditLeaf} from "../../src/interfaces/Types.sol";
 import {Vm} from "../support/Vm.sol";
 import {Money} from "./Money.sol";
+import {PlainToken} from "./Tokens.sol";
 
 /// @title Identity.tree: change of owner, of processors, of the TPM.
 contract IdentityTest is Money {
     bytes32 private constant NEXT = "next node";
+    bytes32 private constant OTHER = "other node";
+    bytes32 private constant OTHER_CHIPS = "other chips";
 
     // -------------------------------------------------------------------------------------------------- change of owner
 
@@ -348,11 +351,46 @@ contract IdentityTest is Money {
 
     function test_transfer_withOtherChips() public {
         accepted();
-        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
-        leaf.chips = "other chips";
-        refuse(
-            leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NODE, CHIPS, bytes32("other chips"))
-        );
+        NodeLeaf memory leaf = leafWith(NODE, bob, 90, OTHER_CHIPS);
+        bytes32[] memory proof = post(leaf);
+        toFinal(90);
+        expectChips(NODE, CHIPS, OTHER_CHIPS);
+        nodes.confirm(leaf, proof);
+        vm.assertEq(nodes.account(NODE).owner, bob, "owner");
+        assertChips(NODE, OTHER_CHIPS, 90);
+        vm.assertEq(nodes.nodeOfChips(CHIPS), 0, "freed");
+    }
+
+    function test_transfer_withoutChips() public {
+        accepted();
+        confirm(leafWith(NODE, bob, 90, 0));
+        vm.assertEq(nodes.account(NODE).owner, bob, "owner");
+        assertChips(NODE, CHIPS, 12);
+    }
+
+    /// @dev It is not older than what was settled: that alone is asked of the leaf that makes an owner.
+    function test_transfer_byAnOlderLeafThanBoundTheChips() public {
+        accepted();
+        NodeLeaf memory leaf = leafWith(NODE, bob, 90, "older chips");
+        bytes32[] memory proof = post(leaf);
+        confirm(leafWith(NODE, alice, 91, OTHER_CHIPS));
+        nodes.confirm(leaf, proof);
+        vm.assertEq(nodes.account(NODE).owner, bob, "owner");
+        assertChips(NODE, OTHER_CHIPS, 91);
+        vm.assertEq(nodes.nodeOfChips("older chips"), 0, "not bound");
+    }
+
+    function test_transfer_withChipsThatAnotherNodeHasByANewerLeaf() public {
+        accepted();
+        vm.prank(builder);
+        nodes.register(OTHER, CLASS, "", "", PLEDGE);
+        NodeLeaf memory leaf = leafWith(NODE, bob, 90, OTHER_CHIPS);
+        bytes32[] memory proof = post(leaf);
+        confirm(leafWith(OTHER, builder, 91, OTHER_CHIPS));
+        nodes.confirm(leaf, proof);
+        vm.assertEq(nodes.account(NODE).owner, bob, "owner");
+        assertChips(NODE, CHIPS, 12);
+        assertChips(OTHER, OTHER_CHIPS, 91);
     }
 
     function test_transfer_keepsWhoOfferedAndSinceWhenItIsOwned() public {
@@ -713,62 +751,137 @@ contract IdentityTest is Money {
 
     // --------------------------------------------------------------------------------------------- change of processors
 
-    function test_chips_announcedOnesAreBound() public {
+    /// @dev Bob's, without processors, by the leaf of `epoch`.
+    function otherNode(uint64 epoch) private {
+        vm.prank(bob);
+        nodes.register(OTHER, CLASS, "", "", PLEDGE);
+        confirm(leafWith(OTHER, bob, epoch, 0));
+    }
+
+    function expectChips(bytes32 node, bytes32 from, bytes32 to) private {
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.ChipsChanged(node, from, to);
+    }
+
+    function test_chips_othersAreBound_andTheFormerFreed() public {
         active();
         uint64 confirmedAtMs = registrationOf(alice).confirmedAtMs;
-        vm.prank(alice);
-        nodes.announceChips(NODE);
-        NodeLeaf memory leaf = leafOf(NODE, alice, 90);
-        leaf.chips = "other chips";
-        settle(leaf);
-        assertStatus(NodeStatus.Active, "announced");
-        confirm(leaf);
+        NodeLeaf memory leaf = leafWith(NODE, alice, 40, OTHER_CHIPS);
+        bytes32[] memory proof = post(leaf);
+        toFinal(40);
+        expectChips(NODE, CHIPS, OTHER_CHIPS);
+        nodes.confirm(leaf, proof);
+        vm.snapshotGasLastCall("AssayNodes", "confirm: other processors");
+        assertChips(NODE, OTHER_CHIPS, 40);
         vm.assertEq(nodes.nodeOfChips(CHIPS), 0, "freed");
-        vm.assertEq(nodes.nodeOfChips("other chips"), NODE, "bound");
-        vm.assertEq(nodes.account(NODE).chipsAnnouncedAtMs, 0, "once");
         vm.assertEq(registrationOf(alice).confirmedAtMs, confirmedAtMs, "owned since before");
-        refuse(leaf, abi.encodeWithSelector(INodesTypes.NothingToConfirm.selector, NODE, 90));
-        leaf.chips = 0;
-        refuse(leaf, abi.encodeWithSelector(INodesTypes.NothingToConfirm.selector, NODE, 90));
     }
 
-    function test_chips_notBeforeTheDelay() public {
+    function test_chips_theSameOrNoneConfirmNothing() public {
         active();
-        vm.prank(alice);
-        nodes.announceChips(NODE);
-        NodeLeaf memory leaf = leafOf(NODE, alice, epochs.currentEpoch() + 47);
-        leaf.chips = "other chips";
-        refuse(
-            leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NODE, CHIPS, bytes32("other chips"))
-        );
+        refuse(leafOf(NODE, alice, 40), abi.encodeWithSelector(INodesTypes.NothingToConfirm.selector, NODE, 40));
+        refuse(leafWith(NODE, alice, 70, 0), abi.encodeWithSelector(INodesTypes.NothingToConfirm.selector, NODE, 70));
+        assertChips(NODE, CHIPS, 12);
     }
 
-    /// @dev It is announced at the beginning of an epoch: the first that begins when the delay is over.
-    function test_chips_fromTheDelayOn() public {
-        active();
-        vm.prank(alice);
-        nodes.announceChips(NODE);
-        NodeLeaf memory leaf = leafOf(NODE, alice, epochs.currentEpoch() + 48);
-        leaf.chips = "other chips";
-        confirm(leaf);
-        vm.assertEq(nodes.nodeOfChips("other chips"), NODE, "bound");
-    }
-
-    function test_chips_firstOnesNeedNoAnnouncement() public {
+    function test_chips_firstOnesOfAnOwnedNode() public {
         register(alice, NODE, CLASS);
-        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
-        leaf.chips = 0;
-        confirm(leaf);
-        leaf = leafOf(NODE, alice, 40);
-        confirm(leaf);
-        vm.assertEq(nodes.nodeOfChips(CHIPS), NODE, "bound");
+        confirm(leafWith(NODE, alice, 12, 0));
+        NodeLeaf memory leaf = leafOf(NODE, alice, 40);
+        bytes32[] memory proof = post(leaf);
+        toFinal(40);
+        expectChips(NODE, 0, CHIPS);
+        nodes.confirm(leaf, proof);
+        assertChips(NODE, CHIPS, 40);
     }
 
-    function test_chips_onlyTheOwnerAnnounces() public {
+    function test_chips_notByAnOlderLeafThanTheLast() public {
         active();
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.OnlyOwner.selector, NODE, alice, bob));
-        vm.prank(bob);
-        nodes.announceChips(NODE);
+        NodeLeaf memory leaf = leafWith(NODE, alice, 40, "older chips");
+        bytes32[] memory proof = post(leaf);
+        confirm(leafWith(NODE, alice, 41, OTHER_CHIPS));
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 42, 40));
+        nodes.confirm(leaf, proof);
+        assertChips(NODE, OTHER_CHIPS, 41);
+        vm.assertEq(nodes.nodeOfChips("older chips"), 0, "not bound");
+    }
+
+    /// @dev Alice's node had them by epoch 12, Bob's has them by a later one.
+    function test_chips_moveToAnotherNode_andNoOlderLeafTakesThemBack() public {
+        active();
+        otherNode(38);
+        NodeLeaf memory back = leafWith(NODE, alice, 69, OTHER_CHIPS);
+        bytes32[] memory proofOfBack = post(back);
+        NodeLeaf memory leaf = leafOf(OTHER, bob, 70);
+        bytes32[] memory proof = post(leaf);
+        toFinal(70);
+        expectChips(NODE, CHIPS, 0);
+        expectChips(OTHER, 0, CHIPS);
+        nodes.confirm(leaf, proof);
+        vm.snapshotGasLastCall("AssayNodes", "confirm: processors of another node");
+        assertChips(OTHER, CHIPS, 70);
+        assertChips(NODE, 0, 70);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 71, 69));
+        nodes.confirm(back, proofOfBack);
+        confirm(leafOf(NODE, alice, 100));
+        assertChips(NODE, CHIPS, 100);
+        assertChips(OTHER, 0, 100);
+    }
+
+    /// @dev No leaf freed those of Bob's node: what it is late for is the one by which Alice's has them.
+    function test_chips_ofAnotherNode_notByAnOlderLeaf() public {
+        active();
+        otherNode(38);
+        NodeLeaf memory leaf = leafWith(OTHER, bob, 69, OTHER_CHIPS);
+        bytes32[] memory proof = post(leaf);
+        confirm(leafWith(NODE, alice, 70, OTHER_CHIPS));
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.ChipsTaken.selector, OTHER_CHIPS, OTHER, NODE));
+        nodes.confirm(leaf, proof);
+        assertChips(NODE, OTHER_CHIPS, 70);
+        vm.assertEq(nodes.account(OTHER).chips, 0, "takes nothing");
+    }
+
+    /// @dev One root binds both: in whichever order its leaves come.
+    function test_chips_byALeafOfTheEpochThatFreedThem() public {
+        active();
+        otherNode(38);
+        NodeLeaf memory taking = leafOf(OTHER, bob, 70);
+        NodeLeaf memory leaf = leafWith(NODE, alice, 70, OTHER_CHIPS);
+        post(70, hashOf(taking));
+        epochs.post(70, pair(hashOf(taking), hashOf(leaf)));
+        toFinal(70);
+        bytes32[] memory proof = new bytes32[](1);
+        proof[0] = hashOf(leaf);
+        nodes.confirm(taking, proof);
+        assertChips(NODE, 0, 70);
+        proof[0] = hashOf(taking);
+        nodes.confirm(leaf, proof);
+        assertChips(NODE, OTHER_CHIPS, 70);
+        assertChips(OTHER, CHIPS, 70);
+    }
+
+    function test_chips_ofAnotherNode_surviveTheExitOfWhoHadThem() public {
+        active();
+        otherNode(38);
+        confirm(leafOf(OTHER, bob, 70));
+        leavesAfterTheLastLeaf();
+        nodes.exit(NODE, alice);
+        vm.assertEq(nodes.account(NODE).owner, address(0), "left");
+        assertChips(OTHER, CHIPS, 70);
+        assertChips(NODE, 0, 70);
+    }
+
+    function test_chips_ofWhoLeft_areFreeForAnotherNode() public {
+        active();
+        otherNode(38);
+        leavesAfterTheLastLeaf();
+        nodes.exit(NODE, alice);
+        assertChips(NODE, 0, 12);
+        vm.assertEq(nodes.nodeOfChips(CHIPS), 0, "free");
+        uint64 epoch = epochs.currentEpoch();
+        confirm(leafOf(OTHER, bob, epoch));
+        assertChips(OTHER, CHIPS, epoch);
+        assertChips(NODE, 0, 12);
     }
 
     // ------------------------------------------------------------------------------------------------------- other TPM
@@ -808,7 +921,7 @@ contract IdentityTest is Money {
     }
 
     /// @dev Without, any second machine of the owner's would carry the pledge away from what the first is asked for.
-    function test_replacement_needsProvenProcessors() public {
+    function test_replacement_needsProcessors() public {
         register(alice, NODE, CLASS);
         NodeLeaf memory leaf = leafOf(NODE, alice, 12);
         leaf.chips = 0;
@@ -816,11 +929,101 @@ contract IdentityTest is Money {
         vm.prank(alice);
         nodes.announceReplacement(NODE, NEXT);
         leaf = leafOf(NEXT, alice, 110);
-        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NEXT, bytes32(0), CHIPS));
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsDiffer.selector, NEXT, bytes32(0), CHIPS));
         leaf.epoch = 111;
         leaf.chips = 0;
-        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NEXT, bytes32(0), bytes32(0)));
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsDiffer.selector, NEXT, bytes32(0), bytes32(0)));
         vm.assertEq(nodes.account(NODE).owner, alice, "stays");
+    }
+
+    function test_replacement_movesTheProcessors() public {
+        announced();
+        NodeLeaf memory leaf = leafOf(NEXT, alice, 110);
+        bytes32[] memory proof = post(leaf);
+        toFinal(110);
+        expectChips(NODE, CHIPS, 0);
+        expectChips(NEXT, 0, CHIPS);
+        nodes.confirm(leaf, proof);
+        assertChips(NEXT, CHIPS, 110);
+        assertChips(NODE, 0, 110);
+    }
+
+    function test_replacement_byAnOlderLeafThanBoundTheProcessors() public {
+        announced();
+        NodeLeaf memory leaf = leafWith(NEXT, alice, 110, OTHER_CHIPS);
+        bytes32[] memory proof = post(leaf);
+        confirm(leafWith(NODE, alice, 111, OTHER_CHIPS));
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.ChipsTaken.selector, OTHER_CHIPS, NEXT, NODE));
+        nodes.confirm(leaf, proof);
+        assertChips(NODE, OTHER_CHIPS, 111);
+        confirm(leafWith(NEXT, alice, 140, OTHER_CHIPS));
+        assertChips(NEXT, OTHER_CHIPS, 140);
+    }
+
+    /// @dev Who took it over would have none of the processors that it takes over by.
+    function test_replacement_byAnOlderLeafThanBoundThoseOfTheNewId() public {
+        vm.prank(bob);
+        nodes.register(NEXT, CLASS, "", "", PLEDGE);
+        announced();
+        confirm(leafWith(NEXT, bob, 40, "bob's chips"));
+        vm.prank(bob);
+        nodes.requestExit(NEXT);
+        NodeLeaf memory leaf = leafOf(NEXT, alice, 110);
+        bytes32[] memory proof = post(leaf);
+        confirm(leafWith(NEXT, bob, 111, OTHER_CHIPS));
+        skip(400 * HOUR);
+        nodes.exit(NEXT, bob);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NEXT, 112, 110));
+        nodes.confirm(leaf, proof);
+        assertChips(NODE, CHIPS, 12);
+        uint64 epoch = epochs.currentEpoch();
+        confirm(leafOf(NEXT, alice, epoch));
+        assertChips(NEXT, CHIPS, epoch);
+    }
+
+    /// @dev Bob waited for the id while it was Alice's: its machine has another now.
+    function test_replacement_whatWaitedForTheOldIdIsNotConfirmed() public {
+        register(bob, NODE, CLASS);
+        announced();
+        confirm(leafOf(NEXT, alice, 110));
+        uint64 epoch = epochs.currentEpoch();
+        refuse(leafOf(NODE, bob, epoch), abi.encodeWithSelector(INodesTypes.NodeReplaced.selector, NODE, NEXT));
+        vm.assertEq(nodes.account(NODE).owner, address(0), "nobody's");
+        assertChips(NEXT, CHIPS, 110);
+        vm.prank(bob);
+        nodes.cancel(NODE);
+        vm.assertEq(token.balanceOf(bob), 1_000_000, "paid back");
+    }
+
+    function test_replacement_byAnIdThatWasReplacedSince() public {
+        vm.prank(bob);
+        nodes.register(NEXT, CLASS, "", "", PLEDGE);
+        announced();
+        confirm(leafWith(NEXT, bob, 40, "bob's chips"));
+        vm.prank(bob);
+        nodes.announceReplacement(NEXT, OTHER);
+        confirm(leafWith(OTHER, bob, epochs.currentEpoch() + 49, "bob's chips"));
+        uint64 epoch = epochs.currentEpoch();
+        refuse(leafOf(NEXT, alice, epoch), abi.encodeWithSelector(INodesTypes.NodeReplaced.selector, NEXT, OTHER));
+        vm.assertEq(nodes.account(NODE).owner, alice, "keeps hers");
+    }
+
+    /// @dev A delay of nothing, so that another id takes over before the pledge of who handed over is free.
+    function test_replacement_keepsUntilWhenWhoHandedOverAnswers() public {
+        INodesTypes.Parameters memory p = nodeParameters();
+        p.changeDelayMs = 0;
+        deploy(new PlainToken(), p);
+        accepted();
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+        vm.assertEq(registrationOf(alice).exitEpochs, 42, "asked for before");
+        confirm(leafOf(NODE, bob, 60));
+        vm.prank(bob);
+        nodes.announceReplacement(NODE, NEXT);
+        confirm(leafOf(NEXT, bob, 86));
+        vm.assertEq(nodes.account(NODE).owner, address(0), "goes on as another");
+        vm.assertGt(epochs.currentEpoch(), 42 + nodes.exitDelayEpochs(), "free, but for the hand-over");
+        exitsAfter(60);
     }
 
     /// @dev Bob has the old id by Alice's offer; the new one nobody offered him.
@@ -922,10 +1125,8 @@ contract IdentityTest is Money {
         nodes.confirm(leaf, proof);
         toFinal(120);
         nodes.release(NODE, alice);
-        leaf.chips = "other chips";
-        refuse(
-            leaf, abi.encodeWithSelector(INodesTypes.ChipsNotAnnounced.selector, NEXT, CHIPS, bytes32("other chips"))
-        );
+        leaf.chips = OTHER_CHIPS;
+        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsDiffer.selector, NEXT, CHIPS, OTHER_CHIPS));
         refuse(leafOf(NEXT, bob, 97), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NEXT, bob));
     }
 

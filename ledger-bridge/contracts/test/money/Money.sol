@@ -35,10 +35,14 @@ abstract contract Money is Test {
     }
 
     function deploy(PlainToken token_) internal {
+        deploy(token_, nodeParameters());
+    }
+
+    function deploy(PlainToken token_, INodesTypes.Parameters memory p) internal {
         token = token_;
         epochs = new EpochsDouble(address(token), treasury);
         deployer = Deployer(vm.deployCode("Deployer.sol:Deployer", ""));
-        nodes = deployer.nodes(address(epochs), governor, nodeParameters());
+        nodes = deployer.nodes(address(epochs), governor, p);
         reservations = deployer.reservations(address(epochs), nodes, governor, reservationParameters());
         epochs.wire(address(reservations));
         vm.startPrank(governor);
@@ -119,6 +123,15 @@ abstract contract Money is Test {
         l.confirmed = true;
         l.chips = CHIPS;
         l.verdict = 1;
+    }
+
+    function leafWith(bytes32 node, address owner, uint64 epoch, bytes32 chips)
+        internal
+        pure
+        returns (NodeLeaf memory leaf)
+    {
+        leaf = leafOf(node, owner, epoch);
+        leaf.chips = chips;
     }
 
     function hashOf(NodeLeaf memory leaf) internal pure returns (bytes32) {
@@ -203,6 +216,14 @@ abstract contract Money is Test {
 
     function assertStatus(NodeStatus expected, string memory what) internal view {
         vm.assertEq(uint256(status()), uint256(expected), what);
+    }
+
+    /// @dev What a node is bound to, and by the leaf of which epoch it was bound or freed last.
+    function assertChips(bytes32 node, bytes32 chips, uint64 epoch) internal view {
+        INodesTypes.Account memory a = nodes.account(node);
+        vm.assertEq(a.chips, chips, "chips");
+        vm.assertEq(a.chipsEpochs, epoch + 1, "since");
+        if (chips != 0) vm.assertEq(nodes.nodeOfChips(chips), node, "node of chips");
     }
 
     function assertMoney(address provider, uint128 collateral, uint128 escrow, uint128 slashed) internal view {

@@ -395,12 +395,72 @@ contract RegisterTest is Money {
         active();
         vm.prank(bob);
         nodes.register("other", CLASS, "", "", PLEDGE);
-        NodeLeaf memory leaf = leafOf("other", bob, 40);
-        refuseFinal(leaf, abi.encodeWithSelector(INodesTypes.ChipsTaken.selector, CHIPS, bytes32("other"), NODE));
-        leaf.chips = 0;
-        leaf.epoch = 41;
-        confirm(leaf);
+        confirm(leafOf("other", bob, 40));
+        assertChips("other", CHIPS, 40);
+        assertChips(NODE, 0, 40);
+        vm.assertEq(nodes.account(NODE).owner, alice, "still hers");
+    }
+
+    function test_confirm_chipsOfAnotherNode_notByAnOlderLeaf() public {
+        register(alice, NODE, CLASS);
+        vm.prank(bob);
+        nodes.register("other", CLASS, "", "", PLEDGE);
+        NodeLeaf memory leaf = leafOf("other", bob, 11);
+        bytes32[] memory proof = post(leaf);
+        confirm(leafOf(NODE, alice, 12));
+        nodes.confirm(leaf, proof);
+        vm.assertEq(nodes.account("other").owner, bob, "owner");
+        vm.assertEq(nodes.account("other").chips, 0, "not bound");
+        assertChips(NODE, CHIPS, 12);
+    }
+
+    function test_confirm_withoutChips() public {
+        active();
+        vm.prank(bob);
+        nodes.register("other", CLASS, "", "", PLEDGE);
+        NodeLeaf memory leaf = leafWith("other", bob, 40, 0);
+        bytes32[] memory proof = post(leaf);
+        toFinal(40);
+        vm.recordLogs();
+        nodes.confirm(leaf, proof);
+        vm.assertEq(vm.getRecordedLogs().length, 2, "NodeConfirmed and StatusChanged");
+        vm.assertEq(nodes.account("other").owner, bob, "owner");
         vm.assertEq(nodes.account("other").chips, 0, "zero is nobody's");
+        vm.assertEq(nodes.account("other").chipsEpochs, 0, "never bound");
+        vm.assertEq(nodes.nodeOfChips(0), 0, "nobody's");
+    }
+
+    function test_confirm_tellsTheFirstChips() public {
+        register(alice, NODE, CLASS);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
+        bytes32[] memory proof = post(leaf);
+        toFinal(12);
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.ChipsChanged(NODE, 0, CHIPS);
+        nodes.confirm(leaf, proof);
+        assertChips(NODE, CHIPS, 12);
+    }
+
+    /// @dev Alice's node loses its processors after her service, and she leaves: a leaf from before it does not bind any.
+    function test_confirm_aLaterOwner_notBoundByAnOlderLeafThanFreedIt() public {
+        uint64 last = leftAfterASlash();
+        NodeLeaf memory leaf = leafWith(NODE, bob, last + 5, "bob's chips");
+        leaf.cumulativeSlash = 30;
+        bytes32[] memory proof = post(leaf);
+        vm.prank(builder);
+        nodes.register("other", CLASS, "", "", PLEDGE);
+        uint64 freed = epochs.currentEpoch();
+        confirm(leafOf("other", builder, freed));
+        nodes.exit(NODE, alice);
+        assertChips("other", CHIPS, freed);
+        assertChips(NODE, 0, freed);
+        nodes.confirm(leaf, proof);
+        vm.assertEq(nodes.account(NODE).owner, bob, "owner all the same");
+        assertChips(NODE, 0, freed);
+        vm.assertEq(nodes.nodeOfChips("bob's chips"), 0, "not bound");
+        leaf.epoch = freed + 1;
+        confirm(leaf);
+        assertChips(NODE, "bob's chips", freed + 1);
     }
 
     /// @dev Bob waits, registered before; Alice's node is asked for 30, which is taken, and she leaves.

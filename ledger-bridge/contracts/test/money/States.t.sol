@@ -162,35 +162,42 @@ contract StatesTest is Money {
         nodes.remove(NODE);
     }
 
-    function test_chips_foreignOnesSuspend_andTheSlashIsTaken() public {
-        active();
-        NodeLeaf memory leaf = leafOf(NODE, alice, 40);
-        leaf.chips = "other chips";
-        leaf.cumulativeSlash = 5;
+    /// @dev Whatever the leaf binds: what its processors cost is in its verdict, and what is bound is for `confirm`.
+    function settlesAs(NodeLeaf memory leaf, NodeStatus expected) private {
         settle(leaf);
-        assertStatus(NodeStatus.Suspended, "foreign chips");
+        vm.assertEq(uint256(nodes.registration(leaf.node, leaf.owner).status), uint256(expected), "by the verdict");
+        vm.assertEq(nodes.nodeOfChips(CHIPS), NODE, "stays bound");
+        assertChips(NODE, CHIPS, 12);
+    }
+
+    function test_chips_othersDoNotSuspend() public {
+        active();
+        NodeLeaf memory leaf = leafWith(NODE, alice, 40, "other chips");
+        settlesAs(leaf, NodeStatus.Active);
+        vm.assertEq(nodes.nodeOfChips("other chips"), 0, "not bound");
+        leaf.epoch = 41;
+        leaf.verdict = 2;
+        settlesAs(leaf, NodeStatus.Warned);
+        leaf.epoch = 42;
+        leaf.cumulativeSlash = 5;
+        settlesAs(leaf, NodeStatus.Suspended);
         assertMoney(alice, 195, 5, 0);
     }
 
-    function test_chips_ofAnotherNodeSuspend() public {
+    function test_chips_ofAnotherNodeDoNotSuspend() public {
         active();
-        vm.startPrank(bob);
+        vm.prank(bob);
         nodes.register("other", CLASS, "", "", PLEDGE);
-        vm.stopPrank();
-        NodeLeaf memory leaf = leafOf("other", bob, epochs.currentEpoch() + 1);
-        leaf.chips = 0;
+        NodeLeaf memory leaf = leafWith("other", bob, epochs.currentEpoch() + 1, 0);
         confirm(leaf);
         leaf.epoch += 30;
         leaf.chips = CHIPS;
-        settle(leaf);
-        vm.assertEq(uint256(nodes.registration("other", bob).status), uint256(NodeStatus.Suspended), "not its own");
+        settlesAs(leaf, NodeStatus.Active);
+        vm.assertEq(nodes.account("other").chips, 0, "nor bound to it");
     }
 
-    function test_chips_unprovenOnesChangeNothing() public {
+    function test_chips_noneFreeNone() public {
         active();
-        NodeLeaf memory leaf = leafOf(NODE, alice, 40);
-        leaf.chips = 0;
-        settle(leaf);
-        assertStatus(NodeStatus.Active, "none proven");
+        settlesAs(leafWith(NODE, alice, 40, 0), NodeStatus.Active);
     }
 }

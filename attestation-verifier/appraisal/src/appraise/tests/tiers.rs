@@ -3,7 +3,7 @@
 use super::*;
 use crate::ima::Position;
 use assay_protocol::class::{BootPolicy, ChassisPolicy, ImaPolicy, ImagePolicy, TcbFloor};
-use assay_protocol::evidence::{ImaClaim, SnpEvidence};
+use assay_protocol::evidence::{ImaClaim, SnpEvidence, chips_digest};
 use assay_protocol::hash::sha256;
 use assay_protocol::ids::{ChipId, Digest384};
 use assay_testbed::boot_log::COMMAND_LINE;
@@ -229,7 +229,9 @@ fn a_published_image_with_a_chassis_proof_reaches_tier_3() {
         let shown = appraisal.shown;
         assert!(shown.firmware);
         assert_eq!(shown.secure_boot, Some(true));
-        assert_eq!(shown.chip, full.node.chip_ids.as_ref().map(|ids| ids[1]));
+        let chips = full.node.chip_ids.as_deref().unwrap();
+        assert_eq!(shown.chip, Some(chips[1]));
+        assert_eq!(shown.chips, Some(chips_digest(chips)));
         assert_eq!(
             shown.verity_root,
             assay_protocol::class::verity_root(COMMAND_LINE)

@@ -154,7 +154,10 @@ fn an_offer_that_came_to_nothing_leaves_the_node_to_its_owner_with_its_breaches(
     names(&mut case, OTHER);
     let outcome = case.run();
     assert_eq!(outcome.leaves[0].owner, OWNER);
-    assert_eq!(verdict_of(&case), finding(Verdict::Warned, reason::OWNER));
+    assert_eq!(
+        verdict_of(&case),
+        finding(Verdict::Warned, reason::IDENTITY)
+    );
     let state = outcome.states.nodes[&node(1)];
     assert_eq!(state.confirmed_owner, Some(OWNER));
     assert_eq!(state.record.breaches(), before.breaches());
@@ -173,7 +176,7 @@ fn the_first_confirmed_owner_stays_and_another_name_warns() {
         assert_eq!((leaf.owner, case.earned()), (OWNER, 0));
         assert_eq!(
             (leaf.verdict, leaf.reasons),
-            finding(Verdict::Warned, reason::OWNER)
+            finding(Verdict::Warned, reason::IDENTITY)
         );
     }
 }

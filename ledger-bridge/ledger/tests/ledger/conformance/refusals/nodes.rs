@@ -204,7 +204,7 @@ fn an_owner_is_not_replaced_by_a_leaf_alone() {
 }
 
 #[test]
-fn processors_of_another_node_or_that_nobody_announced() {
+fn processors_of_another_node_by_an_older_leaf() {
     let net = Network::ready().enriched(&other_provider());
     let register = Action::register_node(&NewNode {
         node: OTHER,
@@ -220,16 +220,28 @@ fn processors_of_another_node_or_that_nobody_announced() {
             ..with(CHIPS, leaf(2))
         },
     );
+    let changed = with(Digest([0xdd; 32]), leaf(3));
     net.post_tree(0, &[]);
     net.post_tree(1, &[own.hash()]);
     net.finish(2);
     confirm(&net, &own).unwrap();
     net.conclude(&other).unwrap();
-    let changed = with(Digest([0xdd; 32]), leaf(3));
     net.post_tree(3, &[changed.hash()]);
     net.finish(4);
-    refused(confirm(&net, &other), "ChipsTaken");
-    refused(confirm(&net, &changed), "ChipsNotAnnounced");
+    let bound = || {
+        let records = net.ledger.nodes().unwrap();
+        let of = |node| records.iter().find(|r| r.node == node).unwrap().clone();
+        [NODE, OTHER].map(|node| (of(node).chips, of(node).chips_epoch))
+    };
+    assert_eq!(bound(), [(Some(CHIPS), Some(Epoch(1))), (None, None)]);
+    // A newer leaf takes them, and no older one takes them back.
+    confirm(&net, &other).unwrap();
+    let taken = (Some(CHIPS), Some(Epoch(2)));
+    assert_eq!(bound(), [(None, Some(Epoch(2))), taken]);
+    refused(confirm(&net, &own), "StaleLeaf");
+    confirm(&net, &changed).unwrap();
+    assert_eq!(bound(), [(Some(changed.chips), Some(Epoch(3))), taken]);
+    refused(confirm(&net, &changed), "NothingToConfirm");
 }
 
 #[test]
@@ -256,7 +268,7 @@ fn a_node_that_gave_its_history_to_another_is_not_registered_again() {
     }
     net.post_tree(4, &[next.hash()]);
     net.finish(5);
-    refused(confirm(&net, &next), "ChipsNotAnnounced");
+    refused(confirm(&net, &next), "ChipsDiffer");
     confirm(&net, &proven).unwrap();
     confirm(&net, &next).unwrap();
     let register = Action::register_node(&new_node(100));

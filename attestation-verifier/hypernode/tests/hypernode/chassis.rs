@@ -1,12 +1,17 @@
-//! AMD's revocation list: the HyperNode hands it to the appraisal, and archives the one it judged by.
+//! A machine with a chassis proof: AMD's revocation list is handed to the appraisal, and the one that it judged by archived;
+//! the proven processors are in the report.
 
-use super::soft_machine::{Scene, archived, is, rules};
+use super::restart::opened;
+use super::soft_machine::{PROVIDER, Scene, archived, is, rules};
 use assay_appraisal::snp::{Product, SnpRoots};
-use assay_protocol::evidence::SnpEvidence;
-use assay_protocol::ids::{ChipId, Digest384};
+use assay_bench::network::NODE;
+use assay_hypernode::report::close_epoch;
+use assay_protocol::evidence::{SnpEvidence, chips_digest};
+use assay_protocol::ids::{ChipId, Digest, Digest384, Epoch};
 use assay_protocol::item::Blob;
 use assay_protocol::outcome::{OutcomeClass, media};
 use assay_testbed::snp::{self, Authority, Certificates, Chip, CrlSpec, cert_table};
+use std::collections::BTreeMap;
 
 const PROBE: [u8; 48] = [0x77; 48];
 
@@ -72,4 +77,26 @@ async fn the_list_at_hand_decides_about_the_chassis_and_is_archived() {
         "{outcome:?}"
     );
     assert!(outcome.evidence.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_says_which_processors_were_proven() {
+    for proves in [false, true] {
+        let scene = chassis();
+        let chips = scene.machine().node.chip_ids.take();
+        is(&scene.attest().await, OutcomeClass::Pass, 2);
+        if proves {
+            scene.machine().node.chip_ids = chips.clone();
+            is(&scene.attest().await, OutcomeClass::Pass, 3);
+        }
+        let nodes = BTreeMap::from([(NODE, Digest([1; 32]))]);
+        let kept = close_epoch(&scene.context, Epoch(0), &nodes).unwrap();
+        let report = opened(&scene.context, &kept);
+        let said = &report.nodes[0].attest;
+        let digest = chips.as_deref().map(chips_digest).filter(|_| proves);
+        assert_eq!(
+            (said.tier, said.owner, said.chips),
+            (2, Some(PROVIDER), digest)
+        );
+    }
 }
