@@ -90,7 +90,7 @@ cbor_map! {
     #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     pub struct Money {
-        /// Least collateral, in gwei.
+        /// Least collateral, in gwei, see [`crate::amount`].
         1 => collateral_gwei_min: u64,
         /// Reward of an epoch with verdict `pass`, in gwei.
         2 => reward_gwei_per_epoch: u64,

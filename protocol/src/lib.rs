@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod amount;
 pub mod answers;
 pub mod cbor;
 pub mod chase;

@@ -1,5 +1,6 @@
 //! Network parameters, fixed at genesis, and the time arithmetic that follows from them (ARCHITECTURE section 5).
 
+use crate::amount::Gwei;
 use crate::cbor_map;
 use crate::hash;
 use crate::ids::{Address, Bps, Digest, Epoch, HyperNodeId, NetworkId, Seed, Slot, Stake, UnixMs};
@@ -76,6 +77,8 @@ cbor_map! {
         20 => roster: Vec<RosterEntry>,
         /// Agreed epochs in a row without a report of a HyperNode, after which it leaves the committee; 0 means never.
         21 => absent_epochs: u32,
+        /// The token's smallest units in what amounts call a gwei, see [`crate::amount`].
+        22 => gwei: u64,
     }
 }
 
@@ -106,6 +109,12 @@ impl NetworkParams {
             "0 (never) or at least 2",
             self.absent_epochs,
         )?;
+        rule(
+            Gwei::of_units(self.gwei).is_some(),
+            "gwei",
+            "a power of ten, at most 10^18",
+            self.gwei,
+        )?;
         let (m, n) = self.persistence;
         rule(
             1 <= m && m <= n,
@@ -113,6 +122,11 @@ impl NetworkParams {
             "1 <= m <= n",
             format!("{m} of {n}"),
         )
+    }
+
+    /// What amounts call a gwei.
+    pub fn gwei(&self) -> Gwei {
+        Gwei::of_units(self.gwei).unwrap_or(Gwei::USUAL)
     }
 
     fn validate_time(&self) -> Result<(), ParamsError> {
@@ -293,6 +307,7 @@ pub(crate) mod tests {
             vote_ms: 12_000,
             void_after_ms: 20_000,
             absent_epochs: 0,
+            gwei: 1_000_000_000,
             classes: vec![Digest([3; 32])],
             roster: vec![entry(1), entry(2), entry(3), entry(4)],
         }
@@ -312,7 +327,7 @@ pub(crate) mod tests {
     #[test]
     fn contradictions_are_named() {
         type Change = fn(&mut NetworkParams);
-        let broken: [(&str, Change); 7] = [
+        let broken: [(&str, Change); 8] = [
             ("slot_ms", |p| p.slot_ms = 700),
             ("roster", |p| p.roster.swap(0, 1)),
             ("operator_cap_bps", |p| p.operator_cap_bps = Bps(2_400)),
@@ -320,6 +335,7 @@ pub(crate) mod tests {
             ("phases", |p| p.reveal_ms = p.commit_ms),
             ("persistence", |p| p.persistence = (2, 1)),
             ("absent_epochs", |p| p.absent_epochs = 1),
+            ("gwei", |p| p.gwei = 2),
         ];
         for (name, change) in broken {
             let mut params = sample();

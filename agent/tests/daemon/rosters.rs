@@ -57,6 +57,7 @@ impl Network {
             vote_ms: 12_000,
             void_after_ms: 20_000,
             absent_epochs: 0,
+            gwei: 1_000_000_000,
             classes: vec![Digest([3; 32])],
             roster,
         };

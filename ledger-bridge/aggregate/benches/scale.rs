@@ -266,6 +266,7 @@ fn params(size: &Size, systemic: u32, class: &ValidClass) -> NetworkParams {
         vote_ms: 3,
         void_after_ms: 4,
         absent_epochs: 0,
+        gwei: 1_000_000_000,
         classes: vec![class.digest()],
         roster: (0..size.hypernodes).map(entry).collect(),
     }

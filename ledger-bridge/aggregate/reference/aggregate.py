@@ -430,8 +430,8 @@ class Epoch:
         if owner:
             due = record.observe(*case["persistence"], case["reaudit"] > 0, case["epoch"], verdict)
             money = case["class"]["money"]
-            asks = (owner, money["reward_gwei"] * 10**9) if verdict == "pass" else None
-            slash += due * (money["collateral_gwei"] * 10**9 * money["slash_bps"] // 10_000)
+            asks = (owner, money["reward_gwei"] * case["gwei"]) if verdict == "pass" else None
+            slash += due * (money["collateral_gwei"] * case["gwei"] * money["slash_bps"] // 10_000)
             if claims[owner] == "leaving":
                 owner = None
             elif judged["owner"] in offered and not record.breaches and not record.trial:

@@ -524,7 +524,7 @@ impl<'a> Aggregator<'a> {
             .worst(chased)
             .worst(ownership.finding(owner))
             .worst(chips.finding());
-        let (reward, slash) = money(finding.verdict, &class.money);
+        let (reward, slash) = money(finding.verdict, &class.money, self.input.params.gwei());
         let (finding, provider) = (Some(finding), Some(registration.provider));
         Some(Judgement {
             finding,

@@ -4,11 +4,12 @@ use anyhow::{Context, Result};
 use assay_aggregate::inputs::History;
 use assay_bridge::WEI_PER_GWEI;
 use assay_bridge::config::{Config, ConfigError, KeySource, KeystoreSource, SignerSource};
-use assay_bridge::run;
 use assay_bridge::store::Store;
+use assay_bridge::{run, setup};
 use assay_ledger::rpc::{RpcChain, RpcOptions};
 use assay_ledger::{Action, AssayLedger, Chain, TxSigner};
-use assay_protocol::ids::Address;
+use assay_protocol::amount::DECIMALS_USUAL;
+use assay_protocol::ids::{Address, Stake};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
@@ -141,6 +142,10 @@ pub struct Signed {
     /// The network's contract.
     #[arg(long)]
     pub contract: Address,
+    /// Decimals of the network's token, which say what a gwei is: a billionth of it, or its smallest unit when it has less
+    /// than nine.
+    #[arg(long, default_value_t = DECIMALS_USUAL)]
+    pub token_decimals: u8,
     #[command(flatten)]
     pub output: Output,
 }
@@ -156,6 +161,19 @@ impl Signed {
     pub fn submit(&self, action: &Action) -> Result<()> {
         let (ledger, signer) = self.open()?;
         self.submit_to(&ledger, signer.as_ref(), action)
+    }
+
+    /// The same with an amount in gwei of the network's token.
+    pub fn submit_of(&self, gwei: u64, of: impl FnOnce(Stake) -> Action) -> Result<()> {
+        let (ledger, signer) = self.open()?;
+        let action = of(self.amount(&ledger, gwei)?);
+        self.submit_to(&ledger, signer.as_ref(), &action)
+    }
+
+    /// Gwei of the command line in the token's smallest unit.
+    pub fn amount(&self, ledger: &AssayLedger, gwei: u64) -> Result<Stake> {
+        let agreed = setup::agreed_gwei(self.token_decimals, ledger.token_decimals()?)?;
+        Ok(Stake(agreed.units(gwei)))
     }
 
     /// The same on a ledger that is open already.

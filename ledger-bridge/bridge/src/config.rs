@@ -1,7 +1,9 @@
 //! The bridge's configuration and the network plan: strict TOML, paths relative to the file's folder.
 
+use assay_ledger::Token;
 use assay_ledger::embedded::ChainConfig;
 use assay_ledger::rpc::RpcOptions;
+use assay_protocol::amount::DECIMALS_USUAL;
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, Bps, Stake};
 use assay_protocol::params::{NetworkParams, ParamsError};
@@ -267,6 +269,8 @@ pub struct Plan {
 pub struct LedgerPlan {
     /// An ERC-20 token; without, a worthless one for tests is deployed.
     pub token: Option<Address>,
+    /// Decimals of the token, see [`assay_protocol::amount`].
+    pub token_decimals: u8,
     /// Receives what slashes and lost bonds bring; without, the deployer.
     pub treasury: Option<Address>,
     /// Sets classes and budgets; without, the deployer.
@@ -313,10 +317,19 @@ pub struct LedgerPlan {
     pub credits: Vec<(u32, Bps)>,
 }
 
+impl LedgerPlan {
+    /// The token that it asks for.
+    pub fn token(&self) -> Token {
+        let decimals = self.token_decimals;
+        self.token.map_or(Token::Test { decimals }, Token::At)
+    }
+}
+
 impl Default for LedgerPlan {
     fn default() -> Self {
         Self {
             token: None,
+            token_decimals: DECIMALS_USUAL,
             treasury: None,
             governor: None,
             guardian: None,

@@ -8,7 +8,7 @@ mod upkeep;
 use crate::args::{ConfigArg, Key, Ledger, Output, Signed, say_json, say_one};
 use anyhow::{Context, Result, ensure};
 use assay_bridge::config::{ConfigError, Plan};
-use assay_bridge::setup::{self, gwei};
+use assay_bridge::setup;
 use assay_bridge::{rewards, system_now};
 use assay_ledger::embedded::{EmbeddedChain, ExportedTx, SystemClock};
 use assay_ledger::{
@@ -376,15 +376,15 @@ impl Command {
             Self::SetClasses(arg) => set_classes(&arg),
             Self::Register(arg) => register_hypernode(arg),
             Self::OpenGenesis(arg) => open_genesis(&arg),
-            Self::Stake(arg) => arg.signed.submit(&Action::bond(gwei(arg.gwei))),
-            Self::Unstake(arg) => arg.signed.submit(&Action::unbond(gwei(arg.gwei))),
+            Self::Stake(arg) => arg.signed.submit_of(arg.gwei, Action::bond),
+            Self::Unstake(arg) => arg.signed.submit_of(arg.gwei, Action::unbond),
             Self::ComeBack(arg) => arg.submit(&Action::come_back()),
             Self::Withdraw(arg) => arg.submit(&Action::withdraw_stake()),
             Self::RegisterNode(arg) => register_node(arg),
             Self::CancelNode(arg) => arg.signed.submit(&Action::cancel_registration(arg.node)),
-            Self::TopUp(NodeAmount { of, gwei: amount }) => {
-                of.signed.submit(&Action::top_up(of.node, gwei(amount)))
-            }
+            Self::TopUp(NodeAmount { of, gwei }) => of
+                .signed
+                .submit_of(gwei, |amount| Action::top_up(of.node, amount)),
             Self::Leave(arg) => arg.signed.submit(&Action::request_exit(arg.node)),
             Self::Exit(OfProvider { of, provider }) => {
                 of.signed.submit(&Action::exit(of.node, provider))
@@ -405,7 +405,7 @@ impl Command {
             Self::Mint(arg) => arg
                 .of
                 .signed
-                .submit(&Action::mint(arg.to, gwei(arg.of.gwei))),
+                .submit_of(arg.of.gwei, |amount| Action::mint(arg.to, amount)),
             Self::Export(arg) => export_chain(&arg),
             Self::Replay(arg) => replay_chain(&arg),
         }
@@ -442,7 +442,7 @@ fn register_hypernode(arg: RegisterHyperNode) -> Result<()> {
         operator: arg.operator,
         seed_end: arg.seed_end,
         endpoint: arg.endpoint,
-        stake: gwei(arg.stake_gwei),
+        stake: arg.signed.amount(&ledger, arg.stake_gwei)?,
     };
     arg.signed
         .submit_to(&ledger, signer.as_ref(), &Action::register_hypernode(&new))
@@ -471,14 +471,17 @@ fn register_node(arg: RegisterNode) -> Result<()> {
             assay_hw_profiles::load(&path).map_err(refused)?.digest()
         }
     };
+    let (ledger, signer) = arg.signed.open()?;
+    let collateral = arg.signed.amount(&ledger, arg.collateral_gwei)?;
     let new = NewNode {
         node: arg.node,
         class_digest,
         region: setup::region(&arg.region)?,
         endpoint: arg.endpoint,
-        collateral: gwei(arg.collateral_gwei),
+        collateral,
     };
-    arg.signed.submit(&Action::register_node(&new))
+    arg.signed
+        .submit_to(&ledger, signer.as_ref(), &Action::register_node(&new))
 }
 
 impl Fund {
@@ -489,7 +492,8 @@ impl Fund {
             Some(first) => Epoch(first),
             None => earliest_to_fund(&ledger)?,
         };
-        let action = of(first, self.epochs, gwei(self.gwei));
+        let each = self.signed.amount(&ledger, self.gwei)?;
+        let action = of(first, self.epochs, each);
         self.signed.submit_to(&ledger, signer.as_ref(), &action)
     }
 }
@@ -528,14 +532,15 @@ fn claim(arg: &Claim) -> Result<()> {
 }
 
 fn offer(arg: &Offer) -> Result<()> {
-    let new = NewOffer {
-        node: arg.of.node,
-        price: gwei(arg.gwei),
-        min_epochs: arg.min_epochs,
-        max_epochs: arg.max_epochs,
-        open: !arg.close,
-    };
-    arg.of.signed.submit(&Action::offer(&new))
+    arg.of.signed.submit_of(arg.gwei, |price| {
+        Action::offer(&NewOffer {
+            node: arg.of.node,
+            price,
+            min_epochs: arg.min_epochs,
+            max_epochs: arg.max_epochs,
+            open: !arg.close,
+        })
+    })
 }
 
 /// Prepaid is what the offer asks for, not what would be paid at most.
@@ -544,11 +549,11 @@ fn reserve(arg: &Reserve) -> Result<()> {
     let node = arg.of.node;
     let price = ledger.offered_price(node)?;
     let price = price.with_context(|| format!("node {node}: nobody offers it"))?;
-    let most = gwei(arg.gwei);
+    let most = arg.of.signed.amount(&ledger, arg.gwei)?;
     ensure!(
         price <= most,
         "node {node}: offered for {} gwei an epoch, at most {} are to be paid",
-        assay_bridge::status::to_gwei(price.0),
+        ledger.gwei()?.whole(price.0),
         arg.gwei
     );
     let action = Action::reserve(node, Epoch(arg.first), arg.epochs, price);

@@ -9,7 +9,6 @@ use serde::Serialize;
 use std::fmt;
 
 use crate::replay::{self, ReplayError};
-use crate::status::to_gwei;
 use crate::store::Store;
 
 /// A provider's rewards.
@@ -81,6 +80,7 @@ fn leaves(store: &Store, ledger: &AssayLedger, mut history: History) -> Result<L
 
 /// Every provider that has earned something.
 pub fn read(store: &Store, ledger: &AssayLedger, history: History) -> Result<Vec<RewardRow>> {
+    let gwei = history.params().gwei();
     let leaves = leaves(store, ledger, history)?;
     let row = |leaf: &RewardLeaf| {
         let same = leaves
@@ -90,9 +90,9 @@ pub fn read(store: &Store, ledger: &AssayLedger, history: History) -> Result<Vec
         Ok(RewardRow {
             provider: leaf.provider,
             epoch: leaf.epoch,
-            earned_gwei: to_gwei(leaf.cumulative_reward),
-            final_gwei: to_gwei(same.map_or(0, |one| one.leaf.cumulative_reward)),
-            paid_gwei: to_gwei(ledger.paid(leaf.provider)?.0),
+            earned_gwei: gwei.whole(leaf.cumulative_reward),
+            final_gwei: gwei.whole(same.map_or(0, |one| one.leaf.cumulative_reward)),
+            paid_gwei: gwei.whole(ledger.paid(leaf.provider)?.0),
         })
     };
     leaves.newest.iter().map(row).collect()

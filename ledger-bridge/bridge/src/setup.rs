@@ -4,7 +4,10 @@
 use anyhow::{Context, Result, bail, ensure};
 use assay_aggregate::inputs::History;
 use assay_aggregate::roster::Roster;
-use assay_ledger::{Action, AssayLedger, Chain, HyperNodeRecord, LedgerKey, TxSigner};
+use assay_ledger::{
+    Action, AssayLedger, Chain, HyperNodeRecord, LedgerKey, Token, TxSigner, decimals_of,
+};
+use assay_protocol::amount::{DECIMALS_MAX, Gwei};
 use assay_protocol::cose::Signer;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Stake, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry};
@@ -14,7 +17,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::WEI_PER_GWEI;
 use crate::config::Plan;
 use crate::terms;
 
@@ -31,9 +33,20 @@ pub struct OpenedNetwork {
     pub genesis_unix_ms: UnixMs,
 }
 
-/// Gwei of the command line as the ledger's smallest unit.
-pub fn gwei(amount: u64) -> Stake {
-    Stake(u128::from(amount) * WEI_PER_GWEI)
+/// What amounts that are paid call a gwei. The token's decimals are known to whoever pays, not only to the node that answers
+/// for the chain: one that lies would change every amount.
+pub fn agreed_gwei(expected: u8, actual: u8) -> Result<Gwei> {
+    ensure!(
+        expected == actual,
+        "token decimals: expected {expected}, the token says {actual}\n\
+         hint: `--token-decimals`, or `token_decimals` in the plan, if you know that it has {actual}"
+    );
+    Gwei::of_decimals(expected)
+        .with_context(|| format!("token decimals: {expected}, expected at most {DECIMALS_MAX}"))
+}
+
+fn plan_gwei(ledger: &AssayLedger, plan: &Plan) -> Result<Gwei> {
+    agreed_gwei(plan.ledger.token_decimals, ledger.token_decimals()?)
 }
 
 /// A new secp256k1 key file, encrypted when there is a password; returns its account.
@@ -61,7 +74,12 @@ pub fn deploy(
     genesis: UnixMs,
     fee_cap: u128,
 ) -> Result<Address> {
-    let deployment = terms::deployment(plan, genesis, key.address())?;
+    let actual = match plan.ledger.token() {
+        Token::At(token) => decimals_of(chain.as_ref(), token)?,
+        Token::Test { decimals } => decimals,
+    };
+    let gwei = agreed_gwei(plan.ledger.token_decimals, actual)?;
+    let deployment = terms::deployment(plan, gwei, genesis, key.address())?;
     let deployed = AssayLedger::deploy_paying(chain, key, &deployment, fee_cap)?;
     if deployment.roles.governor == key.address() {
         set_classes(&deployed, key, plan)?;
@@ -72,7 +90,7 @@ pub fn deploy(
 /// Makes the plan's classes known to the ledger: terms and credit schedule, once each, by the governor. What is there is
 /// left as it is; returns how many were new.
 pub fn set_classes(ledger: &AssayLedger, key: &dyn TxSigner, plan: &Plan) -> Result<usize> {
-    let tiers = terms::credits(plan);
+    let (tiers, gwei) = (terms::credits(plan), plan_gwei(ledger, plan)?);
     let mut set = 0;
     for class in plan.load_classes()? {
         let digest = class.digest();
@@ -80,7 +98,7 @@ pub fn set_classes(ledger: &AssayLedger, key: &dyn TxSigner, plan: &Plan) -> Res
             ledger.submit(key, &Action::set_schedule(digest, &tiers))?;
         }
         if ledger.class_terms(digest)?.collateral == Stake(0) {
-            let terms = terms::class(plan, &class);
+            let terms = terms::class(plan, gwei, &class);
             ledger.submit(key, &Action::set_class(digest, &terms))?;
             set += 1;
         }
@@ -181,6 +199,7 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
         vote_ms: plan.vote_ms,
         void_after_ms: plan.void_after_ms,
         absent_epochs: plan.absent_epochs,
+        gwei: plan_gwei(ledger, plan)?.get(),
         classes,
         roster,
     };
@@ -202,7 +221,7 @@ fn genesis_roster(ledger: &AssayLedger) -> Result<Vec<RosterEntry>> {
 
 /// Other terms than the plan's would let a node leave its trial, or bill slots that no epoch has.
 fn check_terms(ledger: &AssayLedger, plan: &Plan, genesis: UnixMs) -> Result<()> {
-    let expected = terms::deployment(plan, genesis, ledger.contract())?;
+    let expected = terms::deployment(plan, plan_gwei(ledger, plan)?, genesis, ledger.contract())?;
     let (nodes, rent) = (ledger.node_terms()?, ledger.rent_terms()?);
     ensure!(
         nodes == expected.nodes,
@@ -222,7 +241,10 @@ fn check_terms(ledger: &AssayLedger, plan: &Plan, genesis: UnixMs) -> Result<()>
 /// Other terms than the plan's would let in a node that pledged too little, or take nothing for a breach.
 fn check_classes(ledger: &AssayLedger, plan: &Plan) -> Result<()> {
     for class in plan.load_classes()? {
-        let (digest, expected) = (class.digest(), terms::class(plan, &class));
+        let (digest, expected) = (
+            class.digest(),
+            terms::class(plan, plan_gwei(ledger, plan)?, &class),
+        );
         let actual = ledger.class_terms(digest)?;
         ensure!(
             actual == expected,

@@ -5,11 +5,10 @@ use assay_ledger::{
     AssayLedger, EpochRecord, HyperNodeRecord, NodeRecord, NodeStatus, ReservationRecord,
     Resolution,
 };
+use assay_protocol::amount::Gwei;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, UnixMs};
 use serde::Serialize;
 use std::fmt;
-
-use crate::WEI_PER_GWEI;
 
 /// The ledger at one moment. Amounts in gwei, rounded down.
 #[derive(Debug, Clone, Serialize)]
@@ -126,39 +125,36 @@ pub struct ReservationStatus {
 /// Places of the contract's ring of epochs.
 const RING: u64 = 1_024;
 
-/// Wei as whole gwei.
-pub fn to_gwei(wei: u128) -> u64 {
-    u64::try_from(wei / WEI_PER_GWEI).unwrap_or(u64::MAX)
-}
-
 /// Reads everything.
 pub fn read(ledger: &AssayLedger) -> Result<Status> {
-    let next_epoch = ledger.next_epoch()?;
+    let (next_epoch, gwei) = (ledger.next_epoch()?, ledger.gwei()?);
     let first = next_epoch.0.saturating_sub(RING);
     let mut epochs = Vec::new();
     for epoch in (first..next_epoch.0).map(Epoch) {
-        epochs.extend(epoch_status(epoch, &ledger.epoch_record(epoch)?));
+        epochs.extend(epoch_status(epoch, &ledger.epoch_record(epoch)?, gwei));
     }
     let counting = ledger.fixed_roster(next_epoch)?.unwrap_or_default();
     let status = |record: HyperNodeRecord| {
         let seat = counting.iter().find(|entry| entry.id == record.ed25519);
-        hypernode(record, seat.map_or(0, |entry| entry.stake.0))
+        hypernode(record, seat.map_or(0, |entry| entry.stake.0), gwei)
     };
+    let nodes = ledger.nodes()?.into_iter();
+    let reservations = ledger.reservations()?;
     Ok(Status {
         chain_id: ledger.chain_id()?,
         contract: ledger.contract(),
         height: ledger.chain().height()?,
         network: ledger.network_id()?,
         next_epoch,
-        budget_gwei: to_gwei(ledger.budget(next_epoch)?.0),
+        budget_gwei: gwei.whole(ledger.budget(next_epoch)?.0),
         epochs,
         hypernodes: ledger.hypernodes()?.into_iter().map(status).collect(),
-        nodes: ledger.nodes()?.into_iter().map(registration).collect(),
-        reservations: ledger.reservations()?.iter().map(reservation).collect(),
+        nodes: nodes.map(|node| registration(node, gwei)).collect(),
+        reservations: reservations.iter().map(|r| reservation(r, gwei)).collect(),
     })
 }
 
-fn epoch_status(epoch: Epoch, record: &EpochRecord) -> Option<EpochStatus> {
+fn epoch_status(epoch: Epoch, record: &EpochRecord, gwei: Gwei) -> Option<EpochStatus> {
     let resolution = match record.resolution {
         Resolution::Posted => "posted",
         Resolution::Void => "void",
@@ -171,14 +167,14 @@ fn epoch_status(epoch: Epoch, record: &EpochRecord) -> Option<EpochStatus> {
         leaf_count: record.leaf_count,
         root: record.root,
         digest: record.digest,
-        cumulative_reward_gwei: to_gwei(record.cumulative_reward.0),
+        cumulative_reward_gwei: gwei.whole(record.cumulative_reward.0),
         corrections: record.corrections,
         posted_at_ms: record.posted_at,
         final_at_ms: record.final_at,
     })
 }
 
-fn reservation(r: &ReservationRecord) -> ReservationStatus {
+fn reservation(r: &ReservationRecord, gwei: Gwei) -> ReservationStatus {
     ReservationStatus {
         id: r.id,
         node: r.node,
@@ -187,27 +183,27 @@ fn reservation(r: &ReservationRecord) -> ReservationStatus {
         first: r.first,
         end: r.end,
         settled_through: r.settled_through,
-        price_gwei: to_gwei(r.price.0),
-        held_gwei: to_gwei(r.held.0),
-        credited_gwei: to_gwei(r.credited.0),
+        price_gwei: gwei.whole(r.price.0),
+        held_gwei: gwei.whole(r.held.0),
+        credited_gwei: gwei.whole(r.credited.0),
     }
 }
 
-fn hypernode(h: HyperNodeRecord, counts: u128) -> HyperNodeStatus {
+fn hypernode(h: HyperNodeRecord, counts: u128, gwei: Gwei) -> HyperNodeStatus {
     HyperNodeStatus {
         address: h.address,
         ed25519: h.ed25519,
         operator: h.operator,
         endpoint: h.endpoint,
-        stake_gwei: to_gwei(h.stake.0),
-        counts_gwei: to_gwei(counts),
-        unbonding_gwei: to_gwei(h.unbonding.0),
+        stake_gwei: gwei.whole(h.stake.0),
+        counts_gwei: gwei.whole(counts),
+        unbonding_gwei: gwei.whole(h.unbonding.0),
         jailed: h.jailed,
         absent: h.absent,
     }
 }
 
-fn registration(n: NodeRecord) -> RegistrationStatus {
+fn registration(n: NodeRecord, gwei: Gwei) -> RegistrationStatus {
     RegistrationStatus {
         node: n.node,
         provider: n.provider,
@@ -227,11 +223,11 @@ fn registration(n: NodeRecord) -> RegistrationStatus {
         registered_at: n.registered_at,
         ended_at: n.ended_at,
         serves_through: n.serves_through,
-        pledged_gwei: to_gwei(n.pledged.0),
-        collateral_gwei: to_gwei(n.collateral.0),
-        escrow_gwei: to_gwei(n.escrow.0),
-        slashed_gwei: to_gwei(n.slashed.0),
-        slash_gwei: to_gwei(n.cumulative_slash.0),
+        pledged_gwei: gwei.whole(n.pledged.0),
+        collateral_gwei: gwei.whole(n.collateral.0),
+        escrow_gwei: gwei.whole(n.escrow.0),
+        slashed_gwei: gwei.whole(n.slashed.0),
+        slash_gwei: gwei.whole(n.cumulative_slash.0),
     }
 }
 

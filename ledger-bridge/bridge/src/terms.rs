@@ -4,16 +4,21 @@ use anyhow::{Result, ensure};
 use assay_ledger::{
     ClassTerms, CreditTier, Deployment, FaultShares, GenesisParameters, NodeTerms, RentTerms, Roles,
 };
+use assay_protocol::amount::Gwei;
 use assay_protocol::class::HardwareClass;
 use assay_protocol::ids::{Address, Bps, Stake, UnixMs};
 
 use crate::config::Plan;
-use crate::setup::gwei;
 
 const BPS_ONE: u128 = 10_000;
 
-/// Everything a plan's network is deployed with; `deployer` has every role that the plan gives to nobody.
-pub fn deployment(plan: &Plan, genesis: UnixMs, deployer: Address) -> Result<Deployment> {
+/// Everything a plan's network is deployed with, amounts in this gwei; `deployer` has every role that the plan gives to nobody.
+pub fn deployment(
+    plan: &Plan,
+    gwei: Gwei,
+    genesis: UnixMs,
+    deployer: Address,
+) -> Result<Deployment> {
     let slots = plan.epoch_ms.checked_div(plan.slot_ms).unwrap_or(0);
     ensure!(
         (1..=u64::from(u32::MAX)).contains(&slots),
@@ -21,7 +26,7 @@ pub fn deployment(plan: &Plan, genesis: UnixMs, deployer: Address) -> Result<Dep
         plan.epoch_ms,
         plan.slot_ms
     );
-    let genesis = genesis_parameters(plan, genesis);
+    let genesis = genesis_parameters(plan, gwei, genesis);
     let l = &plan.ledger;
     let until_final = genesis.until_final_ms();
     let at_least = |epochs: u64| epochs.saturating_mul(plan.epoch_ms).max(until_final);
@@ -55,7 +60,7 @@ pub fn deployment(plan: &Plan, genesis: UnixMs, deployer: Address) -> Result<Dep
             wrong_region_key: Bps(5_000),
         },
         roles: Roles {
-            token: l.token,
+            token: l.token(),
             treasury: l.treasury.unwrap_or(deployer),
             governor: l.governor.unwrap_or(deployer),
             guardian: l.guardian.unwrap_or(deployer),
@@ -64,7 +69,7 @@ pub fn deployment(plan: &Plan, genesis: UnixMs, deployer: Address) -> Result<Dep
     })
 }
 
-fn genesis_parameters(plan: &Plan, genesis: UnixMs) -> GenesisParameters {
+fn genesis_parameters(plan: &Plan, gwei: Gwei, genesis: UnixMs) -> GenesisParameters {
     let l = &plan.ledger;
     let epochs = |count: u64| count.saturating_mul(plan.epoch_ms);
     let mut parameters = GenesisParameters {
@@ -73,8 +78,8 @@ fn genesis_parameters(plan: &Plan, genesis: UnixMs) -> GenesisParameters {
         void_after_ms: plan.void_after_ms,
         dispute_window_ms: epochs(plan.dispute_window_epochs),
         dispute_extension_ms: epochs(l.dispute_extension_epochs),
-        dispute_bond: gwei(l.dispute_bond_gwei),
-        min_stake: gwei(l.min_stake_gwei),
+        dispute_bond: Stake(gwei.units(l.dispute_bond_gwei)),
+        min_stake: Stake(gwei.units(l.min_stake_gwei)),
         operator_cap_bps: plan.operator_cap_bps,
         active_after_epochs: l.active_after_epochs,
         unbonding_ms: epochs(l.unbonding_epochs),
@@ -95,8 +100,8 @@ fn reaudit_epochs(window: u32, seats: u32) -> u32 {
 
 /// Terms of a class. The aggregation holds the re-audit itself and asks for a slash only after it, so the contract needs
 /// no leaf about it.
-pub fn class(plan: &Plan, class: &HardwareClass) -> ClassTerms {
-    let collateral = gwei(class.money.collateral_gwei_min);
+pub fn class(plan: &Plan, gwei: Gwei, class: &HardwareClass) -> ClassTerms {
+    let collateral = Stake(gwei.units(class.money.collateral_gwei_min));
     let share = |bps: Bps| {
         let whole = collateral.0.saturating_mul(bps.0.into());
         Stake(whole.checked_div(BPS_ONE).unwrap_or(0))

@@ -5,12 +5,12 @@ use assay_aggregate::inputs::History;
 use assay_aggregate::root::NodeLeaf;
 use assay_aggregate::verdict::{Verdict, reason};
 use assay_ledger::AssayLedger;
+use assay_protocol::amount::Gwei;
 use assay_protocol::ids::{Address, Digest, Epoch, NodeId, Ppm};
 use serde::Serialize;
 use std::fmt;
 
 use crate::replay;
-use crate::status::to_gwei;
 use crate::store::Store;
 
 /// One node in one epoch.
@@ -36,8 +36,8 @@ pub struct VerdictRow {
     pub cumulative_slash_gwei: u64,
 }
 
-impl From<&NodeLeaf> for VerdictRow {
-    fn from(leaf: &NodeLeaf) -> Self {
+impl VerdictRow {
+    fn of(leaf: &NodeLeaf, gwei: Gwei) -> Self {
         Self {
             epoch: leaf.epoch,
             node: leaf.node,
@@ -59,7 +59,7 @@ impl From<&NodeLeaf> for VerdictRow {
             },
             cumulative_up_slots: leaf.cumulative_up_slots,
             cumulative_down_slots: leaf.cumulative_down_slots,
-            cumulative_slash_gwei: to_gwei(leaf.cumulative_slash),
+            cumulative_slash_gwei: gwei.whole(leaf.cumulative_slash),
         }
     }
 }
@@ -97,12 +97,14 @@ pub fn read(
     let end = ledger
         .next_epoch()?
         .min(last.map_or(Epoch(u64::MAX), Epoch::next));
+    let gwei = history.params().gwei();
     let mut rows = Vec::new();
     while history.next() < end {
         let epoch = history.next();
         let posted = replay::follow(store, ledger, &mut history)?;
         if let Some(posted) = posted.filter(|_| epoch >= first) {
-            rows.extend(posted.outcome.leaves.iter().map(VerdictRow::from));
+            let leaves = posted.outcome.leaves.iter();
+            rows.extend(leaves.map(|leaf| VerdictRow::of(leaf, gwei)));
         }
     }
     Ok(rows)

@@ -99,6 +99,16 @@ pub enum LedgerError {
         /// In the contract.
         stored: Keccak,
     },
+    /// Amounts of such a token cannot be told.
+    #[error("token {token}: {actual} decimals, expected at most {expected}")]
+    TooManyDecimals {
+        /// The token.
+        token: ids::Address,
+        /// Most that can be.
+        expected: u8,
+        /// What it says.
+        actual: u8,
+    },
     /// The sender has too few of the network's tokens; nothing was sent.
     #[error(
         "{action}: account {account} has {actual} of the token's smallest unit, {expected} are needed"
@@ -371,7 +381,7 @@ fn contracts(chain: &dyn Chain, epochs: Address) -> Result<Contracts, LedgerErro
     })
 }
 
-fn read<C: SolCall>(
+pub(crate) fn read<C: SolCall>(
     chain: &dyn Chain,
     from: Address,
     at: Finality,

@@ -13,7 +13,7 @@ use crate::chain::Chain;
 use crate::client::{AssayLedger, LedgerError};
 use crate::send;
 use crate::tx::{Call, TxSigner};
-use crate::types::Deployment;
+use crate::types::{Deployment, Token};
 
 /// Sends the transactions of one deployment.
 pub(crate) struct Deployer<'a> {
@@ -30,11 +30,13 @@ impl Deployer<'_> {
         let address = |a: ids::Address| Address::from(a.0);
         let (treasury, governor) = (address(roles.treasury), address(roles.governor));
         let token = match roles.token {
-            Some(token) => address(token),
-            None => self.create(
+            Token::At(token) => address(token),
+            Token::Test { decimals } => self.create(
                 "TestToken",
                 &TestToken::BYTECODE,
-                TestToken::constructorCall {},
+                TestToken::constructorCall {
+                    decimals_: decimals,
+                },
             )?,
         };
         let verifier = self.created("EcdsaQuorum", EcdsaQuorum::BYTECODE.clone())?;

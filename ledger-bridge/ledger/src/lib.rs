@@ -26,6 +26,7 @@ mod reads;
 pub mod rpc;
 mod send;
 mod signer;
+mod token;
 mod tx;
 mod types;
 
@@ -41,10 +42,11 @@ pub use key::{KeyError, LedgerKey};
 pub use keystore::read_password;
 pub use proofs::{IncludedLeaf, SignedReceipt, WrongBlock};
 pub use signer::RemoteSigner;
+pub use token::decimals_of;
 pub use tx::{SignedTx, TxRequest, TxSigner};
 pub use types::{
     ClassTerms, Contracts, Correction, CreditTier, Deployment, EpochRecord, FaultShares,
     GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NewOffer, NodeRecord, NodeStatus,
-    NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved, Roles, SignedHead,
+    NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved, Roles, SignedHead, Token,
     possession_message,
 };

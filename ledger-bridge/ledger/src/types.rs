@@ -2,6 +2,7 @@
 
 use assay_aggregate::root::EpochRoot;
 use assay_aggregate::roster::Roster;
+use assay_protocol::amount::DECIMALS_USUAL;
 use assay_protocol::ids::{
     Address, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
 };
@@ -118,11 +119,23 @@ pub struct FaultShares {
     pub wrong_region_key: Bps,
 }
 
+/// The token everything is paid in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// An ERC-20 token that is there.
+    At(Address),
+    /// A worthless one for tests, which anybody can mint, with so many decimals.
+    Test {
+        /// See [`assay_protocol::amount`].
+        decimals: u8,
+    },
+}
+
 /// Who may do what, and the token everything is paid in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Roles {
-    /// An ERC-20 token; `None` deploys a worthless one for tests.
-    pub token: Option<Address>,
+    /// The token.
+    pub token: Token,
     /// Receives what slashes and lost bonds bring.
     pub treasury: Address,
     /// Sets classes and budgets.
@@ -177,7 +190,9 @@ impl Deployment {
                 wrong_region_key: all,
             },
             roles: Roles {
-                token: None,
+                token: Token::Test {
+                    decimals: DECIMALS_USUAL,
+                },
                 treasury: owner,
                 governor: owner,
                 guardian: owner,

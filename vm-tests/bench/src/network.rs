@@ -404,6 +404,7 @@ fn params(times: Times, class: &ValidClass, members: &[Member]) -> NetworkParams
         vote_ms,
         void_after_ms,
         absent_epochs: 0,
+        gwei: 1_000_000_000,
         classes: vec![class.digest()],
         roster: members.iter().zip(STAKES).map(entry).collect(),
     }

@@ -46,6 +46,7 @@ pub(super) fn params(hypernodes: &[Key], class: &HardwareClass) -> NetworkParams
         vote_ms: 3,
         void_after_ms: 4,
         absent_epochs: 0,
+        gwei: 1_000_000_000,
         classes: vec![class.digest()],
         roster: hypernodes.iter().enumerate().map(entry).collect(),
     }

@@ -5,15 +5,14 @@ use crate::availability::Census;
 use crate::persistence::Rule;
 use crate::verdict::Verdict;
 use crate::weights::{BPS_ONE, mul_div};
+use assay_protocol::amount::Gwei;
 use assay_protocol::class::Money;
 use assay_protocol::ids::Epoch;
 
-const WEI_PER_GWEI: u128 = 1_000_000_000;
-
-/// Reward and slash a verdict leads to, in wei.
-pub fn money(verdict: Verdict, money: &Money) -> (u128, u128) {
-    let reward = u128::from(money.reward_gwei_per_epoch).saturating_mul(WEI_PER_GWEI);
-    let collateral = u128::from(money.collateral_gwei_min).saturating_mul(WEI_PER_GWEI);
+/// Reward and slash a verdict leads to, in the token's smallest unit.
+pub fn money(verdict: Verdict, money: &Money, gwei: Gwei) -> (u128, u128) {
+    let reward = gwei.units(money.reward_gwei_per_epoch);
+    let collateral = gwei.units(money.collateral_gwei_min);
     let slash = mul_div(collateral, money.slash_bps.0.into(), BPS_ONE.into());
     match verdict {
         Verdict::Pass => (reward, 0),

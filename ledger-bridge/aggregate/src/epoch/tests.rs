@@ -91,6 +91,7 @@ fn params() -> NetworkParams {
         vote_ms: 12_000,
         void_after_ms: 20_000,
         absent_epochs: 0,
+        gwei: 1_000_000_000,
         classes: vec![class().digest()],
         roster: (0..4).map(entry).collect(),
     }

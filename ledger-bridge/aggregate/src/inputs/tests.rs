@@ -244,6 +244,7 @@ fn params() -> NetworkParams {
         vote_ms: 3,
         void_after_ms: 4,
         absent_epochs: 0,
+        gwei: 1_000_000_000,
         classes: vec![class().digest()],
         roster: (1..=3).map(entry).collect(),
     }

@@ -250,7 +250,10 @@ impl World {
 
     /// Enough for all passes, or for a part of them only; sums so far that leave room, or hardly any, or are impossible.
     fn add_money(&mut self, random: &mut Random) {
-        let reward = u128::from(self.class.money.reward_gwei_per_epoch) * 1_000_000_000;
+        let reward = self
+            .params
+            .gwei()
+            .units(self.class.money.reward_gwei_per_epoch);
         let part = reward / 7 * u128::from(random.within(1, 40));
         self.budget = random.pick(&[u128::MAX, u128::MAX, part, part, part, 0, 1, reward]);
         for n in 0..random.below(5) {
@@ -476,7 +479,7 @@ impl World {
             "network": params.network_id().to_string(), "beacon": self.beacon.to_string(), "epoch": self.epoch,
             "members": members_json(&self.members), "panel": params.panel_min, "slots": params.slots(),
             "systemic": params.systemic_min_providers, "persistence": params.persistence,
-            "absent": params.absent_epochs, "missed": missed,
+            "absent": params.absent_epochs, "gwei": params.gwei, "missed": missed,
             "reaudit": params.reaudit_seats, "earned": earned, "budget": self.budget.to_string(), "prior": prior, "claims": claims, "sites": sites, "reports": reports,
             "class": {
                 "tier": class.attestation.tier_min, "target": class.sla.availability_ppm,
@@ -600,6 +603,7 @@ fn params(
         vote_ms: 3,
         void_after_ms: 4,
         absent_epochs: [0, 1, 1, 2, 5][shape.slots as usize % 5],
+        gwei: [1_000_000_000, 1, 100][shape.slots as usize % 3],
         classes: vec![class.digest()],
         roster: members.iter().map(entry).collect(),
     }

@@ -1,6 +1,5 @@
 //! A node from one provider to another: offered by its owner, accepted with a pledge, and settled by a root.
 
-use super::gwei;
 use crate::args::Signed;
 use anyhow::{Context as _, Result};
 use assay_aggregate::root::NodeLeaf;
@@ -77,9 +76,8 @@ impl Command {
                 arg.signed.submit(&action)
             }
             Self::TakeOver(arg) => {
-                let amount = gwei(arg.collateral_gwei);
-                let action = Action::accept_node(arg.node, &arg.endpoint, amount);
-                arg.signed.submit(&action)
+                let take = |amount| Action::accept_node(arg.node, &arg.endpoint, amount);
+                arg.signed.submit_of(arg.collateral_gwei, take)
             }
             Self::Confirm(arg) => confirm(&arg),
         }

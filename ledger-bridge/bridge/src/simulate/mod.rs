@@ -370,7 +370,8 @@ impl Effect {
     }
 
     fn slashes(&mut self, world: &World, attacked: &States, calm: &States) {
-        let (_, one) = assay_aggregate::epoch::money(Verdict::Breach, &world.class.money);
+        let (_, one) =
+            assay_aggregate::epoch::money(Verdict::Breach, &world.class.money, world.params.gwei());
         let count = |states: &States, node: usize| {
             let state = states.nodes.get(&world::node_id(node));
             let sum = state.map_or(0, |state| state.cumulative_slash);

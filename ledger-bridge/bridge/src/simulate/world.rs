@@ -243,6 +243,7 @@ fn params(plan: &Plan, class: &ValidClass, stakes: &[(bool, u128)]) -> NetworkPa
         vote_ms: 3,
         void_after_ms: 4,
         absent_epochs: 0,
+        gwei: 1_000_000_000,
         classes: vec![class.digest()],
         roster: stakes.iter().enumerate().map(entry).collect(),
     }

@@ -72,6 +72,70 @@ fn free_port() -> u16 {
         .port()
 }
 
+/// On a running chain: a network whose token has six decimals, as those have that stand for dollars.
+fn in_millionths(dir: &Path, url: &str, own: &str) {
+    let plan = format!("{PLAN}[ledger]\ntoken_decimals = 6\n");
+    std::fs::write(dir.join("millionths.toml"), plan).unwrap();
+    let signed = ["--rpc", url, "--key", "h0.key"];
+    let deploy = [
+        "ledger",
+        "deploy",
+        "--plan",
+        "millionths.toml",
+        "--genesis-in-ms",
+        "60000",
+    ];
+    let contract = ok(dir, &[&deploy[..], &signed].concat());
+    let mint = [
+        "ledger",
+        "mint",
+        "--contract",
+        &contract,
+        "--to",
+        own,
+        "--gwei",
+        "5",
+    ];
+    let mint = [&mint[..], &signed].concat();
+    fails(dir, &mint, 1, "expected 18, the token says 6");
+    ok(dir, &[&mint[..], &["--token-decimals", "6"]].concat());
+    let all = ["--gwei", "2000000000", "--to"];
+    let mint = [
+        "ledger",
+        "mint",
+        "--contract",
+        &contract,
+        "--token-decimals",
+        "6",
+    ];
+    ok(dir, &[&mint[..], &all, &[own], &signed].concat());
+    let (operator, seed_end) = ("77".repeat(32), "33".repeat(32));
+    let register = [
+        "ledger",
+        "register",
+        "--contract",
+        &contract,
+        "--token-decimals",
+        "6",
+    ];
+    let rest = [
+        "--identity",
+        "h0.id",
+        "--operator",
+        &operator,
+        "--seed-end",
+        &seed_end,
+    ];
+    let stake = ["--endpoint", "127.0.0.1:1", "--stake-gwei", "1500000000"];
+    ok(dir, &[&register[..], &rest, &stake, &signed].concat());
+    let status = ok(
+        dir,
+        &["status", "--json", "--rpc", url, "--contract", &contract],
+    );
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["hypernodes"][0]["stake_gwei"], 1_500_000_000);
+}
+
 #[test]
 fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     let temp = tempfile::tempdir().unwrap();
@@ -225,6 +289,7 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     let said = run_ok(convicts("a", "b"));
     assert!(said.contains("\"of\":\"twoCheckpoints\""), "{said}");
     assert!(run_ok(convicts("b", "a")).contains("\"before\":true"));
+    in_millionths(dir, &url, &addresses[3]);
     await_port(board);
     assert_eq!(
         ok(dir, &["verdicts", "--config", "bridge.toml", "--json"]),

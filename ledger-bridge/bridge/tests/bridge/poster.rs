@@ -8,6 +8,7 @@ use assay_bridge::poster::{Poster, Step, Tended};
 use assay_bridge::store::TxEnd;
 use assay_bridge::{replay, rewards, status, verdicts};
 use assay_ledger::{Action, NewOffer, NodeStatus, Resolution, Resolved};
+use assay_protocol::amount::Gwei;
 use assay_protocol::ids::{Epoch, Keccak, NodeId, Stake};
 use assay_protocol::item::Item;
 use assay_protocol::layout::{self, Claim, SignedRoot};
@@ -135,7 +136,7 @@ fn a_final_epoch_s_rewards_are_claimed_by_their_leaf_and_once() {
     assert_eq!(again.revert_name(), Some("NothingToClaim"));
     let rows = rewards::read(&net.store, &ledger, net.history()).unwrap();
     assert_eq!(rows.len(), 1);
-    let gwei = status::to_gwei(2 * reward);
+    let gwei = Gwei::USUAL.whole(2 * reward);
     assert_eq!(
         (rows[0].earned_gwei, rows[0].final_gwei, rows[0].paid_gwei),
         (gwei, gwei, gwei)

@@ -3,6 +3,7 @@
 use assay_bridge::config::Plan;
 use assay_bridge::{setup, terms};
 use assay_ledger::{Action, AssayLedger, ClassTerms, LedgerKey};
+use assay_protocol::amount::Gwei;
 use assay_protocol::ids::{Bps, Stake, UnixMs};
 
 use crate::network::{COIN, Network, PLAN, deployer, join, key, plan_file};
@@ -65,7 +66,7 @@ fn classes_that_the_governor_did_not_set_or_set_otherwise() {
     let draft = Draft::new();
     join(&draft.ledger, &draft.net.hypernodes);
     draft.is_not_opened("terms on the ledger");
-    let good = terms::class(&draft.plan, &draft.net.class);
+    let good = terms::class(&draft.plan, Gwei::USUAL, &draft.net.class);
     let digest = draft.net.class.digest();
     let poor = ClassTerms {
         collateral: Stake(good.collateral.0 - 1),
@@ -81,7 +82,7 @@ fn a_class_that_takes_nothing_for_a_breach() {
     join(&draft.ledger, &draft.net.hypernodes);
     let harmless = ClassTerms {
         slash_cap_bps: Bps(0),
-        ..terms::class(&draft.plan, &draft.net.class)
+        ..terms::class(&draft.plan, Gwei::USUAL, &draft.net.class)
     };
     let set = Action::set_class(draft.net.class.digest(), &harmless);
     draft.governs(&set);
@@ -93,7 +94,7 @@ fn a_schedule_that_is_missing_is_set_by_setting_the_classes_again() {
     let draft = Draft::new();
     join(&draft.ledger, &draft.net.hypernodes);
     let digest = draft.net.class.digest();
-    let good = terms::class(&draft.plan, &draft.net.class);
+    let good = terms::class(&draft.plan, Gwei::USUAL, &draft.net.class);
     draft.governs(&Action::set_class(digest, &good));
     draft.is_not_opened("credits on the ledger");
     assert_eq!(draft.set_classes(), 0);
@@ -101,6 +102,40 @@ fn a_schedule_that_is_missing_is_set_by_setting_the_classes_again() {
     assert_eq!(draft.ledger.schedule(digest).unwrap(), credits);
     assert_eq!(draft.ledger.class_terms(digest).unwrap(), good);
     draft.open().unwrap();
+}
+
+/// A chain that lies about them would change every amount by powers of ten.
+#[test]
+fn a_token_of_other_decimals_than_the_plan_says() {
+    let draft = Draft::new();
+    join(&draft.ledger, &draft.net.hypernodes);
+    draft.set_classes();
+    let mut plan = draft.plan.clone();
+    plan.ledger.token_decimals = 6;
+    let out = draft.dir.path().join("network.json");
+    let opened = setup::open_genesis(&draft.ledger, &deployer(), &plan, &out);
+    let said = opened.unwrap_err().to_string();
+    assert!(
+        said.contains("expected 6, the token says 18") && said.contains("hint:"),
+        "{said}"
+    );
+
+    plan.ledger.token = Some(draft.ledger.contracts().token);
+    let genesis = UnixMs(draft.net.now().0 + 100_000);
+    let deploy = |plan: &Plan| {
+        let chain = draft.net.chain.clone();
+        setup::deploy(chain, &deployer(), plan, genesis, u128::MAX)
+    };
+    let said = deploy(&plan).unwrap_err().to_string();
+    assert!(said.contains("expected 6, the token says 18"), "{said}");
+    plan.ledger.token = None;
+    let contract = deploy(&plan).unwrap();
+    let millionths = AssayLedger::at(draft.net.chain.clone(), contract).unwrap();
+    let least = plan.ledger.min_stake_gwei;
+    let terms = millionths.genesis_parameters().unwrap();
+    assert_eq!(terms.min_stake, Stake(least.into()));
+    let usual = draft.ledger.genesis_parameters().unwrap();
+    assert_eq!(usual.min_stake, Stake(u128::from(least) * 1_000_000_000));
 }
 
 /// A re-audit that the contract knows nothing of would let a node leave its trial.

@@ -52,7 +52,7 @@ abstract contract Network is Test {
     /// @dev All contracts, wired; nobody has registered.
     function deploy(IQuorumVerifier verifier_) internal {
         vm.warp((GENESIS_MS - 10 * EPOCH_MS) / 1000);
-        token = new TestToken();
+        token = new TestToken(18);
         verifier = verifier_;
         epochs = new AssayEpochs(epochParameters(), token, verifier, treasury, governor, guardian);
         stake = new AssayStake(stakeParameters(), epochs);

@@ -12,7 +12,7 @@ use assay_ledger::embedded::ChainConfig;
 use assay_ledger::{
     Action, AssayLedger, Chain, ChainError, ClassTerms, CreditTier, Deployment, FaultShares,
     GenesisParameters, LedgerError, LedgerKey, NewHyperNode, NewNode, NodeTerms, Receipt,
-    RentTerms, Roles, SignedTx, Trial, possession_message,
+    RentTerms, Roles, SignedTx, Token, Trial, possession_message,
 };
 use assay_protocol::ids::{
     self, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Ppm, Seed, Stake, UnixMs,
@@ -126,7 +126,7 @@ pub fn deployment() -> Deployment {
             wrong_region_key: Bps(1_000),
         },
         roles: Roles {
-            token: None,
+            token: Token::Test { decimals: 18 },
             treasury: treasury().address(),
             governor: governor().address(),
             guardian: guardian().address(),

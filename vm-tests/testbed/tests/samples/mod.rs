@@ -490,6 +490,7 @@ pub fn params() -> NetworkParams {
         vote_ms: 12_000,
         void_after_ms: 20_000,
         absent_epochs: 0,
+        gwei: 1_000_000_000,
         classes: vec![DIGEST],
         // One stake fits 64 bits, the other is a big number.
         roster: vec![entry(1, 1_000), entry(2, 40_000_000_000_000_000_000)],

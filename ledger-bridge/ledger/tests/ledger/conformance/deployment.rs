@@ -2,8 +2,10 @@
 
 use alloy_primitives::Address;
 use assay_ledger::{
-    AssayLedger, Deployment, KeyError, LedgerError, LedgerKey, SignedTx, TxRequest, TxSigner,
+    AssayLedger, Deployment, KeyError, LedgerError, LedgerKey, SignedTx, Token, TxRequest,
+    TxSigner, decimals_of,
 };
+use assay_protocol::amount::Gwei;
 use assay_protocol::ids::{self, Stake};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -38,11 +40,39 @@ fn a_token_that_exists_is_taken_as_it_is() {
     let net = Network::deployed();
     let token = net.ledger.contracts().token;
     let mut with = deployment();
-    with.roles.token = Some(token);
+    with.roles.token = Token::At(token);
     let twin = AssayLedger::deploy(net.chain.clone(), &deployer(), &with).unwrap();
     assert_eq!(twin.contracts().token, token);
     assert_ne!(twin.contract(), net.ledger.contract());
     assert_eq!(twin.tokens(deployer().address()).unwrap(), Stake(RICH));
+}
+
+#[test]
+fn what_amounts_call_a_gwei_follows_from_the_token() {
+    let net = Network::deployed();
+    assert_eq!(net.ledger.gwei().unwrap(), Gwei::USUAL);
+    for (decimals, units) in [
+        (6, Some(1)),
+        (9, Some(1)),
+        (27, Some(10u64.pow(18))),
+        (28, None),
+    ] {
+        let mut with = deployment();
+        with.roles.token = Token::Test { decimals };
+        let other = AssayLedger::deploy(net.chain.clone(), &deployer(), &with).unwrap();
+        assert_eq!(other.token_decimals().unwrap(), decimals);
+        match (other.gwei(), units) {
+            (Ok(gwei), Some(units)) => assert_eq!(gwei.get(), units),
+            (Err(LedgerError::TooManyDecimals { actual, .. }), None) => {
+                assert_eq!(actual, decimals)
+            }
+            (gwei, _) => panic!("{decimals}: {gwei:?}"),
+        }
+    }
+    // EIP-20 leaves it optional: a contract without it, and none at all.
+    for silent in [net.ledger.contracts().stake, key(3).address()] {
+        assert_eq!(decimals_of(net.chain.as_ref(), silent).unwrap(), 18);
+    }
 }
 
 /// A key that signs so many transactions and no more.
@@ -167,7 +197,7 @@ fn roles_and_token_must_be_somebody() {
     wrong[0].roles.treasury = nobody;
     wrong[1].roles.governor = nobody;
     wrong[2].roles.guardian = nobody;
-    wrong[3].roles.token = Some(key(3).address());
+    wrong[3].roles.token = Token::At(key(3).address());
     let names = ["ZeroId", "ZeroId", "ZeroId", "NotAContractOfThisNetwork"];
     for (with, name) in wrong.into_iter().zip(names) {
         let deployed = AssayLedger::deploy(net.chain.clone(), &deployer(), &with);

@@ -3,7 +3,7 @@
 use alloy_sol_types::SolCall;
 use assay_aggregate::root::{Committee, EpochRoot, Member};
 use assay_ledger::abi::AssayEpochs;
-use assay_ledger::{Action, AssayLedger, LedgerError, Receipt};
+use assay_ledger::{Action, AssayLedger, LedgerError, Receipt, Token};
 use assay_protocol::ids::{Address, Epoch, Keccak};
 
 use crate::network::*;
@@ -146,7 +146,7 @@ fn signatures_for_another_chain_contract_or_root() {
 fn a_root_accepted_by_one_contract_is_no_good_for_its_twin() {
     let net = Network::ready();
     let mut with = deployment();
-    with.roles.token = Some(net.ledger.contracts().token);
+    with.roles.token = Token::At(net.ledger.contracts().token);
     let twin = AssayLedger::deploy(net.chain.clone(), &deployer(), &with).unwrap();
     for (index, stake) in STAKES.into_iter().enumerate() {
         let account = hypernode(index).address();
