@@ -45,7 +45,6 @@ contract AssayNodes is NodesSettlement {
         if (_terms[classDigest].collateral == 0) revert UnknownClass(classDigest);
         Account storage a = _accounts[node];
         if (a.owner != address(0)) revert NodeTaken(node, a.owner);
-        if (a.successor != 0) revert NodeReplaced(node, a.successor);
         _register(node, classDigest, region, endpoint, amount, address(0));
     }
 
@@ -184,7 +183,7 @@ contract AssayNodes is NodesSettlement {
 
     function isReservable(bytes32 node) external view override returns (bool) {
         Account storage a = _accounts[node];
-        if (a.owner == address(0) || a.transferTo != address(0) || a.successor != 0) return false;
+        if (a.owner == address(0) || a.transferTo != address(0)) return false;
         Registration storage r = _byId(a.registrationId);
         return r.exitEpochs == 0 && (r.status == NodeStatus.Active || r.status == NodeStatus.Warned);
     }
@@ -220,8 +219,8 @@ contract AssayNodes is NodesSettlement {
         SlashQueue.Queue storage q = _queues[id];
         if (!q.isEmpty()) revert EscrowPending(r.node, r.provider, q.first().epoch, r.escrow);
         uint64 fromEpochs = r.exitEpochs;
-        // who handed over answers through that, also when it had asked to leave before, or another id goes on since then; all
-        // ones are of who left, and that registration has ended
+        // who handed over answers through that, also when it had asked to leave before; all ones are of who left, and that
+        // registration has ended
         bool handedOver = id == a.previousId;
         if (handedOver && a.handOverEpochs > fromEpochs) fromEpochs = a.handOverEpochs; // equivalent: equal ones are either
         uint256 startMs = _epochStartMs(fromEpochs);
@@ -242,13 +241,10 @@ contract AssayNodes is NodesSettlement {
     function _vacate(Account storage a, bytes32 node) private {
         _endOffer(a, node);
         if (_nodeOfChips[a.chips] == node) delete _nodeOfChips[a.chips];
-        // `_continues` asks both sides: this only tidies up
-        if (a.successor != 0) delete _predecessors[a.successor][a.owner]; // equivalent: see above
         a.owner = address(0);
         a.previousId = a.registrationId;
         a.registrationId = 0;
         a.handOverEpochs = type(uint64).max;
         a.chips = 0;
-        a.successor = 0;
     }
 }

@@ -5,7 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IAssayEpochs} from "./interfaces/IAssayEpochs.sol";
-import {IAssayNodes, INodesTypes} from "./interfaces/IAssayNodes.sol";
+import {IAssayNodes} from "./interfaces/IAssayNodes.sol";
 import {IAssayReservations} from "./interfaces/IAssayReservations.sol";
 import {NodeLeaf, Resolution} from "./interfaces/Types.sol";
 import {Billing} from "./lib/Billing.sol";
@@ -87,15 +87,14 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     {
         if (EPOCHS.isPaused()) revert Paused();
         Offer memory o = _offers[node];
-        INodesTypes.Account memory a = NODES.account(node);
-        if (!o.open || o.provider != a.owner) revert NotOffered(node);
+        if (!o.open || o.provider != NODES.account(node).owner) revert NotOffered(node);
         if (!NODES.isReservable(node)) revert NotReservable(node);
         if (o.pricePerEpoch > maxPricePerEpoch) revert PriceTooHigh(maxPricePerEpoch, o.pricePerEpoch);
         if (epochs < o.minEpochs || epochs > o.maxEpochs) revert WrongLength(o.minEpochs, o.maxEpochs, epochs);
         bytes32 classDigest = NODES.classOf(node);
         if (_schedules[classDigest].length == 0) revert NoSchedule(classDigest);
         id = _reservations.length + 1;
-        _occupy(node, a.predecessor, firstEpoch, epochs, id);
+        _occupy(node, firstEpoch, epochs, id);
         uint128 rent = o.pricePerEpoch * epochs;
         Reservation storage r = _reservations.push();
         r.node = node;
@@ -222,18 +221,11 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
 
     function reservedBy(bytes32 node, uint64 epoch) public view override returns (address) {
         uint256 id = _intervals[node].idAt(epoch);
-        if (id == 0) {
-            bytes32 predecessor = NODES.account(node).predecessor;
-            if (predecessor != 0) id = _intervals[predecessor].idAt(epoch);
-        }
         return id == 0 ? address(0) : _reservations[id - 1].builder;
     }
 
     function reservedUntil(bytes32 node) external view override returns (uint64) {
-        uint64 own = _intervals[node].lastEnd();
-        bytes32 predecessor = NODES.account(node).predecessor;
-        uint64 inherited = predecessor == 0 ? 0 : _intervals[predecessor].lastEnd();
-        return own > inherited ? own : inherited; // equivalent: equal ones are either
+        return _intervals[node].lastEnd();
     }
 
     function nextPeriodEnd(uint256 id) external view override returns (uint64) {
@@ -262,12 +254,10 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     }
 
     /// @dev Reverts: WrongStart, Overlap, TooManyUpcoming.
-    function _occupy(bytes32 node, bytes32 predecessor, uint64 first, uint64 epochs, uint256 id) private {
+    function _occupy(bytes32 node, uint64 first, uint64 epochs, uint256 id) private {
         uint64 current = EPOCHS.currentEpoch();
         uint64 latest = current + _parameters.maxAheadEpochs;
         if (first <= current || first > latest) revert WrongStart(current + 1, latest, first);
-        uint64 inherited = predecessor == 0 ? 0 : _intervals[predecessor].lastEnd();
-        if (first < inherited) revert Intervals.Overlap(first, first + epochs, 0, inherited);
         _intervals[node].insert(Intervals.Interval(first, first + epochs, uint128(id)), current);
     }
 
@@ -290,9 +280,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     /// @dev Reverts: WrongLeafType, WrongNode, EpochNotFinal, and what `proven` reverts with.
     function _checkLeaf(Reservation storage r, NodeLeaf calldata leaf, bytes32[] calldata proof) private view {
         if (leaf.leafType != NODE_LEAF) revert WrongLeafType(NODE_LEAF, leaf.leafType);
-        if (leaf.node != r.node && NODES.account(leaf.node).predecessor != r.node) {
-            revert WrongNode(r.node, leaf.node);
-        }
+        if (leaf.node != r.node) revert WrongNode(r.node, leaf.node);
         // slither-disable-next-line unused-return: called for its revert
         EPOCHS.proven(leaf.epoch, keccak256(bytes.concat(keccak256(abi.encode(leaf)))), proof);
         if (!EPOCHS.isFinal(leaf.epoch)) revert EpochNotFinal(leaf.epoch);

@@ -365,7 +365,7 @@ pub struct NodeRecord {
     pub registered_at: UnixMs,
     /// When a posted root first named it.
     pub confirming_at: Option<UnixMs>,
-    /// When it was cancelled, expired, left or was replaced.
+    /// When it was cancelled, expired or left.
     pub ended_at: Option<UnixMs>,
     /// The last epoch for which service is owed, once its provider asked to leave.
     pub serves_through: Option<Epoch>,

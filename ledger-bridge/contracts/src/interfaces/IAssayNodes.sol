@@ -8,7 +8,7 @@ interface INodesTypes {
     /// @notice Network parameters, fixed for ever by the constructor.
     /// @param provisionalMs how long a registration waits for its confirmation, the acceptance of an offer from the end of
     /// `changeDelayMs` on; how long it is held once a posted root named it
-    /// @param changeDelayMs from an announced change of owner or TPM until a leaf can bring it
+    /// @param changeDelayMs from an announced change of owner until a leaf can bring it
     /// @param removeAfterMs a suspension of this length ends in removal
     /// @param silenceMs after the exit delay: without any leaf for so long, collateral is free
     /// @param persistenceEpochs epochs over which a breach must persist before a leaf asks for it
@@ -45,7 +45,7 @@ interface INodesTypes {
     /// @param exitLeafEpochs 0, or 1 + epoch of the first settled leaf at or after the end of the exit delay
     /// @param exitLeafCorrections how often that epoch had been corrected by then
     /// @param confirmingAtMs when a posted root first named it; 0 before
-    /// @param endedAtMs when it was cancelled, expired, left or was replaced; 0 before
+    /// @param endedAtMs when it was cancelled, expired or left; 0 before
     /// @param suspendedAtMs since when it is suspended; 0 when it is not
     /// @param pledged all that was ever pledged
     /// @param collateral what a slash can still take
@@ -92,13 +92,11 @@ interface INodesTypes {
     /// @param handOverEpochs 0, or 1 + the last epoch that the owner before answers for; all ones while nobody followed
     /// @param confirmedEpochs 0, or 1 + the epoch whose leaf first confirmed an owner
     /// @param chipsEpochs 0, or 1 + the epoch of the leaf that last bound or freed processors of this node
-    /// @param changeAnnouncedAtMs when a transfer was accepted or a successor announced
+    /// @param changeAnnouncedAtMs when the last offer was accepted; 0 without
     /// @param cumulativeSlash of the last settled leaf
     /// @param confirmedSlash of the last settled re-audit
     /// @param transferTo to whom the owner offered the node; zero once the owner is removed
     /// @param chips digest of the processors that the node is bound to, see NodeLeaf; zero without
-    /// @param successor announced or confirmed next node id of the same machine
-    /// @param predecessor the node id whose history this one took over
     struct Account {
         address owner;
         uint8 settledCorrections;
@@ -116,8 +114,6 @@ interface INodesTypes {
         uint128 confirmedSlash;
         address transferTo;
         bytes32 chips;
-        bytes32 successor;
-        bytes32 predecessor;
     }
 
     /// @notice A pledge was taken for a node; `transfer` when it was the acceptance of an offered node.
@@ -143,8 +139,6 @@ interface INodesTypes {
     /// through `lastEpoch` only.
     event AcceptanceLapsed(bytes32 indexed node, address indexed provider, uint64 lastEpoch);
     event HandedOver(bytes32 indexed node, address indexed from, address indexed to, uint64 epoch);
-    event ReplacementAnnounced(bytes32 indexed node, bytes32 indexed successor);
-    event Replaced(bytes32 indexed node, bytes32 indexed successor, address indexed provider, uint128 collateral);
     /// @notice A leaf bound other processors to the node; `from` is zero for the first ones. `to` is zero when it lost them
     /// to another node. Those of an owner that leaves are free without this event.
     event ChipsChanged(bytes32 indexed node, bytes32 from, bytes32 to);
@@ -182,8 +176,6 @@ interface INodesTypes {
     error PledgeTooSmall(uint128 expected, uint128 actual);
     error AlreadyRegistered(bytes32 node, address provider);
     error NodeTaken(bytes32 node, address owner);
-    /// @notice This node id gave its history to another.
-    error NodeReplaced(bytes32 node, bytes32 successor);
     error WrongStatus(bytes32 node, address provider, NodeStatus actual);
     /// @notice A posted root named this registration: it waits until that root is final or the time is over.
     error Confirming(bytes32 node, address provider, uint256 untilMs, uint256 nowMs);
@@ -195,8 +187,6 @@ interface INodesTypes {
     /// @notice No leaf at or after the end of the exit delay was settled, or its root is not final or was replaced.
     error LastLeafMissing(bytes32 node, uint64 expectedEpoch, uint64 settledEpochs);
     error EscrowPending(bytes32 node, address provider, uint64 epoch, uint128 escrow);
-    /// @notice A transfer or a replacement is under way: one change at a time.
-    error ChangePending(bytes32 node, address transferTo, bytes32 successor);
     error NotOffered(bytes32 node, address expected, address actual);
     /// @notice The owner before the current one can still be slashed.
     error PredecessorLiable(bytes32 node, address provider);
@@ -204,16 +194,14 @@ interface INodesTypes {
     error EpochNotFinal(uint64 epoch);
     error NotConfirmed(bytes32 node, uint64 epoch);
     error NotRegistered(bytes32 node, address provider);
-    /// @notice The leaf's epoch began before the registration or before the end of an announced change's delay.
+    /// @notice The leaf's epoch began before the registration or before the end of the delay of a change of owner.
     error LeafTooEarly(bytes32 node, uint256 expectedMs, uint256 epochStartMs);
     /// @notice `settledEpochs` is 1 + the epoch of the newest leaf of its kind: settled, audited, or that bound processors.
     error StaleLeaf(bytes32 node, uint64 settledEpochs, uint64 epoch);
     error AlreadySettled(bytes32 node, uint64 epoch, uint8 corrections);
     /// @notice A newer leaf bound these processors to `actualNode`.
     error ChipsTaken(bytes32 chips, bytes32 expectedNode, bytes32 actualNode);
-    /// @notice Only the processors of the node before make `node` its successor: `expected`, zero when it has none.
-    error ChipsDiffer(bytes32 node, bytes32 expected, bytes32 actual);
-    /// @notice The leaf changes nothing of owner, processors or successor.
+    /// @notice The leaf changes nothing of owner or processors.
     error NothingToConfirm(bytes32 node, uint64 epoch);
     error NoReaudit(bytes32 classDigest);
     error AuditedEpochNotEarlier(uint64 epoch, uint64 auditedEpoch);
@@ -222,24 +210,24 @@ interface INodesTypes {
     error NotSuspendedLongEnough(bytes32 node, uint256 removableAtMs, uint256 nowMs);
 }
 
-/// @title Who a node is: owner, processors, the id that continues it.
+/// @title Who a node is: owner and processors.
+/// @notice A machine with another TPM is another node: its owner leaves with the old id and registers the new one.
 interface INodesIdentity is INodesTypes {
-    /// @notice Takes a node leaf of a final epoch for what cannot be undone: who owns the node, which processors it is
-    /// bound to, which node id it continues. A leaf makes nobody a later owner that is older than the last one settled.
+    /// @notice Takes a node leaf of a final epoch for what cannot be undone: who owns the node, and which processors
+    /// it is bound to. A leaf makes nobody a later owner that is older than the last one settled.
     ///
     /// Processors follow the newest leaf: whatever it binds is bound, also when another node had it by an older one, which
     /// then has none. A leaf without processors frees none. A leaf older than the one that last bound or freed them, at its
     /// node or at the one that has them, still makes an owner, and leaves the processors as they are; it reverts where it
     /// brings nothing else.
-    /// @dev Reverts: WrongLeafType, EpochNotFinal, NotConfirmed, NotOffered, NotRegistered, NodeReplaced, Leaving,
-    /// LeafTooEarly, ChipsTaken, ChipsDiffer, EscrowPending, StaleLeaf, NothingToConfirm, and what `IAssayEpochs.proven`
-    /// reverts with.
+    /// @dev Reverts: WrongLeafType, EpochNotFinal, NotConfirmed, NotOffered, NotRegistered, LeafTooEarly, StaleLeaf,
+    /// ChipsTaken, NothingToConfirm, and what `IAssayEpochs.proven` reverts with.
     function confirm(NodeLeaf calldata leaf, bytes32[] calldata proof) external;
 
     /// @notice Offers the node to `to`; zero takes an offer back, unless a posted root already named the new owner. The
     /// acceptance of the offer before lapses, also when the same one is offered anew: it owes no service after the current
     /// epoch, and no leaf confirms it.
-    /// @dev Reverts: OnlyOwner, Leaving, ChangePending, Confirming, PredecessorLiable.
+    /// @dev Reverts: OnlyOwner, Leaving, Confirming, PredecessorLiable.
     function offerTransfer(bytes32 node, address to) external;
 
     /// @notice Pledges for an offered node, in its class. The caller becomes owner by `confirm` of a leaf that names it,
@@ -250,13 +238,6 @@ interface INodesIdentity is INodesTypes {
     /// @dev Reverts: Paused, NotOffered, Leaving, EndpointTooLong, PledgeTooSmall, AlreadyRegistered,
     /// WrongAmountReceived.
     function acceptTransfer(bytes32 node, string calldata endpoint, uint128 amount) external;
-
-    /// @notice Same machine, other TPM: another node id takes over owner, pledge, status and sums by `confirm` of one of
-    /// its leaves, after `changeDelayMs`, that binds it to the same processors; the old id has none then. Who had the old
-    /// id before a hand-over answers for those epochs under the new one. Nobody takes over whose old id has no processors,
-    /// or who leaves. Zero takes the announcement back.
-    /// @dev Reverts: OnlyOwner, Leaving, ChangePending, NodeTaken, NodeReplaced.
-    function announceReplacement(bytes32 node, bytes32 successor) external;
 }
 
 /// @title Pledges, settlement, exit.
@@ -266,8 +247,8 @@ interface INodesCollateral is INodesTypes {
     /// @notice Pledges `amount` for a node; provisional. Several providers may: the first that a root confirms wins, the
     /// others can take their pledge back. One account may register a node again after its registration ended: only a
     /// leaf of an epoch that began after the new registration confirms it, so no root about the old one can.
-    /// @dev Reverts: Paused, ZeroId, EndpointTooLong, UnknownClass, PledgeTooSmall, NodeTaken, NodeReplaced,
-    /// AlreadyRegistered, WrongAmountReceived.
+    /// @dev Reverts: Paused, ZeroId, EndpointTooLong, UnknownClass, PledgeTooSmall, NodeTaken, AlreadyRegistered,
+    /// WrongAmountReceived.
     function register(bytes32 node, bytes32 classDigest, bytes32 region, string calldata endpoint, uint128 amount)
         external;
 
@@ -368,7 +349,7 @@ interface INodesCollateral is INodesTypes {
 /// @notice Holds collateral and what was slashed of it. Collateral moves by proven leaves only.
 ///
 /// Two kinds of proof. `settle` takes a leaf of any posted epoch and does what can be taken back: escrow and status.
-/// `confirm` takes a leaf of a final epoch and does what cannot: owner, processors, successor.
+/// `confirm` takes a leaf of a final epoch and does what cannot: owner and processors.
 ///
 /// A slash goes: a node leaf's `cumulativeSlash` grows -> (a re-audit of a later epoch confirms it, where the class
 /// wants one) -> escrow, within caps -> the epoch is final and was not corrected -> treasury and Builder. If it was

@@ -198,7 +198,7 @@ interface IAssayReservations {
     function offerOf(bytes32 node) external view returns (Offer memory);
     function reservationCount() external view returns (uint256);
     function reservation(uint256 id) external view returns (Reservation memory);
-    /// @notice Who has the node reserved in an epoch, or zero. A successor inherits its predecessor's reservations.
+    /// @notice Who has the node reserved in an epoch, or zero.
     function reservedBy(bytes32 node, uint64 epoch) external view returns (address);
     /// @notice First epoch from which no reservation of the node exists; 0 when it never had one.
     function reservedUntil(bytes32 node) external view returns (uint64);

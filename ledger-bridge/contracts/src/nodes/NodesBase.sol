@@ -16,7 +16,7 @@ import {Funds} from "../Funds.sol";
 /// @dev Storage layout (nothing is upgradeable; the order matters to readers of raw storage only):
 /// 0 parameters (two slots) · 2 total held · 3 class terms by digest · 4 registrations, id - 1 as index ·
 /// 5 latest registration id by node and provider · 6 accounts by node · 7 queues by registration id ·
-/// 8 node by bound chips, there as long as the node's account has them · 9 announced predecessor by successor and owner.
+/// 8 node by bound chips, there as long as the node's account has them.
 abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
     uint256 internal constant BPS = 10_000;
     uint256 internal constant MAX_ENDPOINT = 256;
@@ -40,7 +40,6 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
     mapping(bytes32 => Account) internal _accounts;
     mapping(uint64 => SlashQueue.Queue) internal _queues;
     mapping(bytes32 => bytes32) internal _nodeOfChips;
-    mapping(bytes32 => mapping(address => bytes32)) internal _predecessors;
 
     constructor(IAssayEpochs epochs, address governor_, Parameters memory p) {
         IAssayEpochs.Parameters memory network = epochs.parameters();
@@ -85,7 +84,7 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         return startMs + lengthMs + EPOCHS.windowExtensionMs(uint64(startMs));
     }
 
-    /// @dev From when an announced change of owner or TPM can be brought by a leaf; never without an announcement.
+    /// @dev From when an announced change of owner can be brought by a leaf; never without an announcement.
     function _changeFromMs(Account storage a) internal view returns (uint256) {
         return a.changeAnnouncedAtMs == 0 ? type(uint64).max : a.changeAnnouncedAtMs + _parameters.changeDelayMs;
     }

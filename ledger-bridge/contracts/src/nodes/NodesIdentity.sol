@@ -4,16 +4,13 @@ pragma solidity 0.8.37;
 import {IAssayEpochs} from "../interfaces/IAssayEpochs.sol";
 import {INodesIdentity} from "../interfaces/IAssayNodes.sol";
 import {NodeLeaf, NodeStatus} from "../interfaces/Types.sol";
-import {SlashQueue} from "../lib/SlashQueue.sol";
 import {NodesBase} from "./NodesBase.sol";
 import {NodesSlash} from "./NodesSlash.sol";
 
-/// @title Who a node is: owner, processors, the id that continues it. Only leaves of final epochs change any of it.
+/// @title Who a node is: owner and processors. Only leaves of final epochs change any of it.
 /// @dev AssayNodes deploys it and runs its code on its own storage, because the code of both is more than one contract can
 /// hold. Its own storage is empty: called directly, every function reverts.
 contract NodesIdentity is NodesSlash, INodesIdentity {
-    using SlashQueue for SlashQueue.Queue;
-
     /// @dev Reverts: BadParameter.
     constructor(IAssayEpochs epochs, address governor, Parameters memory p) NodesBase(epochs, governor, p) {}
 
@@ -24,9 +21,6 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         Account storage a = _accounts[leaf.node];
         if (a.owner == leaf.owner && leaf.owner != address(0)) return _changeChips(a, leaf);
         if (a.owner != address(0)) return _handOver(a, leaf, record.corrections);
-        if (a.successor != 0) revert NodeReplaced(leaf.node, a.successor);
-        bytes32 predecessor = _predecessors[leaf.node][leaf.owner];
-        if (predecessor != 0 && _continues(predecessor, leaf)) return _takeOver(a, predecessor, leaf);
         _confirmFirst(a, leaf, record.corrections);
     }
 
@@ -99,9 +93,12 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
 
     // --------------------------------------------------------------------------------------------------------- chips
 
+    /// @dev Binds, where that is all the leaf is brought for. Reverts: NothingToConfirm, StaleLeaf, ChipsTaken.
     function _changeChips(Account storage a, NodeLeaf calldata leaf) private {
         if (leaf.chips == 0 || leaf.chips == a.chips) revert NothingToConfirm(leaf.node, leaf.epoch);
-        _requireChips(a, leaf);
+        if (_isStale(a, leaf)) revert StaleLeaf(leaf.node, a.chipsEpochs, leaf.epoch);
+        _bindChips(a, leaf);
+        if (a.chips != leaf.chips) revert ChipsTaken(leaf.chips, leaf.node, _nodeOfChips[leaf.chips]);
     }
 
     /// @dev Binds a leaf's processors to its node, and frees those it had. A leaf that is older than what bound or freed
@@ -128,91 +125,16 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         return true;
     }
 
-    /// @dev Binds, where that is all the leaf is brought for. Reverts: StaleLeaf, ChipsTaken.
-    function _requireChips(Account storage a, NodeLeaf calldata leaf) private {
-        if (_isStale(a, leaf)) revert StaleLeaf(leaf.node, a.chipsEpochs, leaf.epoch);
-        _bindChips(a, leaf);
-        if (a.chips != leaf.chips) revert ChipsTaken(leaf.chips, leaf.node, _nodeOfChips[leaf.chips]);
-    }
-
     /// @dev Whether a leaf is older than the one that last bound or freed processors of a node.
     function _isStale(Account storage a, NodeLeaf calldata leaf) private view returns (bool) {
         return leaf.epoch + 1 < a.chipsEpochs;
     }
 
-    // ----------------------------------------------------------------------------------------------------- successor
-
-    function _continues(bytes32 predecessor, NodeLeaf calldata leaf) private view returns (bool) {
-        Account storage old = _accounts[predecessor];
-        return old.owner == leaf.owner && old.successor == leaf.node;
-    }
-
-    /// @dev Moves the registration to the new id. What is in escrow must have been released before. Only bound processors
-    /// tell the same machine from another of its owner's, by which a pledge would leave what the old id is asked for.
-    function _takeOver(Account storage a, bytes32 predecessor, NodeLeaf calldata leaf) private {
-        Account storage was = _accounts[predecessor];
-        uint64 oldId = was.registrationId;
-        Registration storage old = _byId(oldId);
-        _requireStaying(old);
-        _requireBegan(leaf, _changeFromMs(was));
-        if (!_queues[oldId].isEmpty()) {
-            revert EscrowPending(predecessor, old.provider, _queues[oldId].first().epoch, old.escrow);
-        }
-        if (was.chips == 0 || leaf.chips != was.chips) revert ChipsDiffer(leaf.node, was.chips, leaf.chips);
-        // the old id has them, and loses them
-        _requireChips(a, leaf);
-        Registration storage r = _open(leaf.node, leaf.owner);
-        _copy(old, r);
-        r.confirmedAtMs = _nowMs();
-        _copy(was, a);
-        a.predecessor = predecessor;
-        delete _predecessors[leaf.node][leaf.owner];
-        _totalHeld += r.collateral;
-        _close(old);
-        old.status = NodeStatus.Removed;
-        was.owner = address(0);
-        emit Replaced(predecessor, leaf.node, leaf.owner, r.collateral);
-    }
-
-    function _copy(Registration storage from, Registration storage to) private {
-        to.status = from.status;
-        to.statusBefore = from.statusBefore;
-        to.exitEpochs = from.exitEpochs;
-        to.exitLeafEpochs = from.exitLeafEpochs;
-        to.exitLeafCorrections = from.exitLeafCorrections;
-        to.suspendedAtMs = from.suspendedAtMs;
-        to.pledged = from.pledged;
-        to.collateral = from.collateral;
-        to.slashed = from.slashed;
-        to.counted = from.counted;
-        to.spareEpochs = from.spareEpochs;
-        to.classDigest = from.classDigest;
-        to.region = from.region;
-        to.endpoint = from.endpoint;
-    }
-
-    /// @dev With who answers for the epochs before a hand-over: nothing stays of who owned the new id and left.
-    function _copy(Account storage from, Account storage to) private {
-        to.owner = from.owner;
-        to.registrationId = uint64(_registrations.length);
-        to.previousId = from.previousId;
-        to.handOverEpochs = from.handOverEpochs;
-        to.settledCorrections = from.settledCorrections;
-        to.settledEpochs = from.settledEpochs;
-        to.auditedEpochs = from.auditedEpochs;
-        to.reauditEpochs = from.reauditEpochs;
-        to.reauditCorrections = from.reauditCorrections;
-        to.confirmedEpochs = from.confirmedEpochs;
-        to.cumulativeSlash = from.cumulativeSlash;
-        to.confirmedSlash = from.confirmedSlash;
-    }
-
-    // ------------------------------------------------------------------------------------------------- announcements
+    // -------------------------------------------------------------------------------------------------------- offers
 
     function offerTransfer(bytes32 node, address to) external override {
         (Account storage a, Registration storage r) = _owned(node);
         _requireStaying(r);
-        if (a.successor != 0) revert ChangePending(node, a.transferTo, a.successor);
         if (a.previousId != 0 && _byId(a.previousId).endedAtMs == 0) {
             revert PredecessorLiable(node, _byId(a.previousId).provider);
         }
@@ -231,20 +153,5 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         _requireStaying(old);
         a.changeAnnouncedAtMs = _nowMs();
         _register(node, old.classDigest, old.region, endpoint, amount, a.owner);
-    }
-
-    function announceReplacement(bytes32 node, bytes32 successor) external override {
-        (Account storage a, Registration storage r) = _owned(node);
-        _requireStaying(r);
-        if (a.transferTo != address(0)) revert ChangePending(node, a.transferTo, a.successor);
-        Account storage next = _accounts[successor];
-        if (next.owner != address(0)) revert NodeTaken(successor, next.owner);
-        if (next.successor != 0) revert NodeReplaced(successor, next.successor);
-        // `_continues` asks both sides: this only tidies up
-        if (a.successor != 0) delete _predecessors[a.successor][msg.sender]; // equivalent: see above
-        a.successor = successor;
-        a.changeAnnouncedAtMs = _nowMs();
-        if (successor != 0) _predecessors[successor][msg.sender] = node;
-        emit ReplacementAnnounced(node, successor);
     }
 }

@@ -2,14 +2,12 @@
 pragma solidity 0.8.37;
 
 import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
-import {NodeLeaf, NodeStatus, ReauditLeaf} from "../../src/interfaces/Types.sol";
+import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
 import {Vm} from "../support/Vm.sol";
 import {Money} from "./Money.sol";
-import {PlainToken} from "./Tokens.sol";
 
-/// @title Identity.tree: change of owner, of processors, of the TPM.
+/// @title Identity.tree: change of owner, of processors.
 contract IdentityTest is Money {
-    bytes32 private constant NEXT = "next node";
     bytes32 private constant OTHER = "other node";
     bytes32 private constant OTHER_CHIPS = "other chips";
 
@@ -46,15 +44,12 @@ contract IdentityTest is Money {
         vm.assertEq(token.balanceOf(alice), 1_000_000, "paid");
     }
 
-    function test_transfer_andReplacementEndReservability() public {
+    function test_transfer_endsReservability() public {
         offered();
         vm.assertFalse(nodes.isReservable(NODE), "offered");
-        vm.startPrank(alice);
+        vm.prank(alice);
         nodes.offerTransfer(NODE, address(0));
         vm.assertTrue(nodes.isReservable(NODE), "taken back");
-        nodes.announceReplacement(NODE, NEXT);
-        vm.assertFalse(nodes.isReservable(NODE), "to be replaced");
-        vm.stopPrank();
     }
 
     function test_transfer_isToldFromARegistration() public {
@@ -123,6 +118,36 @@ contract IdentityTest is Money {
         vm.assertEq(registrationOf(alice).exitEpochs, asked, "epochs that have begun keep who owed service in them");
         vm.assertLt(asked, 91, "before the hand-over, which counts");
         exitsAfter(90);
+    }
+
+    /// @dev Bob loses all he pledged, and leaves while Alice's service is still owed.
+    function test_transfer_theNewOwnerLeavesBeforeWhoHandedOver() public {
+        INodesTypes.ClassTerms memory t = terms(false);
+        t.slashCapBps = 10_000;
+        vm.startPrank(governor);
+        nodes.setClass("all", t);
+        reservations.setSchedule("all", tiers());
+        vm.stopPrank();
+        active("all");
+        vm.prank(alice);
+        reservations.offer(NODE, 1, 1, 1_000, true);
+        vm.prank(builder);
+        reservations.reserve(NODE, 60, 600, 1);
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, bob);
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "bob:1", PLEDGE);
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+        vm.assertEq(registrationOf(alice).exitEpochs, 664, "all that is reserved, and a re-audit of it");
+        confirm(leafOf(NODE, bob, 90));
+        settle(leafAsking(NODE, bob, 120, PLEDGE));
+        toFinal(120);
+        nodes.release(NODE, bob);
+        skip((nodes.exitDelayEpochs() + 1) * HOUR + nodeParameters().silenceMs / 1000);
+        nodes.exit(NODE, bob);
+        vm.assertEq(nodes.account(NODE).handOverEpochs, type(uint64).max, "nobody followed him");
+        exitsAfter(663);
     }
 
     function test_transfer_reauditOfBeforeReachesTheOldPledge() public {
@@ -884,310 +909,31 @@ contract IdentityTest is Money {
         assertChips(NODE, 0, 12);
     }
 
-    // ------------------------------------------------------------------------------------------------------- other TPM
-
-    function announced() private {
+    /// @dev Another TPM, another id: what the old one did stays with its own pledge.
+    function test_chips_moveToTheOwnersNextId_withoutThePledge() public {
         active();
         vm.prank(alice);
-        nodes.announceReplacement(NODE, NEXT);
-    }
-
-    function test_replacement_takesOverOwnerPledgeStatusAndSums() public {
-        announced();
-        settle(80, 3, 20);
-        toFinal(80);
-        nodes.release(NODE, alice);
-        NodeLeaf memory leaf = leafOf(NEXT, alice, 110);
-        leaf.cumulativeSlash = 20;
-        confirm(leaf);
-        vm.snapshotGasLastCall("AssayNodes", "confirm: take over");
-        INodesTypes.Registration memory r = nodes.registration(NEXT, alice);
-        vm.assertEq(r.collateral, 180, "collateral");
-        vm.assertEq(r.slashed, 20, "slashed");
-        vm.assertEq(r.pledged, 200, "pledged");
-        vm.assertEq(uint256(r.status), uint256(NodeStatus.Warned), "status");
-        vm.assertEq(r.endpoint, "host:1", "endpoint");
-        vm.assertEq(nodes.account(NEXT).predecessor, NODE, "predecessor");
-        vm.assertEq(nodes.nodeOfChips(CHIPS), NEXT, "chips");
-        assertMoney(alice, 0, 0, 20);
-        assertStatus(NodeStatus.Removed, "the old id is over");
-        leaf.epoch = 140;
-        leaf.cumulativeSlash = 25;
-        settle(leaf);
-        vm.assertEq(nodes.registration(NEXT, alice).escrow, 5, "sums go on");
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NodeReplaced.selector, NODE, NEXT));
-        vm.prank(bob);
-        nodes.register(NODE, CLASS, "", "", PLEDGE);
-    }
-
-    /// @dev Without, any second machine of the owner's would carry the pledge away from what the first is asked for.
-    function test_replacement_needsProcessors() public {
-        register(alice, NODE, CLASS);
-        NodeLeaf memory leaf = leafOf(NODE, alice, 12);
-        leaf.chips = 0;
-        confirm(leaf);
+        nodes.requestExit(NODE);
         vm.prank(alice);
-        nodes.announceReplacement(NODE, NEXT);
-        leaf = leafOf(NEXT, alice, 110);
-        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsDiffer.selector, NEXT, bytes32(0), CHIPS));
-        leaf.epoch = 111;
-        leaf.chips = 0;
-        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsDiffer.selector, NEXT, bytes32(0), bytes32(0)));
-        vm.assertEq(nodes.account(NODE).owner, alice, "stays");
-    }
-
-    function test_replacement_movesTheProcessors() public {
-        announced();
-        NodeLeaf memory leaf = leafOf(NEXT, alice, 110);
+        nodes.register(OTHER, CLASS, "", "", PLEDGE);
+        NodeLeaf memory leaf = leafOf(OTHER, alice, 45);
         bytes32[] memory proof = post(leaf);
-        toFinal(110);
+        settle(46, 3, 30);
+        toFinal(45);
         expectChips(NODE, CHIPS, 0);
-        expectChips(NEXT, 0, CHIPS);
+        expectChips(OTHER, 0, CHIPS);
         nodes.confirm(leaf, proof);
-        assertChips(NEXT, CHIPS, 110);
-        assertChips(NODE, 0, 110);
-    }
-
-    function test_replacement_byAnOlderLeafThanBoundTheProcessors() public {
-        announced();
-        NodeLeaf memory leaf = leafWith(NEXT, alice, 110, OTHER_CHIPS);
-        bytes32[] memory proof = post(leaf);
-        confirm(leafWith(NODE, alice, 111, OTHER_CHIPS));
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.ChipsTaken.selector, OTHER_CHIPS, NEXT, NODE));
-        nodes.confirm(leaf, proof);
-        assertChips(NODE, OTHER_CHIPS, 111);
-        confirm(leafWith(NEXT, alice, 140, OTHER_CHIPS));
-        assertChips(NEXT, OTHER_CHIPS, 140);
-    }
-
-    /// @dev Who took it over would have none of the processors that it takes over by.
-    function test_replacement_byAnOlderLeafThanBoundThoseOfTheNewId() public {
-        vm.prank(bob);
-        nodes.register(NEXT, CLASS, "", "", PLEDGE);
-        announced();
-        confirm(leafWith(NEXT, bob, 40, "bob's chips"));
-        vm.prank(bob);
-        nodes.requestExit(NEXT);
-        NodeLeaf memory leaf = leafOf(NEXT, alice, 110);
-        bytes32[] memory proof = post(leaf);
-        confirm(leafWith(NEXT, bob, 111, OTHER_CHIPS));
-        skip(400 * HOUR);
-        nodes.exit(NEXT, bob);
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NEXT, 112, 110));
-        nodes.confirm(leaf, proof);
-        assertChips(NODE, CHIPS, 12);
-        uint64 epoch = epochs.currentEpoch();
-        confirm(leafOf(NEXT, alice, epoch));
-        assertChips(NEXT, CHIPS, epoch);
-    }
-
-    /// @dev Bob waited for the id while it was Alice's: its machine has another now.
-    function test_replacement_whatWaitedForTheOldIdIsNotConfirmed() public {
-        register(bob, NODE, CLASS);
-        announced();
-        confirm(leafOf(NEXT, alice, 110));
-        uint64 epoch = epochs.currentEpoch();
-        refuse(leafOf(NODE, bob, epoch), abi.encodeWithSelector(INodesTypes.NodeReplaced.selector, NODE, NEXT));
-        vm.assertEq(nodes.account(NODE).owner, address(0), "nobody's");
-        assertChips(NEXT, CHIPS, 110);
-        vm.prank(bob);
-        nodes.cancel(NODE);
-        vm.assertEq(token.balanceOf(bob), 1_000_000, "paid back");
-    }
-
-    function test_replacement_byAnIdThatWasReplacedSince() public {
-        vm.prank(bob);
-        nodes.register(NEXT, CLASS, "", "", PLEDGE);
-        announced();
-        confirm(leafWith(NEXT, bob, 40, "bob's chips"));
-        vm.prank(bob);
-        nodes.announceReplacement(NEXT, OTHER);
-        confirm(leafWith(OTHER, bob, epochs.currentEpoch() + 49, "bob's chips"));
-        uint64 epoch = epochs.currentEpoch();
-        refuse(leafOf(NEXT, alice, epoch), abi.encodeWithSelector(INodesTypes.NodeReplaced.selector, NEXT, OTHER));
-        vm.assertEq(nodes.account(NODE).owner, alice, "keeps hers");
-    }
-
-    /// @dev A delay of nothing, so that another id takes over before the pledge of who handed over is free.
-    function test_replacement_keepsUntilWhenWhoHandedOverAnswers() public {
-        INodesTypes.Parameters memory p = nodeParameters();
-        p.changeDelayMs = 0;
-        deploy(new PlainToken(), p);
-        accepted();
-        vm.prank(alice);
-        nodes.requestExit(NODE);
-        vm.assertEq(registrationOf(alice).exitEpochs, 42, "asked for before");
-        confirm(leafOf(NODE, bob, 60));
-        vm.prank(bob);
-        nodes.announceReplacement(NODE, NEXT);
-        confirm(leafOf(NEXT, bob, 86));
-        vm.assertEq(nodes.account(NODE).owner, address(0), "goes on as another");
-        vm.assertGt(epochs.currentEpoch(), 42 + nodes.exitDelayEpochs(), "free, but for the hand-over");
-        exitsAfter(60);
-    }
-
-    /// @dev Bob has the old id by Alice's offer; the new one nobody offered him.
-    function test_replacement_isOwnedSinceItTookOver() public {
-        handedOver();
-        uint64 beforeMs = registrationOf(bob).confirmedAtMs;
-        vm.prank(bob);
-        nodes.announceReplacement(NODE, NEXT);
-        confirm(leafOf(NEXT, bob, epochs.currentEpoch() + 49));
-        vm.assertEq(nodes.registration(NEXT, bob).confirmedAtMs, block.timestamp * 1000, "the new id");
-        vm.assertEq(nodes.registration(NEXT, bob).offeredBy, address(0), "not offered");
-        vm.assertEq(registrationOf(bob).confirmedAtMs, beforeMs, "the old one keeps it");
-        vm.assertEq(registrationOf(bob).offeredBy, alice, "and who offered it");
-    }
-
-    /// @dev Who owned the new id before, and left it, answers for nothing of the machine that goes on under it.
-    function test_replacement_byAnIdThatSomebodyHadLeft() public {
-        vm.prank(bob);
-        nodes.register(NEXT, STRICT, "", "", PLEDGE);
-        NodeLeaf memory leaf = leafOf(NEXT, bob, 12);
-        leaf.chips = 0;
-        confirm(leaf);
-        vm.prank(bob);
-        nodes.requestExit(NEXT);
-        skip(400 * HOUR);
-        nodes.exit(NEXT, bob);
-        vm.assertEq(nodes.account(NEXT).handOverEpochs, type(uint64).max, "nobody followed");
-        register(alice, NODE, STRICT);
-        confirm(leafOf(NODE, alice, epochs.currentEpoch() + 1));
-        vm.prank(alice);
-        nodes.announceReplacement(NODE, NEXT);
-        confirm(leafOf(NEXT, alice, epochs.currentEpoch() + 50));
-        vm.assertEq(nodes.account(NEXT).previousId, 0, "nobody before her");
-        vm.assertEq(nodes.account(NEXT).handOverEpochs, 0, "nor a hand-over");
-        uint64 epoch = epochs.currentEpoch() + 5;
-        vm.assertEq(nodes.providerAt(NEXT, epoch), alice, "she answers");
-        settle(leafAsking(NEXT, alice, epoch, 30));
-        reauditsNext(epoch + 2, epoch, 30);
-        vm.assertEq(nodes.registration(NEXT, alice).escrow, 30, "of hers");
-        vm.assertEq(nodes.registration(NEXT, bob).counted, 0, "not of his");
-        assertConserved();
-    }
-
-    function test_replacement_keepsWhoAnswersForTheEpochsBeforeAHandOver() public {
-        accepted(STRICT);
-        settle(88, 3, 30);
-        uint256 alicesId = nodes.account(NODE).registrationId;
-        confirm(leafAsking(NODE, bob, 90, 30));
-        vm.prank(bob);
-        nodes.announceReplacement(NODE, NEXT);
-        uint64 epoch = epochs.currentEpoch() + 49;
-        confirm(leafAsking(NEXT, bob, epoch, 30));
-        vm.assertEq(nodes.account(NEXT).previousId, alicesId, "the owner before");
-        vm.assertEq(nodes.providerAt(NEXT, 90), alice, "until the hand-over");
-        vm.assertEq(nodes.providerAt(NEXT, 91), bob, "from then");
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.PredecessorLiable.selector, NEXT, alice));
-        vm.prank(bob);
-        nodes.offerTransfer(NEXT, builder);
-        settle(leafAsking(NEXT, bob, epoch + 30, 37));
-        reauditsNext(epoch + 31, 90, 30);
-        assertMoney(alice, 170, 30, 0);
-        vm.assertEq(nodes.registration(NEXT, bob).escrow, 0, "not of the new owner's");
-        reauditsNext(epoch + 33, epoch + 30, 37);
-        assertMoney(alice, 170, 30, 0);
-        vm.assertEq(nodes.registration(NEXT, bob).escrow, 7, "what came after");
-    }
-
-    function reauditsNext(uint64 epoch, uint64 audited, uint128 slash) private {
-        ReauditLeaf memory leaf = ReauditLeaf(2, epoch, NEXT, audited, slash);
-        bytes32[] memory proof = post(epoch, hashOf(leaf));
-        nodes.settleReaudit(leaf, proof);
-    }
-
-    function test_replacement_ofANodeThatLeaves() public {
-        announced();
-        vm.prank(alice);
-        nodes.requestExit(NODE);
-        uint64 last = registrationOf(alice).exitEpochs - 1;
-        refuse(leafOf(NEXT, alice, 110), abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
-    }
-
-    function test_replacement_refusals() public {
-        announced();
-        NodeLeaf memory leaf = leafOf(NEXT, alice, 45);
-        uint256 fromMs = nodes.account(NODE).changeAnnouncedAtMs + nodeParameters().changeDelayMs;
-        refuse(
-            leaf,
-            abi.encodeWithSelector(
-                INodesTypes.LeafTooEarly.selector, NEXT, fromMs, epochs.GENESIS_MS() + uint256(45) * 3_600_000
-            )
-        );
-        settle(95, 3, 20);
-        leaf = leafOf(NEXT, alice, 96);
-        bytes32[] memory proof = post(leaf);
-        skip(23 * HOUR);
-        settle(120, 3, 30);
-        toFinal(96);
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.EscrowPending.selector, NODE, alice, 95, 30));
-        nodes.confirm(leaf, proof);
-        toFinal(120);
+        settle(80, 3, 45);
+        assertMoney(alice, 155, 45, 0);
+        vm.assertEq(nodes.registration(OTHER, alice).collateral, PLEDGE, "of the new id nothing is asked");
+        uint64 last = registrationOf(alice).exitEpochs - 1 + nodes.exitDelayEpochs();
+        settle(last, 3, 45);
+        toFinal(last);
         nodes.release(NODE, alice);
-        leaf.chips = OTHER_CHIPS;
-        refuse(leaf, abi.encodeWithSelector(INodesTypes.ChipsDiffer.selector, NEXT, CHIPS, OTHER_CHIPS));
-        refuse(leafOf(NEXT, bob, 97), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NEXT, bob));
-    }
-
-    function test_replacement_announcementsAreChecked() public {
-        announced();
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.OnlyOwner.selector, NODE, alice, bob));
-        vm.prank(bob);
-        nodes.announceReplacement(NODE, NEXT);
-        vm.startPrank(alice);
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NodeTaken.selector, NODE, alice));
-        nodes.announceReplacement(NODE, NODE);
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.ChangePending.selector, NODE, address(0), NEXT));
-        nodes.offerTransfer(NODE, bob);
-        nodes.announceReplacement(NODE, 0);
-        nodes.offerTransfer(NODE, bob);
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.ChangePending.selector, NODE, bob, bytes32(0)));
-        nodes.announceReplacement(NODE, NEXT);
-        nodes.offerTransfer(NODE, address(0));
-        nodes.requestExit(NODE);
-        uint64 last = registrationOf(alice).exitEpochs - 1;
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
-        nodes.announceReplacement(NODE, NEXT);
-        vm.stopPrank();
-    }
-
-    function test_replacement_takenBackLeadsNowhere() public {
-        announced();
-        vm.prank(alice);
-        nodes.announceReplacement(NODE, 0);
-        refuse(leafOf(NEXT, alice, 110), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NEXT, alice));
-    }
-
-    function test_replacement_announcedByAnotherDoesNotDisturb() public {
-        announced();
-        vm.prank(bob);
-        nodes.register("bobs", CLASS, "", "", PLEDGE);
-        NodeLeaf memory leaf = leafOf("bobs", bob, 40);
-        leaf.chips = 0;
-        confirm(leaf);
-        vm.prank(bob);
-        nodes.announceReplacement("bobs", NEXT);
-        confirm(leafOf(NEXT, alice, 110));
-        vm.assertEq(nodes.account(NEXT).owner, alice, "alice's");
-        vm.assertEq(nodes.account("bobs").owner, bob, "bob keeps his");
-    }
-
-    function test_replacement_ofAReplacedNode() public {
-        announced();
-        confirm(leafOf(NEXT, alice, 110));
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NodeReplaced.selector, NODE, NEXT));
-        vm.prank(alice);
-        nodes.announceReplacement(NEXT, NODE);
-    }
-
-    function test_replacement_whereTheOwnerRegisteredTheNewIdItself() public {
-        announced();
-        register(alice, NEXT, CLASS);
-        refuse(leafOf(NEXT, alice, 110), abi.encodeWithSelector(INodesTypes.AlreadyRegistered.selector, NEXT, alice));
-        vm.prank(alice);
-        nodes.cancel(NEXT);
-        confirm(leafOf(NEXT, alice, 140));
+        nodes.exit(NODE, alice);
+        vm.assertEq(token.balanceOf(alice), 1_000_000 - 45 - PLEDGE, "what is left of the old pledge");
+        assertChips(OTHER, CHIPS, 45);
+        assertChips(NODE, 0, 45);
     }
 
     function refuse(NodeLeaf memory leaf, bytes memory expected) private {

@@ -35,14 +35,10 @@ abstract contract Money is Test {
     }
 
     function deploy(PlainToken token_) internal {
-        deploy(token_, nodeParameters());
-    }
-
-    function deploy(PlainToken token_, INodesTypes.Parameters memory p) internal {
         token = token_;
         epochs = new EpochsDouble(address(token), treasury);
         deployer = Deployer(vm.deployCode("Deployer.sol:Deployer", ""));
-        nodes = deployer.nodes(address(epochs), governor, p);
+        nodes = deployer.nodes(address(epochs), governor, nodeParameters());
         reservations = deployer.reservations(address(epochs), nodes, governor, reservationParameters());
         epochs.wire(address(reservations));
         vm.startPrank(governor);

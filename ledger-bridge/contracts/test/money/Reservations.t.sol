@@ -527,36 +527,6 @@ contract ReservationsTest is Money {
         assertBalances(240, 0);
     }
 
-    function test_settle_ofASuccessor() public {
-        uint256 id = started(96);
-        vm.prank(alice);
-        nodes.announceReplacement(NODE, "next");
-        bill(id, slots(83, 2_440, 50));
-        confirm(leafOf("next", alice, 160));
-        NodeLeaf memory leaf = slots(107, 3_880, 50);
-        leaf.node = "next";
-        bill(id, leaf);
-        assertBalances(480, 0);
-        vm.assertEq(reservations.reservedBy("next", 155), builder, "inherited");
-        vm.assertEq(reservations.reservedUntil("next"), 156, "inherited");
-    }
-
-    function test_reserve_notWhatASuccessorInherited() public {
-        vm.prank(builder);
-        reservations.reserve(NODE, 80, 100, PRICE);
-        vm.prank(alice);
-        nodes.announceReplacement(NODE, "next");
-        confirm(leafOf("next", alice, 130));
-        vm.startPrank(alice);
-        reservations.offer("next", PRICE, 1, 10, true);
-        vm.stopPrank();
-        vm.expectRevert(abi.encodeWithSelector(Intervals.Overlap.selector, 179, 180, 0, 180));
-        vm.prank(bob);
-        reservations.reserve("next", 179, 1, PRICE);
-        vm.prank(bob);
-        reservations.reserve("next", 180, 1, PRICE);
-    }
-
     // ------------------------------------------------------------------------------------------------------------ refund
 
     function test_refund_whatNobodySettled() public {

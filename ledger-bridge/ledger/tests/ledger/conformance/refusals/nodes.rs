@@ -245,44 +245,6 @@ fn processors_of_another_node_by_an_older_leaf() {
 }
 
 #[test]
-fn a_node_that_gave_its_history_to_another_is_not_registered_again() {
-    let net = Network::active().enriched(&other_provider());
-    let nodes = net.ledger.contracts().nodes;
-    let announce = AssayNodes::announceReplacementCall {
-        node: NODE.0.into(),
-        successor: OTHER.0.into(),
-    };
-    net.calls(&provider(), nodes, &announce);
-    let proven = NodeLeaf {
-        chips: CHIPS,
-        ..leaf(1)
-    };
-    let next = NodeLeaf {
-        node: OTHER,
-        chips: CHIPS,
-        ..leaf(4)
-    };
-    net.post_tree(1, &[proven.hash()]);
-    for epoch in 2..4 {
-        net.post_tree(epoch, &[leaf(epoch).hash()]);
-    }
-    net.post_tree(4, &[next.hash()]);
-    net.finish(5);
-    refused(confirm(&net, &next), "ChipsDiffer");
-    confirm(&net, &proven).unwrap();
-    confirm(&net, &next).unwrap();
-    let register = Action::register_node(&new_node(100));
-    refused(net.does(&other_provider(), &register), "NodeReplaced");
-    let records = net.ledger.nodes().unwrap();
-    assert_eq!(
-        (records[1].node, records[1].provider),
-        (OTHER, provider().address())
-    );
-    assert_eq!(records[1].collateral, Stake(500));
-    assert!(records[0].ended_at.is_some() && records[0].collateral == Stake(0));
-}
-
-#[test]
 fn classes_are_the_governors_and_set_once() {
     let net = Network::ready();
     let set = |key: &LedgerKey, class, terms: &ClassTerms| {
