@@ -206,6 +206,7 @@ def attestation(votes, whole, tier_min):
         return ("inconclusive", DATA), 0
     tiers = [(v["tier"] if v["class"] == "pass" else 0, v["weight"]) for v in votes if v["class"] in ("pass", "fail")]
     tier = quantile(tiers, 2) or 0
+    tier = tier if processors(votes, whole) else min(tier, 2)
     return (("warned", TIER) if tier < tier_min else ("pass", 0)), tier
 
 
@@ -236,13 +237,22 @@ def chase(votes, whole, floors):
     return (("breach" if quantile(rates, 3) < floors[kind] else "warned"), CHASE), rate
 
 
-def agreed(what, votes, whole):
-    """What more than two thirds of the votes name as owner, or as chips."""
+def agreed_owner(votes, whole):
     named = {}
     for vote in votes:
-        if vote[what]:
-            named[vote[what]] = named.get(vote[what], 0) + vote["weight"]
-    return next((value for value, weight in named.items() if two_thirds(weight, whole)), None)
+        if vote["owner"]:
+            named[vote["owner"]] = named.get(vote["owner"], 0) + vote["weight"]
+    return next((owner for owner, weight in named.items() if two_thirds(weight, whole)), None)
+
+
+def processors(votes, whole):
+    """What more than half of the votes that say something name, if more than two thirds do."""
+    said = [vote for vote in votes if vote["class"] in ("pass", "fail")]
+    enough = sum(vote["weight"] for vote in said)
+    for chips in {vote["chips"] for vote in said} - {None}:
+        if two_thirds(enough, whole) and half(sum(vote["weight"] for vote in said if vote["chips"] == chips), enough):
+            return chips
+    return None
 
 
 # ---------------------------------------------------------------- 8. persistence
@@ -285,7 +295,7 @@ class Record:
 # ---------------------------------------------------------------- 9. and 10. a whole epoch
 
 
-UNJUDGED = {"finding": ("inconclusive", DATA), "tier": 0, "up": 0, "down": 0, "rate": None, "owner": None, "none": True}
+UNJUDGED = {"finding": ("inconclusive", DATA), "tier": 0, "up": 0, "down": 0, "rate": None, "owner": None, "shown": None, "none": True}
 
 
 class Epoch:
@@ -298,10 +308,6 @@ class Epoch:
         self.total = sum(weight for _, _, weight in self.members)
         self.reports = {bytes.fromhex(i): nodes for i, nodes in case["reports"].items()}
         self.seen = self.states_of_all() if case["systemic"] else []
-        self.bound = {}
-        for node in sorted(case["prior"], reverse=True):
-            if self.chips_before(node):
-                self.bound[self.chips_before(node)] = node
 
     def panels(self, node):
         place = self.network, self.beacon, self.case["epoch"], bytes.fromhex(node)
@@ -350,17 +356,11 @@ class Epoch:
         seen = []
         for node in {node for nodes in self.reports.values() for node in nodes}:
             data = self.data(node, stake, fits)
-            provider = agreed("owner", data, self.total)
+            provider = agreed_owner(data, self.total)
             if provider:
                 site = self.case["sites"].get(node, "of " + provider)
                 seen.append((provider, site, self.states(node, {d["id"]: d["cells"] for d in data})))
         return seen
-
-    def chips_before(self, node):
-        """What a node is bound to when the epoch begins: nothing unless somebody owes service with it."""
-        prior, claims = self.case["prior"].get(node), dict(self.case["claims"].get(node, []))
-        holder = prior and self.holder(prior["owner"], dict(sorted(claims.items())))
-        return prior["chips"] if holder and claims[holder] != "leaving" else None
 
     def judge(self, node, claim, ownership, record):
         """A judgement, or None without quorum."""
@@ -383,16 +383,12 @@ class Epoch:
             others = self.census(claim, self.states(node, cells, self.accusers(node, cells)))
             if availability(*others[:2], *promise)[0] != "breach":
                 available = "warned", available[1]
-        attested, tier = attestation([{**v, "class": v["attest"]} for v in jury], whole, rules["tier"])
+        evidence = [{**v, "class": v["attest"]} for v in jury]
+        attested, tier = attestation(evidence, whole, rules["tier"])
         chased, rate = chase([{**v, "class": v["chase"]} for v in jury], whole, rules["floors"])
-        named, chips = agreed("owner", jury, whole), agreed("chips", jury, whole)
+        named = agreed_owner(jury, whole)
         holder, offered = ownership
         other = holder and named and named != holder and named not in offered
-        before = self.chips_before(node)
-        chips = chips or before
-        taken = chips != before and self.bound.get(chips, node) != node
-        other = other or taken or (before and chips != before)
-        chips = before if taken else chips
         finding = worst([
             attested,
             available,
@@ -400,7 +396,7 @@ class Epoch:
             ("warned", IDENTITY) if other else ("pass", 0),
             ("pass", hidden),
         ])
-        return {"finding": finding, "tier": tier, "up": up, "down": down, "rate": rate, "owner": named, "chips": chips, "taken": taken}
+        return {"finding": finding, "tier": tier, "up": up, "down": down, "rate": rate, "owner": named, "shown": processors(evidence, whole)}
 
     def holder(self, confirmed, claims):
         """Whose the node is when the epoch begins: {provider: standing} are its registrations."""
@@ -408,8 +404,8 @@ class Epoch:
             return confirmed
         return next((provider for provider in claims if claims[provider] in ("owner", "leaving")), None)
 
-    def node(self, node):
-        """The leaf's words after the type, and what the node asks for: (owner, wei) or None."""
+    def look(self, node):
+        """A node by itself: its state, its registrations, whose it is, its record, and how it is judged."""
         case = self.case
         prior = case["prior"].get(node, {"owner": None, "chips": None, "up": 0, "down": 0, "slash": 0, "history": []})
         record = Record()
@@ -421,12 +417,37 @@ class Epoch:
             record = Record()
         offered = {provider for provider, standing in claims.items() if standing == "offered"}
         stake = {identity: weight for identity, _, weight in self.members}
-        first = agreed("owner", self.data(node, stake, lambda _: True), self.total)
+        first = agreed_owner(self.data(node, stake, lambda _: True), self.total)
         claim = holder or (first if first in claims else min(claims, default=None))
         judged = claim and claims[claim] != "leaving" and self.judge(node, claim, (holder, offered), record)
-        judged = judged or {**UNJUDGED, "chips": self.chips_before(node), "taken": False}
+        before = prior["chips"] if holder and claims[holder] != "leaving" else None
+        return prior, claims, (holder, offered, claim), record, judged or {**UNJUDGED}, before
+
+    def winners(self, looks):
+        """Who gets the processors that nodes show."""
+        rank = lambda node: (looks[node][-1] != looks[node][-2]["shown"], looks[node][2][0] is None, node)
+        shown = {}
+        for node in sorted(looks, key=rank):
+            shown.setdefault(looks[node][-2]["shown"], node)
+        return shown
+
+    def chips(self, node, judged, before):
+        """What it is bound to if it has an owner, whether it shows another's, and the finding."""
+        others = lambda chips: self.won.get(chips, node) != node
+        shown, kept = judged["shown"], None if others(before) else before
+        if not shown or shown == before:
+            return shown or kept, False, ("pass", 0)
+        if others(shown):
+            return kept, True, ("warned", IDENTITY)
+        return shown, False, ("warned", IDENTITY) if before else ("pass", 0)
+
+    def node(self, node, look):
+        """The leaf's words after the type, and what the node asks for: (owner, wei) or None."""
+        case = self.case
+        prior, claims, (holder, offered, claim), record, judged, before = look
+        chips, taken, identity = self.chips(node, judged, before)
         owner, slash, asks = holder, int(prior["slash"]), None
-        verdict, reasons = judged["finding"]
+        verdict, reasons = worst([judged["finding"], identity])
         if owner:
             due = record.observe(*case["persistence"], case["reaudit"] > 0, case["epoch"], verdict)
             money = case["class"]["money"]
@@ -436,17 +457,15 @@ class Epoch:
                 owner = None
             elif judged["owner"] in offered and not record.breaches and not record.trial:
                 owner = judged["owner"]
-        elif judged["owner"] in claims and not judged["taken"]:
+        elif judged["owner"] in claims and not taken:
             owner = judged["owner"]
-        chips = judged["chips"] if owner else None
-        if chips:
-            self.bound.setdefault(chips, node)
         bounds = wilson(judged["up"], judged["up"] + judged["down"]) or (0, 0, D)
         shown = owner or (None if "none" in judged else claim) or holder or min(claims, default="00" * 20)
         decided = 0 if "none" in judged else coverage(judged["up"] + judged["down"], case["slots"])
         rate, kind = judged["rate"] or (0, 0)
         slots = [min(int(prior[way]) + judged[way], 2**64 - 1) for way in ("up", "down")]
-        words = [case["epoch"], int(node, 16), int(shown, 16), int(owner is not None), int(chips or "0", 16), VERDICTS[verdict], reasons]
+        bound = int(chips or "0", 16) if owner else 0
+        words = [case["epoch"], int(node, 16), int(shown, 16), int(owner is not None), bound, VERDICTS[verdict], reasons]
         words += [judged["tier"], *bounds, decided, rate, kind, *slots, min(slash, SATURATED)]
         return words, asks
 
@@ -475,7 +494,9 @@ class Epoch:
     def run(self):
         case = self.case
         nodes = sorted(set(case["prior"]) | set(case["claims"]))
-        judged = [self.node(node) for node in nodes]
+        looks = {node: self.look(node) for node in nodes}
+        self.won = self.winners(looks)
+        judged = [self.node(node, looks[node]) for node in nodes]
         earned = {provider: int(sum) for provider, sum in case["earned"].items()}
         earned = share_out(earned, [asks for _, asks in judged if asks], int(case["budget"]))
         if earned is None:

@@ -41,8 +41,9 @@ mod rewards;
 mod settle;
 mod slots;
 
-use chips::{Bound, Shown};
-use data::{NodeData, Reporter, agreed_chips, agreed_owner, attest_votes, chase_votes, reporters};
+pub use chips::Rivals;
+use chips::{Binding, Contest, Showing};
+use data::{NodeData, Reporter, agreed_owner, attest_votes, chase_votes, reporters};
 use owner::Ownership;
 pub use owner::{Registration, Standing};
 pub use rewards::share_out;
@@ -189,8 +190,6 @@ pub struct Aggregator<'a> {
     urn: Urn,
     reporters: Vec<Reporter<'a>>,
     registrations: BTreeMap<NodeId, BTreeSet<Registration>>,
-    /// Processors when the epoch begins.
-    bound: Bound,
     /// Slots excused by what others suffered; none where the network subtracts nothing.
     excuses: Option<Excuses>,
 }
@@ -203,7 +202,7 @@ struct Jury {
 }
 
 /// How a node was judged.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Judgement {
     finding: Option<Finding>,
     tier: u8,
@@ -211,13 +210,22 @@ struct Judgement {
     chase: Option<ChaseRate>,
     /// Whom more than 2/3 of the weight name as owner.
     owner: Option<Address>,
-    /// Which processors they name.
-    chips: Shown,
+    /// Which processors it shows.
+    chips: Option<Digest>,
     /// Whose registration it was judged by.
     provider: Option<Address>,
     /// What a pass pays or a breach costs, in wei, once the owner is confirmed.
     reward: u128,
     slash: u128,
+}
+
+/// A node as its own reports have it.
+struct Looked<'a> {
+    node: NodeId,
+    ownership: Ownership<'a>,
+    /// When the epoch begins.
+    prior: NodeState,
+    judgement: Judgement,
 }
 
 /// A node's part of an outcome.
@@ -226,6 +234,31 @@ struct Judged {
     state: NodeState,
     /// Who is to be paid how much, in wei, if the budget allows.
     asks: Option<(Address, u128)>,
+}
+
+impl Looked<'_> {
+    fn showing(&self) -> Showing {
+        Showing {
+            node: self.node,
+            before: self.prior.chips,
+            shown: self.judgement.chips,
+            owned: self.prior.confirmed_owner.is_some(),
+        }
+    }
+}
+
+impl Judgement {
+    /// With a finding more, at most `warned`.
+    fn with(&self, finding: Finding) -> Self {
+        let before = self.finding;
+        let finding = before.map(|before| before.worst(finding));
+        let paid = finding.is_some_and(|finding| finding.verdict == Verdict::Pass);
+        Self {
+            finding,
+            reward: if paid { self.reward } else { 0 },
+            ..*self
+        }
+    }
 }
 
 /// What is settled after a void epoch: what it was.
@@ -277,19 +310,17 @@ impl<'a> Aggregator<'a> {
             urn,
             reporters,
             registrations,
-            bound: Bound::default(),
             excuses: None,
         };
-        aggregator.bound = aggregator.find_bound();
         aggregator.excuses = aggregator.find_excuses();
         Ok(aggregator)
     }
 
-    /// Judges one node: its leaf and its state after this root. Neither depends on the budget or on other nodes' money; of
-    /// other nodes' processors only on those that they had before.
-    pub fn node(&self, node: NodeId) -> (NodeLeaf, NodeState) {
-        let data = self.data(node, &mut self.cursors());
-        let Judged { leaf, state, .. } = self.judged(node, &data, &self.bound);
+    /// Judges one node: its leaf and its state after this root. Neither depends on the budget or on other nodes' money, and
+    /// on other nodes' processors only by its `rivals`.
+    pub fn node(&self, node: NodeId, rivals: Rivals) -> (NodeLeaf, NodeState) {
+        let looked = self.looked_at(node, &self.data(node, &mut self.cursors()));
+        let Judged { leaf, state, .. } = self.judged(&looked, rivals);
         (leaf, state)
     }
 
@@ -300,13 +331,15 @@ impl<'a> Aggregator<'a> {
         let nodes: BTreeSet<NodeId> = known.copied().collect();
         let mut leaves = Vec::with_capacity(nodes.len());
         let (mut states, mut asked) = (BTreeMap::new(), Vec::new());
-        let (mut cursors, mut bound) = (self.cursors(), self.bound.clone());
-        for node in nodes {
-            let judged = self.judged(node, &self.data(node, &mut cursors), &bound);
-            bound.add(node, judged.state.chips);
+        let (mut cursors, mut contest) = (self.cursors(), Contest::default());
+        let look = |node| self.looked_at(node, &self.data(node, &mut cursors));
+        let all: Vec<Looked<'_>> = nodes.into_iter().map(look).collect();
+        all.iter().for_each(|one| contest.enter(&one.showing()));
+        for one in &all {
+            let judged = self.judged(one, contest.rivals(&one.showing()));
             asked.extend(judged.asks);
             leaves.push(judged.leaf);
-            states.insert(node, judged.state);
+            states.insert(one.node, judged.state);
         }
         let states = States {
             nodes: states,
@@ -352,27 +385,36 @@ impl<'a> Aggregator<'a> {
         (ownership, begins)
     }
 
-    fn find_bound(&self) -> Bound {
-        let mut bound = Bound::default();
-        let with_chips = self.input.prior.nodes.iter();
-        let with_chips = with_chips.filter(|(_, state)| state.chips.is_some());
-        with_chips.for_each(|(node, _)| bound.add(*node, self.begins(*node).1.chips));
-        bound
-    }
-
-    fn judged(&self, node: NodeId, data: &[NodeData<'a>], bound: &Bound) -> Judged {
+    /// A node by itself.
+    fn looked_at(&self, node: NodeId, data: &[NodeData<'a>]) -> Looked<'_> {
         let (ownership, prior) = self.begins(node);
         let judgement = match self.registration(&ownership, data) {
             Some((registration, class)) => self
-                .judge((&ownership, registration, class), (&prior, bound), data)
+                .judge((&ownership, registration, class), &prior, data)
                 .unwrap_or_default(),
             None => Judgement::default(),
         };
+        Looked {
+            node,
+            ownership,
+            prior,
+            judgement,
+        }
+    }
+
+    /// What it comes to among others.
+    fn judged(&self, looked: &Looked<'_>, rivals: Rivals) -> Judged {
+        let Looked {
+            ownership, prior, ..
+        } = looked;
+        let binding = Binding::of(&looked.showing(), rivals);
+        let judgement = looked.judgement.with(binding.finding);
         let rule = Rule::of(self.input.params);
-        let state = settle(&rule, self.input.epoch, &prior, &ownership, &judgement);
+        let judged = (&judgement, &binding);
+        let state = settle(&rule, self.input.epoch, prior, ownership, judged);
         let reward = Some(judgement.reward).filter(|wei| *wei > 0);
         Judged {
-            leaf: self.leaf(node, &ownership, &judgement, &state),
+            leaf: self.leaf(looked.node, ownership, &judgement, &state),
             state,
             // Not the owner of `state`: what a root confirms is paid from the next one on.
             asks: prior.confirmed_owner.zip(reward),
@@ -490,7 +532,7 @@ impl<'a> Aggregator<'a> {
     fn judge(
         &self,
         (ownership, registration, class): (&Ownership<'_>, &Registration, &HardwareClass),
-        (prior, bound): (&NodeState, &Bound),
+        prior: &NodeState,
         data: &[NodeData<'_>],
     ) -> Option<Judgement> {
         let slots = self.input.params.slots();
@@ -510,29 +552,26 @@ impl<'a> Aggregator<'a> {
         let on_trial = prior.record.on_trial(self.input.epoch);
         let (census, available) =
             self.availability(&registration.provider, &seen, &class.sla, on_trial);
-        let (attested, tier) = verdict::attestation(
+        let attested = verdict::attestation(
             &attest_votes(&votes),
             jury.total,
             class.attestation.tier_min,
         );
         let (chased, chase) = verdict::chase(&chase_votes(&votes), jury.total, &class.sla);
         let owner = agreed_owner(&votes, jury.total);
-        let chips = agreed_chips(&votes, jury.total);
-        let chips = bound.of(registration.node, prior.chips, chips);
-        let finding = attested
+        let finding = (attested.finding)
             .worst(available)
             .worst(chased)
-            .worst(ownership.finding(owner))
-            .worst(chips.finding());
+            .worst(ownership.finding(owner));
         let (reward, slash) = money(finding.verdict, &class.money, self.input.params.gwei());
         let (finding, provider) = (Some(finding), Some(registration.provider));
         Some(Judgement {
             finding,
-            tier,
+            tier: attested.tier,
             census,
             chase,
             owner,
-            chips,
+            chips: attested.chips,
             provider,
             reward,
             slash,

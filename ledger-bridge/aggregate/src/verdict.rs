@@ -2,10 +2,10 @@
 //!
 //! | finding | breach | warned | inconclusive |
 //! |---|---|---|---|
-//! | attestation | `fail` by more than 1/2 of the committee's weight | median tier below the class's | conclusive reports by at most 2/3 |
+//! | attestation | `fail` by more than 1/2 of the committee's weight | median tier below the class's, 3 only on processors that more than 1/2 of the conclusive weight name | conclusive reports by at most 2/3 |
 //! | availability | upper bound < target | point < target, or coverage too low | no slot decided |
 //! | chase | `fail` by more than 1/2, or median and 75 % quantile below the floor | only the median below the floor | conclusive reports by at most 2/3 |
-//! | owner | – | more than 2/3 name another owner than the confirmed one | – |
+//! | identity | – | more than 2/3 name another owner than the confirmed one; other processors than the bound ones | – |
 //!
 //! Order: pass < inconclusive < warned < breach. Only `pass` is paid, only `breach` is slashed.
 
@@ -13,8 +13,10 @@ use crate::availability::Census;
 use crate::median::{Weighted, lower_median, quartiles};
 use crate::{more_than_half, more_than_two_thirds};
 use assay_protocol::class::Sla;
+use assay_protocol::ids::Digest;
 use assay_protocol::outcome::OutcomeClass;
 use assay_protocol::report::ChaseKind;
+use std::collections::BTreeMap;
 
 /// What becomes of a node for an epoch. Codes are those of the ledger's leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,8 +143,11 @@ pub struct Vote<T> {
     pub value: T,
 }
 
-/// Attestation as one HyperNode saw it.
-pub type AttestVote = Vote<(OutcomeClass, u8)>;
+/// The first tier that comes with processors.
+const TIER_CHASSIS: u8 = 3;
+
+/// Attestation as one HyperNode saw it: class, tier, processors.
+pub type AttestVote = Vote<(OutcomeClass, u8, Option<Digest>)>;
 /// Chases as one HyperNode saw them: class, reads per second, kind.
 pub type ChaseVote = Vote<(OutcomeClass, u64, ChaseKind)>;
 
@@ -177,30 +182,72 @@ pub fn availability(census: &Census, sla: &Sla) -> Finding {
     }
 }
 
-/// Attestation against the class's tier; the tier is 0 unless the finding is at most `warned`.
-pub fn attestation(votes: &[AttestVote], committee: u128, tier_min: u8) -> (Finding, u8) {
+/// What attestations come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attested {
+    /// Against the class's tier.
+    pub finding: Finding,
+    /// 0 unless the finding is at most `warned`.
+    pub tier: u8,
+    /// The processors that more than half of the conclusive votes name, as long as those are enough; at tier 3 there are some.
+    pub chips: Option<Digest>,
+}
+
+/// Attestation against the class's tier. Processors need as many votes as a tier does: who shows some of them to some only,
+/// or to few, has no tier 3.
+pub fn attestation(votes: &[AttestVote], committee: u128, tier_min: u8) -> Attested {
     let class = |vote: &AttestVote| vote.value.0;
-    if failed(votes, class, committee) {
-        return (Finding::of(Verdict::Breach, reason::ATTESTATION), 0);
+    let nothing = |verdict, reason| Attested {
+        finding: Finding::of(verdict, reason),
+        tier: 0,
+        chips: None,
+    };
+    let (enough, has_failed) = (
+        conclusive(votes, class, committee),
+        failed(votes, class, committee),
+    );
+    let votes: Vec<_> = votes.iter().filter(|v| is_conclusive(class(v))).collect();
+    let chips = enough.then(|| named(&votes)).flatten();
+    if has_failed {
+        let breach = nothing(Verdict::Breach, reason::ATTESTATION);
+        return Attested { chips, ..breach };
     }
-    if !conclusive(votes, class, committee) {
-        return (Finding::of(Verdict::Inconclusive, reason::DATA), 0);
+    if !enough {
+        return nothing(Verdict::Inconclusive, reason::DATA);
     }
-    let tiers: Vec<_> = votes
-        .iter()
-        .filter(|vote| is_conclusive(class(vote)))
-        .map(|vote| Weighted {
-            value: tier_of(vote).into(),
-            weight: vote.weight,
-        })
-        .collect();
-    let tier = lower_median(&tiers)
-        .and_then(|tier| u8::try_from(tier).ok())
-        .unwrap_or(0);
-    if tier < tier_min {
-        return (Finding::of(Verdict::Warned, reason::TIER), tier);
+    let weighted = |vote: &&AttestVote| Weighted {
+        value: tier_of(vote).into(),
+        weight: vote.weight,
+    };
+    let tiers: Vec<_> = votes.iter().map(weighted).collect();
+    let tier = lower_median(&tiers).and_then(|tier| u8::try_from(tier).ok());
+    let tier = match (tier.unwrap_or(0), chips) {
+        (tier, None) => tier.min(TIER_CHASSIS - 1),
+        (tier, Some(_)) => tier,
+    };
+    let finding = match tier < tier_min {
+        true => Finding::of(Verdict::Warned, reason::TIER),
+        false => Finding::PASS,
+    };
+    Attested {
+        finding,
+        tier,
+        chips,
     }
-    (Finding::PASS, tier)
+}
+
+/// The processors that more than half of the weight names.
+fn named(votes: &[&AttestVote]) -> Option<Digest> {
+    let (mut sums, mut whole) = (BTreeMap::<Digest, u128>::new(), 0u128);
+    for vote in votes {
+        whole = whole.saturating_add(vote.weight);
+        if let Some(chips) = vote.value.2 {
+            let sum = sums.entry(chips).or_default();
+            *sum = sum.saturating_add(vote.weight);
+        }
+    }
+    let mut sums = sums.into_iter();
+    sums.find_map(|(chips, sum)| more_than_half(sum, whole).then_some(chips))
 }
 
 /// Chases against the SLA's floor for their kind; the rate is there whenever a chase passed.
@@ -258,7 +305,7 @@ fn floor(kind: ChaseKind, sla: &Sla) -> u64 {
 }
 
 fn tier_of(vote: &AttestVote) -> u8 {
-    let (class, tier) = vote.value;
+    let (class, tier, _) = vote.value;
     if class == OutcomeClass::Pass { tier } else { 0 }
 }
 
@@ -316,10 +363,11 @@ mod tests {
             .iter()
             .map(|&(weight, class, tier)| Vote {
                 weight,
-                value: (class, tier),
+                value: (class, tier, (tier > 2).then_some(Digest([7; 32]))),
             })
             .collect();
-        attestation(&votes, 100, 1)
+        let attested = attestation(&votes, 100, 1);
+        (attested.finding, attested.tier)
     }
 
     fn chases(

@@ -22,13 +22,14 @@ pub const QUEUE_MAX: usize = 8;
 
 /// Refusals that say there is nothing to do, or not with this leaf. Any other is told to the operator; none keeps the
 /// next root from being posted.
-pub const NOTHING_TO_DO: [&str; 15] = [
+pub const NOTHING_TO_DO: [&str; 16] = [
     "AlreadySettled",
     "StaleLeaf",
     "NotConfirmed",
     "NotRegistered",
     "LeafTooEarly",
     "NothingToConfirm",
+    "ChipsTaken",
     "NothingToRelease",
     "AlreadyStarted",
     "ReservationOver",
@@ -164,6 +165,16 @@ impl Queue {
                 |leaf, records| confirms(leaf, records, begun) && named.insert(leaf.node),
             )?;
         }
+        // And the newest one that binds processors, of a node whose owner stays.
+        if let Some(newest) = self.0.iter().rfind(is_final) {
+            collect(
+                &mut due,
+                newest,
+                &by_node,
+                Kind::Confirm,
+                |leaf, records| rebinds(leaf, records) && !named.contains(&leaf.node),
+            )?;
+        }
         if let Some(epoch) = last_final {
             let slashed = nodes.iter().filter(|record| record.escrow.0 > 0);
             due.extend(slashed.map(|record| release(epoch, record)));
@@ -233,7 +244,7 @@ fn waits_for<'a>(
 }
 
 fn confirms(leaf: &NodeLeaf, records: &[&NodeRecord], begun: UnixMs) -> bool {
-    waits_for(leaf, records, begun).is_some() || rebinds(leaf, records)
+    waits_for(leaf, records, begun).is_some()
 }
 
 /// Whether the leaf binds the owner's node to other processors than the ledger knows.
@@ -636,7 +647,7 @@ mod tests {
             chips_epoch: Some(Epoch(epoch)),
             ..record()
         };
-        let is_due = |leaf: &NodeLeaf, record: NodeRecord| confirms(leaf, &[&record], BEGUN);
+        let is_due = |leaf: &NodeLeaf, record: NodeRecord| rebinds(leaf, &[&record]);
         assert!(is_due(&of(1), record()), "the first ones");
         assert!(is_due(&of(2), bound(1, 4)));
         assert!(!is_due(&of(1), bound(1, 4)));
@@ -657,6 +668,46 @@ mod tests {
             ..bound(1, 4)
         };
         assert!(!is_due(&of(2), gone));
+    }
+
+    #[test]
+    fn the_newest_final_leaf_binds_processors_and_another_owner_comes_first() {
+        let mut queue = Queue::default();
+        for epoch in 4..8 {
+            let mut outcome = outcome(epoch, &[]);
+            let leaf = NodeLeaf {
+                epoch: Epoch(epoch),
+                chips: Digest([epoch as u8; 32]),
+                ..leaf()
+            };
+            outcome.tree = OutcomeTree::new(vec![leaf.hash()]);
+            outcome.leaves = vec![leaf];
+            queue.push(outcome);
+        }
+        let confirmed = |nodes: &[NodeRecord]| -> Vec<String> {
+            let now = Now {
+                nodes,
+                last_final: Some(Epoch(6)),
+                ..NOW
+            };
+            let due = queue.due(&now, |_| BEGUN).unwrap();
+            let confirms = due.into_iter().filter(|due| due.kind == Kind::Confirm);
+            confirms.map(|due| due.name).collect()
+        };
+        let of = |epoch| [format!("confirm/{epoch}/{}", NodeId([7; 32]))];
+        assert_eq!(confirmed(&[record()]), of(6));
+        let sold = NodeRecord {
+            provider: Address([8; 20]),
+            confirmed_owner: Some(Address([8; 20])),
+            ..record()
+        };
+        let bought = NodeRecord {
+            status: NodeStatus::Provisional,
+            confirmed_owner: sold.confirmed_owner,
+            offered_by: sold.confirmed_owner,
+            ..record()
+        };
+        assert_eq!(confirmed(&[sold, bought]), of(4));
     }
 
     fn hypernode(n: u8, absent: bool) -> HyperNodeRecord {

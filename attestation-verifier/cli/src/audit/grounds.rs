@@ -5,8 +5,8 @@ use super::case::Case;
 use super::inputs::Agreed;
 use super::leaf::Leaf;
 use super::roots::CheckedRoot;
-use assay_aggregate::epoch::{NodeState, Registration, Standing};
-use assay_protocol::ids::{Address, Digest, NodeId};
+use assay_aggregate::epoch::{NodeState, Registration, Rivals, Standing};
+use assay_protocol::ids::{Address, Digest};
 use assay_protocol::report::NodeReport;
 use std::collections::BTreeMap;
 
@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 pub struct Ground {
     /// Registrations.
     pub registrations: Vec<Registration>,
-    /// The node's state when the epoch began, and that of another node.
-    pub states: BTreeMap<NodeId, NodeState>,
+    /// The processors that the node was bound to.
+    pub chips: Option<Digest>,
+    /// Which processors others got.
+    pub rivals: Rivals,
     /// What of them neither reports nor earlier leaves tell, if anything: it takes the ledger to know, or other nodes' leaves.
     /// That there was an offer is taken from the leaf, as that there is a registration.
     pub untold: Option<&'static str>,
@@ -28,48 +30,18 @@ pub fn grounds(
     (before, known): (&NodeState, bool),
     claimed: &Leaf,
 ) -> Vec<Ground> {
-    let shown = most(case, root, agreed, |node| node.attest.chips);
     let mut all = Vec::new();
-    for processors in processors(shown, before.chips, known) {
+    for processors in processors(before.chips, known) {
         for registered in registered(case, root, agreed, before.confirmed_owner, claimed) {
-            all.push(ground(case.node(), before, &processors, registered));
+            all.push(Ground {
+                registrations: registered.all,
+                chips: processors.own,
+                rivals: processors.rivals,
+                untold: registered.untold.or(processors.untold),
+            });
         }
     }
     all
-}
-
-fn ground(
-    node: NodeId,
-    before: &NodeState,
-    processors: &Processors,
-    registered: Registered,
-) -> Ground {
-    let mut registrations = registered.all;
-    let own = NodeState {
-        chips: processors.own,
-        ..*before
-    };
-    let mut states = BTreeMap::from([(node, own)]);
-    if processors.others.is_some() {
-        let other = NodeId(node.0.map(|byte| !byte));
-        let state = NodeState {
-            chips: processors.others,
-            ..NodeState::default()
-        };
-        states.insert(other, state);
-        // It keeps them only as long as somebody owes service with it.
-        registrations.push(Registration {
-            node: other,
-            provider: Address([0; 20]),
-            class: Digest([0; 32]),
-            standing: Standing::Owner,
-        });
-    }
-    Ground {
-        registrations,
-        states,
-        untold: registered.untold.or(processors.untold),
-    }
 }
 
 /// Registrations of the node as they may have been.
@@ -129,39 +101,34 @@ fn registered(
         .collect()
 }
 
-/// Processors as they may have been bound when the epoch began.
+/// Processors as they may have been.
 struct Processors {
-    /// Those of the node.
+    /// What the node was bound to.
     own: Option<Digest>,
-    /// Those of some other node.
-    others: Option<Digest>,
+    rivals: Rivals,
     untold: Option<&'static str>,
 }
 
 /// Processors that stand for any others than those of the leaf.
 const UNLIKE: Digest = Digest([0xff; 32]);
 
-/// `own` are those that the leaf before says, if it is `known`; else those that this one does.
-fn processors(shown: Option<Digest>, own: Option<Digest>, known: bool) -> Vec<Processors> {
-    let mut all = vec![Processors {
+/// `own` are those that the leaf before says, if that is `known`; else those that this one does.
+fn processors(own: Option<Digest>, known: bool) -> Vec<Processors> {
+    let by_itself = |own, untold| Processors {
         own,
-        others: None,
-        untold: None,
-    }];
-    if shown.is_some() && !known {
-        all.push(Processors {
-            own: Some(UNLIKE),
-            others: None,
-            untold: Some("that it was bound to other processors before"),
-        });
-    }
-    if shown.is_some() && shown != own {
-        all.push(Processors {
-            own,
-            others: shown,
-            untold: Some("that the processors it shows are another node's"),
-        });
-    }
+        rivals: Rivals::default(),
+        untold,
+    };
+    let among = |shown, bound| Processors {
+        own,
+        rivals: Rivals { shown, bound },
+        untold: Some("that another node shows the same processors"),
+    };
+    let before = Some("that it was bound to other processors before");
+    let unlike = (!known).then(|| by_itself(Some(UNLIKE), before));
+    let mut all = vec![by_itself(own, None)];
+    all.extend(unlike);
+    all.extend([among(true, false), among(false, true), among(true, true)]);
     all
 }
 

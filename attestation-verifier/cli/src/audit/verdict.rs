@@ -114,13 +114,14 @@ pub fn check(
     let mut prior = Prior {
         state: NodeState::default(),
         known: !case.starts_late(),
+        follows: !case.starts_late(),
     };
     let mut verdicts = Vec::new();
     for epoch in case.epochs() {
         let root = basics.roots.get(&epoch);
         let proven = root.and_then(|root| Some((root, leaf(findings, files, epoch, root)?)));
         let Some((root, leaf)) = proven else {
-            prior.known = false;
+            (prior.known, prior.follows) = (false, false);
             continue;
         };
         let recomputed = basics.inputs.get(&epoch).zip(basics.schedule.beacon(epoch));
@@ -187,7 +188,10 @@ fn node_reports(findings: &mut Findings, case: &Case, basics: &Basics<'_>, found
 /// What earlier epochs settled.
 struct Prior {
     state: NodeState,
+    /// With all breaches that wait.
     known: bool,
+    /// The leaf before is there, whether or not those before it are.
+    follows: bool,
 }
 
 impl Prior {
@@ -199,6 +203,7 @@ impl Prior {
         Self {
             state: leaf.state(record.unwrap_or_default()),
             known: record.is_some() || forgets,
+            follows: true,
         }
     }
 }
@@ -309,10 +314,14 @@ impl Judged<'_> {
         claimed: &Leaf,
     ) -> (bool, Option<NodeState>) {
         let about = format!("epoch {}", self.epoch);
-        let prior = if self.prior.known {
-            self.prior.state
-        } else {
-            claimed.assumed_prior()
+        let assumed = claimed.assumed_prior();
+        let prior = match (self.prior.known, self.prior.follows) {
+            (true, _) => self.prior.state,
+            (false, true) => NodeState {
+                chips: self.prior.state.chips,
+                ..assumed
+            },
+            (false, false) => assumed,
         };
         let unsure = self.unsure(case);
         let chosen = self.choose(case, prior, claimed, unsure);
@@ -349,11 +358,11 @@ impl Judged<'_> {
             let leaf = leaf.and_then(|abi| Leaf::parse(&abi).ok());
             leaf.is_some_and(|leaf| is_same(&leaf, claimed, unsure))
         };
-        let before = (&prior, self.prior.known);
+        let before = (&prior, self.prior.known || self.prior.follows);
         let mut likeliest = None;
         for ground in grounds(case, (self.root, self.agreed), before, claimed) {
             let untold = ground.untold;
-            let recomputed = self.recompute(case, ground);
+            let recomputed = self.recompute(case, prior, ground);
             if leads(&recomputed) {
                 return Some((recomputed, untold));
             }
@@ -363,10 +372,14 @@ impl Judged<'_> {
     }
 
     /// The leaf and the state that this ground leads to.
-    fn recompute(&self, case: &Case, ground: Ground) -> Recomputed {
+    fn recompute(&self, case: &Case, prior: NodeState, ground: Ground) -> Recomputed {
         let nowhere = BTreeMap::new();
+        let prior = NodeState {
+            chips: ground.chips,
+            ..prior
+        };
         let prior = States {
-            nodes: ground.states,
+            nodes: [(case.node(), prior)].into(),
             rewards: BTreeMap::new(),
             missed: BTreeMap::new(),
         };
@@ -389,7 +402,7 @@ impl Judged<'_> {
             // Rewards are in no node's leaf.
             budget: 0,
         };
-        Ok(Aggregator::new(input)?.node(case.node()))
+        Ok(Aggregator::new(input)?.node(case.node(), ground.rivals))
     }
 
     /// What depends on epochs before the bundle begins, if anything does.

@@ -63,7 +63,13 @@ fn processors_that_reports_name_lead_to_the_leaf() {
 fn that_another_node_has_the_processors_takes_that_node_s_leaves_to_know() {
     let taken = judged(&tell(|epoch| [(epoch == 1).then_some(MINE), Some(MINE)]));
     let open = vec![("verdict/registration".into(), Outcome::Undecided)];
-    assert_eq!(taken, (open, "warned", vec!["identity"]));
+    assert_eq!(taken, (open.clone(), "warned", vec!["identity"]));
+    // Those that it does not show go to who does.
+    let lost = judged(&tell(|epoch| match epoch {
+        0 => [Some(MINE), None],
+        _ => [None, Some(MINE)],
+    }));
+    assert_eq!(lost, (open, "pass", vec![]));
 }
 
 #[test]

@@ -1,66 +1,91 @@
-//! Which processors a node is bound to, so that one machine is not paid for as two.
+//! Which processors a node is bound to, so that in no epoch one machine is paid for as two.
 //!
-//! More than 2/3 of the weight must have seen them proven. A node is bound to the first ones; with others than those it is
-//! warned for the epoch, and bound to them from the next one on. Nobody is bound to what another node is bound to: neither a
-//! node whose provider would be confirmed by this root, nor one that would change. What a node had before is free for others
-//! in the next epoch, and with the last epoch of service of who owned it.
+//! What a node shows is what [`crate::verdict::attestation`] makes of its votes: tier 3 comes with processors. Of several nodes
+//! that show the same ones in an epoch one gets them: who is bound to them, else whose owner is confirmed, else the first in
+//! order. The others are warned, keep what they had, and who is nobody's is not confirmed. A node that shows others than it is
+//! bound to is warned for the epoch, and bound to them from the next one on. What a node does not show it keeps as long as nobody
+//! else gets it: whoever really has a processor can always show it.
 
 use crate::verdict::{Finding, Verdict, reason};
 use assay_protocol::ids::{Digest, NodeId};
 use std::collections::BTreeMap;
 
-/// Processors and the nodes that are bound to them, see [`assay_protocol::evidence::chips_digest`].
-#[derive(Debug, Clone, Default)]
-pub(super) struct Bound(BTreeMap<Digest, NodeId>);
+/// A node's processors in an epoch, see [`assay_protocol::evidence::chips_digest`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Showing {
+    pub(super) node: NodeId,
+    /// Those it was bound to.
+    pub(super) before: Option<Digest>,
+    /// Those it shows.
+    pub(super) shown: Option<Digest>,
+    /// Whether it has a confirmed owner.
+    pub(super) owned: bool,
+}
 
-impl Bound {
-    /// Binds what is not another node's.
-    pub(super) fn add(&mut self, node: NodeId, chips: Option<Digest>) {
-        if let Some(chips) = chips {
-            self.0.entry(chips).or_insert(node);
-        }
-    }
+/// Who gets the processors that several nodes show.
+#[derive(Debug, Default)]
+pub(super) struct Contest(BTreeMap<Digest, (bool, bool, NodeId)>);
 
-    /// How `chips`, shown by a node, stand to what it was bound to `before`.
-    pub(super) fn of(&self, node: NodeId, before: Option<Digest>, chips: Option<Digest>) -> Shown {
-        let Some(chips) = chips.filter(|chips| Some(*chips) != before) else {
-            return Shown::Nothing;
+impl Contest {
+    /// Takes part, if it shows any.
+    pub(super) fn enter(&mut self, showing: &Showing) {
+        let Some(chips) = showing.shown else {
+            return;
         };
-        match (self.0.get(&chips), before) {
-            (Some(other), _) if *other != node => Shown::Taken,
-            (_, None) => Shown::First(chips),
-            (_, Some(_)) => Shown::Other(chips),
+        let is_new = showing.before != Some(chips);
+        let rank = (is_new, !showing.owned, showing.node);
+        let first = self.0.entry(chips).or_insert(rank);
+        *first = rank.min(*first);
+    }
+
+    /// Which of a node's processors others get.
+    pub(super) fn rivals(&self, showing: &Showing) -> Rivals {
+        let is_others = |chips: Digest| {
+            let first = self.0.get(&chips);
+            first.is_some_and(|(_, _, node)| *node != showing.node)
+        };
+        Rivals {
+            shown: showing.shown.is_some_and(is_others),
+            bound: showing.before.is_some_and(is_others),
         }
     }
 }
 
-/// What of processors a node showed in an epoch.
+/// Which of a node's processors other nodes get in an epoch: what its own reports do not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Shown {
-    /// None, or those it is bound to.
-    #[default]
-    Nothing,
-    /// Some, bound to none so far.
-    First(Digest),
-    /// Others than those it is bound to.
-    Other(Digest),
-    /// Those of another node.
-    Taken,
+pub struct Rivals {
+    /// Those it shows, unless it is bound to them.
+    pub shown: bool,
+    /// Those it was bound to, unless it shows them.
+    pub bound: bool,
 }
 
-impl Shown {
-    pub(super) fn finding(self) -> Finding {
-        match self {
-            Self::Nothing | Self::First(_) => Finding::PASS,
-            Self::Other(_) | Self::Taken => Finding::of(Verdict::Warned, reason::IDENTITY),
-        }
-    }
+/// What becomes of a node's processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Binding {
+    /// What it is bound to after the epoch, if it has an owner then.
+    pub(super) after: Option<Digest>,
+    /// It shows those of another node.
+    pub(super) taken: bool,
+    pub(super) finding: Finding,
+}
 
-    /// What a node with an owner is bound to after the epoch.
-    pub(super) fn after(self, before: Option<Digest>) -> Option<Digest> {
-        match self {
-            Self::Nothing | Self::Taken => before,
-            Self::First(chips) | Self::Other(chips) => Some(chips),
+impl Binding {
+    pub(super) fn of(showing: &Showing, rivals: Rivals) -> Self {
+        let Showing { before, shown, .. } = *showing;
+        let kept = before.filter(|_| shown == before || !rivals.bound);
+        let warned = Finding::of(Verdict::Warned, reason::IDENTITY);
+        let (after, taken, finding) = match shown {
+            None => (kept, false, Finding::PASS),
+            Some(_) if shown == before => (before, false, Finding::PASS),
+            Some(_) if rivals.shown => (kept, true, warned),
+            Some(_) if before.is_some() => (shown, false, warned),
+            Some(_) => (shown, false, Finding::PASS),
+        };
+        Self {
+            after,
+            taken,
+            finding,
         }
     }
 }

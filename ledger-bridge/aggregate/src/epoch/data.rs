@@ -4,8 +4,8 @@ use super::{EpochError, EpochInput};
 use crate::draw::Urn;
 use crate::more_than_two_thirds;
 use crate::verdict::{AttestVote, ChaseVote, Vote};
-use assay_protocol::ids::{Address, Digest, HyperNodeId, NetworkId, NodeId};
-use assay_protocol::report::{AttestSummary, NodeReport};
+use assay_protocol::ids::{Address, HyperNodeId, NetworkId, NodeId};
+use assay_protocol::report::NodeReport;
 use std::collections::BTreeMap;
 
 /// An included report that is well-formed, and its author's place among the candidates and weight.
@@ -80,37 +80,27 @@ pub(super) fn reporters<'a>(
 
 /// The owner named by more than two thirds of the committee's votes.
 pub(super) fn agreed_owner(data: &[NodeData<'_>], total: u128) -> Option<Address> {
-    agreed(data, total, |attest| attest.owner)
-}
-
-/// The processors named by more than two thirds of the committee's votes.
-pub(super) fn agreed_chips(data: &[NodeData<'_>], total: u128) -> Option<Digest> {
-    agreed(data, total, |attest| attest.chips)
-}
-
-fn agreed<T: Ord>(
-    data: &[NodeData<'_>],
-    total: u128,
-    named: impl Fn(&AttestSummary) -> Option<T>,
-) -> Option<T> {
-    let mut weights: BTreeMap<T, u128> = BTreeMap::new();
+    let mut weights: BTreeMap<Address, u128> = BTreeMap::new();
     for item in data {
-        if let Some(value) = named(&item.data.attest) {
-            let sum = weights.entry(value).or_default();
+        if let Some(owner) = item.data.attest.owner {
+            let sum = weights.entry(owner).or_default();
             *sum = sum.saturating_add(item.weight);
         }
     }
     weights
         .into_iter()
         .find(|(_, sum)| more_than_two_thirds(*sum, total))
-        .map(|(value, _)| value)
+        .map(|(owner, _)| owner)
 }
 
 pub(super) fn attest_votes(data: &[NodeData<'_>]) -> Vec<AttestVote> {
     data.iter()
         .map(|item| Vote {
             weight: item.weight,
-            value: (item.data.attest.class, item.data.attest.tier),
+            value: {
+                let attest = &item.data.attest;
+                (attest.class, attest.tier, attest.chips)
+            },
         })
         .collect()
 }

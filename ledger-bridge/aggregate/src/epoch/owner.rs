@@ -9,7 +9,8 @@
 //! Breaches that were not slashed yet stay with a node that is somebody's, and are gone with a registration that ended:
 //! who sells a node on trial waits for the end of it, and who leaves has served as long as a trial takes.
 
-use super::{Judgement, NodeState, Shown};
+use super::chips::Binding;
+use super::{Judgement, NodeState};
 use crate::persistence::Record;
 use crate::verdict::{Finding, Verdict, reason};
 use assay_protocol::ids::{Address, Digest, NodeId};
@@ -115,12 +116,18 @@ impl<'a> Ownership<'a> {
         }
     }
 
-    /// Whose it is after the epoch, by whom more than 2/3 name and with the record that the epoch leaves.
-    pub(super) fn after(&self, judgement: &Judgement, record: &Record) -> Option<Address> {
+    /// Whose it is after the epoch, by whom more than 2/3 name, with what becomes of its processors and the record that the
+    /// epoch leaves.
+    pub(super) fn after(
+        &self,
+        judgement: &Judgement,
+        binding: &Binding,
+        record: &Record,
+    ) -> Option<Address> {
         let named = judgement.owner;
         match self.holder {
             None => named
-                .filter(|_| judgement.chips != Shown::Taken)
+                .filter(|_| !binding.taken)
                 .filter(|named| self.of(named).is_some()),
             // Who leaves and comes back needs to be confirmed anew.
             Some(holder) if holder.standing == Standing::Leaving => None,

@@ -1,5 +1,6 @@
 //! From a node's verdict to its sums, and to what it asks for.
 
+use super::chips::Binding;
 use super::{Judgement, NodeState, Ownership};
 use crate::availability::Census;
 use crate::persistence::Rule;
@@ -29,7 +30,7 @@ pub(super) fn settle(
     epoch: Epoch,
     prior: &NodeState,
     ownership: &Ownership<'_>,
-    judgement: &Judgement,
+    (judgement, binding): (&Judgement, &Binding),
 ) -> NodeState {
     let mut state = counted(prior, &judgement.census);
     if prior.confirmed_owner.is_some() {
@@ -40,9 +41,8 @@ pub(super) fn settle(
         state.record = record;
         state.cumulative_slash = prior.cumulative_slash.saturating_add(slash);
     }
-    state.confirmed_owner = ownership.after(judgement, &state.record);
-    let bound = judgement.chips.after(prior.chips);
-    state.chips = bound.filter(|_| state.confirmed_owner.is_some());
+    state.confirmed_owner = ownership.after(judgement, binding, &state.record);
+    state.chips = binding.after.filter(|_| state.confirmed_owner.is_some());
     state
 }
 

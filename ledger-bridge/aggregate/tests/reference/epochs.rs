@@ -285,8 +285,12 @@ impl World {
             down.iter_mut().skip(1).for_each(|down| *down = 3);
         }
         let named: Vec<u64> = (0..nodes).map(|n| random.pick(&[n, n, 9])).collect();
-        // Their own ones, others, those of the next node, or those of many.
-        let shown = |n, random: &mut Random| random.pick(&[n, n + 16, (n + 1) % nodes, 9, 9]);
+        // Mostly their own ones; or others, those of the next node, or those of many.
+        let mixed = random.chance(2);
+        let shown = |n, random: &mut Random| match mixed {
+            true => random.pick(&[n, n + 16, (n + 1) % nodes, 9, 9, 9, 9]),
+            false => n,
+        };
         let shown: Vec<u64> = (0..nodes).map(|n| shown(n, random)).collect();
         let failing: Vec<bool> = (0..nodes).map(|_| random.chance(5)).collect();
         let slow: Vec<bool> = (0..nodes).map(|_| random.chance(5)).collect();

@@ -146,7 +146,8 @@ fn the_epochs_lead_nodes_from_any_owner_to_any() {
 fn the_epochs_bind_nodes_to_processors_and_free_them() {
     let mut seen = [0; 5];
     (0..350).for_each(|seed| epochs::processors(&mut Random(seed), &mut seen));
-    assert!(seen.iter().all(|seen| *seen > 10), "{seen:?}");
+    let mut enough = seen.iter().zip([100, 100, 100, 100, 2]);
+    assert!(enough.all(|(seen, least)| *seen > least), "{seen:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 
+const EVERYBODY: [usize; 4] = [0, 1, 2, 3];
 const MINE: Digest = Digest([0xc0; 32]);
 const NEW: Digest = Digest([0xc1; 32]);
 const WARNED: (u8, u8) = (Verdict::Warned as u8, reason::IDENTITY);
@@ -52,14 +53,43 @@ fn judged(case: &Case) -> Vec<((u8, u8), Option<Digest>)> {
 }
 
 #[test]
-fn a_node_is_bound_to_the_first_processors_that_two_thirds_have_seen_proven() {
+fn a_node_is_bound_to_the_processors_that_more_than_half_of_those_who_saw_it_have_seen_proven() {
     let mut first = case(&[(None, Some(MINE))]);
     assert_eq!(judged(&first), [(PASS, Some(MINE))]);
-    // 60 of 100.
+    // 60 of 100, and 50 of 100.
     first.change(&[0], |report| report.attest.chips = None);
+    assert_eq!(judged(&first), [(PASS, Some(MINE))]);
+    first.change(&[0, 3], |report| report.attest.chips = Some(NEW));
+    assert_eq!(judged(&first), [(PASS, Some(NEW))]);
+    first.change(&[3], |report| report.attest.chips = None);
     assert_eq!(judged(&first), [(PASS, None)]);
-    first.change(&[0], |report| report.attest.chips = Some(NEW));
-    assert_eq!(judged(&first), [(PASS, None)]);
+    // Who says nothing of the node is not counted, as long as enough do.
+    first.change(&[3], |report| report.attest.chips = Some(NEW));
+    first.change(&[1], |report| {
+        report.attest.class = OutcomeClass::Inconclusive
+    });
+    assert_eq!(judged(&first), [(PASS, Some(NEW))]);
+    first.change(&[1, 2], |report| {
+        report.attest.class = OutcomeClass::Inconclusive
+    });
+    assert_eq!(judged(&first)[0].1, None, "55 of 100 are not enough");
+}
+
+/// Else a machine would show its processors to some for one node and to others for the other.
+#[test]
+fn tier_3_is_only_there_with_processors() {
+    let mut full = case(&[(None, Some(MINE))]);
+    let tier = |case: &Case| case.leaf().tier;
+    full.change(&EVERYBODY, |report| report.attest.tier = 3);
+    assert_eq!(tier(&full), 3);
+    full.change(&[0], |report| report.attest.chips = Some(NEW));
+    assert_eq!(tier(&full), 3, "60 of 100 name them");
+    full.change(&[1], |report| {
+        report.attest.chips = Some(Digest([0xc2; 32]))
+    });
+    assert_eq!(tier(&full), 2);
+    full.change(&EVERYBODY, |report| report.attest.chips = None);
+    assert_eq!(tier(&full), 2);
 }
 
 #[test]
@@ -98,36 +128,50 @@ fn one_machine_is_not_paid_for_as_two() {
     // Of two that show them for the first time.
     let both = case(&[(None, Some(MINE)); 2]);
     assert_eq!(judged(&both), [(PASS, Some(MINE)), (WARNED, None)]);
+    let paid = both.run().states.rewards;
+    assert_eq!(paid, [(OWNER, REWARD)].into());
 }
 
 #[test]
 fn nobody_is_confirmed_by_the_processors_of_another_node() {
-    let mut squatting = case(&[(Some(MINE), None), (None, Some(MINE))]);
-    squatting.prior.nodes.remove(&node(2));
+    let mut squatting = case(&[(None, Some(MINE)), (None, Some(MINE))]);
+    squatting.prior.nodes.remove(&node(1));
+    // Also not when it comes first.
     let outcome = squatting.run();
-    assert_eq!(outcome.states.nodes[&node(2)].confirmed_owner, None);
-    assert!(!outcome.leaves[1].confirmed);
-    assert_eq!(judged(&squatting)[1], (WARNED, None));
-    show(&mut squatting, [None, Some(NEW)].into_iter());
+    assert_eq!(outcome.states.nodes[&node(1)].confirmed_owner, None);
+    assert!(!outcome.leaves[0].confirmed);
+    assert_eq!(judged(&squatting), [(WARNED, None), (PASS, Some(MINE))]);
+    show(&mut squatting, [Some(NEW), Some(MINE)].into_iter());
     let outcome = squatting.run();
-    assert_eq!(outcome.states.nodes[&node(2)].confirmed_owner, Some(OWNER));
-    assert_eq!(judged(&squatting)[1], (PASS, Some(NEW)));
+    assert_eq!(outcome.states.nodes[&node(1)].confirmed_owner, Some(OWNER));
+    assert_eq!(judged(&squatting)[0], (PASS, Some(NEW)));
+}
+
+/// Whoever has a processor can show it, and nobody keeps one from others that it does not show.
+#[test]
+fn processors_that_a_node_does_not_show_go_to_who_does() {
+    let moved = case(&[(Some(MINE), None), (None, Some(MINE))]);
+    assert_eq!(judged(&moved), [(PASS, None), (PASS, Some(MINE))]);
+    let changed = case(&[(Some(MINE), Some(NEW)), (None, Some(MINE))]);
+    assert_eq!(judged(&changed), [(WARNED, Some(NEW)), (PASS, Some(MINE))]);
 }
 
 #[test]
-fn what_a_node_had_before_is_free_from_the_next_epoch_on() {
-    for at in [0, 1] {
-        let mut nodes = [(None, Some(MINE)); 2];
-        nodes[at] = (Some(MINE), Some(NEW));
-        let mut case = case(&nodes);
-        assert_eq!(judged(&case)[1 - at], (WARNED, None));
-        case.prior = case.run().states;
-        assert_eq!(judged(&case)[1 - at], (PASS, Some(MINE)));
+fn machines_that_swap_their_processors_lose_one_epoch() {
+    for nodes in [2, 3] {
+        let chips = |n: usize| Some(Digest([0xd0 + (n % nodes) as u8; 32]));
+        let all: Vec<_> = (0..nodes).map(|n| (chips(n), chips(n + 1))).collect();
+        let mut swapped = case(&all);
+        let after: Vec<_> = (0..nodes).map(|n| (WARNED, chips(n + 1))).collect();
+        assert_eq!(judged(&swapped), after);
+        swapped.prior = swapped.run().states;
+        let paid: Vec<_> = (0..nodes).map(|n| (PASS, chips(n + 1))).collect();
+        assert_eq!(judged(&swapped), paid);
     }
 }
 
 #[test]
-fn who_owes_no_service_keeps_no_processors_from_others() {
+fn who_owes_no_service_keeps_no_processors() {
     let mut leaving = case(&[(Some(MINE), Some(MINE)), (None, Some(MINE))]);
     leaving.registrations[0].standing = Standing::Owner;
     assert_eq!(judged(&leaving)[1], (WARNED, None));
@@ -142,18 +186,20 @@ fn who_owes_no_service_keeps_no_processors_from_others() {
 
 #[test]
 fn processors_go_with_a_node_that_is_handed_over() {
-    let mut sold = case(&[(Some(MINE), Some(MINE))]);
     let buyer = Address([0xbb; 20]);
-    sold.registrations[0].standing = Standing::Owner;
-    sold.registrations.push(Registration {
-        provider: buyer,
-        standing: Standing::Offered,
-        ..sold.registrations[0]
-    });
-    sold.change(&[0, 1, 2, 3], |report| report.attest.owner = Some(buyer));
-    let state = sold.run().states.nodes[&node(1)];
-    assert_eq!(
-        (state.confirmed_owner, state.chips),
-        (Some(buyer), Some(MINE))
-    );
+    for (shown, after) in [(None, MINE), (Some(MINE), MINE), (Some(NEW), NEW)] {
+        let mut sold = case(&[(Some(MINE), shown)]);
+        sold.registrations[0].standing = Standing::Owner;
+        sold.registrations.push(Registration {
+            provider: buyer,
+            standing: Standing::Offered,
+            ..sold.registrations[0]
+        });
+        sold.change(&EVERYBODY, |report| report.attest.owner = Some(buyer));
+        let state = sold.run().states.nodes[&node(1)];
+        assert_eq!(
+            (state.confirmed_owner, state.chips),
+            (Some(buyer), Some(after))
+        );
+    }
 }

@@ -202,7 +202,7 @@ proptest! {
         let [rich, poor] = [world(&kinds, &earned, budgets[0]), world(&kinds, &[], budgets[1])];
         let (rich, poor, outcome) = (&rich, Aggregator::new(poor.input()).unwrap(), rich.run());
         for leaf in &outcome.leaves {
-            let (alone, state) = poor.node(leaf.node);
+            let (alone, state) = poor.node(leaf.node, Rivals::default());
             prop_assert_eq!(&alone, leaf);
             prop_assert_eq!(state, outcome.states.nodes[&leaf.node]);
             let before = rich.prior.nodes.get(&leaf.node).copied().unwrap_or_default();
