@@ -3,12 +3,12 @@
 
 /// Decimals of most tokens, and of one that does not tell its own (EIP-20 leaves `decimals` optional).
 pub const DECIMALS_USUAL: u8 = 18;
-/// Most decimals that a network's token can have.
-pub const DECIMALS_MAX: u8 = 27;
+/// Most decimals that a network's token can have: with them every amount in gwei fits the contracts' 96 bits.
+pub const DECIMALS_MAX: u8 = 18;
 /// Decimals of an amount in gwei.
 const GWEI_DECIMALS: u8 = 9;
 
-/// The token's smallest units in a gwei, 1 to 10^18.
+/// The token's smallest units in a gwei, 1 to 10^9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gwei(u64);
 
@@ -56,15 +56,17 @@ mod tests {
         assert_eq!(Gwei::of_decimals(DECIMALS_USUAL), Some(Gwei::USUAL));
         assert_eq!([0, 6, 9].map(units), [Some(1); 3]);
         assert_eq!(units(10), Some(10));
-        assert_eq!(units(27), Some(1_000_000_000_000_000_000));
-        assert_eq!([28, 255].map(units), [None; 2]);
+        assert_eq!(units(18), Some(1_000_000_000));
+        assert_eq!([19, 255].map(units), [None; 2]);
+        let most = Gwei::USUAL.units(u64::MAX);
+        assert!(most < 1 << 96, "{most}");
     }
 
     #[test]
     fn units_are_those_of_some_decimals() {
         assert_eq!(Gwei::of_units(1_000_000_000), Some(Gwei::USUAL));
         assert_eq!(Gwei::of_units(1).map(Gwei::get), Some(1));
-        for none in [0, 2, 999_999_999, u64::MAX, 10_000_000_000_000_000_000] {
+        for none in [0, 2, 999_999_999, u64::MAX, 10_000_000_000] {
             assert_eq!(Gwei::of_units(none), None);
         }
     }

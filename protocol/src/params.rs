@@ -112,7 +112,7 @@ impl NetworkParams {
         rule(
             Gwei::of_units(self.gwei).is_some(),
             "gwei",
-            "a power of ten, at most 10^18",
+            "a power of ten, at most 10^9",
             self.gwei,
         )?;
         let (m, n) = self.persistence;

@@ -73,7 +73,7 @@ pub struct NodeState {
     pub cumulative_up_slots: u64,
     /// Slots decided as down so far.
     pub cumulative_down_slots: u64,
-    /// Slashes so far, in wei.
+    /// Slashes so far, in the token's smallest unit.
     pub cumulative_slash: u128,
     /// Breaches not yet slashed.
     pub record: Record,
@@ -86,7 +86,7 @@ pub struct NodeState {
 pub struct States {
     /// All nodes ever seen.
     pub nodes: BTreeMap<NodeId, NodeState>,
-    /// What every provider has earned since genesis, in wei; who never earned anything is not in it.
+    /// What every provider has earned since genesis, in the token's smallest unit; who never earned anything is not in it.
     pub rewards: BTreeMap<Address, u128>,
     /// Agreed epochs in a row without a report of a HyperNode with a say; who was heard in the last one is not in it.
     pub missed: BTreeMap<HyperNodeId, u32>,
@@ -126,7 +126,7 @@ pub struct EpochInput<'a> {
     pub prior: &'a States,
     /// The agreed input set.
     pub reports: &'a BTreeMap<HyperNodeId, Included>,
-    /// What the ledger has put aside for this epoch's rewards, in wei; fixed before the epoch began.
+    /// What the ledger has put aside for this epoch's rewards, in the token's smallest unit; fixed before the epoch began.
     pub budget: u128,
 }
 
@@ -177,7 +177,7 @@ pub enum EpochError {
     #[error("outcome tree: expected at most 2^32 - 1 leaves, got {0}")]
     TooManyLeaves(usize),
     /// No outcome of an epoch has such sums.
-    #[error("sum of rewards: expected at most 2^128 - 1 wei, got more")]
+    #[error("sum of rewards: expected at most 2^128 - 1 of the token's smallest unit, got more")]
     RewardsTooLarge,
 }
 
@@ -214,7 +214,7 @@ struct Judgement {
     chips: Option<Digest>,
     /// Whose registration it was judged by.
     provider: Option<Address>,
-    /// What a pass pays or a breach costs, in wei, once the owner is confirmed.
+    /// What a pass pays or a breach costs, in the token's smallest unit, once the owner is confirmed.
     reward: u128,
     slash: u128,
 }
@@ -232,7 +232,7 @@ struct Looked<'a> {
 struct Judged {
     leaf: NodeLeaf,
     state: NodeState,
-    /// Who is to be paid how much, in wei, if the budget allows.
+    /// Who is to be paid how much, in the token's smallest unit, if the budget allows.
     asks: Option<(Address, u128)>,
 }
 

@@ -32,7 +32,7 @@ pub mod wrong_key;
 
 use assay_protocol::ids::UnixMs;
 
-/// Wei in a gwei: people and classes speak gwei, the ledger wei.
+/// Wei in a gwei of the chain's own currency, which pays for gas. Of the token see [`assay_protocol::amount`].
 pub const WEI_PER_GWEI: u128 = 1_000_000_000;
 
 /// The system's wall clock.

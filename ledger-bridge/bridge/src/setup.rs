@@ -39,7 +39,7 @@ pub fn agreed_gwei(expected: u8, actual: u8) -> Result<Gwei> {
     ensure!(
         expected == actual,
         "token decimals: expected {expected}, the token says {actual}\n\
-         hint: `--token-decimals`, or `token_decimals` in the plan, if you know that it has {actual}"
+         hint: `token_decimals` in the plan, or `--token-decimals`, if you know that it has {actual}"
     );
     Gwei::of_decimals(expected)
         .with_context(|| format!("token decimals: {expected}, expected at most {DECIMALS_MAX}"))
@@ -219,10 +219,28 @@ fn genesis_roster(ledger: &AssayLedger) -> Result<Vec<RosterEntry>> {
     Ok(roster)
 }
 
-/// Other terms than the plan's would let a node leave its trial, or bill slots that no epoch has.
+/// Other terms than the plan's would let a node leave its trial, bill slots that no epoch has, or ask a bond that nobody can pay.
 fn check_terms(ledger: &AssayLedger, plan: &Plan, genesis: UnixMs) -> Result<()> {
     let expected = terms::deployment(plan, plan_gwei(ledger, plan)?, genesis, ledger.contract())?;
     let (nodes, rent) = (ledger.node_terms()?, ledger.rent_terms()?);
+    let (wanted, fixed) = (expected.genesis, ledger.genesis_parameters()?);
+    for (name, expected, actual) in [
+        ("dispute_bond_gwei", wanted.dispute_bond, fixed.dispute_bond),
+        ("min_stake_gwei", wanted.min_stake, fixed.min_stake),
+    ] {
+        ensure!(
+            expected == actual,
+            "plan: ledger.{name}: {expected} of the token's smallest unit, but the contract was deployed with {actual}\n\
+             hint: use the plan it was deployed with, and the token's own decimals"
+        );
+    }
+    let token = ledger.contracts().token;
+    ensure!(
+        plan.ledger.token.is_none_or(|expected| expected == token),
+        "plan: ledger.token: expected {}, but the contract was deployed with {token}\n\
+         hint: use the plan it was deployed with",
+        plan.ledger.token.unwrap_or(token)
+    );
     ensure!(
         nodes == expected.nodes,
         "plan: terms of nodes: {:?}, but the contract was deployed with {nodes:?}\n\

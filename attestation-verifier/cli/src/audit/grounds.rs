@@ -6,7 +6,9 @@ use super::inputs::Agreed;
 use super::leaf::Leaf;
 use super::roots::CheckedRoot;
 use assay_aggregate::epoch::{NodeState, Registration, Rivals, Standing};
-use assay_protocol::ids::{Address, Digest};
+use assay_aggregate::persistence::{Record, Rule};
+use assay_aggregate::verdict::Verdict;
+use assay_protocol::ids::{Address, Digest, Epoch};
 use assay_protocol::report::NodeReport;
 use std::collections::BTreeMap;
 
@@ -14,34 +16,80 @@ use std::collections::BTreeMap;
 pub struct Ground {
     /// Registrations.
     pub registrations: Vec<Registration>,
-    /// The processors that the node was bound to.
-    pub chips: Option<Digest>,
+    /// The node's state when the epoch began.
+    pub before: NodeState,
     /// Which processors others got.
     pub rivals: Rivals,
-    /// What of them neither reports nor earlier leaves tell, if anything: it takes the ledger to know, or other nodes' leaves.
-    /// That there was an offer is taken from the leaf, as that there is a registration.
-    pub untold: Option<&'static str>,
+    /// What of them neither reports nor earlier leaves tell: it takes the ledger to know, other nodes' leaves or earlier
+    /// epochs. That there was an offer is taken from the leaf, as that there is a registration.
+    pub untold: Vec<&'static str>,
 }
 
-/// All that a leaf can rest on, the likeliest first; `before` is the state that the leaf before left, if that is `known`.
+/// What earlier epochs tell of a node.
+#[derive(Clone, Copy)]
+pub struct Told {
+    /// Its state, as far as it is told.
+    pub state: NodeState,
+    /// Whether the leaf before tells it; else it is what this leaf makes likely.
+    pub by_leaf: bool,
+    /// Whether all breaches that wait are told, too.
+    pub with_record: bool,
+}
+
+/// All that a leaf can rest on, the likeliest first.
 pub fn grounds(
     case: &Case,
     (root, agreed): (&CheckedRoot, &Agreed),
-    (before, known): (&NodeState, bool),
+    told: &Told,
     claimed: &Leaf,
 ) -> Vec<Ground> {
     let mut all = Vec::new();
-    for processors in processors(before.chips, known) {
-        for registered in registered(case, root, agreed, before.confirmed_owner, claimed) {
-            all.push(Ground {
-                registrations: registered.all,
-                chips: processors.own,
-                rivals: processors.rivals,
-                untold: registered.untold.or(processors.untold),
-            });
+    let owner = told.state.confirmed_owner;
+    for (record, waits) in records(case, root, told) {
+        for processors in processors(told.state.chips, told.by_leaf) {
+            for registered in registered(case, root, agreed, owner, claimed) {
+                let untold = [waits, processors.untold, registered.untold];
+                all.push(Ground {
+                    registrations: registered.all,
+                    before: NodeState {
+                        record,
+                        chips: processors.own,
+                        ..told.state
+                    },
+                    rivals: processors.rivals,
+                    untold: untold.into_iter().flatten().collect(),
+                });
+            }
         }
     }
     all
+}
+
+/// The breaches that may wait when the epoch begins: none, one, or a trial.
+fn records(case: &Case, root: &CheckedRoot, told: &Told) -> Vec<(Record, Option<&'static str>)> {
+    let mut all = vec![(told.state.record, None)];
+    if !told.with_record {
+        let (rule, epoch) = (Rule::of(&case.params), root.root.epoch);
+        let (breaches, _) = case.params.persistence;
+        let one = breached(&rule, epoch, 1, 1);
+        let tried = breached(&rule, epoch, breaches.into(), 2);
+        let untold = Some("the breaches before the bundle that wait");
+        all.extend(
+            [one, tried]
+                .into_iter()
+                .flatten()
+                .map(|record| (record, untold)),
+        );
+    }
+    all
+}
+
+/// A record of so many breaches in a row, the last one `ago`; none where there are not so many epochs before.
+fn breached(rule: &Rule, epoch: Epoch, count: u64, ago: u64) -> Option<Record> {
+    let last = epoch.0.checked_sub(ago)?;
+    let first = last.checked_sub(count.checked_sub(1)?)?;
+    let breach = |record: Record, at| record.observe(rule, Epoch(at), Verdict::Breach).0;
+    Some((first..=last).fold(Record::default(), breach))
 }
 
 /// Registrations of the node as they may have been.
@@ -112,8 +160,8 @@ struct Processors {
 /// Processors that stand for any others than those of the leaf.
 const UNLIKE: Digest = Digest([0xff; 32]);
 
-/// `own` are those that the leaf before says, if that is `known`; else those that this one does.
-fn processors(own: Option<Digest>, known: bool) -> Vec<Processors> {
+/// `own` are those that the leaf before says, if it is there; else those that this one does.
+fn processors(own: Option<Digest>, by_leaf: bool) -> Vec<Processors> {
     let by_itself = |own, untold| Processors {
         own,
         rivals: Rivals::default(),
@@ -125,7 +173,7 @@ fn processors(own: Option<Digest>, known: bool) -> Vec<Processors> {
         untold: Some("that another node shows the same processors"),
     };
     let before = Some("that it was bound to other processors before");
-    let unlike = (!known).then(|| by_itself(Some(UNLIKE), before));
+    let unlike = (!by_leaf).then(|| by_itself(Some(UNLIKE), before));
     let mut all = vec![by_itself(own, None)];
     all.extend(unlike);
     all.extend([among(true, false), among(false, true), among(true, true)]);

@@ -3,7 +3,7 @@
 use super::attestation::Attestations;
 use super::case::Case;
 use super::files::Files;
-use super::grounds::{Ground, grounds};
+use super::grounds::{Ground, Told, grounds};
 use super::inputs::{Agreed, InputSets};
 use super::leaf::{Leaf, SUMS, WORDS};
 use super::log::{EpochRecord, Histories};
@@ -314,17 +314,16 @@ impl Judged<'_> {
         claimed: &Leaf,
     ) -> (bool, Option<NodeState>) {
         let about = format!("epoch {}", self.epoch);
-        let assumed = claimed.assumed_prior();
-        let prior = match (self.prior.known, self.prior.follows) {
-            (true, _) => self.prior.state,
-            (false, true) => NodeState {
-                chips: self.prior.state.chips,
-                ..assumed
+        let told = Told {
+            state: match self.prior.follows {
+                true => self.prior.state,
+                false => claimed.assumed_prior(),
             },
-            (false, false) => assumed,
+            by_leaf: self.prior.follows,
+            with_record: self.prior.known,
         };
         let unsure = self.unsure(case);
-        let chosen = self.choose(case, prior, claimed, unsure);
+        let chosen = self.choose(case, &told, claimed, unsure);
         let Some((recomputed, untold)) = chosen else {
             return (false, None);
         };
@@ -337,11 +336,13 @@ impl Judged<'_> {
         let recomputed =
             findings.value(("verdict/recomputed", &about), "a node's leaf", recomputed);
         let same = recomputed.is_some_and(|leaf| words(findings, &about, &leaf, claimed, unsure));
-        if let Some(untold) = untold.filter(|_| same) {
+        for untold in untold.iter().filter(|_| same) {
             let at = ("verdict/registration", about.as_str());
-            findings.undecided(at, untold, "the ledger holds it, and the bundle does not");
+            let actual =
+                "the ledger, other nodes' leaves or earlier epochs tell, and the bundle does not";
+            findings.undecided(at, untold, actual);
         }
-        (same && untold.is_none(), Some(state))
+        (same && untold.is_empty(), Some(state))
     }
 
     /// What the first ground that leads to the claimed leaf leads to, and what of it is untold; for none, what the likeliest
@@ -349,20 +350,19 @@ impl Judged<'_> {
     fn choose(
         &self,
         case: &Case,
-        prior: NodeState,
+        told: &Told,
         claimed: &Leaf,
         unsure: Unsure,
-    ) -> Option<(Recomputed, Option<&'static str>)> {
+    ) -> Option<(Recomputed, Vec<&'static str>)> {
         let leads = |recomputed: &Recomputed| {
             let leaf = recomputed.as_ref().ok().map(|(leaf, _)| leaf.abi());
             let leaf = leaf.and_then(|abi| Leaf::parse(&abi).ok());
             leaf.is_some_and(|leaf| is_same(&leaf, claimed, unsure))
         };
-        let before = (&prior, self.prior.known || self.prior.follows);
         let mut likeliest = None;
-        for ground in grounds(case, (self.root, self.agreed), before, claimed) {
-            let untold = ground.untold;
-            let recomputed = self.recompute(case, prior, ground);
+        for mut ground in grounds(case, (self.root, self.agreed), told, claimed) {
+            let untold = std::mem::take(&mut ground.untold);
+            let recomputed = self.recompute(case, ground);
             if leads(&recomputed) {
                 return Some((recomputed, untold));
             }
@@ -372,14 +372,10 @@ impl Judged<'_> {
     }
 
     /// The leaf and the state that this ground leads to.
-    fn recompute(&self, case: &Case, prior: NodeState, ground: Ground) -> Recomputed {
+    fn recompute(&self, case: &Case, ground: Ground) -> Recomputed {
         let nowhere = BTreeMap::new();
-        let prior = NodeState {
-            chips: ground.chips,
-            ..prior
-        };
         let prior = States {
-            nodes: [(case.node(), prior)].into(),
+            nodes: [(case.node(), ground.before)].into(),
             rewards: BTreeMap::new(),
             missed: BTreeMap::new(),
         };
@@ -496,6 +492,10 @@ fn basis(epoch: Epoch, found: &[Found]) -> Vec<Basis> {
         say(
             "registrations and offers",
             "from the signed leaves; the ledger holds them",
+        ),
+        say(
+            "processors of no other node",
+            "from the signed leaf; other nodes' leaves show them",
         ),
         say(
             "slots and slashes",

@@ -100,3 +100,85 @@ fn a_leaf_that_does_not_follow_from_what_the_node_shows_is_contradicted() {
         failed("verdict/chips")
     );
 }
+
+/// Checks of the verdict that fail in the bundle of epochs 1 to 3. Epoch 2 has no beacon in it; the third one has, and the
+/// leaf before it, and not all breaches.
+fn failed_late(cast: &Cast, lie: Lie<'_>) -> Vec<String> {
+    let mut told = story(cast, lie);
+    told.payload
+        .retain(|path, _| !path.starts_with("epochs/0/"));
+    let mut claim = Claim::decode("claim", 4096, &told.payload[layout::CLAIM]).unwrap();
+    claim.first = Epoch(1);
+    told.payload.insert(layout::CLAIM.into(), claim.encode());
+    // Nobody joined or left.
+    told.trust.committee.epoch = Epoch(1);
+    let audit = audited(&told);
+    let verdicts = || {
+        audit
+            .checks
+            .iter()
+            .filter(|c| c.name.starts_with("verdict/"))
+    };
+    let mut of_third = verdicts().filter(|check| check.about == "epoch 3");
+    assert!(
+        of_third.any(|check| check.name == "verdict/tier"),
+        "{}",
+        not_passed(&audit)
+    );
+    let fails = verdicts().filter(|check| check.outcome == Outcome::Fail);
+    fails.map(|check| check.name.clone()).collect()
+}
+
+#[test]
+fn a_bundle_that_starts_late_has_the_processors_of_the_leaf_before() {
+    let cast = Cast::under(Behaviour::Honest, 4, |params| params.persistence = (2, 3));
+    let none: [&str; 0] = [];
+    for shown in [
+        (|_| [Some(MINE), None]) as Shown,
+        |epoch| [Some([MINE, MINE, NEW, NEW][epoch as usize]), None],
+        |epoch| [Some([MINE, MINE, MINE, NEW][epoch as usize]), None],
+        |epoch| [(epoch == 0).then_some(MINE), None],
+        |epoch| [(epoch == 2).then_some(MINE), Some(MINE)],
+    ] {
+        assert_eq!(failed_late(&cast, &tell(shown)), none);
+    }
+    let lying = |shown: Shown, change: fn(&mut assay_aggregate::root::NodeLeaf)| {
+        let tell = tell(shown);
+        let lie = move |part: Part<'_>| match part {
+            Part::Leaf(3, leaf) => change(leaf),
+            other => tell(other),
+        };
+        failed_late(&cast, &lie)
+    };
+    let quiet: Shown = |epoch| [(epoch < 3).then_some(MINE), None];
+    assert_eq!(lying(quiet, |leaf| leaf.chips = NEW), ["verdict/chips"]);
+    let warned = lying(
+        |_| [Some(MINE), None],
+        |leaf| {
+            (leaf.verdict, leaf.reasons) = (Verdict::Warned as u8, reason::IDENTITY);
+        },
+    );
+    assert!(warned.contains(&"verdict/reasons".into()), "{warned:?}");
+}
+
+/// The breach of epoch 2 waits, which a bundle that starts there cannot know of all breaches.
+#[test]
+fn a_bundle_that_starts_late_does_not_contradict_that_a_node_stays_with_its_owner() {
+    let mut cast = Cast::under(Behaviour::Silent, 4, |params| params.persistence = (2, 3));
+    cast.silent_in = 2;
+    let buyer = Address([7; 20]);
+    let offered = |part: Part<'_>| match part {
+        Part::Report(_, 3, report) => report.nodes[0].attest.owner = Some(buyer),
+        Part::Registrations(3, all) => {
+            all[0].standing = Standing::Owner;
+            all.push(Registration {
+                provider: buyer,
+                standing: Standing::Offered,
+                ..all[0]
+            });
+        }
+        _ => (),
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(failed_late(&cast, &offered), none);
+}

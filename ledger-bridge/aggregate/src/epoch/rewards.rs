@@ -14,8 +14,8 @@ use crate::weights::mul_div;
 use assay_protocol::ids::Address;
 use std::collections::BTreeMap;
 
-/// What every provider has earned after an epoch, in wei; who never got anything is not in it. `earned` is the same
-/// before it, `asked` has owner and wei of every node that is to be paid, in any order.
+/// What every provider has earned after an epoch, in the token's smallest unit; who never got anything is not in it. `earned` is the same
+/// before it, `asked` has owner and amount of every node that is to be paid, in any order.
 pub fn share_out(
     mut earned: BTreeMap<Address, u128>,
     asked: &[(Address, u128)],

@@ -140,7 +140,7 @@ fn a_token_of_other_decimals_than_the_plan_says() {
 
 /// A re-audit that the contract knows nothing of would let a node leave its trial.
 #[test]
-fn terms_of_nodes_and_reservations_that_are_not_the_plans() {
+fn terms_and_amounts_and_a_token_that_are_not_the_plans() {
     type Change = fn(&mut Plan);
     let of_nodes: [Change; 3] = [
         |plan| plan.reaudit_seats = 101,
@@ -160,6 +160,20 @@ fn terms_of_nodes_and_reservations_that_are_not_the_plans() {
     };
     for change in of_nodes {
         is_not_opened(change, "terms of nodes");
+    }
+    let amounts: [(Change, &str); 3] = [
+        (
+            |plan| plan.ledger.dispute_bond_gwei += 1,
+            "dispute_bond_gwei",
+        ),
+        (|plan| plan.ledger.min_stake_gwei -= 1, "min_stake_gwei"),
+        (
+            |plan| plan.ledger.token = Some(deployer().address()),
+            "ledger.token",
+        ),
+    ];
+    for (change, name) in amounts {
+        is_not_opened(change, name);
     }
     for change in of_reservations {
         is_not_opened(change, "terms of reservations");

@@ -54,8 +54,8 @@ fn what_amounts_call_a_gwei_follows_from_the_token() {
     for (decimals, units) in [
         (6, Some(1)),
         (9, Some(1)),
-        (27, Some(10u64.pow(18))),
-        (28, None),
+        (17, Some(100_000_000)),
+        (19, None),
     ] {
         let mut with = deployment();
         with.roles.token = Token::Test { decimals };
