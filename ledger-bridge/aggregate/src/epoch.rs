@@ -376,18 +376,12 @@ impl<'a> Aggregator<'a> {
         states.rewards.iter().map(leaf).collect()
     }
 
-    /// Whose a node is when the epoch begins, and its state then.
-    fn begins(&self, node: NodeId) -> (Ownership<'_>, NodeState) {
+    /// A node by itself.
+    fn looked_at(&self, node: NodeId, data: &[NodeData<'a>]) -> Looked<'_> {
         let prior = self.input.prior.nodes.get(&node);
         let prior = prior.copied().unwrap_or_default();
         let ownership = Ownership::at(&prior, self.registrations.get(&node));
-        let begins = ownership.begins(&prior);
-        (ownership, begins)
-    }
-
-    /// A node by itself.
-    fn looked_at(&self, node: NodeId, data: &[NodeData<'a>]) -> Looked<'_> {
-        let (ownership, prior) = self.begins(node);
+        let prior = ownership.begins(&prior);
         let judgement = match self.registration(&ownership, data) {
             Some((registration, class)) => self
                 .judge((&ownership, registration, class), &prior, data)
