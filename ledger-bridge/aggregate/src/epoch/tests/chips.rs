@@ -203,3 +203,17 @@ fn processors_go_with_a_node_that_is_handed_over() {
         );
     }
 }
+
+#[test]
+fn a_node_that_is_nobody_s_is_bound_to_nothing() {
+    let mut unnamed = case(&[(None, Some(MINE))]);
+    unnamed.prior = States::default();
+    unnamed.change(&EVERYBODY, |report| report.attest.owner = None);
+    assert_eq!(judged(&unnamed), [(PASS, None)]);
+    // Nor is who comes after an owner that has gone warned for the processors of that one.
+    let mut anew = case(&[(Some(MINE), Some(NEW))]);
+    let next = Address([0xbb; 20]);
+    anew.registrations[0].provider = next;
+    anew.change(&EVERYBODY, |report| report.attest.owner = Some(next));
+    assert_eq!(judged(&anew), [(PASS, Some(NEW))]);
+}
