@@ -10,6 +10,7 @@ const CONTRACTS = [
   { name: "EcdsaQuorum" },
   { name: "BlsQuorum" },
   { name: "AssayEpochs" },
+  { name: "AssayRewards" },
   { name: "AssayStake" },
   { name: "AssayNodes", interface: "IAssayNodes" },
   { name: "AssayReservations" },

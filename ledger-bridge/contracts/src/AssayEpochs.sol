@@ -7,26 +7,26 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
+import {AssayRewards} from "./AssayRewards.sol";
 import {Funds} from "./Funds.sol";
 import {WindowClock} from "./WindowClock.sol";
 import {IAssayEpochs} from "./interfaces/IAssayEpochs.sol";
 import {IAssayStake} from "./interfaces/IAssayStake.sol";
 import {IQuorumVerifier} from "./interfaces/IQuorumVerifier.sol";
-import {EpochRoot, Resolution, RewardLeaf} from "./interfaces/Types.sol";
+import {EpochRoot, Resolution} from "./interfaces/Types.sol";
 
 /// @title The one implementation of IAssayEpochs; every rule is described there.
-/// @dev Storage: `_ring` (4 slots an epoch, reused), `_head` (1 slot), `_committeeHash`, `_networkId`, `_sums` (1 slot),
-/// `_funds` (2 slots), `_reclaimed` (2 slots), the wired addresses (4), `_budgets`, `_paid`, `_disputes` (2 slots each), `_wrongDigests`; the clock
-/// of WindowClock (1 slot and its history). A steady `postRoot` writes the 4 slots of the ring, the head and the committee's
+/// @dev Storage: `_ring` (4 slots an epoch, reused), `_head` (1 slot), `_committeeHash`, `_networkId`, `_funds` (2 slots),
+/// `_reclaimed` (2 slots), the wired addresses (4), `_budgets`, `_disputes` (2 slots each), `_wrongDigests`; the clock of
+/// WindowClock (1 slot and its history). A steady `postRoot` writes the 4 slots of the ring, the head and the committee's
 /// hash.
 ///
-/// Money: totalHeld = unallocated + budgets of epochs to come + what posted epochs left of theirs + (sum of rewards - paid)
-/// + open bonds. What an epoch leaves becomes unallocated only when the epoch is final, so that an undone epoch takes
-/// nothing with it that was allocated again. Never more is paid than the sum of rewards of a final root.
+/// Money: totalHeld = unallocated + budgets of epochs to come + what posted epochs left of theirs + (sum of rewards -
+/// released) + open bonds. What an epoch leaves becomes unallocated only when the epoch is final, so that an undone epoch
+/// takes nothing with it that was allocated again. Never more is released than the sum of rewards of a final root.
 contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
-    uint8 private constant REWARD_LEAF = 3;
     uint64 private constant RING = 1024;
     /// @dev one call's budgets fit into a block; also keeps every sum of them far inside their types
     uint64 private constant MAX_EPOCHS_PER_CALL = 512;
@@ -68,19 +68,14 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         uint16 voids;
     }
 
-    /// @param paid to all providers
-    /// @param finalReward largest sum of rewards of a final root that anyone has claimed from
-    struct Sums {
-        uint128 paid;
-        uint128 finalReward;
-    }
-
     /// @param received of all budgets' money, less what `retire` has sent
     /// @param bonds of disputes that are not closed
+    /// @param released sum of rewards of the newest final root whose rewards the contract of rewards has
     struct Moneys {
         uint128 received;
         uint128 bonds;
         uint128 unallocated;
+        uint128 released;
     }
 
     /// @param nextEpoch the epoch that `reclaim` goes on with
@@ -97,6 +92,7 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
     address public immutable override treasury;
     address public immutable override governor;
     address public immutable override deployer;
+    address public immutable override rewards;
     uint64 private immutable _genesisUnixMs;
     uint64 private immutable _epochMs;
     uint64 private immutable _voidAfterMs;
@@ -108,7 +104,6 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
     Head private _head;
     bytes32 private _committeeHash;
     bytes32 private _networkId;
-    Sums private _sums;
     Moneys private _funds;
     Reclaimed private _reclaimed;
     address public override stake;
@@ -116,7 +111,6 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
     address public override reservations;
     address public override faults;
     mapping(uint64 => uint128) private _budgets;
-    mapping(address => uint128) private _paid;
     mapping(uint64 => Dispute) private _disputes;
     mapping(uint64 => mapping(bytes32 => bool)) private _wrongDigests;
 
@@ -141,6 +135,7 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         if (open > uint256(RING - 2) * p.epochMs) revert BadParameters();
         (_token, _verifier, treasury, governor) = (token_, verifier_, treasury_, governor_);
         deployer = msg.sender;
+        rewards = address(new AssayRewards(token_));
         (_genesisUnixMs, _epochMs, _voidAfterMs) = (p.genesisUnixMs, p.epochMs, p.voidAfterMs);
         (_disputeWindowMs, _disputeExtensionMs) = (p.disputeWindowMs, p.disputeExtensionMs);
         _disputeBond = p.disputeBond;
@@ -283,19 +278,18 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
     }
 
     /// @dev All four slots of an entry, each written once: the fields as Solidity lays them out, lowest first.
-    function _store(Entry storage e, uint256 header, bytes32 root, bytes32 digest, uint256 rewards) private {
+    function _store(Entry storage e, uint256 header, bytes32 root, bytes32 digest, uint256 sums) private {
         assembly ("memory-safe") {
             sstore(e.slot, header)
             sstore(add(e.slot, 1), root)
             sstore(add(e.slot, 2), digest)
-            sstore(add(e.slot, 3), rewards)
+            sstore(add(e.slot, 3), sums)
         }
     }
 
     /// @dev The head's one slot, in the same way. `epoch` is the last.
-    function _storeHead(uint64 epoch, uint128 rewards, uint48 finalClockMs, uint16 voids) private {
-        uint256 head =
-            uint256(epoch + 1) | uint256(rewards) << 64 | uint256(finalClockMs) << 192 | uint256(voids) << 240;
+    function _storeHead(uint64 epoch, uint128 sum, uint48 finalClockMs, uint16 voids) private {
+        uint256 head = uint256(epoch + 1) | uint256(sum) << 64 | uint256(finalClockMs) << 192 | uint256(voids) << 240;
         assembly ("memory-safe") {
             sstore(_head.slot, head)
         }
@@ -450,28 +444,18 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         return fixedMs < _genesisUnixMs ? 0 : (fixedMs - _genesisUnixMs) / _epochMs + 1;
     }
 
-    // ------------------------------------------------------------------- claims
+    // ------------------------------------------------------------------- leaves
 
     /// @inheritdoc IAssayEpochs
-    function claim(RewardLeaf calldata leaf, bytes32[] calldata proof) external override {
-        if (leaf.leafType != REWARD_LEAF) revert WrongLeafType(REWARD_LEAF, leaf.leafType);
-        Entry storage e = _posted(leaf.epoch);
-        if (_clockMs() < e.finalClockMs) revert EpochNotFinal(leaf.epoch, _timeOf(e.finalClockMs), _nowMs());
-        _checkProof(e.root, keccak256(bytes.concat(keccak256(abi.encode(leaf)))), proof);
-        uint128 before = _paid[leaf.provider];
-        if (leaf.cumulativeReward <= before) revert NothingToClaim(leaf.provider, leaf.cumulativeReward, before);
-        uint128 amount = leaf.cumulativeReward - before;
-        _paid[leaf.provider] = leaf.cumulativeReward;
-        Sums memory s = _sums;
-        uint256 sum = uint256(s.paid) + amount;
-        bool more = sum > s.finalReward; // equivalent: an equal sum may look at its root already
-        if (more) {
-            if (e.cumulativeReward > s.finalReward) s.finalReward = e.cumulativeReward; // equivalent: equal ones are either
-            if (sum > s.finalReward) revert RewardsExceedRoot(s.finalReward, sum);
-        }
-        _sums = Sums(uint128(sum), s.finalReward);
-        emit RewardClaimed(leaf.provider, leaf.epoch, amount, leaf.cumulativeReward);
-        _token.safeTransfer(leaf.provider, amount);
+    function release(uint64 epoch) external override nonReentrant returns (bytes32 root, bool newest) {
+        Entry storage e = _posted(epoch);
+        if (_clockMs() < e.finalClockMs) revert EpochNotFinal(epoch, _timeOf(e.finalClockMs), _nowMs());
+        (uint128 earned, uint128 before) = (e.cumulativeReward, _funds.released);
+        (root, newest) = (e.root, earned >= before);
+        if (earned <= before) return (root, newest);
+        _funds.released = earned;
+        emit RewardsReleased(epoch, earned - before, earned);
+        _token.safeTransfer(rewards, earned - before);
     }
 
     /// @inheritdoc IAssayEpochs
@@ -559,13 +543,8 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
     }
 
     /// @inheritdoc IAssayEpochs
-    function paid(address provider) external view override returns (uint128) {
-        return _paid[provider];
-    }
-
-    /// @inheritdoc IAssayEpochs
     function totalHeld() external view override returns (uint256) {
-        return uint256(_funds.received) + _funds.bonds - _sums.paid;
+        return uint256(_funds.received) + _funds.bonds - _funds.released;
     }
 
     /// @inheritdoc IAssayEpochs

@@ -32,6 +32,7 @@ contracts! {
     token: TestToken, TestTokenErrors from "../contracts/artifacts/TestToken.json",
     quorum: EcdsaQuorum, EcdsaQuorumErrors from "../contracts/artifacts/EcdsaQuorum.json",
     epochs: AssayEpochs, AssayEpochsErrors from "../contracts/artifacts/AssayEpochs.json",
+    rewards: AssayRewards, AssayRewardsErrors from "../contracts/artifacts/AssayRewards.json",
     stake: AssayStake, AssayStakeErrors from "../contracts/artifacts/AssayStake.json",
     nodes: AssayNodes, AssayNodesErrors from "../contracts/artifacts/AssayNodes.json",
     reservations: AssayReservations, AssayReservationsErrors from "../contracts/artifacts/AssayReservations.json",

@@ -9,7 +9,9 @@ use assay_protocol::ids::{
 };
 use assay_protocol::report::Vote;
 
-use crate::abi::{AssayEpochs, AssayFaults, AssayNodes, AssayReservations, AssayStake, TestToken};
+use crate::abi::{
+    AssayEpochs, AssayFaults, AssayNodes, AssayReservations, AssayRewards, AssayStake, TestToken,
+};
 use crate::convert::{amount96, proof_words, signature_bytes};
 use crate::proofs::{IncludedLeaf, SignedReceipt, WrongBlock, conflict};
 use crate::tx::Call;
@@ -21,6 +23,7 @@ use crate::types::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     Epochs,
+    Rewards,
     Stake,
     Nodes,
     Reservations,
@@ -32,6 +35,7 @@ impl Target {
     pub(crate) fn address(self, contracts: &Contracts) -> ids::Address {
         match self {
             Self::Epochs => contracts.epochs,
+            Self::Rewards => contracts.rewards,
             Self::Stake => contracts.stake,
             Self::Nodes => contracts.nodes,
             Self::Reservations => contracts.reservations,
@@ -311,11 +315,11 @@ impl Action {
 
     /// Pays a provider by its leaf of a final epoch.
     pub fn claim(leaf: &RewardLeaf, proof: &[Keccak]) -> Self {
-        let call = AssayEpochs::claimCall {
+        let call = AssayRewards::claimCall {
             leaf: leaf.into(),
             proof: proof_words(proof),
         };
-        Self::of("claim", Target::Epochs, &call)
+        Self::of("claim", Target::Rewards, &call)
     }
 
     /// Says, with a bond, that an epoch's root does not follow from its input set.

@@ -372,6 +372,7 @@ fn contracts(chain: &dyn Chain, epochs: Address) -> Result<Contracts, LedgerErro
     }
     Ok(Contracts {
         epochs: ids::Address(epochs.into_array()),
+        rewards: named!(rewardsCall),
         stake: named!(stakeCall),
         nodes: named!(nodesCall),
         reservations: named!(reservationsCall),

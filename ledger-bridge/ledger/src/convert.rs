@@ -9,7 +9,7 @@ use assay_aggregate::root::{
 use assay_protocol::ids::{self, Bps, Digest, Epoch, Keccak, NetworkId, Stake};
 use assay_protocol::report::Vote;
 
-use crate::abi::{epochs, faults, nodes, reservations, stake};
+use crate::abi::{epochs, faults, nodes, reservations, rewards, stake};
 use crate::types::{
     ClassTerms, CreditTier, FaultShares, GenesisParameters, NodeTerms, RentTerms, SignedHead,
 };
@@ -247,7 +247,7 @@ node_leaves!(
     reservations::AssayReservations::NodeLeaf
 );
 
-impl From<&RewardLeaf> for epochs::AssayEpochs::RewardLeaf {
+impl From<&RewardLeaf> for rewards::AssayRewards::RewardLeaf {
     fn from(l: &RewardLeaf) -> Self {
         Self {
             leafType: LEAF_TYPE_REWARD,

@@ -16,7 +16,8 @@ use assay_protocol::limits::ROSTER_MAX;
 use assay_protocol::params::{NetworkParams, RosterEntry};
 
 use crate::abi::{
-    AssayEpochs, AssayNodes, AssayReservations, AssayStake, TestToken, nodes, reservations, stake,
+    AssayEpochs, AssayNodes, AssayReservations, AssayRewards, AssayStake, TestToken, nodes,
+    reservations, stake,
 };
 use crate::chain::{Event, Finality, LogQuery};
 use crate::claims::{Beginning, claims_at};
@@ -298,8 +299,8 @@ impl AssayLedger {
     /// What a provider was paid since genesis.
     pub fn paid(&self, provider: ids::Address) -> Result<Stake, LedgerError> {
         let provider = Address::from(provider.0);
-        let paid = self.read(self.contracts().epochs, &AssayEpochs::paidCall { provider })?;
-        Ok(Stake(paid))
+        let call = AssayRewards::paidCall { provider };
+        Ok(Stake(self.read(self.contracts().rewards, &call)?))
     }
 
     /// The EIP-712 digest as the contract computes it.

@@ -233,6 +233,8 @@ pub struct CreditTier {
 pub struct Contracts {
     /// `AssayEpochs`: the one that participants configure; it names the others.
     pub epochs: Address,
+    /// `AssayRewards`.
+    pub rewards: Address,
     /// `AssayStake`.
     pub stake: Address,
     /// `AssayNodes`.

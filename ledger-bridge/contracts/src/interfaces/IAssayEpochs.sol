@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EpochRoot, Resolution, RewardLeaf} from "./Types.sol";
+import {EpochRoot, Resolution} from "./Types.sol";
 
-/// @title Signed epoch roots, disputes about them, and the rewards they pay.
+/// @title Signed epoch roots, disputes about them, and the budgets that rewards come from.
 /// @notice Holds the reward budgets and dispute bonds. The one address that a network's participants configure: it names
 /// the other contracts.
 ///
@@ -81,8 +81,8 @@ interface IAssayEpochs {
     event BudgetAllocated(uint64 firstEpoch, uint64 epochs, uint128 perEpoch);
     /// @notice What epochs up to this one left of their budgets is unallocated again.
     event BudgetReturned(uint64 indexed lastEpoch, uint128 amount);
-    /// @notice A provider was paid.
-    event RewardClaimed(address indexed provider, uint64 indexed epoch, uint128 amount, uint128 cumulative);
+    /// @notice What final epochs up to this one have earned, and was not sent before, went to the contract of rewards.
+    event RewardsReleased(uint64 indexed epoch, uint128 amount, uint128 cumulative);
     /// @notice No new risks until `untilMs`.
     event Paused(uint64 untilMs);
     /// @notice The clock of all windows stands still from now until `untilMs`.
@@ -150,14 +150,8 @@ interface IAssayEpochs {
     error BadRange(uint64 firstEpoch, uint64 epochs, uint128 perEpoch);
     /// @notice Less is unallocated.
     error InsufficientUnallocated(uint128 available, uint256 asked);
-    /// @notice A leaf of another type.
-    error WrongLeafType(uint8 expected, uint8 actual);
     /// @notice The proof leads to another root.
     error BadProof(bytes32 expected, bytes32 actual);
-    /// @notice Everything up to this leaf was paid.
-    error NothingToClaim(address provider, uint128 cumulative, uint128 paid);
-    /// @notice More would be paid than the final roots' sum of rewards.
-    error RewardsExceedRoot(uint128 cumulative, uint256 asked);
     /// @notice A pause or an extension is longer than allowed, or no time at all.
     error DurationOutOfBounds(uint64 max, uint64 actual);
     /// @notice Between two pauses, or two extensions, lies a time of rest.
@@ -226,10 +220,12 @@ interface IAssayEpochs {
     /// @dev Reverts with Unauthorized, Retired, NotAbandoned, EpochNotFinal.
     function retire() external;
 
-    /// @notice Pays what a provider has earned up to a final epoch and was not paid before; anyone may, the provider gets it.
-    /// @dev Reverts with WrongLeafType, EpochNotPosted, EpochNotFinal, BadProof, NothingToClaim, RewardsExceedRoot.
-    /// @param proof siblings from the leaf up
-    function claim(RewardLeaf calldata leaf, bytes32[] calldata proof) external;
+    /// @notice Sends what final epochs up to this one have earned, and was not sent before, to the contract of rewards.
+    /// Anyone may; that contract does, by the first claim of an epoch.
+    /// @dev Reverts with EpochNotPosted, EpochNotFinal.
+    /// @return root of the epoch
+    /// @return newest nothing more was sent for another epoch
+    function release(uint64 epoch) external returns (bytes32 root, bool newest);
 
     /// @notice Refuses new risks for a time, which can be shortened to nothing. Guardian.
     /// @dev Reverts with Unauthorized, DurationOutOfBounds, TooSoon.
@@ -266,8 +262,7 @@ interface IAssayEpochs {
     function disputeOf(uint64 epoch) external view returns (Dispute memory);
     function budgetOf(uint64 epoch) external view returns (uint128);
     function unallocated() external view returns (uint128);
-    function paid(address provider) external view returns (uint128);
-    /// @notice All that this contract owes: budgets, rewards, bonds, unallocated funds.
+    /// @notice All that this contract owes: budgets, rewards that were not released, bonds, unallocated funds.
     function totalHeld() external view returns (uint256);
     function hashRoot(EpochRoot calldata r) external view returns (bytes32);
     function domainSeparator() external view returns (bytes32);
@@ -285,6 +280,8 @@ interface IAssayEpochs {
     function guardian() external view returns (address);
     function deployer() external view returns (address);
     function verifier() external view returns (address);
+    /// @notice Pays providers.
+    function rewards() external view returns (address);
     function stake() external view returns (address);
     function nodes() external view returns (address);
     function reservations() external view returns (address);

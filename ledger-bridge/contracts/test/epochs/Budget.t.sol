@@ -183,7 +183,7 @@ contract EpochsBudgetTest is FourHyperNodes {
         epochs.postVoid(1024);
         vm.stopPrank();
         expectPost(retired, rootOf(1024, keccak256("x"), 3 ether), QUORUM);
-        epochs.claim(rewardLeaf(0, provider, 3 ether), new bytes32[](0));
+        rewards.claim(rewardLeaf(0, provider, 3 ether), new bytes32[](0));
         vm.assertEq(token.balanceOf(provider), 3 ether, "paid");
         vm.assertEq(epochs.totalHeld(), 0, "empty");
     }

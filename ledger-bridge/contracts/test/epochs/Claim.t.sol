@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
+import {IAssayRewards} from "../../src/interfaces/IAssayRewards.sol";
 import {EpochRoot, RewardLeaf} from "../../src/interfaces/Types.sol";
 import {FourHyperNodes} from "../support/Network.sol";
 
@@ -11,7 +13,7 @@ contract EpochsClaimTest is FourHyperNodes {
 
     function refused(bytes memory failure, RewardLeaf memory leaf, bytes32[] memory proof) private {
         vm.expectRevert(failure);
-        epochs.claim(leaf, proof);
+        rewards.claim(leaf, proof);
     }
 
     /// @dev A root over two leaves.
@@ -31,20 +33,20 @@ contract EpochsClaimTest is FourHyperNodes {
         postReward(0, provider, 3 ether);
         passMs(WINDOW_MS);
         vm.prank(address(0x5e));
-        epochs.claim(rewardLeaf(0, provider, 3 ether), none);
+        rewards.claim(rewardLeaf(0, provider, 3 ether), none);
         vm.assertEq(token.balanceOf(provider), 3 ether, "paid");
-        vm.assertEq(epochs.paid(provider), 3 ether, "counted");
+        vm.assertEq(rewards.paid(provider), 3 ether, "counted");
         refused(
-            abi.encodeWithSelector(IAssayEpochs.NothingToClaim.selector, provider, 3 ether, 3 ether),
+            abi.encodeWithSelector(IAssayRewards.NothingToClaim.selector, provider, 3 ether, 3 ether),
             rewardLeaf(0, provider, 3 ether),
             none
         );
         postReward(1, provider, 8 ether);
         passMs(WINDOW_MS);
-        epochs.claim(rewardLeaf(1, provider, 8 ether), none);
+        rewards.claim(rewardLeaf(1, provider, 8 ether), none);
         vm.assertEq(token.balanceOf(provider), 8 ether, "the growth");
         refused(
-            abi.encodeWithSelector(IAssayEpochs.NothingToClaim.selector, provider, 3 ether, 8 ether),
+            abi.encodeWithSelector(IAssayRewards.NothingToClaim.selector, provider, 3 ether, 8 ether),
             rewardLeaf(0, provider, 3 ether),
             none
         );
@@ -61,7 +63,7 @@ contract EpochsClaimTest is FourHyperNodes {
             none
         );
         passMs(1000);
-        epochs.claim(rewardLeaf(0, provider, 3 ether), none);
+        rewards.claim(rewardLeaf(0, provider, 3 ether), none);
         refused(abi.encodeWithSelector(IAssayEpochs.EpochNotPosted.selector, 1), rewardLeaf(1, provider, 3 ether), none);
     }
 
@@ -70,7 +72,7 @@ contract EpochsClaimTest is FourHyperNodes {
         passMs(WINDOW_MS);
         RewardLeaf memory leaf = rewardLeaf(0, provider, 3 ether);
         leaf.leafType = 1;
-        refused(abi.encodeWithSelector(IAssayEpochs.WrongLeafType.selector, 3, 1), leaf, none);
+        refused(abi.encodeWithSelector(IAssayRewards.WrongLeafType.selector, 3, 1), leaf, none);
     }
 
     function test_claim_badProof() public {
@@ -79,18 +81,18 @@ contract EpochsClaimTest is FourHyperNodes {
         (bytes32[] memory proof,) = postTwo(0, a, b, 3 ether);
         passMs(WINDOW_MS);
         bytes32 root = epochs.epochRecord(0).root;
-        refused(abi.encodeWithSelector(IAssayEpochs.BadProof.selector, root, leafHash(a)), a, none);
+        refused(abi.encodeWithSelector(IAssayRewards.BadProof.selector, root, leafHash(a)), a, none);
         RewardLeaf memory more = rewardLeaf(0, provider, 1 ether + 1);
-        vm.expectPartialRevert(IAssayEpochs.BadProof.selector);
-        epochs.claim(more, proof);
+        vm.expectPartialRevert(IAssayRewards.BadProof.selector);
+        rewards.claim(more, proof);
         RewardLeaf memory other = rewardLeaf(0, address(0xabd), 1 ether);
-        vm.expectPartialRevert(IAssayEpochs.BadProof.selector);
-        epochs.claim(other, proof);
+        vm.expectPartialRevert(IAssayRewards.BadProof.selector);
+        rewards.claim(other, proof);
         proof[0] ^= bytes32(uint256(1));
-        vm.expectPartialRevert(IAssayEpochs.BadProof.selector);
-        epochs.claim(a, proof);
+        vm.expectPartialRevert(IAssayRewards.BadProof.selector);
+        rewards.claim(a, proof);
         proof[0] ^= bytes32(uint256(1));
-        epochs.claim(a, proof);
+        rewards.claim(a, proof);
     }
 
     function test_claim_leafOfAnotherEpoch() public {
@@ -98,10 +100,10 @@ contract EpochsClaimTest is FourHyperNodes {
         toEndOf(1);
         post(rootOf(1, leafHash(rewardLeaf(0, provider, 2 ether)), 2 ether), QUORUM);
         passMs(WINDOW_MS);
-        vm.expectPartialRevert(IAssayEpochs.BadProof.selector);
-        epochs.claim(rewardLeaf(1, provider, 2 ether), none);
-        vm.expectPartialRevert(IAssayEpochs.BadProof.selector);
-        epochs.claim(rewardLeaf(0, provider, 2 ether), none);
+        vm.expectPartialRevert(IAssayRewards.BadProof.selector);
+        rewards.claim(rewardLeaf(1, provider, 2 ether), none);
+        vm.expectPartialRevert(IAssayRewards.BadProof.selector);
+        rewards.claim(rewardLeaf(0, provider, 2 ether), none);
     }
 
     /// @dev A committee that promises more than the sum it signs takes nobody else's money.
@@ -110,8 +112,84 @@ contract EpochsClaimTest is FourHyperNodes {
         RewardLeaf memory b = rewardLeaf(0, address(0xdef), 2 ether);
         (bytes32[] memory proofOfA, bytes32[] memory proofOfB) = postTwo(0, a, b, 3 ether);
         passMs(WINDOW_MS);
-        epochs.claim(a, proofOfA);
-        refused(abi.encodeWithSelector(IAssayEpochs.RewardsExceedRoot.selector, 3 ether, 4 ether), b, proofOfB);
+        rewards.claim(a, proofOfA);
+        refused(
+            abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, address(rewards), 1 ether, 2 ether),
+            b,
+            proofOfB
+        );
+    }
+
+    /// @dev What is released is of one epoch: a leaf that its root holds of another is none of it.
+    function test_claim_leafOfAnotherEpochOfTheReleasedRoot() public {
+        postReward(0, provider, 1 ether);
+        RewardLeaf memory a = rewardLeaf(1, provider, 2 ether);
+        RewardLeaf memory b = rewardLeaf(0, address(0xdef), 1 ether);
+        (bytes32[] memory proofOfA, bytes32[] memory proofOfB) = postTwo(1, a, b, 3 ether);
+        passMs(WINDOW_MS);
+        rewards.claim(a, proofOfA);
+        vm.expectPartialRevert(IAssayRewards.BadProof.selector);
+        rewards.claim(b, proofOfB);
+    }
+
+    /// @dev A final root that was released pays on when the ring has lost it.
+    function test_claim_releasedAndLost() public {
+        RewardLeaf memory a = rewardLeaf(0, provider, 1 ether);
+        RewardLeaf memory b = rewardLeaf(0, address(0xdef), 1 ether);
+        (bytes32[] memory proofOfA, bytes32[] memory proofOfB) = postTwo(0, a, b, 2 ether);
+        passMs(WINDOW_MS);
+        rewards.claim(a, proofOfA);
+        toEndOf(1023 + 12);
+        for (uint64 e = 1; e < 1024; ++e) {
+            epochs.postVoid(e);
+        }
+        toEndOf(1024);
+        post(rootOf(1024, keccak256("x"), 2 ether), QUORUM);
+        vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.EpochNotPosted.selector, 0));
+        epochs.release(0);
+        rewards.claim(b, proofOfB);
+        vm.assertEq(token.balanceOf(address(0xdef)), 1 ether, "paid");
+    }
+
+    function test_release() public {
+        vm.assertEq(rewards.epochs(), address(epochs), "made by the contract of epochs");
+        vm.assertEq(rewards.token(), address(token), "of its token");
+        vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.EpochNotPosted.selector, 0));
+        epochs.release(0);
+        bytes32 root = postReward(0, provider, 3 ether).root;
+        postReward(1, provider, 8 ether);
+        uint64 finalMs = nowMs() + WINDOW_MS;
+        vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.EpochNotFinal.selector, 1, finalMs, nowMs()));
+        epochs.release(1);
+        passMs(WINDOW_MS);
+        vm.prank(address(0x5e));
+        (bytes32 released, bool newest) = epochs.release(0);
+        vm.assertTrue(released == root && newest, "the first");
+        vm.assertEq(token.balanceOf(address(rewards)), 3 ether, "sent");
+        epochs.release(1);
+        vm.assertEq(token.balanceOf(address(rewards)), 8 ether, "the growth");
+        vm.assertEq(epochs.totalHeld(), 100 * BUDGET - 8 ether, "held");
+        (released, newest) = epochs.release(0);
+        vm.assertTrue(released == root && !newest, "an older one");
+        (, newest) = epochs.release(1);
+        vm.assertTrue(newest, "again");
+        vm.assertEq(token.balanceOf(address(rewards)), 8 ether, "nothing twice");
+    }
+
+    /// @dev A claim from an older root pays, and does not make it the released one.
+    function test_claim_olderRootStaysOlder() public {
+        postReward(0, provider, 1 ether);
+        RewardLeaf memory a = rewardLeaf(1, address(0xdef), 1 ether);
+        RewardLeaf memory b = rewardLeaf(1, provider, 4 ether);
+        (bytes32[] memory proofOfA, bytes32[] memory proofOfB) = postTwo(1, a, b, 5 ether);
+        passMs(WINDOW_MS);
+        rewards.claim(a, proofOfA);
+        bytes32 released = vm.load(address(rewards), 0);
+        vm.assertTrue(released != 0, "released");
+        rewards.claim(rewardLeaf(0, provider, 1 ether), none);
+        vm.assertEq(vm.load(address(rewards), 0), released, "still");
+        rewards.claim(b, proofOfB);
+        vm.assertEq(token.balanceOf(provider), 4 ether, "both");
     }
 
     function test_claim_olderRoot() public {
@@ -122,8 +200,8 @@ contract EpochsClaimTest is FourHyperNodes {
         RewardLeaf memory d = rewardLeaf(1, address(0xdef), 9 ether);
         (, bytes32[] memory proofOfD) = postTwo(1, c, d, 10 ether);
         passMs(WINDOW_MS);
-        epochs.claim(d, proofOfD);
-        epochs.claim(a, proofOfA);
+        rewards.claim(d, proofOfD);
+        rewards.claim(a, proofOfA);
         vm.assertEq(token.balanceOf(provider), 1 ether, "paid");
     }
 
@@ -146,12 +224,12 @@ contract EpochsClaimTest is FourHyperNodes {
         postReward(1, provider, 10 ether);
         correct(correction(r, provider, 1 ether), QUORUM);
         passMs(WINDOW_MS);
-        vm.expectPartialRevert(IAssayEpochs.BadProof.selector);
-        epochs.claim(rewardLeaf(0, provider, 9 ether), none);
+        vm.expectPartialRevert(IAssayRewards.BadProof.selector);
+        rewards.claim(rewardLeaf(0, provider, 9 ether), none);
         refused(
             abi.encodeWithSelector(IAssayEpochs.EpochNotPosted.selector, 1), rewardLeaf(1, provider, 10 ether), none
         );
-        epochs.claim(rewardLeaf(0, provider, 1 ether), none);
+        rewards.claim(rewardLeaf(0, provider, 1 ether), none);
     }
 
     function testFuzz_claim_deepTree(uint256 seed, uint8 depth) public {
@@ -166,7 +244,7 @@ contract EpochsClaimTest is FourHyperNodes {
         toEndOf(0);
         post(rootOf(0, node, 1 ether), QUORUM);
         passMs(WINDOW_MS);
-        epochs.claim(leaf, proof);
+        rewards.claim(leaf, proof);
         vm.assertEq(token.balanceOf(provider), 1 ether, "paid");
     }
 }

@@ -47,7 +47,7 @@ contract EpochsClockTest is FourHyperNodes {
         vm.assertEq(epochs.epochRecord(0).finalAtMs, finalMs, "as it was");
         passMs(DAY);
         vm.assertTrue(epochs.isFinal(0), "within the stop");
-        epochs.claim(rewardLeaf(0, provider, 1 ether), new bytes32[](0));
+        rewards.claim(rewardLeaf(0, provider, 1 ether), new bytes32[](0));
     }
 
     function test_extendWindows_twice() public {

@@ -278,7 +278,7 @@ contract EpochsDisputeTest is FourHyperNodes {
         vm.assertTrue(epochs.isFinal(1), "as final as before the dispute");
         correct(correction(r, disputer, 2 ether), QUORUM);
         vm.assertTrue(epochs.epochRecord(2).resolution == Resolution.Void, "void");
-        epochs.claim(rewardLeaf(1, provider, 2 ether), new bytes32[](0));
+        rewards.claim(rewardLeaf(1, provider, 2 ether), new bytes32[](0));
         vm.assertEq(token.balanceOf(provider), 2 ether, "paid");
     }
 

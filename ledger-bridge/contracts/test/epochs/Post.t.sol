@@ -234,7 +234,7 @@ contract EpochsPostTest is FourHyperNodes {
         passMs(WINDOW_MS);
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.LastRootKept.selector, 1));
         epochs.postVoid(1024);
-        epochs.claim(rewardLeaf(0, provider, 1 ether), new bytes32[](0));
+        rewards.claim(rewardLeaf(0, provider, 1 ether), new bytes32[](0));
         postReward(1024, provider, 1 ether);
     }
 }

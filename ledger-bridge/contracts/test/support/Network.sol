@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {AssayEpochs} from "../../src/AssayEpochs.sol";
+import {AssayRewards} from "../../src/AssayRewards.sol";
 import {AssayStake} from "../../src/AssayStake.sol";
 import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
 import {TestToken} from "../../src/TestToken.sol";
@@ -37,6 +38,7 @@ abstract contract Network is Test {
     TestToken internal token;
     IQuorumVerifier internal verifier;
     AssayEpochs internal epochs;
+    AssayRewards internal rewards;
     AssayStake internal stake;
     /// @dev keys of the HyperNodes' ledger accounts, ascending by address
     uint256[] internal keys;
@@ -55,6 +57,7 @@ abstract contract Network is Test {
         token = new TestToken(18);
         verifier = verifier_;
         epochs = new AssayEpochs(epochParameters(), token, verifier, treasury, governor, guardian);
+        rewards = AssayRewards(epochs.rewards());
         stake = new AssayStake(stakeParameters(), epochs);
         (address nodes, address reservations, address faults_) = deployOthers();
         faults = faults_;

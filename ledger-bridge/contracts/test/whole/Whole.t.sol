@@ -116,10 +116,10 @@ contract WholeTest is Network {
         RewardLeaf memory leaf = rewardLeaf(2, provider, 3 * REWARD);
         bytes32[] memory proof = new bytes32[](1);
         proof[0] = hashOf(leaves[2]);
-        epochs.claim(leaf, proof);
+        rewards.claim(leaf, proof);
         vm.assertEq(token.balanceOf(provider), 3 * REWARD, "claimed");
         vm.expectRevert();
-        epochs.claim(leaf, proof);
+        rewards.claim(leaf, proof);
     }
 
     function test_twoRootsCostTheStakeOfWhoSignedThem() public {

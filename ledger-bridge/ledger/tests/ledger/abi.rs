@@ -4,7 +4,8 @@ use alloy_primitives::Bytes;
 use alloy_sol_types::{SolError, SolStruct, SolValue};
 use assay_aggregate::root::{EpochRoot, NodeLeaf, RewardLeaf};
 use assay_ledger::abi::{
-    AssayEpochs, AssayNodes, AssayReservations, AssayStake, EcdsaQuorum, TestToken, decode_revert,
+    AssayEpochs, AssayNodes, AssayReservations, AssayRewards, AssayStake, EcdsaQuorum, TestToken,
+    decode_revert,
 };
 use assay_protocol::ids::{Digest, Keccak};
 
@@ -41,7 +42,7 @@ fn leaves_encode_as_their_proofs_begin() {
     assert_eq!(AssayNodes::NodeLeaf::from(&node).abi_encode(), ours);
     assert_eq!(AssayReservations::NodeLeaf::from(&node).abi_encode(), ours);
     let earned: RewardLeaf = reward(5, u128::MAX - 1);
-    let theirs = AssayEpochs::RewardLeaf::from(&earned);
+    let theirs = AssayRewards::RewardLeaf::from(&earned);
     assert_eq!(theirs.abi_encode(), earned.abi());
 }
 

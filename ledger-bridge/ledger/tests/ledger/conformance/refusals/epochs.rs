@@ -1,7 +1,7 @@
 //! Roots, void epochs, disputes, corrections, budgets and claims.
 
 use assay_aggregate::root::{EpochRoot, OutcomeTree, RewardLeaf};
-use assay_ledger::abi::AssayEpochs;
+use assay_ledger::abi::AssayRewards;
 use assay_ledger::{Action, LedgerError, Receipt};
 use assay_protocol::ids::{Epoch, Keccak, NetworkId, Stake};
 
@@ -212,13 +212,13 @@ fn claims() {
         ..good
     };
     refused(claim(&net, &thief, &proof), "BadProof");
-    let mut call = AssayEpochs::claimCall {
+    let mut call = AssayRewards::claimCall {
         leaf: (&good).into(),
         proof: vec![],
     };
     call.leaf.leafType = 1;
-    let epochs = net.ledger.contract();
-    assert_eq!(net.meets(&deployer(), epochs, &call), "WrongLeafType");
+    let rewards = net.ledger.contracts().rewards;
+    assert_eq!(net.meets(&deployer(), rewards, &call), "WrongLeafType");
     claim(&net, &good, &proof).unwrap();
     refused(claim(&net, &good, &proof), "NothingToClaim");
 }
@@ -240,7 +240,10 @@ fn claims_beyond_the_signed_sum() {
     net.finish(1);
     let proof = |leaf: &RewardLeaf| tree.proof(&leaf.hash()).unwrap();
     claim(&net, &reward(0, 700), &proof(&reward(0, 700))).unwrap();
-    refused(claim(&net, &other, &proof(&other)), "RewardsExceedRoot");
+    refused(
+        claim(&net, &other, &proof(&other)),
+        "ERC20InsufficientBalance",
+    );
 }
 
 /// A leaf about a node is no leaf about a reward, whatever it is called by.
