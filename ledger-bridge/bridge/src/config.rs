@@ -138,6 +138,8 @@ pub struct PostingSection {
     pub unfinal_max: usize,
     /// Pause between two looks at the ledger.
     pub poll_ms: u64,
+    /// Whether faults that the bridge sees are proven to the ledger; otherwise they are told.
+    pub convict: bool,
 }
 
 impl Default for PostingSection {
@@ -148,6 +150,7 @@ impl Default for PostingSection {
             resend_after_ms: 10_000,
             unfinal_max: 64,
             poll_ms: 200,
+            convict: false,
         }
     }
 }

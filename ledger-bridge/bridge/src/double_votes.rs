@@ -1,5 +1,5 @@
-//! Votes of one HyperNode for two input sets, found by comparing two boards: one board takes one vote only, so whoever says
-//! different things says them to different bridges.
+//! Votes of one HyperNode for two input sets. One board takes one vote only: whoever says two things says them to different
+//! bridges, and their boards are compared; or to one, which keeps the refused vote as a proof.
 
 use assay_protocol::cose;
 use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId};
@@ -28,9 +28,45 @@ pub fn find(
     );
     let pair = |(key, one): (Place, SignedVote)| {
         let other = second.remove(&key)?;
-        (one.0.input_set != other.0.input_set).then_some([one, other])
+        contradict(&one, &other).then_some([one, other])
     };
     Ok(first.into_iter().filter_map(pair).collect())
+}
+
+/// Of every HyperNode whose second vote a board has refused the pair.
+pub fn refused(
+    board: &Store,
+    network: NetworkId,
+    epoch: Epoch,
+) -> Result<Vec<[SignedVote; 2]>, StoreError> {
+    let kept = board.contradictions(epoch)?;
+    if kept.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stored = votes(board, network, epoch)?;
+    let contradicted = |object: &BoardObject| {
+        let second = open(object)?;
+        let first = stored.get(&place(&second))?;
+        contradict(first, &second).then(|| [first.clone(), second])
+    };
+    Ok(kept.iter().filter_map(contradicted).collect())
+}
+
+/// Whether a refused object proves, with the stored one, that its author voted for two input sets.
+pub fn is_proof(stored: &[u8], refused: &BoardObject) -> bool {
+    let stored = open(&BoardObject::Vote(stored.to_vec()));
+    let both = stored.zip(open(refused));
+    both.is_some_and(|(first, second)| contradict(&first, &second))
+}
+
+/// What the contract takes for two votes (`AssayFaults.twoVotes`).
+fn contradict((a, _): &SignedVote, (b, _): &SignedVote) -> bool {
+    let who = |vote: &Vote| (vote.network, vote.epoch, vote.round, vote.hypernode);
+    who(a) == who(b) && a.input_set != b.input_set
+}
+
+fn place((vote, _): &SignedVote) -> Place {
+    (vote.hypernode, vote.round)
 }
 
 /// Who votes in which round.
@@ -53,7 +89,7 @@ fn votes(
             if let Some(vote) = open(&object.object)
                 && (vote.0.network, vote.0.epoch) == (network, epoch)
             {
-                found.insert((vote.0.hypernode, vote.0.round), vote);
+                found.insert(place(&vote), vote);
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod double_roots;
 pub mod double_votes;
 pub mod export;
+pub mod faults;
 pub mod forks;
 pub mod log;
 pub mod metrics;

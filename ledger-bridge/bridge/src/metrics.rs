@@ -43,6 +43,8 @@ pub struct Sample {
     pub unincluded: usize,
     /// How often attempts ended each way.
     pub ended: [(TxEnd, u64); 3],
+    /// Faults of HyperNodes that were seen since the process began.
+    pub faults: usize,
 }
 
 /// What is shared between the poster and whoever asks.
@@ -118,6 +120,11 @@ impl Page {
             "assay_bridge_root_wrong",
             "1 while the ledger holds another root for the oldest unsettled epoch than this bridge computes",
             u8::from(sample.is_contested),
+        );
+        self.gauge(
+            "assay_bridge_faults_seen",
+            "Faults of HyperNodes that this process has proofs of",
+            sample.faults,
         );
         self.ledger(sample, now);
         self.outbox(sample);
@@ -233,6 +240,7 @@ mod tests {
                 (TxEnd::Reverted, 1),
                 (TxEnd::Superseded, 0),
             ],
+            faults: 4,
         }
     }
 
@@ -260,6 +268,7 @@ mod tests {
             ("assay_bridge_outbox_live", "2"),
             ("assay_bridge_outbox_ended_total{end=\"included\"}", "5"),
             ("assay_bridge_failed_steps_total", "1"),
+            ("assay_bridge_faults_seen", "4"),
         ] {
             assert_eq!(value(&page, name).as_deref(), Some(expected), "{name}");
         }

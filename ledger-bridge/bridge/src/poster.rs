@@ -7,6 +7,7 @@
 //! Time is an argument; the loop around [`Poster::step`] is in [`crate::run`].
 
 mod contest;
+mod prosecute;
 mod step;
 
 use assay_aggregate::epoch::EpochOutcome;
@@ -18,6 +19,7 @@ use assay_protocol::ids::{Epoch, HyperNodeId, Keccak, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::faults::Faults;
 use crate::metrics::Sample;
 use crate::outbox::{Outbox, OutboxError, Progress, Settings};
 use crate::replay::{self, Gathering, Judged, Posted, ReplayError};
@@ -90,6 +92,7 @@ pub struct Poster {
     is_due: bool,
     /// What is due and waits, and why the first of it does.
     held_up: Option<(u32, String)>,
+    faults: Faults,
     /// Lines for the operator.
     notes: Vec<String>,
     /// What was refused and told since the last time that nothing was due.
@@ -143,6 +146,7 @@ impl Poster {
             tended: None,
             is_due: false,
             held_up: None,
+            faults: Faults::default(),
             notes: Vec::new(),
             refused: BTreeSet::new(),
             root_gas: ROOT_GAS,
@@ -181,6 +185,7 @@ impl Poster {
             live,
             unincluded,
             ended: self.store.ends()?,
+            faults: self.faults.count(),
         })
     }
 
@@ -419,6 +424,7 @@ impl Poster {
             }
             Judged::Right(posted) => self.take_over(*posted)?,
         };
+        self.faults.resolved(epoch);
         let awaited = self.anchor.awaits();
         let is_final = awaited.map_or(Ok(false), |epoch| self.settled.is_final(epoch))?;
         self.anchor.advance(&self.history, is_final);
@@ -439,11 +445,19 @@ impl Poster {
         Ok(Step::Followed { epoch, nodes })
     }
 
-    /// Does what the roots on the ledger make possible; `None` when there was nothing.
+    /// Does what the ledger makes possible; `None` when there was nothing.
     fn tend(&mut self, now: UnixMs) -> Result<Option<Step>, PosterError> {
+        self.held_up = None;
+        let mut done = self.tend_leaves(now)?;
+        done.convicted = self.prosecute(now)?;
+        Ok((done != Tended::default()).then_some(Step::Tended(done)))
+    }
+
+    /// What the roots on the ledger make possible.
+    fn tend_leaves(&mut self, now: UnixMs) -> Result<Tended, PosterError> {
         let last_final = self.last_final()?;
         if self.queue.is_empty() || !(self.is_due || last_final > self.tended) {
-            return Ok(None);
+            return Ok(Tended::default());
         }
         let (nodes, reservations) = (self.settled.nodes()?, self.settled.reservations()?);
         // Read only when it matters: all that ever registered.
@@ -468,7 +482,6 @@ impl Poster {
             .due(&now_on_ledger, |epoch| params.epoch_start(epoch))
             .map_err(LeafMissing::of(self.history.next()))?;
         let mut done = Tended::default();
-        self.held_up = None;
         for one in due {
             if !self.outbox.has_room()? {
                 self.hold_up("what is under way is to be final first".to_owned());
@@ -490,7 +503,7 @@ impl Poster {
                 .into_iter()
                 .for_each(|epoch| self.queue.forget_through(epoch));
         }
-        Ok((done != Tended::default()).then_some(Step::Tended(done)))
+        Ok(done)
     }
 
     /// Leaves that let nodes go, and whose roots are no more.

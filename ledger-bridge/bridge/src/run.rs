@@ -182,7 +182,11 @@ fn open_poster(
     let history = History::new(params, config.load_classes()?)?;
     let signer = signer(&config.ledger_key)?;
     let settings = config.posting.settings();
-    Ok(Poster::with(store, ledger, signer, history, settings)?)
+    let poster = Poster::with(store, ledger, signer, history, settings)?;
+    Ok(match config.posting.convict {
+        true => poster.convicting(),
+        false => poster,
+    })
 }
 
 /// Whoever signs transactions.

@@ -17,6 +17,7 @@ use assay_protocol::wire::{BoardObject, Refusal, RefusalCode};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::double_votes;
 use crate::store::{Store, StoreError, StoredObject};
 use heard::Heard;
 
@@ -51,7 +52,8 @@ impl Board {
         &self.params
     }
 
-    /// Takes an object from a connected HyperNode: its number once it is durable. The same bytes get the same number.
+    /// Takes an object from a connected HyperNode: its number once it is durable. The same bytes get the same number. A vote
+    /// that contradicts the stored one is refused, and kept as a proof.
     pub fn post(
         &self,
         peer: HyperNodeId,
@@ -124,9 +126,15 @@ impl Board {
     ) -> Result<Option<u64>, Refusal> {
         match self.store.object(epoch, place, &peer).map_err(storage)? {
             Some((number, bytes)) if bytes == object.bytes() => Ok(Some(number)),
-            Some((number, _)) => Err(not_allowed(format!(
-                "{place} of epoch {epoch} by {peer}: another one is stored under number {number}, only one is taken"
-            ))),
+            Some((number, bytes)) => {
+                if double_votes::is_proof(&bytes, object) {
+                    let kept = self.store.keep_contradiction(epoch, &peer, place, object);
+                    kept.map_err(storage)?;
+                }
+                Err(not_allowed(format!(
+                    "{place} of epoch {epoch} by {peer}: another one is stored under number {number}, only one is taken"
+                )))
+            }
             None => Ok(None),
         }
     }

@@ -22,7 +22,7 @@ pub enum Command {
     /// Slash whoever signed a root that a correction replaced, by what the ledger holds; anybody may.
     #[command(name = "convict-roots")]
     Roots(OfEpoch),
-    /// Slash whoever voted for two input sets in one epoch, by the boards of two bridges; anybody may.
+    /// Slash whoever voted for two input sets in one epoch, by the boards of one bridge or two; anybody may.
     #[command(name = "convict-votes")]
     Votes(Votes),
     /// Slash whoever signed two roots of one epoch and round, by two audit bundles; anybody may.
@@ -47,9 +47,9 @@ pub struct Votes {
     /// The epoch.
     #[arg(long)]
     epoch: u64,
-    /// state_dir of another bridge of this network, or a copy of it.
+    /// state_dir of another bridge of this network, or a copy of it; without it by what this bridge has refused.
     #[arg(long)]
-    other: PathBuf,
+    other: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -136,12 +136,17 @@ fn convict_roots(arg: &OfEpoch) -> Result<()> {
 fn convict_votes(arg: &Votes) -> Result<()> {
     let signer = arg.key.open()?;
     let (store, ledger, history) = arg.config.network()?;
-    let other = Store::open_for_reading(&arg.other, history.network())?;
-    let epoch = Epoch(arg.epoch);
-    let pairs = double_votes::find([&store, &other], history.network(), epoch)?;
+    let (network, epoch) = (history.network(), Epoch(arg.epoch));
+    let mut pairs = double_votes::refused(&store, network, epoch)?;
+    if let Some(other) = &arg.other {
+        let other = Store::open_for_reading(other, network)?;
+        pairs.extend(double_votes::refused(&other, network, epoch)?);
+        pairs.extend(double_votes::find([&store, &other], network, epoch)?);
+    }
     ensure!(
         !pairs.is_empty(),
-        "epoch {epoch}: nobody voted for two input sets on these two boards"
+        "epoch {epoch}: expected somebody who voted for two input sets, got nobody\n\
+         hint: one bridge knows only whose second vote it refused; --other compares its board with another bridge's"
     );
     let mut court = Court::new(&ledger, signer.as_ref());
     for [first, second] in &pairs {

@@ -180,6 +180,8 @@ pub struct Tended {
     pub rents: u32,
     /// HyperNodes taken out of the committee for their absence.
     pub absent: u32,
+    /// Faults proven.
+    pub convicted: u32,
 }
 
 impl fmt::Display for Tended {
@@ -189,9 +191,12 @@ impl fmt::Display for Tended {
             "{} nodes settled, {} confirmed, {} escrows released, {} reservations moved on",
             self.settled, self.confirmed, self.released, self.rents
         )?;
-        match self.absent {
+        if self.absent > 0 {
+            write!(f, ", {} absent HyperNodes taken out", self.absent)?;
+        }
+        match self.convicted {
             0 => Ok(()),
-            absent => write!(f, ", {absent} absent HyperNodes taken out"),
+            convicted => write!(f, ", {convicted} faults proven"),
         }
     }
 }

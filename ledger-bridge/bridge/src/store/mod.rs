@@ -19,11 +19,14 @@ pub use actions::{LiveAction, TxEnd};
 /// Form of the tables; another one is another version's.
 const SCHEMA_VERSION: &str = "2";
 /// `INT` and `BLOB` are replaced by each database's own names.
-const SCHEMA: [&str; 6] = [
+const SCHEMA: [&str; 7] = [
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS objects (
        epoch INT NOT NULL, number INT NOT NULL, kind TEXT NOT NULL, hypernode BLOB NOT NULL, bytes BLOB NOT NULL,
        PRIMARY KEY (epoch, number), UNIQUE (epoch, kind, hypernode))",
+    "CREATE TABLE IF NOT EXISTS contradictions (
+       epoch INT NOT NULL, kind TEXT NOT NULL, hypernode BLOB NOT NULL, bytes BLOB NOT NULL,
+       PRIMARY KEY (epoch, kind, hypernode))",
     "CREATE TABLE IF NOT EXISTS actions (
        action TEXT NOT NULL, attempt INT NOT NULL, sender BLOB NOT NULL, nonce INT NOT NULL, state TEXT NOT NULL,
        PRIMARY KEY (action, attempt))",
@@ -322,6 +325,29 @@ impl Store {
             taken.push(object);
         }
         Ok(taken)
+    }
+
+    /// Keeps an object that contradicts the one in its place: the first of them, which proves as much as all.
+    pub fn keep_contradiction(
+        &self,
+        epoch: Epoch,
+        from: &HyperNodeId,
+        place: &str,
+        object: &BoardObject,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO contradictions VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+        let (place, bytes) = (place.into(), object.bytes().into());
+        self.rows(sql, vec![epoch.0.into(), place, from.0.into(), bytes])?;
+        Ok(())
+    }
+
+    /// What HyperNodes sent beside what is stored of them in an epoch.
+    pub fn contradictions(&self, epoch: Epoch) -> Result<Vec<BoardObject>, StoreError> {
+        let sql = "SELECT epoch, kind, bytes FROM contradictions WHERE epoch = $1 \
+                   ORDER BY kind, hypernode";
+        let rows = self.rows(sql, vec![epoch.0.into()])?;
+        let read = |row| self.read(row, stored_object).map(|stored| stored.object);
+        rows.iter().map(read).collect()
     }
 
     fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<Row>, StoreError> {

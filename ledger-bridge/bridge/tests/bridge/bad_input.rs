@@ -403,7 +403,12 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
         (
             "ledger convict-votes --config bridge.toml --key poster.key --epoch 3 --other state",
             1,
-            "nobody voted for two input sets",
+            "expected somebody who voted for two input sets, got nobody",
+        ),
+        (
+            "ledger convict-votes --config bridge.toml --key poster.key --epoch 3",
+            1,
+            "--other compares its board",
         ),
         (
             "ledger convict-double-roots AT --key poster.key --first nowhere --second nowhere",

@@ -1,13 +1,15 @@
-//! A HyperNode that tells two bridges different things: their boards together convict it.
+//! A HyperNode that says two things: to two bridges, whose boards together convict it, or to one, which sees it by itself.
 
+use assay_aggregate::agreement::input_set_hash;
 use assay_bridge::double_votes;
+use assay_bridge::poster::Poster;
 use assay_bridge::store::Store;
 use assay_ledger::Action;
 use assay_protocol::ids::{Digest, Epoch};
 use assay_protocol::report::Vote;
-use assay_protocol::wire::BoardObject;
+use assay_protocol::wire::{BoardObject, RefusalCode};
 
-use crate::network::{HyperNode, Network, provider};
+use crate::network::{HyperNode, Network, complete, provider};
 
 const E: Epoch = Epoch(0);
 
@@ -72,4 +74,86 @@ fn whoever_votes_for_two_lists_on_two_boards_is_slashed_once() {
     let same = Action::convict_of_votes([(&a.0, &a.1), (&a.0, &a.1)]);
     let refused = ledger.submit(&provider(), &same).unwrap_err();
     assert_eq!(refused.revert_name(), Some("NoConflict"));
+}
+
+/// A vote for this list, which the board refuses.
+#[track_caller]
+fn votes_again(net: &Network, by: usize, epoch: Epoch, list: u8) {
+    let by = &net.hypernodes[by];
+    let vote = by.vote(net, epoch, Digest([list; 32]));
+    let refused = net.post(by, epoch, &vote).unwrap_err();
+    assert_eq!(refused.code, RefusalCode::NotAllowed, "{refused}");
+}
+
+fn told(poster: &mut Poster) -> Vec<String> {
+    let notes = poster.take_notes().into_iter();
+    notes.filter(|note| note.starts_with("fault:")).collect()
+}
+
+fn wait(net: &Network, poster: &mut Poster) {
+    while !poster.step(net.now()).unwrap().waits() {}
+}
+
+#[test]
+fn a_second_vote_is_refused_and_told_and_convicts_where_the_operator_wants_it() {
+    let net = Network::open();
+    let mut poster = net.poster();
+    complete(&net, &mut poster);
+    assert_eq!(told(&mut poster), [""; 0]);
+    // Two more of one, after the epoch was followed; the same again of another is no fault.
+    votes_again(&net, 1, E, 7);
+    votes_again(&net, 1, E, 8);
+    let (same, list) = (&net.hypernodes[2], net.list(E));
+    let input_set = input_set_hash(&net.network, E, &list);
+    net.post(same, E, &same.vote(&net, E, input_set)).unwrap();
+    complete(&net, &mut poster);
+    let who = net.hypernodes[1].id();
+    let lines = told(&mut poster);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in [who.to_string().as_str(), "convict-votes --epoch 0"] {
+        assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+    }
+    assert_eq!(poster.sample(net.now()).unwrap().faults, 1);
+    let ledger = net.ledger();
+    assert!(ledger.hypernodes().unwrap().iter().all(|one| !one.jailed));
+
+    // Another process on this state, which convicts.
+    drop(poster);
+    let mut poster = net.poster().convicting();
+    wait(&net, &mut poster);
+    let lines = told(&mut poster);
+    assert!(
+        lines.len() == 1 && lines[0].contains(&who.to_string()),
+        "{lines:?}"
+    );
+    let jailed = || {
+        let all = net.ledger().hypernodes().unwrap().into_iter();
+        let jailed = all.filter(|one| one.jailed);
+        jailed
+            .map(|one| (one.ed25519, one.stake))
+            .collect::<Vec<_>>()
+    };
+    let before = jailed();
+    assert!(before.len() == 1 && before[0].0 == who, "{before:?}");
+
+    // And another one: it is proven already.
+    drop(poster);
+    let (sent, mut poster) = (net.store.ends().unwrap(), net.poster().convicting());
+    wait(&net, &mut poster);
+    assert_eq!(told(&mut poster).len(), 1);
+    assert_eq!((jailed(), net.store.ends().unwrap()), (before, sent));
+}
+
+#[test]
+fn a_second_vote_convicts_when_the_epoch_is_void() {
+    let net = Network::open();
+    let mut poster = net.poster().convicting();
+    net.agree(E);
+    votes_again(&net, 0, E, 7);
+    net.at(E, net.params.void_after_ms + 1_000);
+    wait(&net, &mut poster);
+    assert_eq!(poster.history().next(), E.next());
+    let all = net.ledger().hypernodes().unwrap();
+    let jailed: Vec<bool> = all.iter().map(|one| one.jailed).collect();
+    assert_eq!(jailed, [true, false, false, false]);
 }

@@ -133,6 +133,55 @@ fn a_wrong_root_is_replaced_by_a_quorum_and_the_network_goes_on_in_the_next_roun
     assert_eq!(again.history().round(), 1);
 }
 
+/// Whoever signed the wrong one is convicted by the transaction that posted it, and nobody else.
+#[test]
+fn signers_of_a_replaced_root_are_told_and_convicted_where_the_operator_wants_it() {
+    let net = network(4);
+    let mut poster = net.poster().convicting();
+    complete(&net, &mut poster);
+    let epoch = poster.history().next();
+    net.agree(epoch);
+    let (committee, root) = (poster.history().signers(), wrong(&net, poster.history()));
+    let members = committee.members();
+    let least = members.iter().min_by_key(|member| member.weight).unwrap();
+    let mut signatures = net.signed_by_all(committee, &root);
+    for (member, signature) in members.iter().zip(&mut signatures) {
+        if member.address == least.address {
+            *signature = None;
+        }
+    }
+    let innocent = least.address;
+    let post = Action::post_root(&root, committee, &signatures);
+    net.ledger().submit(&provider(), &post).unwrap();
+    is_contested(&settle(&net, &mut poster), 0);
+    let jailed = || {
+        let all = net.ledger().hypernodes().unwrap().into_iter();
+        let jailed = all.filter(|one| one.jailed);
+        jailed.map(|one| one.address).collect::<Vec<_>>()
+    };
+    assert_eq!(jailed(), [], "a root is wrong when it was replaced");
+
+    let right = correction(&net, poster.history(), 1);
+    net.sign_in((epoch, 1), right, &ALL);
+    is_corrected(&poster.step(net.now()).unwrap());
+    settle(&net, &mut poster);
+    let notes = poster.take_notes();
+    let faults: Vec<_> = notes
+        .iter()
+        .filter(|note| note.starts_with("fault:"))
+        .collect();
+    assert!(
+        faults.len() == 1 && faults[0].contains("3 accounts had signed it"),
+        "{notes:?}"
+    );
+    let guilty = jailed();
+    assert!(
+        guilty.len() == 3 && !guilty.contains(&innocent),
+        "{guilty:?}"
+    );
+    assert_eq!(poster.sample(net.now()).unwrap().faults, 3);
+}
+
 #[test]
 fn signatures_under_another_root_or_in_another_round_correct_nothing() {
     let net = network(4);

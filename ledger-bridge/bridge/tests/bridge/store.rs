@@ -60,6 +60,7 @@ macro_rules! on_both {
 
 on_both!(
     objects_are_numbered_once_and_read_back,
+    a_contradiction_is_kept_once_and_is_no_object,
     writers_at_once_number_without_gaps,
     what_is_under_way_is_one_of_its_kind_and_keeps_every_byte,
     an_ended_action_makes_room_for_another_attempt,
@@ -110,6 +111,27 @@ fn objects_are_numbered_once_and_read_back(place: &Place) {
         all[..1],
         "at least one"
     );
+}
+
+fn a_contradiction_is_kept_once_and_is_no_object(place: &Place) {
+    let store = place.open();
+    store.insert(E, &from(1), &vote(b"a")).unwrap();
+    for (epoch, by, object) in [
+        (E, 1, vote(b"b")),
+        (E, 1, vote(b"c")),
+        (E, 2, vote(b"d")),
+        (Epoch(4), 1, vote(b"e")),
+    ] {
+        let kept = store.keep_contradiction(epoch, &from(by), object.kind(), &object);
+        kept.unwrap();
+    }
+    let again = place.open();
+    let kept = again.contradictions(E).unwrap();
+    assert_eq!(kept, [vote(b"b"), vote(b"d")]);
+    assert_eq!(again.contradictions(Epoch(4)).unwrap(), [vote(b"e")]);
+    assert_eq!(again.contradictions(Epoch(5)).unwrap(), []);
+    assert_eq!(again.objects(E, 0, 10, 100).unwrap().len(), 1);
+    assert_eq!(again.insert(E, &from(3), &vote(b"f")).unwrap(), 2);
 }
 
 fn writers_at_once_number_without_gaps(place: &Place) {
