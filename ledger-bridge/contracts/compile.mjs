@@ -1,5 +1,6 @@
 // Compiles what is deployed with the pinned solc and writes artifacts/NAME.json for each contract;
-// with --check it fails when a checked-in artefact is not what the sources compile to.
+// with --check it fails when a checked-in artefact is not what the sources compile to. Both fail when a function, event
+// or error of src/ is not described.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import solc from "solc";
@@ -25,7 +26,7 @@ const settings = {
   viaIR: true,
   evmVersion: EVM,
   metadata: { bytecodeHash: "none", appendCBOR: false },
-  outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+  outputSelection: { "*": { "*": ["abi", "devdoc", "userdoc", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
 };
 
 // An import's text, and note of it: the digest of an artefact is over every source that went into it.
@@ -53,6 +54,44 @@ function abiOf(output, name, path, interfaceName) {
   return [...own, ...more.filter((entry) => !known.has(JSON.stringify(entry)))];
 }
 
+// A function's, event's or error's signature, as solc names it in its documentation.
+function signature({ name, inputs }) {
+  const type = ({ type: own, components }) => (components ? own.replace("tuple", `(${components.map(type)})`) : own);
+  return `${name}(${inputs.map(type)})`;
+}
+
+// Whether NatSpec says anything of an entry of the ABI. What it says of a constant or immutable, it says of the getter.
+function isDescribed({ devdoc, userdoc }, entry) {
+  const kind = { function: "methods", event: "events", error: "errors" }[entry.type];
+  const texts = [devdoc, userdoc].flatMap((doc) => doc[kind]?.[signature(entry)] ?? []);
+  if (entry.type === "function") texts.push(devdoc.stateVariables?.[entry.name] ?? {});
+  return texts.some(({ notice, details }) => notice || details);
+}
+
+// Every function, event and error of every ABI, with the contract that has it.
+function entriesOf({ contracts }) {
+  const all = Object.entries(contracts).flatMap(([path, named]) =>
+    Object.entries(named).map(([name, contract]) => ({ path, name, contract })),
+  );
+  const named = (abi) => abi.filter((entry) => entry.name);
+  return all.flatMap((of) => named(of.contract.abi).map((entry) => ({ ...of, entry })));
+}
+
+// What of src/ nothing is said of. What interfaces declare is described there, what the library declares is not ours.
+function undescribed(output) {
+  const isInterface = ({ path }) => path.startsWith("src/interfaces/");
+  const isOurs = ({ path }) => path.startsWith("src/");
+  const key = ({ entry }) => `${entry.type} ${signature(entry)}`;
+  const entries = entriesOf(output);
+  const elsewhere = new Set(entries.filter((of) => isInterface(of) || !isOurs(of)).map(key));
+  return entries
+    .filter((of) => isInterface(of) || (isOurs(of) && !elsewhere.has(key(of))))
+    .filter((of) => !isDescribed(of.contract, of.entry))
+    .map(({ path, name, entry }) => `${path}: ${name}.${signature(entry)} has no @notice`);
+}
+
+const silent = new Set();
+
 function compile({ name, interface: interfaceName }) {
   const path = `src/${name}.sol`;
   const used = {};
@@ -65,6 +104,7 @@ function compile({ name, interface: interfaceName }) {
   const problems = (output.errors ?? []).filter(isOurs);
   for (const problem of problems) console.error(problem.formattedMessage);
   if (problems.length) process.exit(1);
+  for (const line of undescribed(output)) silent.add(line);
   const { evm } = output.contracts[path][name];
   const digests = Object.keys(used).sort().map((source) => `${source}\n${sha256(used[source])}\n`);
   const artifact = {
@@ -93,4 +133,5 @@ for (const contract of CONTRACTS) {
     stale = 1;
   }
 }
-process.exit(stale);
+for (const line of silent) console.error(line);
+process.exit(stale || silent.size ? 1 : 0);

@@ -16,10 +16,10 @@ import {IQuorumVerifier} from "./interfaces/IQuorumVerifier.sol";
 import {EpochRoot, Resolution} from "./interfaces/Types.sol";
 
 /// @title The one implementation of IAssayEpochs; every rule is described there.
-/// @dev Storage: `_ring` (4 slots an epoch, reused), `_head` (1 slot), `_committeeHash`, `_networkId`, `_funds` (2 slots),
-/// `_reclaimed` (2 slots), the wired addresses (4), `_budgets`, `_disputes` (2 slots each), `_wrongDigests`; the clock of
-/// WindowClock (1 slot and its history). A steady `postRoot` writes the 4 slots of the ring, the head and the committee's
-/// hash.
+/// @dev Storage by slot: 0 the clock of WindowClock, 1 its history · 2, 3 EIP712's fallback strings, unused · 4 `_ring` (4 slots
+/// an epoch, reused) · 4100 `_head` · 4101 `_committeeHash` · 4102 `_networkId` · 4103 `_funds` (2) · 4105 `_reclaimed` (2) ·
+/// 4107 the wired addresses (4) · 4111 `_budgets` · 4112 `_disputes` (2 slots each) · 4113 `_wrongDigests`. A steady
+/// `postRoot` writes the 4 slots of the ring, the head and the committee's hash.
 ///
 /// Money: totalHeld = unallocated + budgets of epochs to come + what posted epochs left of theirs + (sum of rewards -
 /// released) + open bonds. What an epoch leaves becomes unallocated only when the epoch is final, so that an undone epoch

@@ -23,7 +23,9 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     /// @dev void epochs in a row that one call looks through
     uint256 private constant MAX_VOIDS = 64;
 
+    /// @notice Says which roots are posted and final, and names token and treasury.
     IAssayEpochs public immutable EPOCHS;
+    /// @notice Says who owns a node and whether it can be reserved; the only one to deposit shares of slashes.
     IAssayNodes public immutable NODES;
     IERC20 private immutable TOKEN;
     address private immutable TREASURY;

@@ -10,10 +10,10 @@ import {IAssayRewards} from "./interfaces/IAssayRewards.sol";
 import {RewardLeaf} from "./interfaces/Types.sol";
 
 /// @title The one implementation of IAssayRewards. AssayEpochs makes it.
-/// @dev Storage: `_released` (1 slot), `paid`. A claim from the root that is released reads one slot for it: that the root is
+/// @dev Storage by slot: 0 `_claimedFrom` · 1 `paid`. A claim from that root reads one slot for it: that the root is
 /// final, and no correction comes any more, was asked when it was released.
 ///
-/// Money: balance = what the final roots up to the released one have earned - paid, plus what strangers send.
+/// Money: balance = what was released by the contract of epochs - paid, plus what strangers send.
 contract AssayRewards is IAssayRewards {
     using SafeERC20 for IERC20;
 
@@ -22,8 +22,8 @@ contract AssayRewards is IAssayRewards {
     IAssayEpochs private immutable _epochs;
     IERC20 private immutable _token;
 
-    /// @dev Epoch and root, hashed, of the newest final root that anyone has claimed from.
-    bytes32 private _released;
+    /// @dev Epoch and root, hashed, of a final root: of those that anyone has claimed from the one with the largest sum.
+    bytes32 private _claimedFrom;
     /// @inheritdoc IAssayRewards
     mapping(address provider => uint128) public override paid;
 
@@ -37,7 +37,7 @@ contract AssayRewards is IAssayRewards {
         if (leaf.leafType != REWARD_LEAF) revert WrongLeafType(REWARD_LEAF, leaf.leafType);
         bytes32 leafHash = keccak256(bytes.concat(keccak256(abi.encode(leaf))));
         bytes32 root = MerkleProof.processProofCalldata(proof, leafHash);
-        if (_released != _keyOf(leaf.epoch, root)) _release(leaf.epoch, root);
+        if (_claimedFrom != _keyOf(leaf.epoch, root)) _release(leaf.epoch, root);
         uint128 before = paid[leaf.provider];
         if (leaf.cumulativeReward <= before) revert NothingToClaim(leaf.provider, leaf.cumulativeReward, before);
         uint128 amount = leaf.cumulativeReward - before;
@@ -56,12 +56,11 @@ contract AssayRewards is IAssayRewards {
         return address(_token);
     }
 
-    /// @dev Brings the rewards of a final epoch here, when it is newer than the one released last; an older one has brought
-    /// them, and is only compared.
+    /// @dev Brings here what a final epoch has earned and was not brought before; of an older one the root is only compared.
     function _release(uint64 epoch, bytes32 root) private {
         (bytes32 expected, bool newest) = _epochs.release(epoch);
         if (root != expected) revert BadProof(expected, root);
-        if (newest) _released = _keyOf(epoch, root);
+        if (newest) _claimedFrom = _keyOf(epoch, root);
     }
 
     function _keyOf(uint64 epoch, bytes32 root) private pure returns (bytes32) {

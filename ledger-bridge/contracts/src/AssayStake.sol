@@ -14,17 +14,21 @@ import {IQuorumVerifier} from "./interfaces/IQuorumVerifier.sol";
 import {AbsenceLeaf} from "./interfaces/Types.sol";
 
 /// @title The one implementation of IAssayStake; every rule is described there.
-/// @dev Storage: `_records` (never erased, so that old committees stay computable; 6 slots and three arrays each),
-/// `_indexOfKey` and `_indexOfSigner` (1 + index), `_holders` (8 to a slot: who holds a seat in the latest snapshot),
-/// `_seatHistory` (one trace a seat), and one slot of sums. Histories are keyed by the epoch from which a value counts.
+/// @dev Storage by slot: 0 `_records` (never erased, so that old committees stay computable; 5 slots and three arrays each) ·
+/// 1 `_indexOfKey`, 2 `_indexOfSigner` (1 + index) · 3 `_holders` (16, 8 to a slot: who holds a seat in the latest snapshot) ·
+/// 19 `_seatHistory` (128, one trace a seat) · 147 two sums. Histories are keyed by the epoch from which a value counts.
 contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     using Checkpoints for Checkpoints.Trace160;
     using Checkpoints for Checkpoints.Trace256;
     using SafeERC20 for IERC20;
 
+    /// @notice How many HyperNodes have a seat, at most.
     uint256 public constant MAX_SEATS = 128;
+    /// @notice How many parts of one HyperNode's stake are on their way out at once, at most.
     uint256 public constant MAX_UNBONDINGS = 16;
+    /// @notice Bytes of an endpoint, at most.
     uint256 public constant MAX_ENDPOINT = 256;
+    /// @notice A leaf of an absence is taken only when it is of one of the last so many epochs with an outcome.
     uint64 public constant ABSENCE_EPOCHS = 4;
     uint16 private constant BPS = 10_000;
     uint8 private constant ABSENCE_LEAF = 4;

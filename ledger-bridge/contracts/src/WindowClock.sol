@@ -13,8 +13,11 @@ import {IAssayEpochs} from "./interfaces/IAssayEpochs.sol";
 abstract contract WindowClock is IAssayEpochs {
     using Checkpoints for Checkpoints.Trace208;
 
+    /// @notice Longest pause, in milliseconds.
     uint64 public constant MAX_PAUSE_MS = 7 days * 1000;
+    /// @notice Longest stop of the clock of windows, in milliseconds.
     uint64 public constant MAX_EXTENSION_MS = 3 days * 1000;
+    /// @notice Rest between two pauses, or two stops, in milliseconds.
     /// @dev from the end of a pause or stop to the beginning of the next
     uint64 public constant REST_MS = 7 days * 1000;
 

@@ -244,8 +244,11 @@ interface IAssayEpochs {
     /// @dev Reverts with EpochNotPosted, BadProof.
     function proven(uint64 epoch, bytes32 leafHash, bytes32[] calldata proof) external view returns (EpochRecord memory);
 
+    /// @notice As the constructor fixed them: times in milliseconds, the bond in the token's smallest unit.
     function parameters() external view returns (Parameters memory);
+    /// @notice SHA-256 of the network's parameters, as `openGenesis` was given it; zero before.
     function networkId() external view returns (bytes32);
+    /// @notice The one epoch that can be posted or voided next. Goes back when a correction undoes later epochs.
     function nextEpoch() external view returns (uint64);
     /// @notice The epoch that block time is in; 0 before genesis.
     function currentEpoch() external view returns (uint64);
@@ -259,12 +262,20 @@ interface IAssayEpochs {
     function isFinal(uint64 epoch) external view returns (bool);
     /// @notice Whether a digest was once in force for an epoch and replaced.
     function wrongDigest(uint64 epoch, bytes32 digest) external view returns (bool);
+    /// @notice The latest dispute about an epoch, open or closed; all zero when there was none.
     function disputeOf(uint64 epoch) external view returns (Dispute memory);
+    /// @notice All that was ever funded or allocated for an epoch, in the token's smallest unit, whatever it earned of
+    /// it.
     function budgetOf(uint64 epoch) external view returns (uint128);
+    /// @notice Funds that `allocate` can make budgets of, in the token's smallest unit; `reclaim` adds what epochs
+    /// left.
     function unallocated() external view returns (uint128);
     /// @notice All that this contract owes: budgets, rewards that were not released, bonds, unallocated funds.
     function totalHeld() external view returns (uint256);
+    /// @notice EIP-712 digest of a root, which a committee signs, for this chain and contract. Checks nothing of the
+    /// root.
     function hashRoot(EpochRoot calldata r) external view returns (bytes32);
+    /// @notice EIP-712 domain separator of name "Assay", version "2", this chain and this contract.
     function domainSeparator() external view returns (bytes32);
     /// @notice How long the clock of windows has stood still since `atMs`. A window that opened at `atMs` and lasts `d` is
     /// closed from `atMs + d + windowExtensionMs(atMs)` on. Windows anywhere in the network ask this.
@@ -274,16 +285,27 @@ interface IAssayEpochs {
     function isPaused() external view returns (bool);
     /// @notice Places of the ring.
     function ringSize() external view returns (uint64);
+    /// @notice The ERC-20 token of budgets, bonds and rewards. The network's other contracts take it from here.
     function token() external view returns (address);
+    /// @notice Gets bonds of disputes that failed, and from `retire` what nobody has earned. The others take it from
+    /// here.
     function treasury() external view returns (address);
+    /// @notice The only one to `allocate` and `retire`; fixed by the constructor.
     function governor() external view returns (address);
+    /// @notice The only one to `pause`, `unpause` and `extendWindows`; fixed by the constructor.
     function guardian() external view returns (address);
+    /// @notice Who deployed this contract: the only one to `wire` and `openGenesis`.
     function deployer() external view returns (address);
+    /// @notice The `IQuorumVerifier` that checks committees' signatures; fixed by the constructor.
     function verifier() external view returns (address);
     /// @notice Pays providers.
     function rewards() external view returns (address);
+    /// @notice The `IAssayStake` that committees come from; zero before `wire`.
     function stake() external view returns (address);
+    /// @notice The network's `IAssayNodes`; zero before `wire`.
     function nodes() external view returns (address);
+    /// @notice The network's `IAssayReservations`; zero before `wire`.
     function reservations() external view returns (address);
+    /// @notice The network's `IAssayFaults`, the only one to slash stake; zero before `wire`.
     function faults() external view returns (address);
 }

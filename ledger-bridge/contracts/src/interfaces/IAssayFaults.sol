@@ -148,6 +148,8 @@ interface IAssayFaults {
     /// @notice What a kind takes, in basis points.
     function shareOf(FaultKind kind) external view returns (uint16);
 
+    /// @notice The `IAssayEpochs` that digests roots and says which were replaced; fixed by the constructor.
     function epochs() external view returns (address);
+    /// @notice The `IAssayStake` that says who is registered, and takes what is slashed; fixed by the constructor.
     function stake() external view returns (address);
 }

@@ -128,21 +128,30 @@ interface INodesTypes {
     );
     /// @notice A registration ended without having been confirmed; its pledge was paid back.
     event RegistrationEnded(bytes32 indexed node, address indexed provider, uint128 paid, bool expired);
+    /// @notice `provider` added `amount` to its pledge, and `collateral` is what a slash can take now; the token's
+    /// smallest unit.
     event ToppedUp(bytes32 indexed node, address indexed provider, uint128 amount, uint128 collateral);
+    /// @notice `provider`, who need not be the owner yet, says that the node answers at `endpoint` from now.
     event EndpointChanged(bytes32 indexed node, address indexed provider, string endpoint);
     /// @notice A posted root names this provider; a final one will make it the owner.
     event NodeConfirming(bytes32 indexed node, address indexed provider, uint64 epoch);
     /// @notice `chips` as the leaf has them: `ChipsChanged` tells what was bound.
     event NodeConfirmed(bytes32 indexed node, address indexed provider, uint64 epoch, bytes32 chips);
+    /// @notice The owner `from` offers the node to `to`, or to nobody any more when that is zero.
     event TransferOffered(bytes32 indexed node, address indexed from, address indexed to);
     /// @notice The offer that `provider` had accepted ended: no leaf makes it the owner by that, and it owes service
     /// through `lastEpoch` only.
     event AcceptanceLapsed(bytes32 indexed node, address indexed provider, uint64 lastEpoch);
+    /// @notice `to` is the owner now, by a final leaf of `epoch`: the last one that the pledge of `from` answers for.
     event HandedOver(bytes32 indexed node, address indexed from, address indexed to, uint64 epoch);
     /// @notice A leaf bound other processors to the node; `from` is zero for the first ones. `to` is zero when it lost them
     /// to another node. Those of an owner that leaves are free without this event.
     event ChipsChanged(bytes32 indexed node, bytes32 from, bytes32 to);
+    /// @notice A node leaf was settled for `owner`: its sums and verdict count from now. `verdict` and `tier` as in
+    /// NodeLeaf.
     event NodeSettled(bytes32 indexed node, uint64 indexed epoch, address indexed owner, uint8 verdict, uint8 tier);
+    /// @notice A re-audit leaf of `epoch` was settled: of what was asked up to `auditedEpoch`, it confirms
+    /// `cumulativeSlash` since genesis, in the token's smallest unit.
     event ReauditSettled(bytes32 indexed node, uint64 indexed epoch, uint64 auditedEpoch, uint128 cumulativeSlash);
     /// @notice `asked` was asked for, `taken` of it moved from collateral into escrow.
     event Slashed(
@@ -159,54 +168,97 @@ interface INodesTypes {
     event Released(
         bytes32 indexed node, address indexed provider, uint64 indexed epoch, uint128 toTreasury, uint128 toBuilder
     );
+    /// @notice A registration's status is `to` now. Not for the first Provisional, see `NodeRegistered`, nor for its
+    /// end unconfirmed, see `RegistrationEnded`.
     event StatusChanged(bytes32 indexed node, address indexed provider, NodeStatus from, NodeStatus to);
+    /// @notice By `requestExit`, hand-over or removal: service is owed through epoch `lastEpoch`, and the pledge can be
+    /// slashed through `liableThrough` at least.
     event ExitRequested(bytes32 indexed node, address indexed provider, uint64 lastEpoch, uint64 liableThrough);
+    /// @notice A registration ended by `exit`; `paid` is what was left of its collateral, in the token's smallest unit.
     event Exited(bytes32 indexed node, address indexed provider, uint128 paid);
+    /// @notice The governor set a class's terms; they never change.
     event ClassSet(bytes32 indexed classDigest, ClassTerms terms);
 
     /// @notice The constructor's `name` is outside of what it can be.
     error BadParameter(string name, uint256 limit, uint256 actual);
+    /// @notice Terms of classes are set by the governor, `expected`, only.
     error OnlyGovernor(address expected, address actual);
+    /// @notice The guardian has paused the network: no new registration and no acceptance of an offer.
     error Paused();
+    /// @notice The node, the class, or the constructor's governor is zero.
     error ZeroId();
+    /// @notice The endpoint has `actual` bytes, more than `max`.
     error EndpointTooLong(uint256 max, uint256 actual);
+    /// @notice The class has terms, and they never change.
     error ClassAlreadySet(bytes32 classDigest);
+    /// @notice No terms were set for the class: no node can be registered in it.
     error UnknownClass(bytes32 classDigest);
+    /// @notice The field `name` of the terms is above `limit`; of `collateral`: it is 0, and must be at least `limit`.
     error BadTerms(string name, uint256 limit, uint256 actual);
+    /// @notice A pledge of `actual` is less than the class asks, `expected`, or a top-up is 0; in the token's smallest
+    /// unit.
     error PledgeTooSmall(uint128 expected, uint128 actual);
+    /// @notice The provider's latest registration of the node has not ended.
     error AlreadyRegistered(bytes32 node, address provider);
+    /// @notice The node has a confirmed owner: until that one leaves, only its offer and `acceptTransfer` lead to
+    /// another.
     error NodeTaken(bytes32 node, address owner);
+    /// @notice Not for a registration of this status, or one that has ended. `provider` is zero where `remove` finds no
+    /// owner.
     error WrongStatus(bytes32 node, address provider, NodeStatus actual);
     /// @notice A posted root named this registration: it waits until that root is final or the time is over.
     error Confirming(bytes32 node, address provider, uint256 untilMs, uint256 nowMs);
+    /// @notice The provisional registration still waits for a leaf: until `expiresAtMs`, in Unix milliseconds.
     error NotExpired(bytes32 node, address provider, uint256 expiresAtMs, uint256 nowMs);
+    /// @notice The caller, `actual`, is not the node's confirmed owner, `expected`; that is zero when it has none.
     error OnlyOwner(bytes32 node, address expected, address actual);
+    /// @notice The owner leaves: its service ends with epoch `exitEpoch`. It cannot ask again, nor offer the node,
+    /// nor can its offer be accepted.
     error Leaving(bytes32 node, address provider, uint64 exitEpoch);
+    /// @notice The registration has no last epoch of service yet, or is provisional: that one ends by `cancel` or
+    /// `expire`.
     error NotLeaving(bytes32 node, address provider);
+    /// @notice The exit delay is over at `freeAtMs`, in Unix milliseconds, as the windows are extended so far.
     error ExitTooEarly(bytes32 node, address provider, uint256 freeAtMs, uint256 nowMs);
     /// @notice No leaf at or after the end of the exit delay was settled, or its root is not final or was replaced.
     error LastLeafMissing(bytes32 node, uint64 expectedEpoch, uint64 settledEpochs);
+    /// @notice `release` comes first: `escrow` is not final or not paid out, its earliest entry taken by a root of
+    /// `epoch`.
     error EscrowPending(bytes32 node, address provider, uint64 epoch, uint128 escrow);
+    /// @notice `actual`, who accepts or whom the leaf names, is not whom the node is offered to: `expected`, zero for
+    /// nobody.
     error NotOffered(bytes32 node, address expected, address actual);
     /// @notice The owner before the current one can still be slashed.
     error PredecessorLiable(bytes32 node, address provider);
+    /// @notice The leaf's type is not that of what this function takes: 1 for a node leaf, 2 for a re-audit leaf.
     error WrongLeafType(uint8 expected, uint8 actual);
+    /// @notice The leaf's root can still be replaced: `confirm` takes leaves of final epochs only.
     error EpochNotFinal(uint64 epoch);
+    /// @notice The leaf confirms no owner, or it is a re-audit of a node that has none.
     error NotConfirmed(bytes32 node, uint64 epoch);
+    /// @notice `provider` has never registered the node, or has no registration that waits for a leaf to confirm it.
     error NotRegistered(bytes32 node, address provider);
     /// @notice The leaf's epoch began before the registration or before the end of the delay of a change of owner.
     error LeafTooEarly(bytes32 node, uint256 expectedMs, uint256 epochStartMs);
     /// @notice `settledEpochs` is 1 + the epoch of the newest leaf of its kind: settled, audited, or that bound processors.
     error StaleLeaf(bytes32 node, uint64 settledEpochs, uint64 epoch);
+    /// @notice A leaf of this kind, node and epoch was settled under this root or a later correction of it.
     error AlreadySettled(bytes32 node, uint64 epoch, uint8 corrections);
     /// @notice A newer leaf bound these processors to `actualNode`.
     error ChipsTaken(bytes32 chips, bytes32 expectedNode, bytes32 actualNode);
     /// @notice The leaf changes nothing of owner or processors.
     error NothingToConfirm(bytes32 node, uint64 epoch);
+    /// @notice The class of the registration that answers for the audited epoch is slashed without re-audits.
     error NoReaudit(bytes32 classDigest);
+    /// @notice A re-audit is of an epoch before the one whose root holds its leaf, `epoch`.
     error AuditedEpochNotEarlier(uint64 epoch, uint64 auditedEpoch);
+    /// @notice No node leaf as late as the audited epoch was settled; `settledEpochs` is 1 + the last settled epoch, or
+    /// 0.
     error AuditedEpochNotSettled(bytes32 node, uint64 settledEpochs, uint64 auditedEpoch);
+    /// @notice No escrow of this registration is there, or its earliest entry waits for its epochs to be final.
     error NothingToRelease(bytes32 node, address provider);
+    /// @notice The suspended node can be removed from `removableAtMs` on, in Unix milliseconds, as the windows are
+    /// extended so far.
     error NotSuspendedLongEnough(bytes32 node, uint256 removableAtMs, uint256 nowMs);
 }
 
@@ -318,11 +370,14 @@ interface INodesCollateral is INodesTypes {
 
     // --------------------------------------------------------------------------------------------------------- views
 
+    /// @notice As the constructor fixed them; times in milliseconds.
     function parameters() external view returns (Parameters memory);
     /// @notice Epochs after the last one of service in which a pledge can be slashed: persistence + re-audit + the time
     /// until a root is final at the latest.
     function exitDelayEpochs() external view returns (uint64);
+    /// @notice The only one to set the terms of classes; fixed by the constructor.
     function governor() external view returns (address);
+    /// @notice Terms of a class, amounts in the token's smallest unit; all zero when none were set.
     function classTerms(bytes32 classDigest) external view returns (ClassTerms memory);
     /// @notice Number of registrations ever made.
     function registrationCount() external view returns (uint256);
@@ -330,6 +385,7 @@ interface INodesCollateral is INodesTypes {
     function registrationAt(uint256 id) external view returns (Registration memory);
     /// @notice A provider's latest registration of a node.
     function registration(bytes32 node, address provider) external view returns (Registration memory);
+    /// @notice All zero until a leaf first makes somebody the node's owner; its sums stay when the owner leaves.
     function account(bytes32 node) external view returns (Account memory);
     /// @notice Whether a Builder can reserve it now.
     function isReservable(bytes32 node) external view returns (bool);

@@ -67,7 +67,10 @@ interface IAssayReservations {
         uint128 credited;
     }
 
+    /// @notice The governor set a class's credit schedule; it never changes.
     event ScheduleSet(bytes32 indexed classDigest, CreditTier[] tiers);
+    /// @notice The owner offers its node on these terms, in the token's smallest unit an epoch, or no longer when not
+    /// `open`.
     event Offered(
         bytes32 indexed node,
         address indexed provider,
@@ -76,6 +79,8 @@ interface IAssayReservations {
         uint32 maxEpochs,
         bool open
     );
+    /// @notice `builder` has the node for epochs [firstEpoch, endEpoch), and paid `pricePerEpoch`, in the token's
+    /// smallest unit, for each of them.
     event Reserved(
         uint256 indexed id,
         bytes32 indexed node,
@@ -99,41 +104,78 @@ interface IAssayReservations {
         uint128 credit,
         uint128 undecided
     );
+    /// @notice The Builder gave up all epochs from `endEpoch` on; their rent, `refunded`, was added to its balance.
     event Cancelled(uint256 indexed id, uint64 endEpoch, uint128 refunded);
+    /// @notice `refundEpochs` after the end: all rent that nobody had settled, `amount`, was added to the Builder's
+    /// balance.
     event Refunded(uint256 indexed id, uint128 amount);
+    /// @notice The Builder's share of a slash that a leaf of `epoch` asked for was added to the balance of `to`: who
+    /// had the node reserved then, or else the treasury.
     event SlashShare(bytes32 indexed node, uint64 indexed epoch, address indexed to, uint128 amount);
+    /// @notice All of an account's balance, `amount` in the token's smallest unit, was paid to it.
     event Withdrawn(address indexed account, uint128 amount);
 
+    /// @notice The constructor's `name` is outside of what it can be. Of `refundEpochs`, both numbers are in
+    /// milliseconds.
     error BadParameter(string name, uint256 limit, uint256 actual);
+    /// @notice Schedules are set by the governor, `expected`, only.
     error OnlyGovernor(address expected, address actual);
+    /// @notice Shares of slashes come from AssayNodes, `expected`, only.
     error OnlyNodes(address expected, address actual);
+    /// @notice The caller, `actual`, is not the node's confirmed owner, `expected`; that is zero when it has none.
     error OnlyOwner(bytes32 node, address expected, address actual);
+    /// @notice A reservation is cancelled by who made it, `expected`, only.
     error OnlyBuilder(uint256 id, address expected, address actual);
+    /// @notice The guardian has paused the network: nothing can be reserved.
     error Paused();
+    /// @notice The class has a credit schedule, and it never changes.
     error ScheduleAlreadySet(bytes32 classDigest);
+    /// @notice The node's class has no credit schedule yet: its nodes cannot be reserved.
     error NoSchedule(bytes32 classDigest);
     /// @notice Tiers must be 1 to 8, strictly descending in `belowPpm` (at most 1,000,000), ascending in `creditBps`.
     error BadTier(uint256 index, uint32 belowPpm, uint16 creditBps);
+    /// @notice A schedule has 1 to `max` tiers; this one has `actual`.
     error BadTierCount(uint256 max, uint256 actual);
+    /// @notice The price is 0 or above 96 bits, or `minEpochs` is 0 or above `maxEpochs`.
     error BadOffer(uint128 pricePerEpoch, uint32 minEpochs, uint32 maxEpochs);
+    /// @notice The node has no open offer by its present owner.
     error NotOffered(bytes32 node);
+    /// @notice The node is neither Active nor Warned, or its owner leaves or offers it to another.
     error NotReservable(bytes32 node);
+    /// @notice The offer asks for `actual` an epoch, more than the caller's limit, `expected`; in the token's smallest
+    /// unit.
     error PriceTooHigh(uint128 expected, uint128 actual);
+    /// @notice A reservation begins after the current epoch, and not too far ahead: from `earliest` through `latest`.
     error WrongStart(uint64 earliest, uint64 latest, uint64 actual);
+    /// @notice The node is offered for `least` to `most` epochs at a time, not for `actual`.
     error WrongLength(uint64 least, uint64 most, uint64 actual);
+    /// @notice No reservation has this id; ids begin at 1.
     error UnknownReservation(uint256 id);
+    /// @notice The node's slots before the reservation are recorded: `start` is once.
     error AlreadyStarted(uint256 id);
+    /// @notice The node's slots before the reservation are not recorded: `start` comes first.
     error NotStarted(uint256 id);
+    /// @notice Every epoch of the reservation was settled, refunded or cancelled.
     error ReservationOver(uint256 id);
+    /// @notice The leaf is not a node leaf, whose type is `expected`.
     error WrongLeafType(uint8 expected, uint8 actual);
+    /// @notice The leaf is about `actual`, the reservation about `expected`.
     error WrongNode(bytes32 expected, bytes32 actual);
+    /// @notice The leaf's root can still be replaced: rent is settled by leaves of final epochs only.
     error EpochNotFinal(uint64 epoch);
+    /// @notice The leaf's epoch is not from `first` through `last`: before the reservation to start it, of its
+    /// unsettled epochs to settle it.
     error LeafOutside(uint64 first, uint64 last, uint64 actual);
     /// @notice The leaf is not of the epoch that ends the period: this one between them is not void.
     error WrongPeriodEnd(uint64 expected, uint64 actual);
+    /// @notice Between the leaf's epoch and the end of the period are `actual` epochs, more than the `max` that one
+    /// call can find to be void.
     error TooManyVoidEpochs(uint256 max, uint256 actual);
+    /// @notice No billing period of the reservation begins after the notice: it stays as it is, until `endEpoch`.
     error NothingToCancel(uint256 id, uint64 endEpoch);
+    /// @notice What is unsettled is refunded from `atMs` on, in Unix milliseconds, as the windows are extended so far.
     error RefundTooEarly(uint256 id, uint256 atMs, uint256 nowMs);
+    /// @notice The account has no balance here.
     error NothingToWithdraw(address account);
 
     // -------------------------------------------------------------------------------------------------------- provider
@@ -193,10 +235,15 @@ interface IAssayReservations {
 
     // ----------------------------------------------------------------------------------------------------------- views
 
+    /// @notice As the constructor fixed them; lengths in epochs, `undecidedPpm` in parts per million.
     function parameters() external view returns (Parameters memory);
+    /// @notice The only one to set credit schedules; fixed by the constructor.
     function governor() external view returns (address);
+    /// @notice The node's latest offer, also when closed or by an owner before; all zero when there was none.
     function offerOf(bytes32 node) external view returns (Offer memory);
+    /// @notice Number of reservations ever made, cancelled ones too: ids are 1 to this.
     function reservationCount() external view returns (uint256);
+    /// @notice A reservation by id, also one that is over. Reverts with UnknownReservation.
     function reservation(uint256 id) external view returns (Reservation memory);
     /// @notice Who has the node reserved in an epoch, or zero.
     function reservedBy(bytes32 node, uint64 epoch) external view returns (address);
@@ -204,7 +251,9 @@ interface IAssayReservations {
     function reservedUntil(bytes32 node) external view returns (uint64);
     /// @notice The epoch whose leaf settles a reservation's next period, unless it is void.
     function nextPeriodEnd(uint256 id) external view returns (uint64);
+    /// @notice What `withdraw` would pay the account now, in the token's smallest unit; 0 when it has nothing here.
     function balanceOf(address account) external view returns (uint128);
+    /// @notice The class's tiers, highest `belowPpm` first; empty when none were set.
     function schedule(bytes32 classDigest) external view returns (CreditTier[] memory);
     /// @notice Sum of all held rent and all balances: what this contract owes.
     function totalHeld() external view returns (uint256);

@@ -5,7 +5,7 @@ import {RewardLeaf} from "./Types.sol";
 
 /// @title What final epochs have earned, and who was paid of it.
 /// @notice Holds nothing else: budgets and bonds stay with the contract of epochs, which sends here what its final roots
-/// have earned, and never more. So whatever leaves promise, nobody else's money is paid.
+/// have earned, and never more. So whatever leaves promise, no budget and no bond is paid out.
 interface IAssayRewards {
     /// @notice A provider was paid.
     event RewardClaimed(address indexed provider, uint64 indexed epoch, uint128 amount, uint128 cumulative);
@@ -26,6 +26,8 @@ interface IAssayRewards {
 
     /// @notice What a provider was paid since genesis.
     function paid(address provider) external view returns (uint128);
+    /// @notice The `IAssayEpochs` that deployed this contract and sends it what final epochs have earned.
     function epochs() external view returns (address);
+    /// @notice The ERC-20 token that rewards are paid in: that of `epochs`.
     function token() external view returns (address);
 }

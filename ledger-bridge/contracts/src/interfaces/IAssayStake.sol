@@ -236,7 +236,10 @@ interface IAssayStake {
     /// @dev Reverts with CommitteeNotFixed.
     function roster(uint64 epoch) external view returns (Seat[] memory);
 
+    /// @notice Number of HyperNodes that ever registered; those who left count.
     function hyperNodeCount() external view returns (uint256);
+    /// @notice The HyperNode of an index, from 0 in order of registration. Reverts from `hyperNodeCount` on (panic
+    /// 0x32).
     function hyperNodeAt(uint256 index) external view returns (HyperNode memory);
     /// @notice All zero when nobody has registered this key.
     function hyperNodeOf(bytes32 ed25519Key) external view returns (HyperNode memory);
@@ -253,7 +256,10 @@ interface IAssayStake {
     function seatHolder(uint256 seat) external view returns (uint256);
     /// @notice Sum of all that is bonded or unbonding, and of what the treasury could not receive: what this contract owes.
     function totalHeld() external view returns (uint256);
+    /// @notice What the treasury could not receive yet, in the token's smallest unit; `payTreasury` pays it.
     function treasuryOwed() external view returns (uint256);
+    /// @notice The `IAssayEpochs` that names token, treasury, verifier and who may slash; fixed by the constructor.
     function epochs() external view returns (address);
+    /// @notice As the constructor fixed them: stake in the token's smallest unit, times in milliseconds, shares in bps.
     function parameters() external view returns (Parameters memory);
 }
