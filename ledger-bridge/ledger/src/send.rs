@@ -14,6 +14,8 @@ use crate::tx::{Call, SignedTx, TxRequest, TxSigner};
 pub(crate) const FEE_CAP_DEFAULT: u128 = 1_000_000_000_000;
 /// Cap of one transaction's gas (EIP-7825).
 const GAS_LIMIT_MAX: u64 = 16_777_216;
+/// What somebody else's transaction, which comes first, can add to a call: a claim then asks again whether its root is final.
+const GAS_SLACK: u64 = 20_000;
 /// How long a receipt is waited for.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(120);
 const RECEIPT_POLL: Duration = Duration::from_millis(50);
@@ -45,7 +47,8 @@ pub(crate) fn prepare(
     }
     let chain_id = chain.chain_id().map_err(&failed)?;
     let nonce = chain.nonce(from).map_err(&failed)?;
-    let limit = gas.saturating_add(gas / 4).min(GAS_LIMIT_MAX);
+    let limit = gas.saturating_add(gas / 4).saturating_add(GAS_SLACK);
+    let limit = limit.min(GAS_LIMIT_MAX);
     let tx = TxRequest::new(call, chain_id, nonce, limit, Fee::offer(&market, fee_cap));
     Ok(key.sign_tx(&tx)?)
 }

@@ -5,7 +5,9 @@ import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.so
 import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
 import {IAssayRewards} from "../../src/interfaces/IAssayRewards.sol";
 import {EpochRoot, RewardLeaf} from "../../src/interfaces/Types.sol";
+import {CallingToken} from "../money/Tokens.sol";
 import {FourHyperNodes} from "../support/Network.sol";
+import {Vm} from "../support/Vm.sol";
 
 contract EpochsClaimTest is FourHyperNodes {
     address private provider = address(0xabc);
@@ -43,6 +45,8 @@ contract EpochsClaimTest is FourHyperNodes {
         );
         postReward(1, provider, 8 ether);
         passMs(WINDOW_MS);
+        vm.expectEmit(true, true, true, true, address(rewards));
+        emit IAssayRewards.RewardClaimed(provider, 1, 5 ether, 8 ether);
         rewards.claim(rewardLeaf(1, provider, 8 ether), none);
         vm.assertEq(token.balanceOf(provider), 8 ether, "the growth");
         refused(
@@ -95,6 +99,44 @@ contract EpochsClaimTest is FourHyperNodes {
         rewards.claim(a, proof);
     }
 
+    /// @dev A root from which anybody has claimed proves no more than one from which nobody has.
+    function test_claim_badProofOfTheReleasedRoot() public {
+        RewardLeaf memory a = rewardLeaf(0, provider, 1 ether);
+        RewardLeaf memory b = rewardLeaf(0, address(0xdef), 2 ether);
+        (bytes32[] memory proofOfA, bytes32[] memory proofOfB) = postTwo(0, a, b, 4 ether);
+        passMs(WINDOW_MS);
+        rewards.claim(a, proofOfA);
+        bytes32 root = epochs.epochRecord(0).root;
+        bytes memory alone = abi.encodeWithSelector(IAssayRewards.BadProof.selector, root, leafHash(b));
+        refused(alone, b, none);
+        RewardLeaf memory more = rewardLeaf(0, address(0xdef), 3 ether);
+        refused(abi.encodeWithSelector(IAssayRewards.BadProof.selector, root, leafHash(more)), more, none);
+        RewardLeaf[2] memory forged = [more, rewardLeaf(0, address(0xbad), 2 ether)];
+        for (uint256 i; i < forged.length; ++i) {
+            vm.expectPartialRevert(IAssayRewards.BadProof.selector);
+            rewards.claim(forged[i], proofOfB);
+        }
+        proofOfB[0] ^= bytes32(uint256(1));
+        vm.expectPartialRevert(IAssayRewards.BadProof.selector);
+        rewards.claim(b, proofOfB);
+        proofOfB[0] ^= bytes32(uint256(1));
+        rewards.claim(b, proofOfB);
+        vm.assertEq(token.balanceOf(address(rewards)), 1 ether, "nothing else was paid");
+    }
+
+    /// @dev Epochs that add nothing have one sum: a claim from either pays.
+    function test_claim_epochsOfOneSum() public {
+        RewardLeaf memory a = rewardLeaf(0, provider, 1 ether);
+        RewardLeaf memory b = rewardLeaf(0, address(0xdef), 2 ether);
+        (bytes32[] memory proofOfA,) = postTwo(0, a, b, 3 ether);
+        (, bytes32[] memory proofOfB) =
+            postTwo(1, rewardLeaf(1, provider, 1 ether), rewardLeaf(1, address(0xdef), 2 ether), 3 ether);
+        passMs(WINDOW_MS);
+        rewards.claim(rewardLeaf(1, address(0xdef), 2 ether), proofOfB);
+        rewards.claim(a, proofOfA);
+        vm.assertEq(token.balanceOf(address(rewards)), 0, "both");
+    }
+
     function test_claim_leafOfAnotherEpoch() public {
         postReward(0, provider, 1 ether);
         toEndOf(1);
@@ -106,7 +148,7 @@ contract EpochsClaimTest is FourHyperNodes {
         rewards.claim(rewardLeaf(0, provider, 2 ether), none);
     }
 
-    /// @dev A committee that promises more than the sum it signs takes nobody else's money.
+    /// @dev A committee that promises more than the sum it signs takes nothing but what providers have earned.
     function test_claim_moreThanTheRoot() public {
         RewardLeaf memory a = rewardLeaf(0, provider, 2 ether);
         RewardLeaf memory b = rewardLeaf(0, address(0xdef), 2 ether);
@@ -166,14 +208,31 @@ contract EpochsClaimTest is FourHyperNodes {
         (bytes32 released, bool newest) = epochs.release(0);
         vm.assertTrue(released == root && newest, "the first");
         vm.assertEq(token.balanceOf(address(rewards)), 3 ether, "sent");
+        vm.recordLogs();
         epochs.release(1);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        vm.assertTrue(logs[0].topics[0] == IAssayEpochs.RewardsReleased.selector, "event");
+        vm.assertEq(logs[0].data, abi.encode(5 ether, 8 ether), "its sums");
         vm.assertEq(token.balanceOf(address(rewards)), 8 ether, "the growth");
         vm.assertEq(epochs.totalHeld(), 100 * BUDGET - 8 ether, "held");
         (released, newest) = epochs.release(0);
         vm.assertTrue(released == root && !newest, "an older one");
         (, newest) = epochs.release(1);
         vm.assertTrue(newest, "again");
+        vm.assertEq(vm.getRecordedLogs().length, 0, "nothing happens");
         vm.assertEq(token.balanceOf(address(rewards)), 8 ether, "nothing twice");
+    }
+
+    function test_release_isGuarded() public {
+        postReward(0, provider, 1 ether);
+        postReward(1, provider, 3 ether);
+        passMs(WINDOW_MS);
+        vm.etch(address(token), address(new CallingToken()).code);
+        CallingToken(address(token)).arm(address(epochs), abi.encodeCall(epochs.release, (1)));
+        rewards.claim(rewardLeaf(0, provider, 1 ether), none);
+        bytes memory answer = CallingToken(address(token)).answer();
+        vm.assertEq(bytes32(answer), bytes32(bytes4(keccak256("ReentrancyGuardReentrantCall()"))), "guarded");
+        vm.assertEq(token.balanceOf(address(epochs)), epochs.totalHeld(), "held");
     }
 
     /// @dev A claim from an older root pays, and does not make it the released one.

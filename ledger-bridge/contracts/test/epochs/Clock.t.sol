@@ -29,6 +29,10 @@ contract EpochsClockTest is FourHyperNodes {
         vm.assertEq(epochs.epochRecord(1).finalAtMs, nowMs() + DAY + WINDOW_MS, "opened within");
         vm.warp(finalMs / 1000 + 2 * 86_400 - 1);
         vm.assertFalse(epochs.isFinal(0), "a second before");
+        vm.expectRevert(
+            abi.encodeWithSelector(IAssayEpochs.EpochNotFinal.selector, 0, finalMs + 2 * DAY, finalMs + 2 * DAY - 1000)
+        );
+        epochs.release(0);
         vm.assertEq(epochs.windowExtensionMs(openedMs), 2 * DAY, "all");
         vm.assertEq(epochs.windowExtensionMs(openedMs + 3 * DAY), 0, "opened after");
         vm.warp(finalMs / 1000 + 2 * 86_400);

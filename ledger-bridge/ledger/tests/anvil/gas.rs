@@ -177,6 +177,7 @@ fn played<'a>(ledger: &'a AssayLedger, set_ms: &'a dyn Fn(u64)) -> Vec<Seen> {
 fn print_table(all: &[Seen], contracts: &Contracts) {
     let names = [
         (contracts.epochs, "AssayEpochs"),
+        (contracts.rewards, "AssayRewards"),
         (contracts.stake, "AssayStake"),
         (contracts.nodes, "AssayNodes"),
         (contracts.reservations, "AssayReservations"),

@@ -19,6 +19,7 @@ fn one_address_names_the_whole_network() {
     let all = net.ledger.contracts();
     let mut distinct = vec![
         all.epochs,
+        all.rewards,
         all.stake,
         all.nodes,
         all.reservations,
@@ -28,7 +29,7 @@ fn one_address_names_the_whole_network() {
     ];
     distinct.sort();
     distinct.dedup();
-    assert_eq!(distinct.len(), 7);
+    assert_eq!(distinct.len(), 8);
     assert_eq!(again.genesis_parameters().unwrap(), deployment().genesis);
     assert_eq!(again.network_id().unwrap(), None);
     let terms = again.class_terms(CLASS).unwrap();
