@@ -33,23 +33,20 @@ pub fn find(
     Ok(first.into_iter().filter_map(pair).collect())
 }
 
-/// Of every HyperNode whose second vote a board has refused the pair.
+/// Of every HyperNode whose second vote a board has refused the pair, in one epoch or in all.
 pub fn refused(
     board: &Store,
     network: NetworkId,
-    epoch: Epoch,
+    of: Option<Epoch>,
 ) -> Result<Vec<[SignedVote; 2]>, StoreError> {
-    let kept = board.contradictions(epoch)?;
-    if kept.is_empty() {
-        return Ok(Vec::new());
+    let mut pairs = Vec::new();
+    for kept in board.contradictions(of)? {
+        let stored = board.object(kept.epoch, &kept.place, &kept.from)?;
+        let first = stored.and_then(|(_, bytes)| open(&BoardObject::Vote(bytes)));
+        let pair = first.zip(open(&kept.object));
+        pairs.extend(pair.filter(|(a, b)| contradict(a, b) && a.0.network == network));
     }
-    let stored = votes(board, network, epoch)?;
-    let contradicted = |object: &BoardObject| {
-        let second = open(object)?;
-        let first = stored.get(&place(&second))?;
-        contradict(first, &second).then(|| [first.clone(), second])
-    };
-    Ok(kept.iter().filter_map(contradicted).collect())
+    Ok(pairs.into_iter().map(<[SignedVote; 2]>::from).collect())
 }
 
 /// Whether a refused object proves, with the stored one, that its author voted for two input sets.

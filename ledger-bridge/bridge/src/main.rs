@@ -173,7 +173,10 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(misuse) => return said(&misuse),
+    };
     let is_json = command.is_for_programs();
     let Err(error) = execute(command) else {
         return ExitCode::SUCCESS;
@@ -186,6 +189,18 @@ fn main() -> ExitCode {
         eprintln!("error: {text}");
     }
     ExitCode::from(code)
+}
+
+/// Help as it is, a mistake as whoever reads it wants it: the arguments are not known then.
+fn said(misuse: &clap::Error) -> ExitCode {
+    let is_json = std::env::args_os().any(|arg| arg == "--json");
+    if !misuse.use_stderr() || !is_json {
+        misuse.exit();
+    }
+    let text = misuse.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    eprintln!("{}", json!({ "error": text, "exit": 2 }));
+    ExitCode::from(2)
 }
 
 /// What the one who typed it can repair without asking anybody.

@@ -449,7 +449,7 @@ impl Poster {
     fn tend(&mut self, now: UnixMs) -> Result<Option<Step>, PosterError> {
         self.held_up = None;
         let mut done = self.tend_leaves(now)?;
-        done.convicted = self.prosecute(now)?;
+        done.convicted = self.prosecute(now);
         Ok((done != Tended::default()).then_some(Step::Tended(done)))
     }
 

@@ -36,7 +36,7 @@ pub use chain::{
 };
 pub use claims::{Beginning, claims_at, is_known, is_owing};
 pub use client::{AssayLedger, LedgerError};
-pub use faults::Replaced;
+pub use faults::{FaultOf, Replaced};
 pub use fee::Fee;
 pub use key::{KeyError, LedgerKey};
 pub use keystore::read_password;

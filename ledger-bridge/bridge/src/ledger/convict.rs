@@ -123,8 +123,15 @@ fn convict_roots(arg: &OfEpoch) -> Result<()> {
     );
     let mut court = Court::new(&ledger, signer.as_ref());
     for wrong in &replaced {
+        if wrong.is_right {
+            court.skips(wrong, "right: what replaced it was replaced in turn");
+            continue;
+        }
         if wrong.signatures.is_empty() {
-            court.skips(wrong);
+            court.skips(
+                wrong,
+                "posted through another contract: its signatures cannot be read",
+            );
         }
         for (account, signature) in &wrong.signatures {
             court.convicts(account, &Action::convict_of_root(&wrong.root, signature));
@@ -137,10 +144,10 @@ fn convict_votes(arg: &Votes) -> Result<()> {
     let signer = arg.key.open()?;
     let (store, ledger, history) = arg.config.network()?;
     let (network, epoch) = (history.network(), Epoch(arg.epoch));
-    let mut pairs = double_votes::refused(&store, network, epoch)?;
+    let mut pairs = double_votes::refused(&store, network, Some(epoch))?;
     if let Some(other) = &arg.other {
         let other = Store::open_for_reading(other, network)?;
-        pairs.extend(double_votes::refused(&other, network, epoch)?);
+        pairs.extend(double_votes::refused(&other, network, Some(epoch))?);
         pairs.extend(double_votes::find([&store, &other], network, epoch)?);
     }
     ensure!(
@@ -290,8 +297,7 @@ impl<'a> Court<'a> {
         }
     }
 
-    fn skips(&mut self, wrong: &Replaced) {
-        let why = "posted through another contract: its signatures cannot be read";
+    fn skips(&mut self, wrong: &Replaced, why: &str) {
         let (digest, tx) = (wrong.digest.to_string(), wrong.tx.to_string());
         let skipped = json!({ "skipped": digest, "tx": tx, "why": why });
         self.proofs.push(skipped);

@@ -37,6 +37,9 @@ pub trait Db: Send {
     /// Runs statements, all or none, durably.
     fn all_or_none(&mut self, statements: Vec<Statement<'_>>) -> Result<(), DbError>;
 
+    /// Whether a table of this name is there: an older version's state lacks those that came later.
+    fn has_table(&mut self, name: &str) -> Result<bool, DbError>;
+
     /// Whether this connection is the only one that may send transactions; asked before each of them. What another
     /// process held is free when that process or its connection has ended.
     fn lead(&mut self) -> Result<bool, DbError>;

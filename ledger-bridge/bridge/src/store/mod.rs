@@ -108,6 +108,19 @@ pub struct StoredObject {
     pub object: BoardObject,
 }
 
+/// An object that was refused because it contradicts the one in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The place, see [`Store::object`].
+    pub place: String,
+    /// Who sent it.
+    pub from: HyperNodeId,
+    /// What was refused.
+    pub object: BoardObject,
+}
+
 /// What opens a database besides its URL.
 #[derive(Clone, Copy, Default)]
 pub struct Access<'a> {
@@ -341,12 +354,21 @@ impl Store {
         Ok(())
     }
 
-    /// What HyperNodes sent beside what is stored of them in an epoch.
-    pub fn contradictions(&self, epoch: Epoch) -> Result<Vec<BoardObject>, StoreError> {
-        let sql = "SELECT epoch, kind, bytes FROM contradictions WHERE epoch = $1 \
-                   ORDER BY kind, hypernode";
-        let rows = self.rows(sql, vec![epoch.0.into()])?;
-        let read = |row| self.read(row, stored_object).map(|stored| stored.object);
+    /// How many of them are kept.
+    pub fn contradiction_count(&self) -> Result<u64, StoreError> {
+        self.count("SELECT COUNT(*) FROM contradictions", Vec::new())
+    }
+
+    /// What HyperNodes sent beside what is stored of them, of one epoch or of all.
+    pub fn contradictions(&self, of: Option<Epoch>) -> Result<Vec<Contradiction>, StoreError> {
+        if !self.with(|db| db.has_table("contradictions"))? {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT epoch, kind, bytes, hypernode FROM contradictions \
+                   WHERE epoch BETWEEN $1 AND $2 ORDER BY epoch, kind, hypernode";
+        let (first, last) = of.map_or((0, u64::MAX), |epoch| (epoch.0, epoch.0));
+        let rows = self.rows(sql, vec![first.into(), last.into()])?;
+        let read = |row| self.read(row, contradiction);
         rows.iter().map(read).collect()
     }
 
@@ -390,6 +412,18 @@ impl Store {
 fn lock_of(network: NetworkId) -> i32 {
     let [a, b, c, d, ..] = network.0;
     i32::from_be_bytes([a, b, c, d])
+}
+
+/// The columns of an object with its author; its number is the epoch.
+fn contradiction(row: &Row) -> Option<Contradiction> {
+    let StoredObject { number, object } = stored_object(row)?;
+    let from = row.get(3)?.bytes()?.try_into().ok()?;
+    Some(Contradiction {
+        epoch: Epoch(number),
+        place: row.get(1)?.text()?.to_owned(),
+        from: HyperNodeId(from),
+        object,
+    })
 }
 
 fn stored_object(row: &Row) -> Option<StoredObject> {

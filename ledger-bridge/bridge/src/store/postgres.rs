@@ -109,6 +109,11 @@ impl Db for Postgres {
         rows.iter().map(row).collect()
     }
 
+    fn has_table(&mut self, name: &str) -> Result<bool, DbError> {
+        let sql = "SELECT CAST(1 AS BIGINT) WHERE to_regclass($1::text) IS NOT NULL";
+        Ok(!self.query((sql, vec![name.into()]))?.is_empty())
+    }
+
     fn all_or_none(&mut self, statements: Vec<Statement<'_>>) -> Result<(), DbError> {
         self.with(|client| {
             let mut transaction = client.transaction()?;

@@ -72,6 +72,11 @@ impl Db for Sqlite {
         transaction.commit().map_err(failed)
     }
 
+    fn has_table(&mut self, name: &str) -> Result<bool, DbError> {
+        let sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1";
+        Ok(!self.query((sql, vec![name.into()]))?.is_empty())
+    }
+
     fn lead(&mut self) -> Result<bool, DbError> {
         if self.leading.is_some() {
             return Ok(true);

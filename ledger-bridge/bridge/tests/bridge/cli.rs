@@ -370,6 +370,12 @@ fn usage_and_configuration_errors_exit_with_2() {
     fails(dir, &["run", "--config", "bridge.toml"], 2, "surprise");
     std::fs::write(dir.join("k.key"), "00").unwrap();
     fails(dir, &["keygen", "ledger", "--out", "k.key"], 1, "k.key");
+    let unknown = bridge(dir, &["status", "--json", "--rpx", "x"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let said: serde_json::Value = serde_json::from_slice(&unknown.stderr).unwrap();
+    assert_eq!(said["exit"], 2);
+    let text = said["error"].as_str().unwrap();
+    assert!(text.starts_with("unexpected argument '--rpx'"), "{text}");
 }
 
 fn await_port(port: u16) {

@@ -4,14 +4,14 @@
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{History, SIGNATURES_MAX};
-use assay_aggregate::root::EpochRoot;
+use assay_aggregate::root::{Committee, EpochRoot};
 use assay_bridge::poster::{Poster, PosterError, Step};
 use assay_bridge::replay::{self, ReplayError};
 use assay_ledger::{
     Action, Block, Chain, ChainError, Correction, Event, Finality, LogQuery, Market, NodeStatus,
     Receipt, Resolution, Trial,
 };
-use assay_protocol::ids::{Epoch, Keccak, Stake};
+use assay_protocol::ids::{self, Epoch, Keccak, Stake};
 use assay_protocol::report::Cell;
 use assay_protocol::wire::{Refusal, RefusalCode};
 
@@ -133,6 +133,30 @@ fn a_wrong_root_is_replaced_by_a_quorum_and_the_network_goes_on_in_the_next_roun
     assert_eq!(again.history().round(), 1);
 }
 
+/// Everybody's signatures of a root but those of whoever weighs least.
+fn signed_by_most(
+    net: &Network,
+    committee: &Committee,
+    root: &EpochRoot,
+) -> (Vec<Option<[u8; 65]>>, ids::Address) {
+    let members = committee.members();
+    let least = members.iter().min_by_key(|member| member.weight).unwrap();
+    let mut signatures = net.signed_by_all(committee, root);
+    for (member, signature) in members.iter().zip(&mut signatures) {
+        if member.address == least.address {
+            *signature = None;
+        }
+    }
+    (signatures, least.address)
+}
+
+fn jailed(net: &Network) -> Vec<ids::Address> {
+    let all = net.ledger().hypernodes().unwrap().into_iter();
+    all.filter(|one| one.jailed)
+        .map(|one| one.address)
+        .collect()
+}
+
 /// Whoever signed the wrong one is convicted by the transaction that posted it, and nobody else.
 #[test]
 fn signers_of_a_replaced_root_are_told_and_convicted_where_the_operator_wants_it() {
@@ -142,24 +166,11 @@ fn signers_of_a_replaced_root_are_told_and_convicted_where_the_operator_wants_it
     let epoch = poster.history().next();
     net.agree(epoch);
     let (committee, root) = (poster.history().signers(), wrong(&net, poster.history()));
-    let members = committee.members();
-    let least = members.iter().min_by_key(|member| member.weight).unwrap();
-    let mut signatures = net.signed_by_all(committee, &root);
-    for (member, signature) in members.iter().zip(&mut signatures) {
-        if member.address == least.address {
-            *signature = None;
-        }
-    }
-    let innocent = least.address;
+    let (signatures, innocent) = signed_by_most(&net, committee, &root);
     let post = Action::post_root(&root, committee, &signatures);
     net.ledger().submit(&provider(), &post).unwrap();
     is_contested(&settle(&net, &mut poster), 0);
-    let jailed = || {
-        let all = net.ledger().hypernodes().unwrap().into_iter();
-        let jailed = all.filter(|one| one.jailed);
-        jailed.map(|one| one.address).collect::<Vec<_>>()
-    };
-    assert_eq!(jailed(), [], "a root is wrong when it was replaced");
+    assert_eq!(jailed(&net), [], "a root is wrong when it was replaced");
 
     let right = correction(&net, poster.history(), 1);
     net.sign_in((epoch, 1), right, &ALL);
@@ -174,12 +185,48 @@ fn signers_of_a_replaced_root_are_told_and_convicted_where_the_operator_wants_it
         faults.len() == 1 && faults[0].contains("3 accounts had signed it"),
         "{notes:?}"
     );
-    let guilty = jailed();
+    let guilty = jailed(&net);
     assert!(
         guilty.len() == 3 && !guilty.contains(&innocent),
         "{guilty:?}"
     );
-    assert_eq!(poster.sample(net.now()).unwrap().faults, 3);
+    assert_eq!(
+        poster.sample(net.now()).unwrap().faults,
+        0,
+        "all are proven"
+    );
+}
+
+/// The contract convicts for any root that was replaced; the bridge only for one that was wrong.
+#[test]
+fn who_signed_a_right_root_that_a_wrong_one_replaced_for_a_time_is_not_convicted() {
+    let net = network(4);
+    let mut poster = net.poster().convicting();
+    let history = net.history();
+    complete(&net, &mut poster);
+    let root = EpochRoot {
+        round: 1,
+        ..wrong(&net, &history)
+    };
+    let committee = history.signers();
+    let (signatures, innocent) = signed_by_most(&net, committee, &root);
+    let replace = Action::correct(&root, committee, &signatures);
+    net.ledger().submit(&provider(), &replace).unwrap();
+    settle(&net, &mut poster);
+    is_contested(&settle(&net, &mut poster), 0);
+    net.sign_in((Epoch(0), 2), correction(&net, &history, 2), &ALL);
+    settle(&net, &mut poster);
+    assert_eq!(poster.history().next(), Epoch(1));
+    let guilty = jailed(&net);
+    assert!(
+        guilty.len() == 3 && !guilty.contains(&innocent),
+        "{guilty:?}"
+    );
+    let notes = poster.take_notes().concat();
+    assert!(notes.contains("though it was right"), "{notes}");
+    let replaced = net.ledger().replaced_roots(Epoch(0)).unwrap();
+    let is_right: Vec<bool> = replaced.iter().map(|one| one.is_right).collect();
+    assert_eq!(is_right, [true, false]);
 }
 
 #[test]

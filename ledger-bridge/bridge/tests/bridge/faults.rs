@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
+use assay_aggregate::agreement::input_set_hash;
 use assay_bridge::outbox::{Outbox, Settings};
 use assay_bridge::poster::{Poster, Step};
 use assay_bridge::store::TxEnd;
 use assay_ledger::rpc::{MAX_ANSWER_BYTES, RpcChain, RpcOptions};
-use assay_ledger::{Action, AssayLedger, LedgerKey, Resolution};
+use assay_ledger::{Action, AssayLedger, LedgerKey, Resolution, Resolved};
 use assay_protocol::ids::{Epoch, Stake};
 use assay_testbed::web::http_reply;
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ fn waits(poster: &mut Poster, net: &Network, text: &str) {
 }
 
 /// Steps and blocks until the epoch's leaves are settled; everything that was said.
-fn finish(poster: &mut Poster, net: &Network) -> Vec<String> {
+pub fn finish(poster: &mut Poster, net: &Network) -> Vec<String> {
     let mut said = Vec::new();
     for _ in 0..40 {
         let step = poster.step(net.now());
@@ -79,7 +80,7 @@ fn nonce(net: &Network, key: &LedgerKey) -> u64 {
 }
 
 /// The epoch has one root, its node one settlement, and the outbox is empty.
-fn settled_once(net: &Network) {
+pub fn settled_once(net: &Network) {
     let ledger = net.ledger();
     assert_eq!(ledger.next_epoch().unwrap(), Epoch(1));
     let record = ledger.epoch_record(E).unwrap();
@@ -435,4 +436,96 @@ fn half_of_what_may_be_under_way_is_kept_for_roots() {
         assert_eq!(net.store.live().unwrap().len(), count + 1);
     }
     assert!(!outbox.has_room().unwrap());
+}
+
+/// What the last HyperNode does between commit and reveal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reveals {
+    Never,
+    Late,
+    Another,
+    Twice,
+}
+
+/// The last HyperNode reveals so; whether its report is on the board.
+fn reveals(net: &Network, how: Reveals) -> bool {
+    let by = net.hypernodes.last().unwrap();
+    let (right, other) = (
+        by.reveal(net, E),
+        by.reveal_of(net, E, [9; 32], by.signed_report(net, E).bytes()),
+    );
+    let refused = |object, text: &str| {
+        let refusal = net.post(by, E, object).unwrap_err();
+        assert!(refusal.text.contains(text), "{how:?}: {refusal}");
+    };
+    match how {
+        Reveals::Never => {}
+        Reveals::Late => {
+            net.at(E, net.params.reveal_ms);
+            refused(&right, "is too late");
+        }
+        Reveals::Another => refused(&other, "commitment: expected"),
+        Reveals::Twice => {
+            net.post(by, E, &right).unwrap();
+            refused(&other, "another one is stored");
+        }
+    }
+    how == Reveals::Twice
+}
+
+/// The epoch goes on without a report that was not revealed as committed, in time; it is posted and settled once.
+fn settles_although_one_reveals(how: Reveals) {
+    let net = Network::on_node();
+    let mut poster = poster(&net);
+    net.at(E, 100);
+    for hypernode in &net.hypernodes {
+        net.post(hypernode, E, &hypernode.commit(&net, E)).unwrap();
+    }
+    let (last, others) = net.hypernodes.split_last().unwrap();
+    net.at(E, 1_100);
+    for hypernode in others {
+        net.post(hypernode, E, &hypernode.reveal(&net, E)).unwrap();
+    }
+    let (mut list, mut reports) = (net.list(E), net.reports(E));
+    if !reveals(&net, how) {
+        list.retain(|entry| entry.hypernode != last.id());
+        reports.remove(&last.id());
+    }
+    net.at(E, 2_100);
+    let first = &others[0];
+    net.post(first, E, &first.proposal(&net, E, &list)).unwrap();
+    let input_set = input_set_hash(&net.network, E, &list);
+    for hypernode in others {
+        net.post(hypernode, E, &hypernode.vote(&net, E, input_set))
+            .unwrap();
+    }
+    net.node().mine(3).unwrap();
+    let outcome = net.outcome_of(poster.history(), &reports);
+    net.sign(E, net.digest(&outcome), &[0, 1, 2]);
+    finish(&mut poster, &net);
+    settled_once(&net);
+    let Resolved::Posted(root) = net.ledger().resolved(E).unwrap() else {
+        panic!("{how:?}: no root")
+    };
+    assert_eq!(root.input_set, input_set, "{how:?}");
+}
+
+#[test]
+fn an_epoch_is_settled_once_although_a_hypernode_never_reveals() {
+    settles_although_one_reveals(Reveals::Never);
+}
+
+#[test]
+fn an_epoch_is_settled_once_although_a_hypernode_reveals_late() {
+    settles_although_one_reveals(Reveals::Late);
+}
+
+#[test]
+fn an_epoch_is_settled_once_although_a_hypernode_reveals_something_else() {
+    settles_although_one_reveals(Reveals::Another);
+}
+
+#[test]
+fn an_epoch_is_settled_once_although_a_hypernode_reveals_twice() {
+    settles_although_one_reveals(Reveals::Twice);
 }

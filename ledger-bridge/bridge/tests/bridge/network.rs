@@ -156,11 +156,11 @@ impl HyperNode {
         }
     }
 
-    fn signed_report(&self, net: &Network, epoch: Epoch) -> Authenticated<Report> {
+    pub fn signed_report(&self, net: &Network, epoch: Epoch) -> Authenticated<Report> {
         seal(self.report(net, epoch), &self.identity)
     }
 
-    fn salt(&self) -> [u8; 32] {
+    pub fn salt(&self) -> [u8; 32] {
         [self.index; 32]
     }
 

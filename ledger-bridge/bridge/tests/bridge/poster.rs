@@ -7,7 +7,7 @@ use assay_bridge::export::{self, Range};
 use assay_bridge::poster::{Poster, Step, Tended};
 use assay_bridge::store::TxEnd;
 use assay_bridge::{replay, rewards, status, verdicts};
-use assay_ledger::{Action, NewOffer, NodeStatus, Resolution, Resolved};
+use assay_ledger::{Action, NewOffer, NodeStatus, Resolution};
 use assay_protocol::amount::Gwei;
 use assay_protocol::ids::{Epoch, Keccak, NodeId, Stake};
 use assay_protocol::item::Item;
@@ -508,43 +508,4 @@ fn a_registration_before_the_epoch_counts_in_it_and_not_before() {
     assert_eq!(claims(&poster), [provider().address()]);
     complete(&net, &mut poster, Epoch(0));
     assert_eq!(claims(&poster), [provider().address(), outsider.address()]);
-}
-
-#[test]
-fn a_hypernode_that_never_reveals_is_left_out_and_the_epoch_is_posted() {
-    let net = Network::open();
-    let mut poster = net.poster();
-    let epoch = Epoch(0);
-    net.at(epoch, 100);
-    for hypernode in &net.hypernodes {
-        net.post(hypernode, epoch, &hypernode.commit(&net, epoch))
-            .unwrap();
-    }
-    let (silent, others) = net.hypernodes.split_last().unwrap();
-    net.at(epoch, 1_100);
-    for hypernode in others {
-        net.post(hypernode, epoch, &hypernode.reveal(&net, epoch))
-            .unwrap();
-    }
-    let mut list = net.list(epoch);
-    list.retain(|entry| entry.hypernode != silent.id());
-    net.at(epoch, 2_100);
-    let first = &others[0];
-    net.post(first, epoch, &first.proposal(&net, epoch, &list))
-        .unwrap();
-    let input_set = input_set_hash(&net.network, epoch, &list);
-    for hypernode in others {
-        net.post(hypernode, epoch, &hypernode.vote(&net, epoch, input_set))
-            .unwrap();
-    }
-    let mut reports = net.reports(epoch);
-    reports.remove(&silent.id());
-    let outcome = net.outcome_of(poster.history(), &reports);
-    net.sign(epoch, net.digest(&outcome), &[0, 1, 2]);
-    let posted = poster.step(net.now()).unwrap();
-    assert!(matches!(posted, Step::Posted { .. }), "{posted}");
-    let Resolved::Posted(root) = net.ledger().resolved(epoch).unwrap() else {
-        panic!("epoch {epoch} has no root")
-    };
-    assert_eq!(root.input_set, input_set);
 }

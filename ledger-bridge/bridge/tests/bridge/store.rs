@@ -126,10 +126,16 @@ fn a_contradiction_is_kept_once_and_is_no_object(place: &Place) {
         kept.unwrap();
     }
     let again = place.open();
-    let kept = again.contradictions(E).unwrap();
-    assert_eq!(kept, [vote(b"b"), vote(b"d")]);
-    assert_eq!(again.contradictions(Epoch(4)).unwrap(), [vote(b"e")]);
-    assert_eq!(again.contradictions(Epoch(5)).unwrap(), []);
+    let kept = |of| -> Vec<_> {
+        let kept = again.contradictions(of).unwrap().into_iter();
+        kept.map(|one| (one.epoch, one.from, one.object)).collect()
+    };
+    let (b, d) = ((E, from(1), vote(b"b")), (E, from(2), vote(b"d")));
+    let e = (Epoch(4), from(1), vote(b"e"));
+    assert_eq!(kept(Some(E)), [b.clone(), d.clone()]);
+    assert_eq!(kept(Some(Epoch(5))), []);
+    assert_eq!(kept(None), [b, d, e]);
+    assert_eq!(again.contradiction_count().unwrap(), 3);
     assert_eq!(again.objects(E, 0, 10, 100).unwrap().len(), 1);
     assert_eq!(again.insert(E, &from(3), &vote(b"f")).unwrap(), 2);
 }
