@@ -27,6 +27,7 @@ struct Bed {
     proxy: Proxy,
     /// Every line that did not fail as it should.
     wrong: RefCell<Vec<String>>,
+    tried: RefCell<Vec<String>>,
 }
 
 impl Bed {
@@ -71,6 +72,7 @@ impl Bed {
             net,
             proxy,
             wrong: RefCell::default(),
+            tried: RefCell::default(),
         }
     }
 
@@ -80,6 +82,7 @@ impl Bed {
         let line = line.replace("AT", &at).replace("RPC", &self.proxy.url());
         let line = line.replace("ID", &"44".repeat(32));
         let output = bridge(self.net.dir.path(), &line);
+        self.tried.borrow_mut().push(line.clone());
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         let is_good = output.status.code() == Some(code)
             && error.contains(text)
@@ -90,6 +93,33 @@ impl Bed {
             let wrong = format!("{line}\n  expected {code} {text:?}, got {actual:?}: {error}");
             self.wrong.borrow_mut().push(wrong);
         }
+    }
+
+    /// Of all that the help names; two ask no ledger, and have tests of their own (`offline.rs`).
+    fn tried_every_command(&self) {
+        let dir = self.net.dir.path();
+        let named = |under: &str| {
+            let help = bridge(dir, &format!("{under} --help")).stdout;
+            let help = String::from_utf8(help).unwrap();
+            let names = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+            let names = names.take_while(|line| !line.is_empty());
+            let names = names.filter_map(|line| line.split_whitespace().next());
+            let full = names.map(|name| format!("{under} {name}").trim().to_owned());
+            full.filter(|full| {
+                !["help", "ledger help", "keygen help", "simulate", "quote"]
+                    .contains(&full.as_str())
+            })
+            .collect::<Vec<_>>()
+        };
+        let tried = self.tried.borrow();
+        let is_tried = |command: &String| {
+            let with = format!("{command} ");
+            tried.iter().any(|line| line.starts_with(&with))
+        };
+        let commands = [named(""), named("ledger"), named("keygen")].concat();
+        assert!(commands.len() > 50, "{commands:?}");
+        let missing: Vec<_> = commands.iter().filter(|one| !is_tried(one)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     fn all_failed_well_and_sent_nothing(&self) {
@@ -466,10 +496,27 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
         ),
         ("keygen board --out board.key", 1, "board.key"),
         ("walk", 2, "walk"),
+        (
+            "ledger set-classes AT --key poster.key --plan nowhere.toml",
+            2,
+            "nowhere.toml",
+        ),
+        (
+            "ledger exit AT --key poster.key --node ID --provider 1111111111111111111111111111111111111111",
+            1,
+            "NotRegistered",
+        ),
+        (
+            "ledger mint AT --key poster.key --to 11 --gwei 5",
+            2,
+            "--to",
+        ),
+        ("rewards --config not.toml", 2, "not.toml"),
     ] {
         bed.fails(line, code, text);
     }
     bed.all_failed_well_and_sent_nothing();
+    bed.tried_every_command();
 }
 
 #[test]
