@@ -5,6 +5,7 @@ mod bad_input;
 mod board;
 mod bundles;
 mod cli;
+mod commands;
 mod convictions;
 mod corrections;
 mod faults;
