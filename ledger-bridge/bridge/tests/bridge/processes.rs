@@ -30,7 +30,17 @@ fn two_bridges_on_one_database_do_each_thing_once_and_the_second_takes_over() {
     net.node().automine(false).unwrap();
     let first = Bridge::start(&config);
     until("the first one sends", || store.live().unwrap().len() == 1);
-    let second = Bridge::start(&config);
+    let address = free_address();
+    let second = net.dir.path().join("second.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &second,
+        format!("{text}[metrics]\nlisten = \"{address}\"\n"),
+    )
+    .unwrap();
+    let second = Bridge::start(&second);
+    let leads = || value(&scrape(address).unwrap_or_default(), "assay_bridge_leads");
+    until("the second stands by", || leads() == Some(0.0));
     let sent = store.live().unwrap()[0].sent[0].clone();
     first.kill();
     net.node().automine(true).unwrap();
@@ -39,6 +49,7 @@ fn two_bridges_on_one_database_do_each_thing_once_and_the_second_takes_over() {
         net.ledger().nodes().unwrap()[0].settled_epoch == Some(E)
             && store.live().unwrap().is_empty()
     });
+    until("the second leads", || leads() == Some(1.0));
     second.kill();
     assert_eq!(net.chain.nonce(account).unwrap() - before, 2);
     for action in ["postRoot", "confirm"] {
@@ -46,6 +57,11 @@ fn two_bridges_on_one_database_do_each_thing_once_and_the_second_takes_over() {
     }
     let receipt = net.chain.receipt(sent.hash.0.into()).unwrap();
     assert!(receipt.unwrap().success, "the first one's bytes");
+}
+
+fn free_address() -> SocketAddr {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap()
 }
 
 fn scrape(address: SocketAddr) -> Option<String> {
@@ -65,9 +81,7 @@ fn value(page: &str, name: &str) -> Option<f64> {
 #[test]
 fn prometheus_reads_what_an_operator_must_know() {
     let net = signed(&[0, 1, 2]);
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free_address();
     let more = format!("{POSTING}[metrics]\nlisten = \"{address}\"\n");
     let config = write_config(&net, &net.node().url(), 0, &more);
     net.node().automine(false).unwrap();
