@@ -1,9 +1,10 @@
-//! A fork of a HyperNode's log, found in what it showed to different people: checkpoints, and the leaves that audit bundles
-//! prove under them.
+//! A log of a HyperNode that contradicts itself, found in what it showed to different people: checkpoints, and the leaves
+//! that audit bundles prove under them. It has forked, or it says two things about one slot or node.
 
 use anyhow::Result;
-use assay_ledger::{Action, IncludedLeaf, SignedHead};
+use assay_ledger::{Action, IncludedLeaf, IncludedRecord, SignedHead};
 use assay_log::checkpoint::{CheckpointError, origin, verify_checkpoint};
+use assay_log::leaf::Leaf;
 use assay_log::{leaf_hash, verify_inclusion};
 use assay_protocol::ids::{Digest, HyperNodeId, NetworkId};
 use assay_protocol::layout::{self, Proofs};
@@ -17,6 +18,8 @@ pub struct Head {
     /// What the HyperNode signed.
     pub signed: SignedHead,
     leaves: BTreeMap<u64, IncludedLeaf>,
+    /// By what they are about.
+    records: Vec<(Vec<u8>, IncludedRecord)>,
 }
 
 /// Whose log.
@@ -42,6 +45,7 @@ impl Log {
                 signature: *checkpoint.signature(),
             },
             leaves: BTreeMap::new(),
+            records: Vec::new(),
         })
     }
 
@@ -62,9 +66,25 @@ impl Log {
 
 impl Head {
     fn prove_all(&mut self, proofs: &Proofs) {
-        self.prove(leaf_hash(&proofs.node_leaf.0), proofs.index, &proofs.path);
+        self.record(&proofs.node_leaf.0, proofs.index, &proofs.path);
         for slot in &proofs.slots {
-            self.prove(leaf_hash(&slot.leaf.0), slot.index, &slot.path);
+            self.record(&slot.leaf.0, slot.index, &slot.path);
+        }
+    }
+
+    fn record(&mut self, data: &[u8], index: u64, path: &[Digest]) {
+        let hash = leaf_hash(data);
+        self.prove(hash, index, path);
+        let is_proven = self
+            .leaves
+            .get(&index)
+            .is_some_and(|leaf| leaf.hash == hash);
+        if let Ok(leaf) = Leaf::decode(data)
+            && is_proven
+        {
+            let (data, path) = (data.to_vec(), path.to_vec());
+            let record = IncludedRecord { data, index, path };
+            self.records.push((leaf.subject(), record));
         }
     }
 
@@ -104,8 +124,25 @@ pub fn describe(heads: &[Head]) -> String {
     }
 }
 
-/// The first proof that two of these heads are not of one log.
+/// The first proof that two of these heads are not of one log, or that the log says two things about one subject.
 pub fn proof(heads: &[Head]) -> Option<Action> {
+    forked(heads).or_else(|| contradicted(heads))
+}
+
+fn contradicted(heads: &[Head]) -> Option<Action> {
+    let mut said = BTreeMap::new();
+    heads.iter().find_map(|head| {
+        head.records.iter().find_map(|(subject, record)| {
+            let (first, other): &(&Head, &IncludedRecord) =
+                said.entry(subject).or_insert((head, record));
+            let signed = [&first.signed, &head.signed];
+            let differ = other.data != record.data;
+            differ.then(|| Action::convict_of_records(signed, [other, record]))
+        })
+    })
+}
+
+fn forked(heads: &[Head]) -> Option<Action> {
     let (mut sizes, mut leaves) = (BTreeMap::new(), BTreeMap::new());
     heads.iter().find_map(|head| {
         let twin: &Head = sizes.entry(head.signed.size).or_insert(head);

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Aes256Ctr} from "./evidence/Aes256Ctr.sol";
 import {Ed25519} from "./evidence/Ed25519.sol";
+import {LogLeaf} from "./evidence/LogLeaf.sol";
 import {Rfc9162} from "./evidence/Rfc9162.sol";
 import {Signed} from "./evidence/Signed.sol";
 import {IAssayEpochs} from "./interfaces/IAssayEpochs.sol";
@@ -106,6 +107,21 @@ contract AssayFaults is IAssayFaults {
     }
 
     /// @inheritdoc IAssayFaults
+    function twoRecords(
+        Checkpoint calldata a,
+        bytes calldata signatureA,
+        Checkpoint calldata b,
+        bytes calldata signatureB,
+        RecordConflict calldata conflict
+    ) external {
+        requireContradiction(conflict.leafA, conflict.leafB);
+        requireLeaf(a, conflict.leafA, conflict.indexA, conflict.pathA);
+        requireLeaf(b, conflict.leafB, conflict.indexB, conflict.pathB);
+        requireOneLog(a, signatureA, b, signatureB);
+        punish(FaultKind.ForkedLog, a.hyperNode, 0);
+    }
+
+    /// @inheritdoc IAssayFaults
     function wrongRegionKey(
         Countersigned calldata receipt,
         bytes calldata signature,
@@ -143,6 +159,21 @@ contract AssayFaults is IAssayFaults {
         isProven[fault] = true;
         uint96 taken = IAssayStake(stake).slash(hyperNode, shareOf(kind), msg.sender, fault);
         emit FaultProven(fault, hyperNode, kind, msg.sender, taken);
+    }
+
+    /// @dev Two leaves that say different things about one subject.
+    function requireContradiction(bytes calldata leafA, bytes calldata leafB) private pure {
+        bytes calldata a = LogLeaf.subject(leafA);
+        bytes calldata b = LogLeaf.subject(leafB);
+        if (keccak256(a) != keccak256(b)) revert DifferentSubjects(a, b);
+        if (keccak256(leafA) == keccak256(leafB)) revert NoConflict(Rfc9162.leafHash(leafA));
+    }
+
+    function requireLeaf(Checkpoint calldata c, bytes calldata leaf, uint64 index, bytes32[] calldata path)
+        private
+        pure
+    {
+        Rfc9162.verifyInclusion(Rfc9162.leafHash(leaf), index, c.size, path, c.root);
     }
 
     /// @dev Two checkpoints of one log of this network, both signed by its key.

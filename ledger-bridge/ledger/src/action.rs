@@ -13,7 +13,7 @@ use crate::abi::{
     AssayEpochs, AssayFaults, AssayNodes, AssayReservations, AssayRewards, AssayStake, TestToken,
 };
 use crate::convert::{amount96, proof_words, signature_bytes};
-use crate::proofs::{IncludedLeaf, SignedReceipt, WrongBlock, conflict};
+use crate::proofs::{IncludedLeaf, IncludedRecord, SignedReceipt, WrongBlock, conflict, records};
 use crate::tx::Call;
 use crate::types::{
     ClassTerms, Contracts, CreditTier, NewHyperNode, NewNode, NewOffer, SignedHead,
@@ -104,6 +104,18 @@ impl Action {
             conflict: conflict(index, leaves),
         };
         Self::of("twoLeaves", Target::Faults, &call)
+    }
+
+    /// Slashes whoever's log says two things about one slot, or about one node in one epoch.
+    pub fn convict_of_records([a, b]: [&SignedHead; 2], leaves: [&IncludedRecord; 2]) -> Self {
+        let call = AssayFaults::twoRecordsCall {
+            a: a.into(),
+            signatureA: Bytes::copy_from_slice(&a.signature),
+            b: b.into(),
+            signatureB: Bytes::copy_from_slice(&b.signature),
+            conflict: records(leaves),
+        };
+        Self::of("twoRecords", Target::Faults, &call)
     }
 
     /// Slashes whoever signed two roots of one epoch, round and committee; each root with its signature r ‖ s ‖ v.

@@ -15,6 +15,17 @@ pub struct IncludedLeaf {
     pub path: Vec<Digest>,
 }
 
+/// A leaf of a log with what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncludedRecord {
+    /// Its encoding.
+    pub data: Vec<u8>,
+    /// Its index.
+    pub index: u64,
+    /// Its siblings from the leaf up.
+    pub path: Vec<Digest>,
+}
+
 /// A receipt for a region that node and HyperNode signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedReceipt {
@@ -43,7 +54,23 @@ pub struct WrongBlock {
 
 impl IncludedLeaf {
     pub(crate) fn path_words(&self) -> Vec<B256> {
-        self.path.iter().map(|hash| hash.0.into()).collect()
+        words(&self.path)
+    }
+}
+
+fn words(path: &[Digest]) -> Vec<B256> {
+    path.iter().map(|hash| hash.0.into()).collect()
+}
+
+/// Two leaves about one subject.
+pub(crate) fn records([a, b]: [&IncludedRecord; 2]) -> faults::IAssayFaults::RecordConflict {
+    faults::IAssayFaults::RecordConflict {
+        leafA: Bytes::copy_from_slice(&a.data),
+        indexA: a.index,
+        pathA: words(&a.path),
+        leafB: Bytes::copy_from_slice(&b.data),
+        indexB: b.index,
+        pathB: words(&b.path),
     }
 }
 

@@ -17,6 +17,9 @@ pub const SLOT_LEAF_LEN: usize = 60;
 /// Length of a node leaf's encoding, in bytes.
 pub const NODE_LEAF_LEN: usize = 88;
 
+/// Length of count and root, with which every encoding ends.
+const RECORDED_LEN: usize = 36;
+
 /// Why bytes are not a leaf.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeafError {
@@ -128,6 +131,13 @@ impl Leaf {
             TYPE_NODE => node_fields(fields).ok_or(wrong_length(NODE_LEAF_LEN)),
             other => Err(LeafError::Type(other)),
         }
+    }
+
+    /// What the leaf is about: its encoding up to what was recorded. A log has one leaf of each.
+    pub fn subject(&self) -> Vec<u8> {
+        let mut subject = self.encode();
+        subject.truncate(subject.len().saturating_sub(RECORDED_LEN));
+        subject
     }
 
     /// The leaf hash in the log.

@@ -4,9 +4,10 @@
 //! The files are compared. With `ASSAY_WRITE_VECTORS` set they are written anew.
 
 use assay_log::checkpoint::{self, Checkpoint, origin, sign_checkpoint};
+use assay_log::leaf::{Leaf, NodeLeaf, SlotLeaf};
 use assay_protocol::answers::{ChainLink, Countersigned, FillReceipt};
 use assay_protocol::cose::{self, Payload, PublicKey, Signer};
-use assay_protocol::ids::{Digest, Epoch, HyperNodeId, NetworkId, NodeId, RegionKey, UnixMs};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, NetworkId, NodeId, RegionKey, Slot, UnixMs};
 use assay_protocol::item::Blob;
 use assay_protocol::merkle;
 use assay_protocol::region::{Keystream, key_hash};
@@ -180,6 +181,53 @@ fn log_leaves(forked: bool) -> Vec<Digest> {
         .collect()
 }
 
+/// A log that says two things about a slot (leaves 0 and 3) and about a node (1 and 4), one thing about a slot twice (0 and
+/// 5), and is consistent about another slot, epoch and node. The last two leaves are none.
+fn records() -> Vec<Vec<u8>> {
+    let slot = |epoch, slot, said| {
+        Leaf::Slot(SlotLeaf {
+            epoch: Epoch(epoch),
+            slot: Slot(slot),
+            count: said,
+            root: Digest([said as u8; 32]),
+        })
+    };
+    let node = |epoch, node, said| {
+        Leaf::Node(NodeLeaf {
+            epoch: Epoch(epoch),
+            node,
+            count: said,
+            root: Digest([said as u8; 32]),
+        })
+    };
+    let other = NodeId([0x34; 32]);
+    let mut leaves = [
+        slot(3, 7, 1),
+        node(3, NODE, 1),
+        slot(3, 8, 1),
+        slot(3, 7, 2),
+        node(3, NODE, 2),
+        slot(3, 7, 1),
+        slot(4, 7, 2),
+        node(4, NODE, 2),
+        node(3, other, 2),
+    ]
+    .map(|leaf| leaf.encode())
+    .to_vec();
+    let mut unknown = slot(3, 7, 3).encode();
+    unknown[11] = 3;
+    let long = [slot(3, 7, 3).encode(), vec![0]].concat();
+    leaves.extend([unknown, long]);
+    leaves
+}
+
+fn record_leaves() -> Vec<Digest> {
+    records()
+        .iter()
+        .map(|data| merkle::leaf_hash(data))
+        .collect()
+}
+
 fn checkpoint_row(network: &NetworkId, key: &Key, size: u64, root: Digest) -> Value {
     let statement = Checkpoint {
         origin: origin(network, &key.id()),
@@ -217,6 +265,10 @@ fn checkpoints() -> Value {
     add("otherNetwork".into(), foreign);
     let theirs = checkpoint_row(&NETWORK, &stranger, LOG_LEAVES, root);
     add("otherHyperNode".into(), theirs);
+    let records = record_leaves();
+    let all = records.len() as u64;
+    let row = checkpoint_row(&NETWORK, &key, all, root_at(&records, all));
+    add("records".into(), row);
     for (i, size) in WIDTHS.into_iter().enumerate() {
         let row = checkpoint_row(&NETWORK, &key, size, Digest([0xfb; 32]));
         add(format!("width{i}"), row);
@@ -232,14 +284,16 @@ fn logs() -> Value {
             let path = |i| (number(i), path_row(part, i));
             (number(size), (0..size).map(path).collect::<Map<_, _>>())
         };
-        let paths: Map<_, _> = (1..=LOG_LEAVES)
+        let paths: Map<_, _> = (1..=leaves.len() as u64)
             .map(paths)
             .map(|(k, v)| (k, v.into()))
             .collect();
         let hashes: Vec<_> = leaves.iter().map(|leaf| hex(&leaf.0)).collect();
         json!({ "leaves": hashes, "path": paths })
     };
-    json!({ "honest": log(log_leaves(false)), "forked": log(log_leaves(true)) })
+    let data: Vec<_> = records().iter().map(|data| hex(data)).collect();
+    let records = merged(log(record_leaves()), json!({ "data": data }));
+    json!({ "honest": log(log_leaves(false)), "forked": log(log_leaves(true)), "records": records })
 }
 
 fn path_row(leaves: &[Digest], index: u64) -> Value {

@@ -28,7 +28,8 @@ pub enum Command {
     /// Slash whoever signed two roots of one epoch and round, by two audit bundles; anybody may.
     #[command(name = "convict-double-roots")]
     DoubleRoots(TwoBundles),
-    /// Slash a HyperNode whose log forked, by two of its checkpoints of one size or by two audit bundles; anybody may.
+    /// Slash a HyperNode whose log forked or contradicts itself, by two of its checkpoints of one size or by two audit bundles;
+    /// anybody may.
     #[command(name = "convict-log")]
     Log(Fork),
     /// Slash a HyperNode that revealed a key that does not make the region of its receipt, by the region's file; anybody may.
@@ -206,7 +207,7 @@ fn convict_log(arg: &Fork) -> Result<()> {
     let proof = proof.with_context(|| {
         let [first, second] = said;
         format!(
-            "log of {}: expected two roots of one size or two leaves at one index, got {first}, and {second}\n\
+            "log of {}: expected two roots of one size, two leaves at one index or about one slot or node, got {first}, and {second}\n\
              hint: only audit bundles prove leaves: give two of them that have epochs of one node in common",
             arg.hypernode
         )

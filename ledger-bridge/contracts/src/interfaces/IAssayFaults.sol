@@ -43,6 +43,19 @@ interface IAssayFaults {
         bytes32[] pathB;
     }
 
+    /// @notice Two leaves of one log about one subject, see `LogLeaf`.
+    /// @param leafA encoding of the leaf under the first checkpoint
+    /// @param indexA its index
+    /// @param pathA its siblings from the leaf up
+    struct RecordConflict {
+        bytes leafA;
+        uint64 indexA;
+        bytes32[] pathA;
+        bytes leafB;
+        uint64 indexB;
+        bytes32[] pathB;
+    }
+
     /// @notice A fault was proven and slashed.
     /// @param fault see `faultId`
     /// @param hyperNode Ed25519 key of the HyperNode
@@ -78,6 +91,8 @@ interface IAssayFaults {
     error DifferentSizes(uint64 a, uint64 b);
     /// @notice Both objects say the same.
     error NoConflict(bytes32 both);
+    /// @notice The leaves are about different slots or nodes, or different epochs.
+    error DifferentSubjects(bytes a, bytes b);
     /// @notice The root was not replaced by a correction.
     error NotReplaced(uint64 epoch, bytes32 digest);
     /// @notice The key is not the one that the receipt names by its hash.
@@ -120,6 +135,17 @@ interface IAssayFaults {
         Checkpoint calldata b,
         bytes calldata signatureB,
         LeafConflict calldata conflict
+    ) external;
+
+    /// @notice Slashes whoever's log says two things about one slot, or about one node in one epoch: two leaves, each under a
+    /// checkpoint of the log, which may be the same. It is the same fault as `twoCheckpoints`.
+    /// @dev Reverts with `DifferentHyperNodes`, `DifferentSubjects`, `NoConflict`, `LogLeaf.NotALogLeaf`.
+    function twoRecords(
+        Checkpoint calldata a,
+        bytes calldata signatureA,
+        Checkpoint calldata b,
+        bytes calldata signatureB,
+        RecordConflict calldata conflict
     ) external;
 
     /// @notice A region's revealed key whose keystream is not what the receipt's root holds at one block.

@@ -39,7 +39,7 @@ contract SignedTest is FaultsTest {
             vm.assertEq(made, blob(file("checkpoints"), string.concat(".", names[i]), "signed"), names[i]);
             verify(c.hyperNode, made, signature);
         }
-        vm.assertEq(names.length, 33, "checkpoints");
+        vm.assertEq(names.length, 34, "checkpoints");
     }
 
     function test_countersignedBytes_areWhatWasSigned() public view {

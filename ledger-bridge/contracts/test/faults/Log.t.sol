@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Ed25519} from "../../src/evidence/Ed25519.sol";
+import {LogLeaf} from "../../src/evidence/LogLeaf.sol";
 import {Rfc9162} from "../../src/evidence/Rfc9162.sol";
 import {IAssayFaults} from "../../src/interfaces/IAssayFaults.sol";
 import {Checkpoint} from "../../src/interfaces/SignedTypes.sol";
@@ -11,6 +12,7 @@ import {FaultsTest} from "./FaultsTest.sol";
 contract FaultsLogTest is FaultsTest {
     uint64 private constant LEAVES = 9;
     uint64 private constant FORK = 5;
+    uint64 private constant RECORDS = 11;
 
     function refuse(string memory one, string memory other, bytes memory reason) private {
         (Checkpoint memory a, bytes memory signatureA) = checkpoint(one);
@@ -64,6 +66,85 @@ contract FaultsLogTest is FaultsTest {
         string memory other = string.concat("forked", vm.toString(sizeB));
         proveLeaves(one, other, conflict(index, sizeA, "honest", sizeB, "forked"));
         vm.assertEq(stake.slashCount(), 1, "slashes");
+    }
+
+    function records(uint64 one, uint64 other) private view returns (IAssayFaults.RecordConflict memory c) {
+        string memory json = file("logs");
+        (c.leafA, c.indexA) = (vm.parseJsonBytes(json, string.concat(".records.data[", vm.toString(one), "]")), one);
+        (c.leafB, c.indexB) = (vm.parseJsonBytes(json, string.concat(".records.data[", vm.toString(other), "]")), other);
+        (, c.pathA) = logLeaf("records", RECORDS, one);
+        (, c.pathB) = logLeaf("records", RECORDS, other);
+    }
+
+    function refuse(IAssayFaults.RecordConflict memory c, bytes memory reason) private {
+        (Checkpoint memory a, bytes memory signature) = checkpoint("records");
+        vm.expectRevert(reason);
+        faults.twoRecords(a, signature, a, signature, c);
+    }
+
+    function test_twoRecords_slashes() public {
+        (Checkpoint memory a, bytes memory signature) = checkpoint("records");
+        bytes32 fault = expectProven(IAssayFaults.FaultKind.ForkedLog, 0, STAKE / 2);
+        faults.twoRecords(a, signature, a, signature, records(0, 3));
+        vm.snapshotGasLastCall("AssayFaults", "twoRecords");
+        assertSlashed(fault, 5_000);
+    }
+
+    function test_twoRecords_slashesForANode() public {
+        (Checkpoint memory a, bytes memory signature) = checkpoint("records");
+        faults.twoRecords(a, signature, a, signature, records(4, 1));
+        vm.assertEq(stake.slashCount(), 1, "slashes");
+        bytes32 fault = faults.faultId(IAssayFaults.FaultKind.ForkedLog, hyperNode, 0);
+        refuse(records(0, 3), abi.encodeWithSelector(IAssayFaults.AlreadyProven.selector, fault));
+    }
+
+    /// @dev Every pair of leaves but those three: another slot, node, epoch or kind, the same words twice, and no leaf at all.
+    function test_twoRecords_revertsWhen_theyDoNotContradict() public {
+        string memory json = file("logs");
+        bytes[] memory leaves = vm.parseJsonBytesArray(json, ".records.data");
+        (Checkpoint memory a, bytes memory signature) = checkpoint("records");
+        IAssayFaults.RecordConflict memory c;
+        for (uint64 one; one < RECORDS; ++one) {
+            for (uint64 other; other < RECORDS; ++other) {
+                uint256 both = uint256(1) << one | uint256(1) << other;
+                if (both == 9 || both == 40 || both == 18) continue; // 0 and 3, 3 and 5, 1 and 4
+                (c.leafA, c.leafB) = (leaves[one], leaves[other]);
+                bool same = keccak256(c.leafA) == keccak256(c.leafB);
+                bytes4 reason = same ? IAssayFaults.NoConflict.selector : IAssayFaults.DifferentSubjects.selector;
+                if (one > 8 || other > 8) reason = LogLeaf.NotALogLeaf.selector;
+                vm.expectPartialRevert(reason);
+                faults.twoRecords(a, signature, a, signature, c);
+            }
+        }
+        assertNobodySlashed();
+    }
+
+    function test_twoRecords_revertsWhen_aLeafIsNotInTheLog() public {
+        (Checkpoint memory a, bytes memory signature) = checkpoint("records");
+        for (uint256 i; i < 4; ++i) {
+            IAssayFaults.RecordConflict memory c = records(0, 3);
+            if (i == 0) c.leafA[59] ^= 0x01;
+            else if (i == 1) c.leafB[59] ^= 0x01;
+            else if (i == 2) c.indexA = 1;
+            else c.indexB = 2;
+            reject(Rfc9162.WrongRoot.selector);
+            faults.twoRecords(a, signature, a, signature, c);
+        }
+        assertNobodySlashed();
+    }
+
+    function test_twoRecords_revertsWhen_aCheckpointIsNotTheirs() public {
+        (Checkpoint memory a, bytes memory signature) = checkpoint("records");
+        (, bytes memory wrong) = checkpoint("honest9");
+        reject(Ed25519.Ed25519WrongSignature.selector);
+        faults.twoRecords(a, signature, a, wrong, records(0, 3));
+        reject(Ed25519.Ed25519WrongSignature.selector);
+        faults.twoRecords(a, wrong, a, signature, records(0, 3));
+        Checkpoint memory other = a;
+        (other,) = checkpoint("records");
+        other.hyperNode = otherHyperNode;
+        vm.expectRevert(abi.encodeWithSelector(IAssayFaults.DifferentHyperNodes.selector, hyperNode, otherHyperNode));
+        faults.twoRecords(a, signature, other, signature, records(0, 3));
     }
 
     function test_twoCheckpoints_revertsWhen_eitherIsOfAnotherNetwork() public {

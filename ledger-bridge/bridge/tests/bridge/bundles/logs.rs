@@ -3,9 +3,11 @@
 use assay_bridge::forks::{self, Head, Log};
 use assay_ledger::Action;
 use assay_log::checkpoint::{Checkpoint, origin, sign_checkpoint};
+use assay_log::leaf::{Leaf, SlotLeaf};
 use assay_log::tar::Files;
 use assay_log::{Tree, leaf_hash};
 use assay_protocol::cose::Signer as _;
+use assay_protocol::ids::{Digest, Slot};
 use assay_protocol::item::{Blob, Item as _};
 use assay_protocol::layout::{self, Proofs, SlotProof};
 
@@ -107,6 +109,58 @@ fn a_fork_is_found_among_several_heads() {
     let proof = forks::proof(&heads).unwrap();
     assert_eq!(proof.name, "twoLeaves");
     convicts(&net, by, &proof);
+}
+
+/// A log that has no fork and two leaves about one slot.
+#[test]
+fn a_log_that_says_two_things_about_a_slot_is_proven_by_what_it_says() {
+    let net = Network::open();
+    let by = &net.hypernodes[3];
+    let slot = |slot, said: u8| {
+        let (epoch, root) = (E, Digest([said; 32]));
+        let (slot, count) = (Slot(slot), said.into());
+        let leaf = Leaf::Slot(SlotLeaf {
+            epoch,
+            slot,
+            count,
+            root,
+        });
+        leaf.encode()
+    };
+    let leaves = [slot(0, 1), slot(1, 1), slot(0, 2), slot(0, 1), slot(2, 2)];
+    let tree = Tree::from_leaves(leaves.iter().map(|leaf| leaf_hash(leaf)));
+    let files = |shown: &[usize]| {
+        let proof = |index: &usize| SlotProof {
+            leaf: Blob(leaves[*index].clone()),
+            index: *index as u64,
+            path: tree.inclusion_proof(*index as u64, tree.size()).unwrap(),
+        };
+        let [first, ..] = shown else { unreachable!() };
+        let SlotProof { leaf, index, path } = proof(first);
+        let proofs = Proofs {
+            node_leaf: leaf,
+            index,
+            path,
+            slots: shown.iter().map(proof).collect(),
+            places: Vec::new(),
+        };
+        Files::from([
+            (layout::checkpoint(E, &by.id()), note(&net, by, &tree)),
+            (layout::proofs(E, &by.id()), proofs.encode()),
+        ])
+    };
+    let of = |one: &[usize], other: &[usize]| {
+        let heads = [heads(&net, by, files(one)), heads(&net, by, files(other))];
+        forks::proof(&heads.concat())
+    };
+    assert_eq!(of(&[0, 1], &[1, 4]), None, "one thing about each");
+    assert_eq!(of(&[0, 1], &[3, 4]), None, "the same twice");
+    let proof = of(&[0, 1], &[2, 4]).unwrap();
+    assert_eq!(proof.name, "twoRecords");
+    let alone = of(&[1, 2, 3], &[1]).unwrap();
+    assert_eq!(alone.name, "twoRecords", "one bundle that shows both");
+    convicts(&net, by, &proof);
+    refuses(&net, &alone, "AlreadyProven");
 }
 
 #[test]
