@@ -17,7 +17,8 @@ library LogLeaf {
     /// @dev The leaf's bytes up to what was recorded: two leaves that begin with the same are about the same. Reverts with
     /// NotALogLeaf.
     function subject(bytes calldata leaf) internal pure returns (bytes calldata) {
-        if (leaf.length >= 12 && bytes11(leaf) == "assay/log/1") {
+        bool isLong = leaf.length >= 12; // equivalent: no leaf has 12 bytes
+        if (isLong && bytes11(leaf) == "assay/log/1") {
             uint256 length = leaf[11] == 0x01 ? SLOT_SUBJECT : leaf[11] == 0x02 ? NODE_SUBJECT : 0;
             if (length != 0 && leaf.length == length + RECORDED) return leaf[:length];
         }

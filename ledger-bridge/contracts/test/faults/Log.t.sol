@@ -119,6 +119,16 @@ contract FaultsLogTest is FaultsTest {
         assertNobodySlashed();
     }
 
+    function test_twoRecords_revertsWhen_theLabelIsAnother() public {
+        IAssayFaults.RecordConflict memory c = records(0, 3);
+        (c.leafA[0], c.leafB[0]) = (bytes1("b"), bytes1("b"));
+        refuse(c, abi.encodeWithSelector(LogLeaf.NotALogLeaf.selector, c.leafA));
+        c.leafA = "assay/log/1";
+        refuse(c, abi.encodeWithSelector(LogLeaf.NotALogLeaf.selector, c.leafA));
+        c.leafA = "";
+        refuse(c, abi.encodeWithSelector(LogLeaf.NotALogLeaf.selector, c.leafA));
+    }
+
     function test_twoRecords_revertsWhen_aLeafIsNotInTheLog() public {
         (Checkpoint memory a, bytes memory signature) = checkpoint("records");
         for (uint256 i; i < 4; ++i) {
