@@ -99,7 +99,10 @@ fn nobody_is_convicted(network: &mut LocalNetwork) {
     let hypernode = network.hypernodes[0].id.to_string();
     let of_log = [&["--hypernode", hypernode.as_str()][..], &both].concat();
     let said = refused("convict-log", &of_log);
-    assert!(said.contains("two leaves at one index or about one slot or node, got 2 of"), "{said}");
+    assert!(
+        said.contains("two leaves at one index or about one slot or node, got 2 of"),
+        "{said}"
+    );
     assert!(!said.contains("(0 proven)"), "{said}");
     for (at, bundle, why) in [
         (0, altered, "altered since"),
