@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use assay_log::tar::{self, Files};
-use assay_protocol::ids::{Epoch, NetworkId};
+use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId};
 use assay_protocol::item::Item;
 use assay_protocol::layout::{self, Claim};
 use std::collections::BTreeSet;
@@ -70,6 +70,23 @@ impl Bundle {
             .get(path)
             .with_context(|| format!("{}: expected a file in the bundle, got none", place()))?;
         T::decode("record", RECORD_BYTES_MAX, bytes).with_context(place)
+    }
+
+    /// Every outcome, with the HyperNode that its place names.
+    pub fn outcomes(&self) -> impl Iterator<Item = (HyperNodeId, &[u8])> {
+        self.files.iter().filter_map(|(path, bytes)| {
+            let parts: Vec<&str> = path.split('/').collect();
+            let ["hypernodes", hypernode, _, "outcomes", _] = parts[..] else {
+                return None;
+            };
+            Some((hypernode.parse().ok()?, bytes.as_slice()))
+        })
+    }
+
+    /// All raw evidence.
+    pub fn evidence(&self) -> impl Iterator<Item = &[u8]> {
+        let all = self.files.iter();
+        all.filter_map(|(path, bytes)| path.starts_with("evidence/").then_some(bytes.as_slice()))
     }
 
     /// The epochs of which it has the file that `path` names.

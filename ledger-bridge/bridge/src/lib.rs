@@ -16,6 +16,7 @@ pub mod forks;
 pub mod log;
 pub mod metrics;
 pub mod outbox;
+pub mod outcomes;
 pub mod poster;
 pub mod quote;
 pub mod random;

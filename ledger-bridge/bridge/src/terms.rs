@@ -58,6 +58,8 @@ pub fn deployment(
             two_votes: Bps(10_000),
             forked_log: Bps(10_000),
             wrong_region_key: Bps(5_000),
+            unsigned_answer: Bps(10_000),
+            two_outcomes: Bps(10_000),
         },
         roles: Roles {
             token: l.token(),

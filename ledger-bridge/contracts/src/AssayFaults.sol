@@ -10,7 +10,7 @@ import {Signed} from "./evidence/Signed.sol";
 import {IAssayEpochs} from "./interfaces/IAssayEpochs.sol";
 import {IAssayFaults} from "./interfaces/IAssayFaults.sol";
 import {IAssayStake} from "./interfaces/IAssayStake.sol";
-import {Checkpoint, Countersigned, FillReceipt, Vote} from "./interfaces/SignedTypes.sol";
+import {Answer, Checkpoint, Countersigned, EvidenceRef, FillReceipt, Outcome, Vote} from "./interfaces/SignedTypes.sol";
 import {EpochRoot} from "./interfaces/Types.sol";
 
 /// @title Proofs of a HyperNode's faults.
@@ -19,6 +19,13 @@ import {EpochRoot} from "./interfaces/Types.sol";
 /// owner, and no caller is trusted: what is checked is signatures of the HyperNode that is slashed.
 contract AssayFaults is IAssayFaults {
     uint16 private constant ALL_BPS = 10_000;
+    /// @dev Of `Outcome`.
+    uint8 private constant PROBE = 2;
+    uint8 private constant PASS = 0;
+    uint8 private constant FAIL = 1;
+    /// @dev What a HyperNode concludes something from only after it has checked the signature.
+    bytes32 private constant PROBE_ANSWER = keccak256("application/vnd.assay.probe-answer+cbor");
+    bytes32 private constant CHASE_ANSWER = keccak256("application/vnd.assay.chase-answer-3+cbor");
 
     /// @inheritdoc IAssayFaults
     address public immutable epochs;
@@ -67,12 +74,9 @@ contract AssayFaults is IAssayFaults {
 
     /// @inheritdoc IAssayFaults
     function twoVotes(Vote calldata a, bytes calldata signatureA, Vote calldata b, bytes calldata signatureB) external {
-        requireOurs(a.networkId);
-        requireOurs(b.networkId);
-        requireSameHyperNode(a.hyperNode, b.hyperNode);
+        requireOneSigner(a.networkId, a.hyperNode, b.networkId, b.hyperNode);
         requireSame(a.epoch, b.epoch, a.round, b.round);
         if (a.inputSet == b.inputSet) revert NoConflict(a.inputSet);
-        requireRegistered(a.hyperNode);
         Ed25519.verify(a.hyperNode, Signed.voteBytes(a), signatureA);
         Ed25519.verify(b.hyperNode, Signed.voteBytes(b), signatureB);
         punish(FaultKind.TwoVotes, a.hyperNode, keccak256(abi.encode(a.epoch, a.round)));
@@ -143,6 +147,44 @@ contract AssayFaults is IAssayFaults {
     }
 
     /// @inheritdoc IAssayFaults
+    function unsignedAnswer(Outcome calldata o, bytes calldata signature, uint256 index, Answer calldata answer)
+        external
+    {
+        requireOurs(o.networkId);
+        requireRegistered(o.hyperNode);
+        if (o.result != PASS && o.result != FAIL) revert NothingConcluded(o.result);
+        if (index >= o.evidence.length) revert NoEvidence(o.evidence.length, index);
+        EvidenceRef calldata e = o.evidence[index];
+        bytes32 mediaType = keccak256(bytes(e.mediaType));
+        if (mediaType != PROBE_ANSWER && mediaType != CHASE_ANSWER) revert NotAnAnswer(e.mediaType);
+        (bytes memory object, bytes memory toBeSigned) = Signed.answerBytes(answer, e.mediaType);
+        bytes32 digest = sha256(bytes.concat(o.r, object));
+        if (digest != e.saltedDigest) revert WrongAnswer(e.saltedDigest, digest);
+        Ed25519.verify(o.hyperNode, Signed.outcomeBytes(o), signature);
+        if (Ed25519.isSignature(answer.sessionKey, toBeSigned, answer.signature)) {
+            revert SignedAnswer(answer.sessionKey);
+        }
+        punish(FaultKind.UnsignedAnswer, o.hyperNode, attemptOf(o));
+    }
+
+    /// @inheritdoc IAssayFaults
+    function twoOutcomes(Outcome calldata a, bytes calldata signatureA, Outcome calldata b, bytes calldata signatureB)
+        external
+    {
+        requireOneSigner(a.networkId, a.hyperNode, b.networkId, b.hyperNode);
+        if (a.kind != PROBE) revert NotAProbe(a.kind);
+        bytes32 attempt = attemptOf(a);
+        bytes32 attemptB = attemptOf(b);
+        if (attempt != attemptB) revert DifferentAttempts(attempt, attemptB);
+        bytes memory bytesA = Signed.outcomeBytes(a);
+        bytes memory bytesB = Signed.outcomeBytes(b);
+        if (keccak256(bytesA) == keccak256(bytesB)) revert NoConflict(attempt);
+        Ed25519.verify(a.hyperNode, bytesA, signatureA);
+        Ed25519.verify(b.hyperNode, bytesB, signatureB);
+        punish(FaultKind.TwoOutcomes, a.hyperNode, attempt);
+    }
+
+    /// @inheritdoc IAssayFaults
     function faultId(FaultKind kind, bytes32 hyperNode, bytes32 place) public pure returns (bytes32) {
         return keccak256(abi.encode(kind, hyperNode, place));
     }
@@ -183,12 +225,13 @@ contract AssayFaults is IAssayFaults {
         Checkpoint calldata b,
         bytes calldata signatureB
     ) private view {
-        requireOurs(a.networkId);
-        requireOurs(b.networkId);
-        requireSameHyperNode(a.hyperNode, b.hyperNode);
-        requireRegistered(a.hyperNode);
+        requireOneSigner(a.networkId, a.hyperNode, b.networkId, b.hyperNode);
         Ed25519.verify(a.hyperNode, Signed.checkpointBytes(a), signatureA);
         Ed25519.verify(b.hyperNode, Signed.checkpointBytes(b), signatureB);
+    }
+
+    function attemptOf(Outcome calldata o) private pure returns (bytes32) {
+        return keccak256(abi.encode(o.node, o.epoch, o.slot, o.kind));
     }
 
     function requireOurs(bytes32 networkId) private view {
@@ -200,8 +243,12 @@ contract AssayFaults is IAssayFaults {
         if (IAssayStake(stake).hyperNodeOf(hyperNode).signer == address(0)) revert UnknownHyperNode(hyperNode);
     }
 
-    function requireSameHyperNode(bytes32 a, bytes32 b) private pure {
-        if (a != b) revert DifferentHyperNodes(a, b);
+    /// @dev Two objects of this network that say they are of one registered HyperNode.
+    function requireOneSigner(bytes32 networkA, bytes32 hyperNodeA, bytes32 networkB, bytes32 hyperNodeB) private view {
+        requireOurs(networkA);
+        requireOurs(networkB);
+        if (hyperNodeA != hyperNodeB) revert DifferentHyperNodes(hyperNodeA, hyperNodeB);
+        requireRegistered(hyperNodeA);
     }
 
     function requireSame(uint64 epochA, uint64 epochB, uint32 roundA, uint32 roundB) private pure {
@@ -223,7 +270,8 @@ contract AssayFaults is IAssayFaults {
     }
 
     function packed(Shares memory s) private pure returns (uint256 sum) {
-        uint16[5] memory bps = [s.twoRoots, s.wrongRoot, s.twoVotes, s.forkedLog, s.wrongRegionKey];
+        uint16[7] memory bps =
+            [s.twoRoots, s.wrongRoot, s.twoVotes, s.forkedLog, s.wrongRegionKey, s.unsignedAnswer, s.twoOutcomes];
         for (uint256 i = 0; i < bps.length; ++i) {
             if (bps[i] == 0 || bps[i] > ALL_BPS) revert BadShare(FaultKind(i), bps[i]);
             sum |= uint256(bps[i]) << (16 * i);

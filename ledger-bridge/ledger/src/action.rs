@@ -13,7 +13,10 @@ use crate::abi::{
     AssayEpochs, AssayFaults, AssayNodes, AssayReservations, AssayRewards, AssayStake, TestToken,
 };
 use crate::convert::{amount96, proof_words, signature_bytes};
-use crate::proofs::{IncludedLeaf, IncludedRecord, SignedReceipt, WrongBlock, conflict, records};
+use crate::proofs::{
+    IncludedLeaf, IncludedRecord, SignedOutcome, SignedReceipt, UnsignedAnswer, WrongBlock,
+    conflict, records,
+};
 use crate::tx::Call;
 use crate::types::{
     ClassTerms, Contracts, CreditTier, NewHyperNode, NewNode, NewOffer, SignedHead,
@@ -141,6 +144,29 @@ impl Action {
             path: wrong.leaf.path_words(),
         };
         Self::of("wrongRegionKey", Target::Faults, &call)
+    }
+
+    /// Slashes whoever concluded something from an answer that its signer did not sign; `index` is the answer's among the
+    /// outcome's evidence.
+    pub fn convict_of_answer(of: &SignedOutcome, index: usize, answer: &UnsignedAnswer) -> Self {
+        let call = AssayFaults::unsignedAnswerCall {
+            o: (&of.outcome).into(),
+            signature: Bytes::copy_from_slice(&of.signature),
+            index: U256::from(index),
+            answer: answer.into(),
+        };
+        Self::of("unsignedAnswer", Target::Faults, &call)
+    }
+
+    /// Slashes whoever signed two outcomes of one probe.
+    pub fn convict_of_outcomes([a, b]: [&SignedOutcome; 2]) -> Self {
+        let call = AssayFaults::twoOutcomesCall {
+            a: (&a.outcome).into(),
+            signatureA: Bytes::copy_from_slice(&a.signature),
+            b: (&b.outcome).into(),
+            signatureB: Bytes::copy_from_slice(&b.signature),
+        };
+        Self::of("twoOutcomes", Target::Faults, &call)
     }
 }
 

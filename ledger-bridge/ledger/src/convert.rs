@@ -134,6 +134,8 @@ impl From<&FaultShares> for faults::IAssayFaults::Shares {
             twoVotes: bps16(p.two_votes),
             forkedLog: bps16(p.forked_log),
             wrongRegionKey: bps16(p.wrong_region_key),
+            unsignedAnswer: bps16(p.unsigned_answer),
+            twoOutcomes: bps16(p.two_outcomes),
         }
     }
 }

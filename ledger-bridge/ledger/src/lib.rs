@@ -40,7 +40,9 @@ pub use faults::{FaultOf, Replaced};
 pub use fee::Fee;
 pub use key::{KeyError, LedgerKey};
 pub use keystore::read_password;
-pub use proofs::{IncludedLeaf, IncludedRecord, SignedReceipt, WrongBlock};
+pub use proofs::{
+    IncludedLeaf, IncludedRecord, SignedOutcome, SignedReceipt, UnsignedAnswer, WrongBlock,
+};
 pub use signer::RemoteSigner;
 pub use token::decimals_of;
 pub use tx::{SignedTx, TxRequest, TxSigner};

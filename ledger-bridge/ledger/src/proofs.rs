@@ -2,7 +2,8 @@
 
 use alloy_primitives::{B256, Bytes};
 use assay_protocol::answers::FillReceipt;
-use assay_protocol::ids::{Digest, RegionKey, SessionKey, UnixMs};
+use assay_protocol::ids::{Digest, NodeId, RegionKey, SessionKey, UnixMs};
+use assay_protocol::outcome::Outcome;
 
 use crate::abi::faults;
 
@@ -52,6 +53,30 @@ pub struct WrongBlock {
     pub leaf: IncludedLeaf,
 }
 
+/// What a HyperNode signed about one challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedOutcome {
+    /// What it says.
+    pub outcome: Outcome,
+    /// The HyperNode's signature.
+    pub signature: [u8; 64],
+}
+
+/// A node's answer of any kind whose signature is not that of the key it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsignedAnswer {
+    /// The key.
+    pub session_key: SessionKey,
+    /// The node it names.
+    pub node: NodeId,
+    /// The time it names; its header has no more than the second.
+    pub at: UnixMs,
+    /// What would be signed.
+    pub payload: Vec<u8>,
+    /// What stands for the signature.
+    pub signature: Vec<u8>,
+}
+
 impl IncludedLeaf {
     pub(crate) fn path_words(&self) -> Vec<B256> {
         words(&self.path)
@@ -85,6 +110,48 @@ pub(crate) fn conflict(
         pathA: a.path_words(),
         leafB: b.hash.0.into(),
         pathB: b.path_words(),
+    }
+}
+
+impl From<&Outcome> for faults::AssayFaults::Outcome {
+    fn from(o: &Outcome) -> Self {
+        let metrics = o.metrics.iter().map(|(id, value)| {
+            let (id, value) = (*id, *value);
+            faults::AssayFaults::Metric { id, value }
+        });
+        let evidence = o.evidence.iter().map(|e| faults::AssayFaults::EvidenceRef {
+            saltedDigest: e.salted_digest.0.into(),
+            size: e.size,
+            mediaType: e.media_type.clone(),
+        });
+        Self {
+            networkId: o.network.0.into(),
+            kind: o.kind as u8,
+            node: o.node.0.into(),
+            hyperNode: o.hypernode.0.into(),
+            epoch: o.place.0.0,
+            slot: o.place.1.0,
+            startedUnixMs: o.window.0.0,
+            endedUnixMs: o.window.1.0,
+            result: o.class as u8,
+            metrics: metrics.collect(),
+            evidence: evidence.collect(),
+            policy: o.policy.0.into(),
+            r: o.r.into(),
+            detail: o.detail.clone(),
+        }
+    }
+}
+
+impl From<&UnsignedAnswer> for faults::AssayFaults::Answer {
+    fn from(a: &UnsignedAnswer) -> Self {
+        Self {
+            sessionKey: a.session_key.0.into(),
+            node: a.node.0.into(),
+            atUnixMs: a.at.0,
+            payload: Bytes::copy_from_slice(&a.payload),
+            signature: Bytes::copy_from_slice(&a.signature),
+        }
     }
 }
 

@@ -117,6 +117,10 @@ pub struct FaultShares {
     pub forked_log: Bps,
     /// A region key that does not give what was filled.
     pub wrong_region_key: Bps,
+    /// An outcome that rests on an answer which nobody signed.
+    pub unsigned_answer: Bps,
+    /// Two outcomes of one probe.
+    pub two_outcomes: Bps,
 }
 
 /// The token everything is paid in.
@@ -188,6 +192,8 @@ impl Deployment {
                 two_votes: all,
                 forked_log: all,
                 wrong_region_key: all,
+                unsigned_answer: all,
+                two_outcomes: all,
             },
             roles: Roles {
                 token: Token::Test {

@@ -104,6 +104,9 @@ fn nobody_is_convicted(network: &mut LocalNetwork) {
         "{said}"
     );
     assert!(!said.contains("(0 proven)"), "{said}");
+    let said = refused("convict-outcomes", &both);
+    assert!(said.contains("got neither in "), "{said}");
+    assert!(!said.contains(" in 0 outcomes"), "{said}");
     for (at, bundle, why) in [
         (0, altered, "altered since"),
         (1, kept, "it makes all 4096"),

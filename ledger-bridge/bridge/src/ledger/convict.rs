@@ -7,7 +7,7 @@ use assay_bridge::bundle::{self, Bundle};
 use assay_bridge::double_roots::{self, Signing};
 use assay_bridge::forks::{self, Head, Log};
 use assay_bridge::store::Store;
-use assay_bridge::{double_votes, wrong_key};
+use assay_bridge::{double_votes, outcomes, wrong_key};
 use assay_ledger::{Action, AssayLedger, Replaced, TxSigner};
 use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId};
 use clap::{Args, Subcommand};
@@ -32,6 +32,10 @@ pub enum Command {
     /// anybody may.
     #[command(name = "convict-log")]
     Log(Fork),
+    /// Slash whoever signed an outcome that rests on an answer which nobody signed, or two outcomes of one probe, by audit
+    /// bundles; anybody may.
+    #[command(name = "convict-outcomes")]
+    Outcomes(Outcomes),
     /// Slash a HyperNode that revealed a key that does not make the region of its receipt, by the region's file; anybody may.
     #[command(name = "convict-region")]
     Region(Region),
@@ -75,6 +79,18 @@ pub struct Fork {
 }
 
 #[derive(Args)]
+pub struct Outcomes {
+    #[command(flatten)]
+    signed: Signed,
+    /// An audit bundle, its tar file.
+    #[arg(long)]
+    first: PathBuf,
+    /// Another one, of the same node and some of the same epochs.
+    #[arg(long)]
+    second: Option<PathBuf>,
+}
+
+#[derive(Args)]
 pub struct Region {
     #[command(flatten)]
     signed: Signed,
@@ -97,6 +113,7 @@ impl Command {
             Self::Votes(arg) => arg.output.json,
             Self::DoubleRoots(arg) => arg.signed.output.json,
             Self::Log(arg) => arg.between.signed.output.json,
+            Self::Outcomes(arg) => arg.signed.output.json,
             Self::Region(arg) => arg.signed.output.json,
         }
     }
@@ -108,6 +125,7 @@ impl Command {
             Self::Votes(arg) => convict_votes(&arg),
             Self::DoubleRoots(arg) => convict_double_roots(&arg),
             Self::Log(arg) => convict_log(&arg),
+            Self::Outcomes(arg) => convict_outcomes(&arg),
             Self::Region(arg) => convict_region(&arg),
         }
     }
@@ -233,6 +251,31 @@ fn heads(log: &Log, path: &Path) -> Result<Vec<Head>> {
         log.hypernode
     );
     Ok(heads)
+}
+
+fn convict_outcomes(arg: &Outcomes) -> Result<()> {
+    let (ledger, signer) = arg.signed.open()?;
+    let network = network_of(&ledger)?;
+    let paths = [Some(&arg.first), arg.second.as_ref()];
+    let bundles = paths.into_iter().flatten();
+    let bundles = bundles.map(|path| Bundle::read(path, network));
+    let bundles = bundles.collect::<Result<Vec<_>>>()?;
+    let compared = outcomes::compare(&bundles, network);
+    let names: Vec<&str> = bundles.iter().map(Bundle::name).collect();
+    ensure!(
+        !compared.proofs.is_empty(),
+        "{}: expected an outcome that rests on an unsigned answer, or two outcomes of one probe, got neither in {} outcomes \
+         and {} pieces of evidence\n\
+         hint: `assay-audit verify` says what else is wrong with a bundle",
+        names.join(" and "),
+        compared.outcomes,
+        compared.evidence
+    );
+    let mut court = Court::new(&ledger, signer.as_ref());
+    for (hypernode, proof) in &compared.proofs {
+        court.convicts(hypernode, proof);
+    }
+    court.closes()
 }
 
 fn convict_region(arg: &Region) -> Result<()> {

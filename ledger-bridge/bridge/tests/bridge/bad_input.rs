@@ -456,6 +456,16 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "--hypernode",
         ),
         (
+            "ledger convict-outcomes AT --key poster.key --first not.toml",
+            1,
+            "not.toml: expected the tar file of an audit bundle",
+        ),
+        (
+            "ledger convict-outcomes AT --key poster.key --second b",
+            2,
+            "--first",
+        ),
+        (
             "ledger convict-region AT --key poster.key --bundle b --receipt not.toml --region r",
             1,
             "not.toml",

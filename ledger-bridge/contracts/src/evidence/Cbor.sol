@@ -5,6 +5,7 @@ pragma solidity 0.8.37;
 library Cbor {
     bytes1 private constant BYTES = 0x40;
     bytes1 private constant TEXT = 0x60;
+    bytes1 private constant ARRAY = 0x80;
 
     /// @notice An unsigned number in its shortest form.
     function unsigned(uint64 number) internal pure returns (bytes memory) {
@@ -24,6 +25,11 @@ library Cbor {
     /// @notice A text string; that it is UTF-8 is the caller's to know.
     function text(bytes memory content) internal pure returns (bytes memory) {
         return bytes.concat(head(TEXT, uint64(content.length)), content);
+    }
+
+    /// @notice The beginning of an array; its items follow.
+    function array(uint256 length) internal pure returns (bytes memory) {
+        return head(ARRAY, uint64(length));
     }
 
     /// @dev Initial byte and argument in the shortest form (section 3).

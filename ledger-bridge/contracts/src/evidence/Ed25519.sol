@@ -61,12 +61,28 @@ library Ed25519 {
     /// @dev Reverts with `Ed25519BadKey`, `Ed25519BadScalar` or `Ed25519WrongSignature`. A key's bytes, and a
     /// signature's, are as RFC 8032 writes them: numbers are little-endian.
     function verify(bytes32 key, bytes memory message, bytes32 r, bytes32 s) internal view {
-        (bool good, uint256 x, uint256 y) = decode(key);
-        if (!good) revert Ed25519BadKey(key);
+        (uint256 x, uint256 y) = pointOf(key);
         uint256 scalar = reversed(s);
         if (scalar >= L) revert Ed25519BadScalar(s);
         bytes32 actual = difference(scalar, challenge(r, key, message), x, y);
         if (actual != r) revert Ed25519WrongSignature(key, r, actual);
+    }
+
+    /// @notice Whether `signature`, bytes of any length, is the signature of `message` by `key`. Of what is no key here
+    /// nothing is said: others may take its signatures.
+    /// @dev Reverts with `Ed25519BadKey`.
+    function isSignature(bytes32 key, bytes memory message, bytes calldata signature) internal view returns (bool) {
+        (uint256 x, uint256 y) = pointOf(key);
+        if (signature.length != SIGNATURE_BYTES) return false;
+        bytes32 r = bytes32(signature[:32]);
+        uint256 scalar = reversed(bytes32(signature[32:]));
+        return scalar < L && difference(scalar, challenge(r, key, message), x, y) == r;
+    }
+
+    function pointOf(bytes32 key) private view returns (uint256 x, uint256 y) {
+        bool good;
+        (good, x, y) = decode(key);
+        if (!good) revert Ed25519BadKey(key);
     }
 
     /// @dev k = SHA-512(R ‖ A ‖ message) as a little-endian number, modulo L.

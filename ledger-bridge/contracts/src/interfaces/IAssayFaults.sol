@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Checkpoint, Countersigned, Vote} from "./SignedTypes.sol";
+import {Answer, Checkpoint, Countersigned, Outcome, Vote} from "./SignedTypes.sol";
 import {EpochRoot} from "./Types.sol";
 
 /// @title What a HyperNode can be slashed for, by proof alone.
@@ -20,7 +20,9 @@ interface IAssayFaults {
         WrongRoot,
         TwoVotes,
         ForkedLog,
-        WrongRegionKey
+        WrongRegionKey,
+        UnsignedAnswer,
+        TwoOutcomes
     }
 
     /// @notice What each kind takes of all that a HyperNode has at stake, in basis points, 1 to 10,000.
@@ -30,6 +32,8 @@ interface IAssayFaults {
         uint16 twoVotes;
         uint16 forkedLog;
         uint16 wrongRegionKey;
+        uint16 unsignedAnswer;
+        uint16 twoOutcomes;
     }
 
     /// @notice Two leaves at one index of one log.
@@ -100,6 +104,21 @@ interface IAssayFaults {
     /// @notice The key does make the block that the receipt holds.
     error RightRegionKey(uint64 blockIndex, bytes32 leaf);
 
+    /// @notice The outcome concludes nothing from what the node answered: it is neither a pass nor a failure.
+    error NothingConcluded(uint8 result);
+    /// @notice The outcome has no evidence of this index.
+    error NoEvidence(uint256 count, uint256 index);
+    /// @notice The evidence is nothing that a node signs by its session key.
+    error NotAnAnswer(string mediaType);
+    /// @notice The answer is not the one that the outcome refers to.
+    error WrongAnswer(bytes32 expected, bytes32 actual);
+    /// @notice The answer is signed as it must be.
+    error SignedAnswer(bytes32 sessionKey);
+    /// @notice Only a probe's slot has one outcome: other challenges may be asked again.
+    error NotAProbe(uint8 kind);
+    /// @notice The outcomes are of different attempts, see `faultId`: no contradiction.
+    error DifferentAttempts(bytes32 a, bytes32 b);
+
     /// @notice Two different roots of one epoch, round and committee, signed by one ledger key. A correction of a root is
     /// signed by another committee, or in a round of its own.
     /// @dev Reverts with `DifferentEpochs`, `DifferentRounds`, `DifferentCommittees`, `NoConflict`, `DifferentSigners`.
@@ -163,12 +182,27 @@ interface IAssayFaults {
         bytes32[] calldata path
     ) external;
 
+    /// @notice A pass or a failure that rests on an answer whose signature is not that of the session key that the answer
+    /// names: nobody's answer, taken for the node's.
+    /// @dev Reverts with `NothingConcluded`, `NoEvidence`, `NotAnAnswer`, `WrongAnswer`, `SignedAnswer`.
+    /// @param signature 64 bytes, the HyperNode's
+    /// @param index of the answer among the outcome's evidence
+    function unsignedAnswer(Outcome calldata o, bytes calldata signature, uint256 index, Answer calldata answer)
+        external;
+
+    /// @notice Two different outcomes of one probe, of one node in one slot.
+    /// @dev Reverts with `DifferentHyperNodes`, `NotAProbe`, `DifferentAttempts`, `NoConflict`.
+    /// @param signatureA 64 bytes
+    function twoOutcomes(Outcome calldata a, bytes calldata signatureA, Outcome calldata b, bytes calldata signatureB)
+        external;
+
     /// @notice Whether a fault was proven.
     function isProven(bytes32 fault) external view returns (bool);
 
     /// @notice Name of a fault.
     /// @param place keccak256 of the ABI encoding of: epoch and round (two roots, two votes), epoch and digest (wrong
-    /// root), node, region and generation (region key); zero for a forked log
+    /// root), node, region and generation (region key), node, epoch, slot and kind (unsigned answer, two outcomes); zero
+    /// for a forked log
     function faultId(FaultKind kind, bytes32 hyperNode, bytes32 place) external view returns (bytes32);
 
     /// @notice What a kind takes, in basis points.

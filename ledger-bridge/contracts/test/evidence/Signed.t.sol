@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Ed25519} from "../../src/evidence/Ed25519.sol";
 import {Signed} from "../../src/evidence/Signed.sol";
-import {Checkpoint, Countersigned, Vote} from "../../src/interfaces/SignedTypes.sol";
+import {Checkpoint, Countersigned, Outcome, Vote} from "../../src/interfaces/SignedTypes.sol";
 import {FaultsTest} from "../faults/FaultsTest.sol";
 
 /// @title The bytes made here are the bytes that the protocol's encoders signed, at every width of every number.
@@ -18,6 +18,10 @@ contract SignedTest is FaultsTest {
 
     function countersignedBytes(Countersigned calldata c) external pure returns (bytes memory) {
         return Signed.countersignedBytes(c);
+    }
+
+    function outcomeBytes(Outcome calldata o) external pure returns (bytes memory) {
+        return Signed.outcomeBytes(o);
     }
 
     function test_voteBytes_areWhatWasSigned() public view {
@@ -51,6 +55,22 @@ contract SignedTest is FaultsTest {
             verify(c.receipt.hyperNode, made, signature);
         }
         vm.assertEq(names.length, 16, "receipts");
+    }
+
+    function test_outcomeBytes_areWhatWasSigned() public view {
+        string[] memory names = vm.parseJsonKeys(file("outcomes"), "$");
+        for (uint256 i = 0; i < names.length; ++i) {
+            this.checkOutcome(names[i]);
+        }
+        vm.assertEq(names.length, 30, "outcomes");
+    }
+
+    /// @dev A call of its own, so that its memory is free again.
+    function checkOutcome(string calldata name) external view {
+        (Outcome memory o, bytes memory signature) = outcome(name);
+        bytes memory made = this.outcomeBytes(o);
+        vm.assertEq(made, blob(file("outcomes"), string.concat(".", name), "signed"), name);
+        verify(o.hyperNode, made, signature);
     }
 
     function verify(bytes32 key, bytes memory message, bytes memory signature) private view {

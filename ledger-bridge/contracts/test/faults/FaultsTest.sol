@@ -3,12 +3,21 @@ pragma solidity 0.8.37;
 
 import {AssayFaults} from "../../src/AssayFaults.sol";
 import {IAssayFaults} from "../../src/interfaces/IAssayFaults.sol";
-import {Checkpoint, Countersigned, FillReceipt, Vote} from "../../src/interfaces/SignedTypes.sol";
+import {
+    Answer,
+    Checkpoint,
+    Countersigned,
+    EvidenceRef,
+    FillReceipt,
+    Metric,
+    Outcome,
+    Vote
+} from "../../src/interfaces/SignedTypes.sol";
 import {Test} from "../support/Test.sol";
 import {EpochsDouble, StakeDouble} from "./Doubles.sol";
 
 /// @title What tests of faults start from: a network with one HyperNode, and what the protocol's own encoders made of its
-/// key (test/vectors, by ledger_vectors.rs of the log crate).
+/// key (test/vectors, by `ledger_vectors` of the log crate).
 abstract contract FaultsTest is Test {
     uint256 internal constant LEDGER_KEY = 0xa11ce;
     uint96 internal constant STAKE = 1_000_000;
@@ -33,7 +42,7 @@ abstract contract FaultsTest is Test {
     }
 
     function shares() internal pure returns (IAssayFaults.Shares memory) {
-        return IAssayFaults.Shares(10_000, 9_000, 1_000, 5_000, 2_500);
+        return IAssayFaults.Shares(10_000, 9_000, 1_000, 5_000, 2_500, 8_000, 7_000);
     }
 
     // ---- What was signed, by name
@@ -79,6 +88,56 @@ abstract contract FaultsTest is Test {
         c.nodeSignature = blob(json, path, "nodeSignature");
         c.atUnixMs = uint64(number(json, path, "atUnixMs"));
         signature = blob(json, path, "signature");
+    }
+
+    function outcome(string memory name) internal view returns (Outcome memory o, bytes memory signature) {
+        string memory json = file("outcomes");
+        string memory path = string.concat(".", name);
+        o.networkId = word(json, path, "networkId");
+        o.kind = uint8(number(json, path, "kind"));
+        o.node = word(json, path, "node");
+        o.hyperNode = word(json, path, "hyperNode");
+        o.epoch = uint64(number(json, path, "epoch"));
+        o.slot = uint32(number(json, path, "slot"));
+        o.startedUnixMs = uint64(number(json, path, "startedUnixMs"));
+        o.endedUnixMs = uint64(number(json, path, "endedUnixMs"));
+        o.result = uint8(number(json, path, "result"));
+        o.metrics = metrics(json, path);
+        o.evidence = evidence(json, path);
+        o.policy = word(json, path, "policy");
+        o.r = word(json, path, "r");
+        o.detail = vm.parseJsonString(json, string.concat(path, ".detail"));
+        signature = blob(json, path, "signature");
+    }
+
+    function metrics(string memory json, string memory path) private pure returns (Metric[] memory all) {
+        uint256[] memory ids = vm.parseJsonUintArray(json, string.concat(path, ".metricIds"));
+        uint256[] memory values = vm.parseJsonUintArray(json, string.concat(path, ".metricValues"));
+        all = new Metric[](ids.length);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            all[i] = Metric(uint16(ids[i]), uint64(values[i]));
+        }
+    }
+
+    function evidence(string memory json, string memory path) private pure returns (EvidenceRef[] memory all) {
+        bytes32[] memory digests = vm.parseJsonBytes32Array(json, string.concat(path, ".saltedDigests"));
+        uint256[] memory sizes = vm.parseJsonUintArray(json, string.concat(path, ".sizes"));
+        string[] memory mediaTypes = vm.parseJsonStringArray(json, string.concat(path, ".mediaTypes"));
+        all = new EvidenceRef[](digests.length);
+        for (uint256 i = 0; i < digests.length; ++i) {
+            all[i] = EvidenceRef(digests[i], uint64(sizes[i]), mediaTypes[i]);
+        }
+    }
+
+    /// @dev What a node answered, or somebody for it.
+    function answer(string memory name) internal view returns (Answer memory a) {
+        string memory json = file("answers");
+        string memory path = string.concat(".", name);
+        a.sessionKey = word(json, path, "sessionKey");
+        a.node = word(json, path, "node");
+        a.atUnixMs = uint64(number(json, path, "atUnixMs"));
+        a.payload = blob(json, path, "payload");
+        a.signature = blob(json, path, "signature");
     }
 
     /// @dev Leaf `index` of a log, and its path under `size`.

@@ -9,8 +9,8 @@ contract FaultsWiringTest is FaultsTest {
     function test_constructor_keepsContractsAndShares() public view {
         vm.assertEq(faults.epochs(), address(epochs), "epochs");
         vm.assertEq(faults.stake(), address(stake), "stake");
-        uint16[5] memory expected = [uint16(10_000), 9_000, 1_000, 5_000, 2_500];
-        for (uint8 i = 0; i < 5; ++i) {
+        uint16[7] memory expected = [uint16(10_000), 9_000, 1_000, 5_000, 2_500, 8_000, 7_000];
+        for (uint8 i = 0; i < 7; ++i) {
             vm.assertEq(faults.shareOf(IAssayFaults.FaultKind(i)), expected[i], vm.toString(i));
         }
         vm.assertLt(address(faults).code.length, 24_576, "size");
@@ -29,14 +29,14 @@ contract FaultsWiringTest is FaultsTest {
     }
 
     function test_constructor_revertsWhen_aShareIsNoShare() public {
-        for (uint8 i = 0; i < 5; ++i) {
+        for (uint8 i = 0; i < 7; ++i) {
             refused(i, 0);
             refused(i, 10_001);
         }
     }
 
     function refused(uint8 kind, uint16 bps) private {
-        uint16[5] memory all = [uint16(1), 1, 1, 1, 1];
+        uint16[7] memory all = [uint16(1), 1, 1, 1, 1, 1, 1];
         all[kind] = bps;
         IAssayFaults.Shares memory bad = abi.decode(abi.encode(all), (IAssayFaults.Shares));
         vm.expectRevert(abi.encodeWithSelector(IAssayFaults.BadShare.selector, kind, bps));

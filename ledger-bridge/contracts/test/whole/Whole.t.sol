@@ -63,7 +63,7 @@ contract WholeTest is Network {
         reservations = deployer.reservations(
             address(epochs), nodes, governor, IAssayReservations.Parameters(60, 100_000, 2, 48, 2, 72)
         );
-        IAssayFaults.Shares memory shares = IAssayFaults.Shares(10_000, 5_000, 10_000, 10_000, 5_000);
+        IAssayFaults.Shares memory shares = IAssayFaults.Shares(10_000, 5_000, 10_000, 10_000, 5_000, 10_000, 10_000);
         return
             (address(nodes), address(reservations), address(new AssayFaults(address(epochs), address(stake), shares)));
     }

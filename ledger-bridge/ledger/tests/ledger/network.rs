@@ -124,6 +124,8 @@ pub fn deployment() -> Deployment {
             two_votes: Bps(1_000),
             forked_log: Bps(1_000),
             wrong_region_key: Bps(1_000),
+            unsigned_answer: Bps(1_000),
+            two_outcomes: Bps(1_000),
         },
         roles: Roles {
             token: Token::Test { decimals: 18 },

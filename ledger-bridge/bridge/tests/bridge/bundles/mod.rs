@@ -2,6 +2,7 @@
 
 mod confirm;
 mod logs;
+mod outcomes;
 mod regions;
 mod roots;
 

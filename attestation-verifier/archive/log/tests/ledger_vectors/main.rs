@@ -3,6 +3,8 @@
 //!
 //! The files are compared. With `ASSAY_WRITE_VECTORS` set they are written anew.
 
+mod outcomes;
+
 use assay_log::checkpoint::{self, Checkpoint, origin, sign_checkpoint};
 use assay_log::leaf::{Leaf, NodeLeaf, SlotLeaf};
 use assay_protocol::answers::{ChainLink, Countersigned, FillReceipt};
@@ -436,6 +438,8 @@ fn the_contracts_vectors_are_what_hypernodes_sign() {
         ("logs.json", logs()),
         ("receipts.json", receipts()),
         ("region.json", region()),
+        ("outcomes.json", outcomes::outcomes()),
+        ("answers.json", outcomes::answers()),
     ] {
         if std::env::var_os("ASSAY_WRITE_VECTORS").is_some() {
             let text = serde_json::to_string_pretty(&made).unwrap() + "\n";
