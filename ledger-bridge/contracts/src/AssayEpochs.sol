@@ -227,6 +227,7 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         _uphold(r.epoch);
         for (uint64 undone = _head.nextEpoch - 1; undone > r.epoch; --undone) {
             _ring[undone % RING].resolution = Resolution.Open;
+            emit EpochUndone(undone, r.epoch);
         }
         uint48 finalClockMs = _later(e.finalClockMs, _clockMs() + _disputeWindowMs);
         _write(r, digest, e.corrections + 1, e.leastRound, unused, finalClockMs);

@@ -71,6 +71,8 @@ interface IAssayEpochs {
     event EpochVoided(uint64 indexed epoch, address by);
     /// @notice A root was replaced; epochs after it are to be posted again.
     event RootCorrected(uint64 indexed epoch, bytes32 wrongDigest, bytes32 digest, EpochRoot r);
+    /// @notice An epoch's outcome counts no more, since an epoch before it was corrected.
+    event EpochUndone(uint64 indexed epoch, uint64 corrected);
     /// @notice A root is disputed and stays open until `finalAtMs`.
     event Disputed(uint64 indexed epoch, address indexed by, uint128 bond, uint64 finalAtMs);
     /// @notice A bond was paid out: to who put it up when `corrected`, else to the treasury.

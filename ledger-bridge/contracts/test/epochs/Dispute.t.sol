@@ -157,6 +157,18 @@ contract EpochsDisputeTest is FourHyperNodes {
         }
     }
 
+    /// @dev Each epoch after the corrected one says so, the last first.
+    function test_correct_undoneAreTold() public {
+        EpochRoot memory r = postReward(0, provider, 1 ether);
+        postReward(1, provider, 5 ether);
+        postReward(2, provider, 9 ether);
+        for (uint64 undone = 2; undone > 0; --undone) {
+            vm.expectEmit(true, true, true, true, address(epochs));
+            emit IAssayEpochs.EpochUndone(undone, 0);
+        }
+        correct(correction(r, provider, 4 ether), QUORUM);
+    }
+
     function test_correct_postedAgain() public {
         EpochRoot memory r = postReward(0, provider, 1 ether);
         EpochRoot memory second = postReward(1, provider, 5 ether);
