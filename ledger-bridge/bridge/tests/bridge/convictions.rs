@@ -78,7 +78,7 @@ fn whoever_votes_for_two_lists_on_two_boards_is_slashed_once() {
 
 /// A vote for this list, which the board refuses.
 #[track_caller]
-fn votes_again(net: &Network, by: usize, epoch: Epoch, list: u8) {
+pub fn votes_again(net: &Network, by: usize, epoch: Epoch, list: u8) {
     let by = &net.hypernodes[by];
     let vote = by.vote(net, epoch, Digest([list; 32]));
     let refused = net.post(by, epoch, &vote).unwrap_err();

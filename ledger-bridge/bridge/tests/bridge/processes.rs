@@ -6,6 +6,7 @@ use assay_testbed::Postgres;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
+use crate::convictions::votes_again;
 use crate::kill::{Bridge, until, write_config};
 use crate::kill_states::signed;
 use crate::network::poster_key;
@@ -57,6 +58,28 @@ fn two_bridges_on_one_database_do_each_thing_once_and_the_second_takes_over() {
     }
     let receipt = net.chain.receipt(sent.hash.0.into()).unwrap();
     assert!(receipt.unwrap().success, "the first one's bytes");
+}
+
+/// The key of the file is what the bridge does.
+#[test]
+fn a_bridge_proves_a_second_vote_itself_where_its_file_says_so() {
+    for (convict, jailed) in [("", false), ("convict = true\n", true)] {
+        let net = signed(&[0, 1, 2]);
+        votes_again(&net, 3, E, 7);
+        let more = format!("{POSTING}{convict}");
+        let bridge = Bridge::start(&write_config(&net, &net.node().url(), 0, &more));
+        let is_jailed = || net.ledger().hypernodes().unwrap()[3].jailed;
+        until("settled", || {
+            net.node().mine(1).unwrap();
+            let is_settled = net.ledger().nodes().unwrap()[0].settled_epoch == Some(E);
+            is_settled && is_jailed() == jailed && net.store.live().unwrap().is_empty()
+        });
+        bridge.kill();
+        assert_eq!(
+            net.store.ended("convict", TxEnd::Included).unwrap(),
+            u64::from(jailed)
+        );
+    }
 }
 
 fn free_address() -> SocketAddr {
