@@ -46,6 +46,35 @@ fn a_quote_is_printed_for_people_and_for_programs() {
     assert_eq!(json.stdout, again.stdout);
 }
 
+/// BUILDERS.md shows this quote, its history and its command, so the program and the page cannot part.
+#[test]
+fn the_page_s_quote_is_reproduced() {
+    let page = include_str!("../../BUILDERS.md");
+    let block = |begun: &str| {
+        let from = page.find(begun).unwrap();
+        page[from..].split("```").next().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let history = block("what,from_unix_s");
+    std::fs::write(folder.path().join("outages.csv"), history).unwrap();
+    let shown = block("$ assay-bridge quote --history");
+    let (command, shown) = shown.split_once('\n').unwrap();
+    let line = command.strip_prefix("$ assay-bridge ").unwrap();
+    assert_eq!(text(&bridge(folder.path(), line).stdout), shown);
+    // "Over 30 days … one period in eight has a credit, and p99 is the whole rent."
+    let month = "quote --history outages.csv --block-hours 96 --json --period-hours 720 --price-gwei 7200000000000";
+    assert!(page.contains(month.rsplit_once("--json ").unwrap().1));
+    let quote: serde_json::Value =
+        serde_json::from_slice(&bridge(folder.path(), month).stdout).unwrap();
+    let with_credit = quote["breach_ppm"].as_u64().unwrap();
+    assert_eq!(
+        (1_000_000 + with_credit / 2) / with_credit,
+        8,
+        "{with_credit} ppm"
+    );
+    assert_eq!(quote["loss_p99_gwei"].as_u64(), Some(7_200_000_000_000));
+}
+
 #[test]
 fn a_simulation_prints_one_line_for_each_scenario() {
     let folder = tempfile::tempdir().unwrap();
