@@ -295,8 +295,10 @@ pub enum ChainError {
         why: String,
     },
     /// A node answered with a JSON-RPC error.
-    #[error("{method}: the node answered error {code}: {message}")]
+    #[error("ledger node {url}: {method}: it answered error {code}: {message}")]
     Rpc {
+        /// The node, without credentials and path.
+        url: String,
         /// The method called.
         method: &'static str,
         /// JSON-RPC error code.
@@ -315,8 +317,10 @@ pub enum ChainError {
         actual: usize,
     },
     /// A node's answer does not have the form the method prescribes.
-    #[error("{method}: unusable answer: {why}")]
+    #[error("ledger node {url}: {method}: unusable answer: {why}")]
     BadAnswer {
+        /// The node, without credentials and path.
+        url: String,
         /// The method called.
         method: &'static str,
         /// What is wrong.

@@ -48,10 +48,7 @@ impl Caller {
         parse: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<T, ChainError> {
         let result = self.request(method, params)?;
-        let unusable = || ChainError::BadAnswer {
-            method,
-            why: format!("{:.120}", result.to_string()),
-        };
+        let unusable = || self.bad_answer(method, &shortened(&result));
         parse(&result).ok_or_else(unusable)
     }
 
@@ -75,7 +72,7 @@ impl Caller {
             _ if refused => return Ok(None),
             _ => return Err(self.unhappy(status)),
         };
-        let unusable = |why: &str| bad_answer(method, why);
+        let unusable = |why: &str| self.bad_answer(method, why);
         let Value::Array(mut answers) = answers.ok_or_else(|| unusable("not JSON"))? else {
             return Ok(None);
         };
@@ -86,8 +83,8 @@ impl Caller {
             return Err(unusable("answers other requests"));
         }
         let one = |answer: &mut Value| {
-            let result = result_of(method, answer)?;
-            parse(&result).ok_or_else(|| unusable(&format!("{:.120}", result.to_string())))
+            let result = self.result_of(method, answer)?;
+            parse(&result).ok_or_else(|| unusable(&shortened(&result)))
         };
         answers
             .iter_mut()
@@ -102,11 +99,11 @@ impl Caller {
             return Err(self.unhappy(status));
         }
         let answer: Option<Value> = serde_json::from_slice(&text).ok();
-        let mut answer = answer.ok_or_else(|| bad_answer(method, "not JSON"))?;
+        let mut answer = answer.ok_or_else(|| self.bad_answer(method, "not JSON"))?;
         if answer.get("id") != Some(&json!(1)) {
-            return Err(bad_answer(method, "answers another request"));
+            return Err(self.bad_answer(method, "answers another request"));
         }
-        result_of(method, &mut answer)
+        self.result_of(method, &mut answer)
     }
 
     /// Status and body of the answer, both bounded.
@@ -144,6 +141,56 @@ impl Caller {
         Ok((response.status().as_u16(), text))
     }
 
+    fn result_of(&self, method: &'static str, answer: &mut Value) -> Result<Value, ChainError> {
+        if let Some(error) = answer.get("error").filter(|e| !e.is_null()) {
+            return Err(self.remote_error(method, error));
+        }
+        let result = answer.get_mut("result").map(Value::take);
+        result.ok_or_else(|| self.bad_answer(method, "neither result nor error"))
+    }
+
+    /// Refusals and reverts keep their meaning; the rest is the node's own trouble.
+    fn remote_error(&self, method: &'static str, error: &Value) -> ChainError {
+        let code = error
+            .get("code")
+            .and_then(Value::as_i64)
+            .unwrap_or_default();
+        let message: String = error
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .chars()
+            .take(300)
+            .collect();
+        let data = error.get("data").and_then(wire::parse_data);
+        match (method, code) {
+            ("eth_call" | "eth_estimateGas", code::REVERTED) => {
+                ChainError::Reverted(data.unwrap_or_default())
+            }
+            // Some clients have other codes for it; the reason is what tells a revert.
+            ("eth_call" | "eth_estimateGas", _) if data.as_ref().is_some_and(|d| d.len() >= 4) => {
+                ChainError::Reverted(data.unwrap_or_default())
+            }
+            ("eth_sendRawTransaction", code) if code != code::INTERNAL => {
+                TxRefused::Remote(message).into()
+            }
+            _ => ChainError::Rpc {
+                url: self.endpoint.shown().to_owned(),
+                method,
+                code,
+                message,
+            },
+        }
+    }
+
+    fn bad_answer(&self, method: &'static str, why: &str) -> ChainError {
+        ChainError::BadAnswer {
+            url: self.endpoint.shown().to_owned(),
+            method,
+            why: why.to_owned(),
+        }
+    }
+
     fn unreachable(&self, why: String) -> ChainError {
         ChainError::Unreachable {
             url: self.endpoint.shown().to_owned(),
@@ -156,48 +203,6 @@ fn request(id: u64, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
-fn bad_answer(method: &'static str, why: &str) -> ChainError {
-    let why = why.to_owned();
-    ChainError::BadAnswer { method, why }
-}
-
-fn result_of(method: &'static str, answer: &mut Value) -> Result<Value, ChainError> {
-    if let Some(error) = answer.get("error").filter(|e| !e.is_null()) {
-        return Err(remote_error(method, error));
-    }
-    let result = answer.get_mut("result").map(Value::take);
-    result.ok_or_else(|| bad_answer(method, "neither result nor error"))
-}
-
-/// Refusals and reverts keep their meaning; the rest is the node's own trouble.
-fn remote_error(method: &'static str, error: &Value) -> ChainError {
-    let code = error
-        .get("code")
-        .and_then(Value::as_i64)
-        .unwrap_or_default();
-    let message: String = error
-        .get("message")
-        .and_then(Value::as_str)
-        .unwrap_or("")
-        .chars()
-        .take(300)
-        .collect();
-    let data = error.get("data").and_then(wire::parse_data);
-    match (method, code) {
-        ("eth_call" | "eth_estimateGas", code::REVERTED) => {
-            ChainError::Reverted(data.unwrap_or_default())
-        }
-        // Some clients have other codes for it; the reason is what tells a revert.
-        ("eth_call" | "eth_estimateGas", _) if data.as_ref().is_some_and(|d| d.len() >= 4) => {
-            ChainError::Reverted(data.unwrap_or_default())
-        }
-        ("eth_sendRawTransaction", code) if code != code::INTERNAL => {
-            TxRefused::Remote(message).into()
-        }
-        _ => ChainError::Rpc {
-            method,
-            code,
-            message,
-        },
-    }
+fn shortened(result: &Value) -> String {
+    format!("{:.120}", result.to_string())
 }
