@@ -10,7 +10,7 @@ use std::borrow::Cow;
 /// Most items of any array; the length caps of the objects themselves bite earlier.
 const ARRAY_ITEMS_MAX: usize = 65_536;
 /// Longest text of any field, in bytes.
-const TEXT_BYTES_MAX: usize = 1_024;
+pub(crate) const TEXT_BYTES_MAX: usize = 1_024;
 
 /// A type with one deterministic CBOR form.
 pub trait Item: Sized {
@@ -215,10 +215,10 @@ macro_rules! cbor_map {
     };
 }
 
-/// Makes a record a signed [`crate::cose::Payload`].
+/// Makes a record a signed [`crate::cose::Payload`]; with a check, only what passes it is read.
 #[macro_export]
 macro_rules! signed_payload {
-    ($name:ident, $typ:literal, $max:expr, |$p:ident| $subject:expr, $time_ms:expr) => {
+    ($name:ident, $typ:literal, $max:expr, |$p:ident| $subject:expr, $time_ms:expr $(, $check:path)?) => {
         impl $crate::cose::Payload for $name {
             const TYP: &'static str = $typ;
             const MAX_BYTES: usize = $max;
@@ -226,7 +226,9 @@ macro_rules! signed_payload {
                 $crate::item::Item::to_value(self)
             }
             fn from_field(field: $crate::cbor::Field<'_>) -> Result<Self, $crate::cbor::CborError> {
-                $crate::item::Item::from_field(field)
+                let read: Self = $crate::item::Item::from_field(field)?;
+                $($check(&read)?;)?
+                Ok(read)
             }
             fn subject(&self) -> String {
                 let $p = self;

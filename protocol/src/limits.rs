@@ -51,6 +51,13 @@ pub const CHASE_ANSWER_BYTES_MAX: usize = 512 * 1024;
 pub const OUTCOME_BYTES_MAX: usize = 64 * 1024;
 /// Longest text of an outcome, for people, in characters.
 pub const OUTCOME_DETAIL_CHARS_MAX: usize = 400;
+/// Most metrics of an outcome, and most pieces of raw evidence that it refers to. With these a proof about any outcome fits
+/// a transaction (EIP-7825).
+pub const OUTCOME_METRICS_MAX: usize = 16;
+/// See [`OUTCOME_METRICS_MAX`].
+pub const OUTCOME_EVIDENCE_MAX: usize = 64;
+/// Longest media type of raw evidence, in bytes.
+pub const MEDIA_TYPE_BYTES_MAX: usize = 128;
 /// Longest report, in bytes.
 pub const REPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most nodes in one report.

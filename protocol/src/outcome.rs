@@ -3,8 +3,11 @@
 use crate::cbor::{CborError, Field, Value};
 use crate::hash;
 use crate::ids::{Digest, Epoch, HyperNodeId, NetworkId, NodeId, Slot, UnixMs};
-use crate::item::Item;
-use crate::limits::OUTCOME_BYTES_MAX;
+use crate::item::{Item, TEXT_BYTES_MAX};
+use crate::limits::{
+    MEDIA_TYPE_BYTES_MAX, OUTCOME_BYTES_MAX, OUTCOME_DETAIL_CHARS_MAX, OUTCOME_EVIDENCE_MAX,
+    OUTCOME_METRICS_MAX,
+};
 use crate::{cbor_map, signed_payload};
 
 /// How a challenge ended. A failure of the verifier is never the node's failure.
@@ -225,10 +228,58 @@ signed_payload!(
     "application/vnd.assay.outcome+cbor",
     OUTCOME_BYTES_MAX,
     |p| p.node,
-    p.window.1
+    p.window.1,
+    Outcome::check
 );
 
+/// As much of a text as an outcome's `detail` holds. Others' words are in it: any number of bytes in a character.
+pub fn detail(text: &str) -> String {
+    let mut detail = String::new();
+    for character in text.chars().take(OUTCOME_DETAIL_CHARS_MAX) {
+        if detail.len().saturating_add(character.len_utf8()) > TEXT_BYTES_MAX {
+            break;
+        }
+        detail.push(character);
+    }
+    detail
+}
+
 impl Outcome {
+    /// What an outcome has to be besides its form, so that the ledger's contract can read it (`AssayFaults`).
+    ///
+    /// # Errors
+    /// Names the field, what is expected of it and what it is.
+    pub fn check(&self) -> Result<(), CborError> {
+        let longest = self.evidence.iter().map(|e| e.media_type.len()).max();
+        let within = |what: &str, max: usize, actual: usize| match actual <= max {
+            true => Ok(()),
+            false => Err(CborError::Schema {
+                what: format!("outcome: {what}"),
+                expected: format!("at most {max}"),
+                actual: actual.to_string(),
+            }),
+        };
+        within("metrics", OUTCOME_METRICS_MAX, self.metrics.len())?;
+        within(
+            "pieces of evidence",
+            OUTCOME_EVIDENCE_MAX,
+            self.evidence.len(),
+        )?;
+        within(
+            "bytes of a media type",
+            MEDIA_TYPE_BYTES_MAX,
+            longest.unwrap_or(0),
+        )?;
+        match self.schema {
+            1 => Ok(()),
+            other => Err(CborError::Schema {
+                what: "outcome: schema".into(),
+                expected: "1".into(),
+                actual: other.to_string(),
+            }),
+        }
+    }
+
     /// The value of a metric.
     pub fn metric(&self, id: u16) -> Option<u64> {
         self.metrics
@@ -244,5 +295,81 @@ impl Outcome {
             size: raw.len() as u64,
             media_type: media_type.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cose::tests::TestKey;
+    use crate::cose::{Signer as _, open, seal};
+
+    fn outcome() -> Outcome {
+        Outcome {
+            schema: 1,
+            kind: OutcomeKind::Probe,
+            network: NetworkId([1; 32]),
+            node: NodeId([2; 32]),
+            hypernode: HyperNodeId(TestKey::new(1).public_key()),
+            place: (Epoch(1), Slot(2)),
+            window: (UnixMs(3), UnixMs(4)),
+            class: OutcomeClass::Pass,
+            metrics: vec![(metric::RTT_US, 7); OUTCOME_METRICS_MAX],
+            evidence: Vec::new(),
+            policy: Digest([5; 32]),
+            r: [6; 32],
+            detail: String::new(),
+        }
+    }
+
+    /// Why an outcome with this change is not read; nothing when it is.
+    fn refused(change: impl FnOnce(&mut Outcome)) -> Option<String> {
+        let (mut outcome, key) = (outcome(), TestKey::new(1));
+        change(&mut outcome);
+        let sealed = seal(outcome, &key);
+        let opened = open::<Outcome>(sealed.bytes(), &key.public_key());
+        opened.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn any_text_becomes_a_detail_that_is_read_again() {
+        for (character, kept) in [("a", 400), ("ä", 400), ("漢", 341), ("😀", 256)] {
+            let detail = detail(&character.repeat(5_000));
+            assert_eq!(detail, character.repeat(kept));
+            assert_eq!(refused(|outcome| outcome.detail = detail), None);
+        }
+        assert_eq!(detail("short"), "short");
+        assert!(refused(|outcome| outcome.detail = "😀".repeat(257)).is_some());
+    }
+
+    #[test]
+    fn an_outcome_that_the_ledger_could_not_read_is_refused() {
+        let evidence = |count, bytes| {
+            let media = "m".repeat(bytes);
+            vec![Outcome::reference(&[6; 32], b"raw", &media); count]
+        };
+        let most = || evidence(OUTCOME_EVIDENCE_MAX, MEDIA_TYPE_BYTES_MAX);
+        assert_eq!(refused(|outcome| outcome.evidence = most()), None);
+        type Change = (&'static str, fn(&mut Outcome));
+        let more: [Change; 2] = [
+            ("metrics: expected at most 16, got 17", |outcome| {
+                outcome.metrics.push((9, 9))
+            }),
+            ("schema: expected 1, got 2", |outcome| outcome.schema = 2),
+        ];
+        for (why, change) in more {
+            let said = refused(change).unwrap();
+            assert!(said.contains(why), "{why}: {said}");
+        }
+        let said = refused(|outcome| outcome.evidence = evidence(65, 1)).unwrap();
+        assert!(
+            said.contains("evidence: expected at most 64, got 65"),
+            "{said}"
+        );
+        let said = refused(|outcome| outcome.evidence = evidence(1, 129)).unwrap();
+        assert!(
+            said.contains("media type: expected at most 128, got 129"),
+            "{said}"
+        );
     }
 }

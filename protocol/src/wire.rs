@@ -5,7 +5,7 @@ use crate::chase::{ChasePlan, LaneState};
 use crate::ids::{Beacon, Digest, Epoch, Nonce, ReportData};
 use crate::limits::ERROR_TEXT_BYTES_MAX;
 use crate::region::RegionId;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 /// First bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"ASY1";
@@ -375,18 +375,28 @@ pub struct Refusal {
     /// For programs.
     pub code: RefusalCode,
     /// For people: the thing, expected and actual.
+    #[serde(deserialize_with = "cut")]
     pub text: String,
+}
+
+/// Whoever refuses may say more than it should.
+fn cut<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    String::deserialize(from).map(within_cap)
+}
+
+fn within_cap(mut text: String) -> String {
+    let mut end = text.len().min(ERROR_TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.truncate(end);
+    text
 }
 
 impl Refusal {
     /// A refusal whose text is cut to its cap.
     pub fn new(code: RefusalCode, text: impl Into<String>) -> Self {
-        let mut text = text.into();
-        let mut end = text.len().min(ERROR_TEXT_BYTES_MAX);
-        while !text.is_char_boundary(end) {
-            end = end.saturating_sub(1);
-        }
-        text.truncate(end);
+        let text = within_cap(text.into());
         Self { code, text }
     }
 }
@@ -487,5 +497,13 @@ mod tests {
     fn a_refusal_is_cut_at_a_character() {
         let refusal = Refusal::new(RefusalCode::Busy, "ä".repeat(400));
         assert_eq!(refusal.text.len(), ERROR_TEXT_BYTES_MAX);
+        // One that says more than it should is cut when it is read.
+        let text = "😀".repeat(4_000);
+        let long = postcard::to_allocvec(&Refusal {
+            code: RefusalCode::Busy,
+            text,
+        });
+        let read: Refusal = postcard::from_bytes(&long.unwrap()).unwrap();
+        assert_eq!(read.text, "😀".repeat(ERROR_TEXT_BYTES_MAX / 4));
     }
 }

@@ -4,7 +4,7 @@
 //! another device shows here on an agent that does not lie, and a contradiction is worth a person's look.
 
 use assay_protocol::answers::{ChaseAnswer, Counter, counter};
-use assay_protocol::limits::OUTCOME_DETAIL_CHARS_MAX;
+use assay_protocol::outcome;
 use assay_protocol::region::BLOCK_BYTES;
 use core::fmt;
 
@@ -37,11 +37,7 @@ impl fmt::Display for Agreement {
 pub fn note(answer: &ChaseAnswer) -> String {
     match agreement(answer) {
         Agreement::Agrees => String::new(),
-        other => other
-            .to_string()
-            .chars()
-            .take(OUTCOME_DETAIL_CHARS_MAX)
-            .collect(),
+        other => outcome::detail(&other.to_string()),
     }
 }
 
@@ -156,7 +152,11 @@ mod tests {
         let mut long = AFTER.map(|(id, _, value)| (id, scope.as_str(), value));
         long[0].2 = 0;
         let note = note(&answer(&BEFORE, &long));
-        assert_eq!(note.chars().count(), OUTCOME_DETAIL_CHARS_MAX);
+        assert_eq!(note.chars().count(), 400);
+        let scope = "😀".repeat(400);
+        let mut wide = AFTER.map(|(id, _, value)| (id, scope.as_str(), value));
+        wide[0].2 = 0;
+        assert!(super::note(&answer(&BEFORE, &wide)).len() <= 1_024);
     }
 
     #[test]

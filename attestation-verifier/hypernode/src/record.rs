@@ -2,11 +2,12 @@
 
 use crate::clock;
 use crate::context::Context;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use assay_protocol::cose::{self, Authenticated};
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
-use assay_protocol::limits::{OUTCOME_BYTES_MAX, OUTCOME_DETAIL_CHARS_MAX};
-use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind};
+use assay_protocol::item::Item as _;
+use assay_protocol::limits::OUTCOME_BYTES_MAX;
+use assay_protocol::outcome::{self, Outcome, OutcomeClass, OutcomeKind};
 use assay_store::{Acknowledged, Record, StoreError};
 use aws_lc_rs::rand;
 
@@ -66,12 +67,13 @@ impl Context {
             evidence,
             policy: draft.policy,
             r: draft.r,
-            detail: draft
-                .detail
-                .chars()
-                .take(OUTCOME_DETAIL_CHARS_MAX)
-                .collect(),
+            detail: outcome::detail(&draft.detail),
         };
+        // What cannot be read again would be in the way of every report about the epoch.
+        outcome.check()?;
+        let encoded = outcome.encode();
+        let read = Outcome::decode("outcome", OUTCOME_BYTES_MAX, &encoded)?;
+        ensure!(read == outcome, "the outcome reads as another one");
         let sealed = cose::seal(outcome, &self.identity);
         let record = Record {
             epoch: draft.place.0,

@@ -6,7 +6,7 @@ use crate::store::KeptReport;
 use anyhow::{Context as _, Result};
 use assay_appraisal::summary::{self, Attested};
 use assay_log::Leaf;
-use assay_protocol::cose::{self, Signer as _};
+use assay_protocol::cose::{self, Authenticated, Signer as _};
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
 use assay_protocol::item::Blob;
 use assay_protocol::limits::{REPORT_BYTES_MAX, REPORT_NODES_MAX};
@@ -136,13 +136,21 @@ fn report_node(context: &Context, epoch: Epoch, node: NodeId, class: Digest) -> 
     })
 }
 
-/// Own outcomes about a node, in the order of its leaf.
+/// Own outcomes about a node, in the order of its leaf. One that cannot be read, which an older program may have written,
+/// is left out: no report would ever be made with it.
 pub fn outcomes(context: &Context, epoch: Epoch, node: NodeId) -> Result<Vec<Outcome>> {
     let records = context.journal(|journal| journal.node_records(epoch, node))?;
-    records
-        .iter()
-        .map(|record| Ok(context.own_outcome(&record.signed)?.into_payload()))
-        .collect()
+    let read = records.iter().filter_map(|record| {
+        let opened = context.own_outcome(&record.signed);
+        let told = |error: &anyhow::Error| {
+            context.note(format!(
+                "epoch {epoch}, node {node}: an outcome of slot {} cannot be read and does not count: {error:#}",
+                record.slot
+            ));
+        };
+        opened.inspect_err(told).ok()
+    });
+    Ok(read.map(Authenticated::into_payload).collect())
 }
 
 fn appraisals(context: &Context, outcomes: &[Outcome]) -> Result<Vec<Attested>> {

@@ -392,7 +392,6 @@ fn outcome(
     let outcome = findings
         .value(("log/outcome-signature", &path), expected, opened)?
         .into_payload();
-    findings.equal(("log/outcome-schema", &path), 1, outcome.schema);
     findings.equal(
         ("log/outcome-network", &path),
         place.case.network,

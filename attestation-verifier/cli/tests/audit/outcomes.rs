@@ -72,7 +72,7 @@ fn lies_in_reports_are_named() {
 fn lies_about_what_an_outcome_speaks_of_are_named() {
     let cast = Cast::new(Behaviour::Honest, 2);
     let lies: [Told<Signed>; 9] = [
-        ("log/outcome-schema", |o| o.schema = 2),
+        ("log/outcome-signature", |o| o.schema = 2),
         ("log/outcome-network", |o| o.network = NetworkId([1; 32])),
         ("log/outcome-node", |o| o.node = NodeId([1; 32])),
         ("log/outcome-hypernode", |o| {

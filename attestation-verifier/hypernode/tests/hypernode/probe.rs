@@ -15,6 +15,7 @@ use assay_protocol::ids::{Digest, Epoch, NodeId, Nonce, SessionKey, Slot};
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::schedule::Challenge;
 use assay_protocol::wire::{AgentReply, AgentRequest, Refusal, RefusalCode};
+use assay_store::{Acknowledged, Record};
 use assay_transport::Identity;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -177,6 +178,14 @@ fn lies() -> Vec<(Lie, &'static str)> {
         (|_, _| say(&AgentReply::Answer { bytes: vec![0; 40] }), ""),
         (|_, _| vec![Act::Close], "connection"),
         (refuse, "come back later"),
+        // Long, and every character of four bytes: what is recorded of it is read again.
+        (
+            |_, _| {
+                let (code, text) = (RefusalCode::Busy, "😀".repeat(2_000));
+                say(&AgentReply::Refused(Refusal { code, text }))
+            },
+            "😀😀",
+        ),
     ]
 }
 
@@ -341,6 +350,34 @@ async fn a_connection_is_kept_for_the_next_probe_but_not_for_another_session_or_
             (session(key), &endpoint[..])
         );
     }
+}
+
+/// One that an older program wrote stops no report.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_nobody_can_read_does_not_count() {
+    let bench = Bench::new(CALM);
+    let (context, key) = (bench.open(0), stranger());
+    let signer = key.clone();
+    let good = probed(&bench, &context, &key, move |nonce| {
+        answer(&signer, NODE, nonce)
+    })
+    .await;
+    let (epoch, slot) = good.place;
+    let unreadable = Outcome {
+        detail: "😀".repeat(400),
+        ..good.clone()
+    };
+    let record = Record {
+        epoch,
+        slot,
+        node: NODE,
+        kind: OutcomeKind::Attest as u8,
+        salt: [1; 32],
+        signed: cose::seal(unreadable, &context.identity).bytes().to_vec(),
+    };
+    let kept = context.journal(|journal| journal.acknowledge(&record));
+    assert_eq!(kept.unwrap(), Acknowledged::Recorded);
+    assert_eq!(report::outcomes(&context, epoch, NODE).unwrap(), [good]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
