@@ -260,7 +260,9 @@ fn convict_outcomes(arg: &Outcomes) -> Result<()> {
     let bundles = paths.into_iter().flatten();
     let bundles = bundles.map(|path| Bundle::read(path, network));
     let bundles = bundles.collect::<Result<Vec<_>>>()?;
-    let compared = outcomes::compare(&bundles, network);
+    let known = ledger.hypernodes()?;
+    let known = known.iter().map(|known| known.ed25519).collect();
+    let compared = outcomes::compare(&bundles, network, &known);
     let names: Vec<&str> = bundles.iter().map(Bundle::name).collect();
     ensure!(
         !compared.proofs.is_empty(),

@@ -409,7 +409,7 @@ interface INodesCollateral is INodesTypes {
 ///
 /// A slash goes: a node leaf's `cumulativeSlash` grows -> (a re-audit of a later epoch confirms it, where the class
 /// wants one) -> escrow, within caps -> the epoch is final and was not corrected -> treasury and Builder. If it was
-/// corrected, back to collateral; what the corrected sums still ask for is then asked for again.
+/// corrected, back to collateral, at the latest by the next leaf that is settled, which asks for what its sum still holds.
 /// Example, cap 40 an epoch and 50 % of a pledge of 200: a leaf asks for 30: collateral 170, escrow 30. The next asks for
 /// 60 more: 40 taken, escrow 70; the 20 above the cap are never asked for again. The third asks for 90: 30 taken, as
 /// 100 of 200 is the most. All final: 100 leave, 100 of collateral remain.

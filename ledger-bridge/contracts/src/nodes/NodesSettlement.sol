@@ -14,13 +14,6 @@ import {NodesSlash} from "./NodesSlash.sol";
 abstract contract NodesSettlement is NodesSlash, INodesCollateral {
     using SlashQueue for SlashQueue.Queue;
 
-    /// @dev What the release of an entry of escrow does.
-    enum Fate {
-        Wait,
-        Pay,
-        GiveBack
-    }
-
     /// @dev What one call of `release` moves. Parts are by entry, so that each goes to its epoch's Builder.
     struct Payout {
         uint128 treasury;
@@ -139,7 +132,7 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         a.reauditCorrections = corrections;
         a.confirmedSlash = leaf.cumulativeSlash;
         uint128 target = leaf.cumulativeSlash < a.cumulativeSlash ? leaf.cumulativeSlash : a.cumulativeSlash;
-        _voidReplaced(id, r, leaf.epoch, corrections);
+        _voidReplaced(id, r);
         uint8 askCorrections = EPOCHS.epochRecord(leaf.auditedEpoch).corrections;
         _moveTo(
             id, r, target, SlashQueue.Entry(leaf.epoch, leaf.auditedEpoch, corrections, askCorrections, epochs, 0, 0)
@@ -164,21 +157,6 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
     }
 
     // ------------------------------------------------------------------------------------------------------- escrow
-
-    /// @dev Only while the record of its epoch is kept can be told that it was not corrected. Without, escrow goes back
-    /// to collateral: the next leaf asks for it again.
-    function _fate(SlashQueue.Entry memory e) private view returns (Fate) {
-        Fate taking = _fate(e.epoch, e.corrections);
-        Fate asking = e.askEpoch == e.epoch ? taking : _fate(e.askEpoch, e.askCorrections);
-        if (taking == Fate.GiveBack || asking == Fate.GiveBack) return Fate.GiveBack;
-        return taking == Fate.Pay && asking == Fate.Pay ? Fate.Pay : Fate.Wait;
-    }
-
-    function _fate(uint64 epoch, uint8 corrections) private view returns (Fate) {
-        IAssayEpochs.EpochRecord memory record = EPOCHS.epochRecord(epoch);
-        if (record.resolution != Resolution.Posted || record.corrections != corrections) return Fate.GiveBack;
-        return EPOCHS.isFinal(epoch) ? Fate.Pay : Fate.Wait;
-    }
 
     function _take(Registration storage r, SlashQueue.Entry memory e, Payout memory p) private {
         if (e.taken == 0) return;

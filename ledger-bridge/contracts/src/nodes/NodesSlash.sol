@@ -2,13 +2,21 @@
 pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {NodeLeaf} from "../interfaces/Types.sol";
+import {IAssayEpochs} from "../interfaces/IAssayEpochs.sol";
+import {NodeLeaf, Resolution} from "../interfaces/Types.sol";
 import {SlashQueue} from "../lib/SlashQueue.sol";
 import {NodesBase} from "./NodesBase.sol";
 
 /// @title What a pledge is asked for: into escrow within caps, and back.
 abstract contract NodesSlash is NodesBase {
     using SlashQueue for SlashQueue.Queue;
+
+    /// @dev What becomes of an entry of escrow.
+    enum Fate {
+        Wait,
+        Pay,
+        GiveBack
+    }
 
     // -------------------------------------------------------------------------------------------------- leaves
 
@@ -19,8 +27,9 @@ abstract contract NodesSlash is NodesBase {
         a.settledCorrections = corrections;
         a.cumulativeSlash = leaf.cumulativeSlash;
         uint128 target = leaf.cumulativeSlash;
-        // first: what a replaced re-audit confirmed counts no more, so that no leaf alone asks for it again
-        _voidReplaced(a.registrationId, r, leaf.epoch, corrections);
+        // first: what a replaced root asked for, or a replaced re-audit confirmed, counts no more; what the leaf's sum still
+        // holds of it is asked for anew
+        _voidReplaced(a.registrationId, r);
         if (_terms[r.classDigest].reaudit && target > r.counted) return;
         _moveTo(
             a.registrationId,
@@ -70,14 +79,30 @@ abstract contract NodesSlash is NodesBase {
         emit Slashed(r.node, r.provider, e.epoch, e.asked, e.taken, r.collateral);
     }
 
-    /// @dev Of an epoch that is settled again: what its replaced root asked for is asked for anew.
-    function _voidReplaced(uint64 id, Registration storage r, uint64 epoch, uint8 corrections) internal {
+    /// @dev Gives back what replaced roots asked for: they are the latest ones, since a correction undoes what came after.
+    function _voidReplaced(uint64 id, Registration storage r) internal {
         SlashQueue.Queue storage q = _queues[id];
-        if (q.isEmpty()) return;
-        SlashQueue.Entry memory e = q.last();
-        if (e.epoch != epoch || e.corrections == corrections) return;
-        q.dropLast();
-        _giveBack(r, e);
+        for (uint256 step; step < SlashQueue.MAX_STEPS && !q.isEmpty(); ++step) {
+            SlashQueue.Entry memory e = q.last();
+            if (_fate(e) != Fate.GiveBack) return;
+            q.dropLast();
+            _giveBack(r, e);
+        }
+    }
+
+    /// @dev Only while the record of its epoch is kept can be told that it was not corrected. Without, escrow goes back
+    /// to collateral: the next leaf asks for it again.
+    function _fate(SlashQueue.Entry memory e) internal view returns (Fate) {
+        Fate taking = _fate(e.epoch, e.corrections);
+        Fate asking = e.askEpoch == e.epoch ? taking : _fate(e.askEpoch, e.askCorrections);
+        if (taking == Fate.GiveBack || asking == Fate.GiveBack) return Fate.GiveBack;
+        return taking == Fate.Pay && asking == Fate.Pay ? Fate.Pay : Fate.Wait;
+    }
+
+    function _fate(uint64 epoch, uint8 corrections) private view returns (Fate) {
+        IAssayEpochs.EpochRecord memory record = EPOCHS.epochRecord(epoch);
+        if (record.resolution != Resolution.Posted || record.corrections != corrections) return Fate.GiveBack;
+        return EPOCHS.isFinal(epoch) ? Fate.Pay : Fate.Wait;
     }
 
     function _giveBack(Registration storage r, SlashQueue.Entry memory e) internal {

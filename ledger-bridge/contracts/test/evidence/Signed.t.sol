@@ -62,7 +62,7 @@ contract SignedTest is FaultsTest {
         for (uint256 i = 0; i < names.length; ++i) {
             this.checkOutcome(names[i]);
         }
-        vm.assertEq(names.length, 30, "outcomes");
+        vm.assertEq(names.length, 32, "outcomes");
     }
 
     /// @dev A call of its own, so that its memory is free again.

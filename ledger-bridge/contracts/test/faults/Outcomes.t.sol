@@ -80,9 +80,20 @@ contract FaultsAnswerTest is OutcomesTest {
         assertSlashed(fault, 8_000);
     }
 
-    /// @dev Another's key, half a signature, a scalar above the order, the last date there is: nobody signed these.
+    /// @dev The answer is looked for where the proof says that it is.
+    function test_unsignedAnswer_slashesForTheSecondPieceOfEvidence() public {
+        (Outcome memory o, bytes memory signature) = outcome("second");
+        Answer memory a = answer("forged");
+        reject(IAssayFaults.WrongAnswer.selector);
+        faults.unsignedAnswer(o, signature, 0, a);
+        faults.unsignedAnswer(o, signature, 1, a);
+        vm.assertEq(stake.slashCount(), 1, "slashes");
+    }
+
+    /// @dev Another's key, half a signature, one byte more, a scalar that is not the least, the last date there is: nobody
+    /// signed these.
     function test_unsignedAnswer_slashesForWhateverIsNoSignature() public {
-        string[4] memory names = ["others", "short", "aboveOrder", "late"];
+        string[5] memory names = ["others", "short", "long", "aboveOrder", "late"];
         uint256 before = vm.snapshotState();
         for (uint256 i = 0; i < names.length; ++i) {
             prove(names[i]);

@@ -16,7 +16,7 @@ const LINK: ChainLink = ChainLink {
     sequence: 41,
     previous: Digest([0x77; 32]),
 };
-/// The order of the group, little-endian: the least number that is no scalar.
+/// The order of the group, little-endian.
 const ORDER: [u8; 32] = [
     0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
@@ -80,6 +80,19 @@ fn flipped(mut signature: Vec<u8>) -> Vec<u8> {
     signature
 }
 
+/// The same signature but for its scalar, to which the order of the group is added: right, had it not to be the least.
+fn not_least(signature: &[u8]) -> Vec<u8> {
+    let (r, s) = signature.split_at(32);
+    let mut carry = 0;
+    let sum = s.iter().zip(ORDER).map(|(a, b)| {
+        let sum = u16::from(*a) + u16::from(b) + carry;
+        carry = sum >> 8;
+        sum.to_le_bytes()[0]
+    });
+    let sum: Vec<u8> = sum.collect();
+    [r, &sum].concat()
+}
+
 fn probe(at: UnixMs) -> ProbeAnswer {
     ProbeAnswer {
         node: NODE,
@@ -127,7 +140,7 @@ fn probe_by(key: PublicKey, signature: &[u8]) -> Received {
 fn all() -> Vec<(&'static str, Received)> {
     let key = session().public_key();
     let good = signature(&probe(AT));
-    let above = [&good[..32], &ORDER].concat();
+    let long = [&good[..], &[0]].concat();
     let mut control = received(control(), AT, key, &[9; 64]);
     control.row["node"] = json!(hex(&hypernode().id().0));
     let late = UnixMs(u64::MAX);
@@ -140,7 +153,8 @@ fn all() -> Vec<(&'static str, Received)> {
         ("forged", probe_by(key, &flipped(good.clone()))),
         ("others", probe_by(hypernode().public_key(), &good)),
         ("short", probe_by(key, &good[..63])),
-        ("aboveOrder", probe_by(key, &above)),
+        ("aboveOrder", probe_by(key, &not_least(&good))),
+        ("long", probe_by(key, &long)),
         ("smallKey", probe_by(SMALL, &good)),
         (
             "signedChase",
@@ -242,12 +256,12 @@ fn wide(width: u64) -> Outcome {
     Outcome {
         place: (Epoch(width), Slot(u32::try_from(width).unwrap_or(u32::MAX))),
         window: (UnixMs(width), UnixMs(width)),
-        metrics: vec![(short, width); count],
+        metrics: vec![(short, width); count.min(16)],
         evidence: vec![
             EvidenceRef {
                 salted_digest: Digest([0x99; 32]),
                 size: width,
-                media_type: "m".repeat(count * 12),
+                media_type: "m".repeat(count * 4),
             };
             count
         ],
@@ -269,9 +283,13 @@ pub fn outcomes() -> Value {
         "aboveOrder",
         "smallKey",
         "control",
+        "long",
     ] {
         add(name, resting_on(name));
     }
+    let mut second = resting_on("signed");
+    second.evidence.extend(resting_on("forged").evidence);
+    add("second", second);
     add("silent", silent());
     let later = UnixMs(AT.0 + 901);
     add(
@@ -331,7 +349,10 @@ fn an_answer_s_media_type_is_that_of_its_object() {
 #[test]
 fn hypernodes_take_the_signed_answers_only() {
     for (name, received) in all() {
-        let key = cose::claimed_signer(&received.bytes, received.bytes.len()).unwrap();
+        let Ok(key) = cose::claimed_signer(&received.bytes, received.bytes.len()) else {
+            assert_eq!(name, "long", "no signature is longer");
+            continue;
+        };
         let taken = match received.media {
             media::PROBE_ANSWER => cose::open::<ProbeAnswer>(&received.bytes, &key).map(drop),
             media::CHASE_ANSWER => cose::open::<ChaseAnswer>(&received.bytes, &key).map(drop),

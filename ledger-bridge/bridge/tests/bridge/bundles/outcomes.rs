@@ -108,10 +108,26 @@ fn files(by: &HyperNode, outcomes: Vec<Outcome>, raw: &[&[u8]]) -> Files {
 }
 
 fn compared(net: &Network, all: Vec<Files>) -> Compared {
-    let bundles = all
-        .into_iter()
-        .map(|files| bundle(net, "outcomes.tar", files));
-    outcomes::compare(&bundles.collect::<Vec<_>>(), net.network)
+    let bundles = all.into_iter();
+    let bundles = bundles.map(|files| bundle(net, "outcomes.tar", files));
+    let known = net.hypernodes.iter().map(HyperNode::id).collect();
+    outcomes::compare(&bundles.collect::<Vec<_>>(), net.network, &known)
+}
+
+/// A size that nothing has hides nothing, nor does another bundle.
+#[test]
+fn what_nobody_signed_is_found_whatever_size_it_is_said_to_have() {
+    let net = Network::open();
+    let by = &net.hypernodes[1];
+    let forged = probe(true);
+    let mut outcome = probed(&net, by, &forged);
+    outcome.evidence[0].size += 1;
+    let elsewhere = files(by, Vec::new(), &[&forged]);
+    let compared = compared(&net, vec![files(by, vec![outcome], &[]), elsewhere]);
+    let [(_, proof)] = &compared.proofs[..] else {
+        panic!("{compared:?}");
+    };
+    convicts(&net, by, proof);
 }
 
 #[test]
@@ -182,9 +198,14 @@ fn two_outcomes_of_one_probe_convict() {
     };
     assert_eq!((*guilty, proof.name), (by.id(), "twoOutcomes"));
     convicts(&net, by, proof);
-    // Both in one bundle are the same fault.
-    let both = vec![silent(&net, by), probed(&net, by, &signed)];
-    let compared = self::compared(&net, vec![files(by, both, &[])]);
+    // A third one proves nothing more. Both in one bundle are the same fault.
+    let third = Outcome {
+        detail: "nobody at all".into(),
+        ..silent(&net, by)
+    };
+    let all = vec![silent(&net, by), probed(&net, by, &signed), third];
+    let compared = self::compared(&net, vec![files(by, all, &[])]);
+    assert_eq!(compared.proofs.len(), 1);
     refuses(&net, &compared.proofs[0].1, "AlreadyProven");
 }
 
@@ -239,6 +260,15 @@ fn what_somebody_else_signed_or_is_of_another_network_is_left_out() {
     let mut flipped = by.seal(probed(&net, by, &forged));
     *flipped.last_mut().unwrap() ^= 1;
     all.insert(place(3), flipped);
+    let schema = Outcome {
+        schema: 2,
+        ..probed(&net, by, &forged)
+    };
+    all.insert(place(4), by.seal(schema));
+    let stranger = HyperNode::new(9);
+    let theirs = probed(&net, &stranger, &forged);
+    let path = layout::outcome(E, &stranger.id(), 0);
+    all.insert(path, stranger.seal(theirs));
     let compared = compared(&net, vec![all]);
     assert_eq!((compared.outcomes, compared.proofs.len()), (0, 0));
 }
