@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Test} from "../support/Test.sol";
+import {WholeHandler} from "./WholeHandler.sol";
+
+/// @title A cheat code without which a long game runs out of gas.
+interface Unmetered {
+    function pauseGasMetering() external;
+}
+
+/// @title What holds of all contracts together, whatever is called in whatever order.
+/// @dev One invariant checks everything: each one more would play the same games again.
+/// forge-config: default.invariant.runs = 20
+/// forge-config: default.invariant.depth = 128
+/// forge-config: default.invariant.fail-on-revert = true
+contract WholeInvariantTest is Test {
+    uint256 private constant GAMES = 20;
+    uint256 private constant CALLS = 300;
+
+    WholeHandler private handler;
+    WholeHandler[] private games;
+    bytes4[] private selectors;
+
+    function setUp() public {
+        handler = new WholeHandler();
+        often(WholeHandler.post.selector, 5);
+        often(WholeHandler.outage.selector, 1);
+        often(WholeHandler.pass.selector, 1);
+        often(WholeHandler.correct.selector, 2);
+        often(WholeHandler.dispute.selector, 1);
+        often(WholeHandler.closeDispute.selector, 1);
+        often(WholeHandler.budget.selector, 1);
+        often(WholeHandler.guard.selector, 1);
+        often(WholeHandler.claim.selector, 1);
+        often(WholeHandler.settle.selector, 8);
+        often(WholeHandler.settleOld.selector, 1);
+        often(WholeHandler.reaudit.selector, 4);
+        often(WholeHandler.confirm.selector, 3);
+        often(WholeHandler.release.selector, 2);
+        often(WholeHandler.provide.selector, 6);
+        often(WholeHandler.build.selector, 7);
+        often(WholeHandler.bond.selector, 2);
+        often(WholeHandler.convict.selector, 1);
+        target(address(handler), selectors);
+    }
+
+    /// @dev What makes the others possible comes more often.
+    function often(bytes4 selector, uint256 weight) private {
+        for (uint256 i; i < weight; ++i) {
+            selectors.push(selector);
+        }
+    }
+
+    function invariant_everyRuleIsKept() public view {
+        handler.checkMoney();
+        handler.checkClaims();
+        handler.checkSlashes();
+        for (uint8 rule; rule <= uint8(type(WholeHandler.Rule).max); ++rule) {
+            WholeHandler.Rule r = WholeHandler.Rule(rule);
+            vm.assertEq(handler.mistakes(r), 0, handler.lastMistake(r));
+        }
+    }
+
+    function afterInvariant() public {
+        handler.drain();
+    }
+
+    /// @dev A few games from fixed seeds reach everything that the handler can do, so that no check is empty.
+    function test_everythingIsReached() public {
+        Unmetered(address(vm)).pauseGasMetering();
+        for (uint256 game; game < GAMES; ++game) {
+            if (game != 0) handler = new WholeHandler();
+            play(game);
+            invariant_everyRuleIsKept();
+            handler.drain();
+            games.push(handler);
+        }
+        string[52] memory all = [
+            "post",
+            "void",
+            "pass",
+            "correct",
+            "dispute",
+            "lose a bond",
+            "win a bond",
+            "reclaim",
+            "allocate",
+            "pause",
+            "unpause",
+            "extend",
+            "claim",
+            "refuse a claim",
+            "settle",
+            "settle a corrected leaf",
+            "hold",
+            "try a root that was replaced",
+            "try a leaf that is settled",
+            "take",
+            "take a cap",
+            "slash who leaves",
+            "settle a re-audit",
+            "settle a corrected re-audit",
+            "confirm",
+            "hand over",
+            "release",
+            "release to a Builder",
+            "give back",
+            "register",
+            "cancel",
+            "expire",
+            "top up",
+            "request exit",
+            "exit",
+            "remove",
+            "offer a node",
+            "accept a node",
+            "offer",
+            "reserve",
+            "cancel a reservation",
+            "start a reservation",
+            "bill",
+            "credit",
+            "refund",
+            "withdraw",
+            "bond",
+            "unbond",
+            "withdraw stake",
+            "convict of two roots",
+            "convict of a wrong root",
+            "slash what is unbonding"
+        ];
+        for (uint256 i; i < all.length; ++i) {
+            vm.assertGt(timesOf(all[i]), 0, all[i]);
+        }
+    }
+
+    function play(uint256 game) private {
+        for (uint256 i; i < CALLS; ++i) {
+            uint256 seed = uint256(keccak256(abi.encode(game, i)));
+            bytes memory data = abi.encodeWithSelector(selectors[seed % selectors.length], seed);
+            (bool done,) = address(handler).call(data);
+            vm.assertTrue(done, "no call of the handler reverts");
+        }
+    }
+
+    function timesOf(string memory what) private view returns (uint256 sum) {
+        for (uint256 i; i < games.length; ++i) {
+            sum += games[i].times(what);
+        }
+    }
+}
