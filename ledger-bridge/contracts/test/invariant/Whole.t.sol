@@ -2,7 +2,8 @@
 pragma solidity 0.8.37;
 
 import {Test} from "../support/Test.sol";
-import {WholeHandler} from "./WholeHandler.sol";
+import {WholeBooks} from "./whole/WholeBooks.sol";
+import {WholeHandler} from "./whole/WholeHandler.sol";
 
 /// @title A cheat code without which a long game runs out of gas.
 interface Unmetered {
@@ -24,24 +25,24 @@ contract WholeInvariantTest is Test {
 
     function setUp() public {
         handler = new WholeHandler();
-        often(WholeHandler.post.selector, 5);
-        often(WholeHandler.outage.selector, 1);
-        often(WholeHandler.pass.selector, 1);
-        often(WholeHandler.correct.selector, 2);
-        often(WholeHandler.dispute.selector, 1);
-        often(WholeHandler.closeDispute.selector, 1);
-        often(WholeHandler.budget.selector, 1);
-        often(WholeHandler.guard.selector, 1);
-        often(WholeHandler.claim.selector, 1);
-        often(WholeHandler.settle.selector, 8);
-        often(WholeHandler.settleOld.selector, 1);
-        often(WholeHandler.reaudit.selector, 4);
-        often(WholeHandler.confirm.selector, 3);
-        often(WholeHandler.release.selector, 2);
-        often(WholeHandler.provide.selector, 6);
-        often(WholeHandler.build.selector, 7);
-        often(WholeHandler.bond.selector, 2);
-        often(WholeHandler.convict.selector, 1);
+        often(handler.post.selector, 5);
+        often(handler.outage.selector, 1);
+        often(handler.pass.selector, 1);
+        often(handler.correct.selector, 2);
+        often(handler.dispute.selector, 1);
+        often(handler.closeDispute.selector, 1);
+        often(handler.budget.selector, 1);
+        often(handler.guard.selector, 1);
+        often(handler.claim.selector, 1);
+        often(handler.settle.selector, 8);
+        often(handler.settleOld.selector, 1);
+        often(handler.reaudit.selector, 4);
+        often(handler.confirm.selector, 3);
+        often(handler.release.selector, 2);
+        often(handler.provide.selector, 6);
+        often(handler.build.selector, 7);
+        often(handler.bond.selector, 2);
+        often(handler.convict.selector, 1);
         target(address(handler), selectors);
     }
 
@@ -56,8 +57,8 @@ contract WholeInvariantTest is Test {
         handler.checkMoney();
         handler.checkClaims();
         handler.checkSlashes();
-        for (uint8 rule; rule <= uint8(type(WholeHandler.Rule).max); ++rule) {
-            WholeHandler.Rule r = WholeHandler.Rule(rule);
+        for (uint8 rule; rule <= uint8(type(WholeBooks.Rule).max); ++rule) {
+            WholeBooks.Rule r = WholeBooks.Rule(rule);
             vm.assertEq(handler.mistakes(r), 0, handler.lastMistake(r));
         }
     }

@@ -2,16 +2,16 @@
 pragma solidity 0.8.37;
 
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
-import {AssayFaults} from "../../src/AssayFaults.sol";
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
-import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
-import {IAssayFaults} from "../../src/interfaces/IAssayFaults.sol";
-import {IAssayNodes, INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
-import {IAssayReservations} from "../../src/interfaces/IAssayReservations.sol";
-import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
-import {EpochRoot, NodeLeaf, NodeStatus, ReauditLeaf} from "../../src/interfaces/Types.sol";
-import {Deployer} from "../money/Deployer.sol";
-import {Network} from "../support/Network.sol";
+import {AssayFaults} from "../../../src/AssayFaults.sol";
+import {EcdsaQuorum} from "../../../src/EcdsaQuorum.sol";
+import {IAssayEpochs} from "../../../src/interfaces/IAssayEpochs.sol";
+import {IAssayFaults} from "../../../src/interfaces/IAssayFaults.sol";
+import {IAssayNodes, INodesTypes} from "../../../src/interfaces/IAssayNodes.sol";
+import {IAssayReservations} from "../../../src/interfaces/IAssayReservations.sol";
+import {IAssayStake} from "../../../src/interfaces/IAssayStake.sol";
+import {EpochRoot, NodeLeaf, NodeStatus, ReauditLeaf} from "../../../src/interfaces/Types.sol";
+import {Deployer} from "../../money/Deployer.sol";
+import {Network} from "../../support/Network.sol";
 
 /// @title All contracts of a network, and the committee that judges two nodes and pays three providers.
 /// @notice The committee is that of the stake contract, epoch by epoch. The first three HyperNodes have more than two thirds
