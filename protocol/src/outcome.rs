@@ -234,13 +234,8 @@ signed_payload!(
 
 /// As much of a text as an outcome's `detail` holds. Others' words are in it: any number of bytes in a character.
 pub fn detail(text: &str) -> String {
-    let mut detail = String::new();
-    for character in text.chars().take(OUTCOME_DETAIL_CHARS_MAX) {
-        if detail.len().saturating_add(character.len_utf8()) > TEXT_BYTES_MAX {
-            break;
-        }
-        detail.push(character);
-    }
+    let mut detail: String = text.chars().take(OUTCOME_DETAIL_CHARS_MAX).collect();
+    detail.truncate(detail.floor_char_boundary(TEXT_BYTES_MAX));
     detail
 }
 

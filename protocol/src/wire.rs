@@ -385,11 +385,7 @@ fn cut<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 }
 
 fn within_cap(mut text: String) -> String {
-    let mut end = text.len().min(ERROR_TEXT_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    text.truncate(end);
+    text.truncate(text.floor_char_boundary(ERROR_TEXT_BYTES_MAX));
     text
 }
 
