@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::context::Context;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use assay_protocol::cose::{self, Authenticated};
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
 use assay_protocol::item::Item as _;
@@ -69,12 +69,7 @@ impl Context {
             r: draft.r,
             detail: outcome::detail(&draft.detail),
         };
-        // What cannot be read again would be in the way of every report about the epoch.
-        outcome.check()?;
-        let encoded = outcome.encode();
-        let read = Outcome::decode("outcome", OUTCOME_BYTES_MAX, &encoded)?;
-        ensure!(read == outcome, "the outcome reads as another one");
-        let sealed = cose::seal(outcome, &self.identity);
+        let sealed = cose::seal(readable(outcome), &self.identity);
         let record = Record {
             epoch: draft.place.0,
             slot: self.recording_slot(draft.kind, draft.place),
@@ -125,6 +120,74 @@ impl Context {
         match self.params.at(clock::now()) {
             Some((epoch, slot)) if epoch == place.0 => slot,
             _ => Slot(self.params.slots().saturating_sub(1)),
+        }
+    }
+}
+
+/// An outcome that can be read again: one that cannot would be in the way of every report about its epoch. Nobody fails by
+/// what cannot be told, and nobody passes.
+fn readable(outcome: Outcome) -> Outcome {
+    let encoded = outcome.encode();
+    let read = Outcome::decode("outcome", OUTCOME_BYTES_MAX, &encoded);
+    let why = match read.and_then(|read| read.check().map(|()| read)) {
+        Ok(read) if read == outcome => return outcome,
+        Ok(_) => "it reads as another one".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    eprintln!(
+        "note: {} of {}: its outcome cannot be told: {why}",
+        outcome.kind.name(),
+        outcome.node
+    );
+    Outcome {
+        class: OutcomeClass::Inconclusive,
+        metrics: Vec::new(),
+        evidence: Vec::new(),
+        detail: outcome::detail(&format!("it cannot be told: {why}")),
+        ..outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_protocol::ids::{HyperNodeId, NetworkId};
+    use assay_protocol::outcome::media;
+
+    #[test]
+    fn what_cannot_be_told_concludes_nothing() {
+        let told = Outcome {
+            schema: 1,
+            kind: OutcomeKind::Attest,
+            network: NetworkId([1; 32]),
+            node: NodeId([2; 32]),
+            hypernode: HyperNodeId([3; 32]),
+            place: (Epoch(4), Slot(5)),
+            window: (UnixMs(6), UnixMs(7)),
+            class: OutcomeClass::Pass,
+            metrics: vec![(1, 8)],
+            evidence: vec![Outcome::reference(&[9; 32], b"part", media::IMA_PART); 64],
+            policy: Digest([10; 32]),
+            r: [9; 32],
+            detail: "fine".into(),
+        };
+        assert_eq!(readable(told.clone()), told);
+        let one = told.evidence[0].clone();
+        let more = Outcome {
+            evidence: vec![one; 65],
+            ..told.clone()
+        };
+        let wide = Outcome {
+            detail: "😀".repeat(257),
+            ..told.clone()
+        };
+        for (untold, why) in [(more, "at most 64, got 65"), (wide, "at most 1024 bytes")] {
+            let recorded = readable(untold);
+            assert_eq!(recorded.class, OutcomeClass::Inconclusive);
+            assert!(recorded.detail.contains(why), "{}", recorded.detail);
+            assert_eq!((recorded.metrics.len(), recorded.evidence.len()), (0, 0));
+            assert_eq!((recorded.place, recorded.r), (told.place, told.r));
+            assert_eq!(recorded.check(), Ok(()));
         }
     }
 }

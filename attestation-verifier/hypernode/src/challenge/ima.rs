@@ -14,7 +14,7 @@ use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cbor_map;
 use assay_protocol::ids::{AkName, Digest, NodeId};
 use assay_protocol::item::Blob;
-use assay_protocol::limits::IMA_LIST_BYTES_MAX;
+use assay_protocol::limits::{IMA_LIST_BYTES_MAX, OUTCOME_EVIDENCE_MAX};
 use assay_protocol::wire::ImaAppraised;
 
 cbor_map! {
@@ -59,14 +59,18 @@ impl Known {
     }
 }
 
+/// Most parts to go on from: an outcome refers to each of them, and to what else it rests on.
+const PARTS_MAX: usize = OUTCOME_EVIDENCE_MAX - 8;
+
 /// What is known of the list of the node asked. Nothing under another key or class, of a list that has become too long
-/// to go on with, or when a part is gone: then the agent sends it whole.
+/// to go on with, or of too many parts, or when a part is gone: then the agent sends it whole.
 pub fn known(asking: &Asking<'_>, record: &EnrolRecord) -> Result<Option<Known>> {
     let context = asking.context;
     let fits = |kept: &KeptPosition| {
         let bytes: u64 = kept.parts.iter().map(|(_, size)| size).sum();
         let of_it = kept.ak_name == record.ak_name && kept.class == asking.class.digest();
-        of_it && bytes <= (LIST_BYTES_MAX - IMA_LIST_BYTES_MAX) as u64
+        let is_short = bytes <= (LIST_BYTES_MAX - IMA_LIST_BYTES_MAX) as u64;
+        of_it && is_short && kept.parts.len() <= PARTS_MAX
     };
     let Some(kept) = context.ima_position(&record.node)?.filter(fits) else {
         return Ok(None);

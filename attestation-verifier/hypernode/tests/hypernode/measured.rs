@@ -62,7 +62,7 @@ async fn a_file_that_is_not_allowed_fails_from_a_position_too() {
     assert_eq!(scene.asked(), [None]);
 }
 
-/// Of another boot, key, class or node, or with a part that is gone: the list begins anew.
+/// Of another boot, key, class or node, with a part that is gone, or with too many of them: the list begins anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_of_something_else_is_not_gone_on_from() {
     let mut scene = Scene::attested_once().await;
@@ -76,10 +76,12 @@ async fn what_is_of_something_else_is_not_gone_on_from() {
     assert!(earlier(&scene.context, &outcome).is_empty());
     assert_eq!(scene.position().unwrap().reset_count, 8);
 
-    let others: [fn(&mut KeptPosition); 3] = [
+    let others: [fn(&mut KeptPosition); 4] = [
         |kept| kept.ak_name = SoftAk::generate().name(),
         |kept| kept.class = Digest([1; 32]),
         |kept| kept.parts[0].0 = Digest([1; 32]),
+        // More than an outcome can refer to.
+        |kept| kept.parts = vec![kept.parts[0]; 57],
     ];
     for other in others {
         scene.keep(other);
