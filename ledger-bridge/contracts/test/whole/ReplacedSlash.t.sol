@@ -66,11 +66,32 @@ contract ReplacedSlashTest is Network {
         nodes.settle(l, new bytes32[](0));
     }
 
-    /// @dev Nobody needs to release in between, and in no order of calls does the pledge come back whole.
-    function test_whatAReplacedRootTookIsAskedForByTheNextLeaf() public {
+    function begun() private {
         posted(leafOf(0, 1, 0));
         passMs(2 * EPOCH_MS);
         nodes.confirm(leafOf(0, 1, 0), new bytes32[](0));
+    }
+
+    /// @dev All of them, also those of epochs that are not settled again.
+    function test_whatSeveralReplacedRootsTookIsAskedForByTheNextLeaf() public {
+        begun();
+        settled(leafOf(1, 3, 40));
+        settled(leafOf(2, 3, 80));
+        settled(leafOf(3, 3, 120));
+        round = 1;
+        correct(rootWith(leafOf(1, 3, 40)), 7);
+        posted(leafOf(2, 3, 80));
+        settled(leafOf(3, 3, 110));
+        INodesTypes.Registration memory r = nodes.registration(NODE, provider);
+        vm.assertEq(r.escrow, 110, "what the root that stands asks for");
+        vm.assertEq(r.counted, 110, "and nothing else counts");
+        vm.expectPartialRevert(INodesTypes.NothingToRelease.selector);
+        nodes.release(NODE, provider);
+    }
+
+    /// @dev Nobody needs to release in between, and in no order of calls does the pledge come back whole.
+    function test_whatAReplacedRootTookIsAskedForByTheNextLeaf() public {
+        begun();
         settled(leafOf(1, 3, 40));
         settled(leafOf(2, 1, 40));
         // the root of 1 is replaced: what it says of this node stays the same
