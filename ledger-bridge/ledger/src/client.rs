@@ -61,6 +61,16 @@ pub enum LedgerError {
         /// The cap.
         cap: u128,
     },
+    /// No transaction may take as much gas as this needs; nothing was sent.
+    #[error("{action}: needs {gas} gas, a transaction has at most {max} (EIP-7825)")]
+    TooMuchGas {
+        /// The contract's function.
+        action: String,
+        /// What the node estimates.
+        gas: u64,
+        /// The cap.
+        max: u64,
+    },
     /// An answer is not what the ABI says.
     #[error(
         "{action}: the contract's answer cannot be read: {why}\nhint: is there an AssayEpochs at this address on this chain?"

@@ -37,6 +37,13 @@ pub(crate) fn prepare(
         data: call.data,
     };
     let gas = chain.estimate_gas(&trial).map_err(&failed)?;
+    if gas > GAS_LIMIT_MAX {
+        return Err(LedgerError::TooMuchGas {
+            action: call.action.to_owned(),
+            gas,
+            max: GAS_LIMIT_MAX,
+        });
+    }
     let market = chain.market().map_err(&failed)?;
     if market.base > fee_cap {
         return Err(LedgerError::FeeCap {

@@ -180,6 +180,21 @@ fn above_the_fee_cap_nothing_is_sent_until_gas_is_cheap_again() {
     settled_once(&net);
 }
 
+/// What no block takes would cost its gas and do nothing.
+#[test]
+fn what_needs_more_gas_than_a_transaction_has_is_not_sent() {
+    let net = signed();
+    let (proxy, mut poster) = behind(&net);
+    proxy.fault("eth_estimateGas", Fault::Say(json!("0x1000001")));
+    let error = assay_bridge::chain_of(&poster.step(net.now()).unwrap_err());
+    let expected = "postRoot: needs 16777217 gas, a transaction has at most 16777216";
+    assert!(error.contains(expected), "{error}");
+    assert!(net.store.live().unwrap().is_empty());
+    proxy.repair();
+    finish(&mut poster, &net);
+    settled_once(&net);
+}
+
 #[test]
 fn a_nonce_that_the_key_used_elsewhere_is_superseded_and_the_root_posted_anew() {
     let net = signed();
