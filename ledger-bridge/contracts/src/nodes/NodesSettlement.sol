@@ -75,8 +75,13 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
             Fate fate = _fate(e);
             if (fate == Fate.Wait) break;
             q.dropFirst();
-            if (fate == Fate.Pay) _take(r, e, p);
-            else _giveBack(r, e);
+            if (fate == Fate.Pay) {
+                _take(r, e, p);
+                continue;
+            }
+            _giveBack(r, e);
+            // who leaves answers to one leaf more for what came back
+            if (e.taken != 0) r.exitLeafEpochs = 0;
         }
         if (step == 0) revert NothingToRelease(node, provider);
         _setStatus(r, r.status);

@@ -50,6 +50,28 @@ contract ExitTest is Money {
         nodes.requestExit(NODE);
     }
 
+    /// @dev A settlement gives back 32 entries of replaced roots. What comes back after the last leaf is asked for by one more.
+    function test_exit_whatComesBackAfterTheLastLeafIsAskedForFirst() public {
+        active();
+        uint64 last = requestExit();
+        for (uint64 i; i < 41; ++i) {
+            settle(40 + i, 3, i + 1);
+        }
+        for (uint64 i; i < 41; ++i) {
+            epochs.undo(40 + i);
+        }
+        settle(last + DELAY, 0, 41);
+        toFinal(last + DELAY);
+        nodes.release(NODE, alice);
+        vm.assertEq(registrationOf(alice).slashed, 32, "asked by the last leaf");
+        exit(abi.encodeWithSelector(INodesTypes.LastLeafMissing.selector, NODE, last + DELAY, last + DELAY + 1));
+        settle(last + DELAY + 1, 0, 41);
+        toFinal(last + DELAY + 1);
+        nodes.release(NODE, alice);
+        exit("");
+        vm.assertEq(token.balanceOf(alice), 1_000_000 - 41, "all that was asked");
+    }
+
     function test_exit_afterDelayAndLastLeaf_paysAndFreesNodeAndChips() public {
         active();
         uint64 last = requestExit();
