@@ -5,7 +5,7 @@ use crate::cbor_map;
 use crate::hash;
 use crate::ids::{Address, Bps, Digest, Epoch, HyperNodeId, NetworkId, Seed, Slot, Stake, UnixMs};
 use crate::item::Item;
-use crate::limits::{EPOCH_SLOTS_MAX, ROSTER_MAX, SEED_CHAIN_MAX};
+use crate::limits::{EPOCH_SLOTS_MAX, OUTCOME_EVIDENCE_MAX, ROSTER_MAX, SEED_CHAIN_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -114,6 +114,12 @@ impl NetworkParams {
             "gwei",
             "a power of ten, at most 10^9",
             self.gwei,
+        )?;
+        rule(
+            self.control_probes as usize <= OUTCOME_EVIDENCE_MAX,
+            "control_probes",
+            "at most 64: an outcome refers to each",
+            self.control_probes,
         )?;
         let (m, n) = self.persistence;
         rule(
@@ -327,7 +333,7 @@ pub(crate) mod tests {
     #[test]
     fn contradictions_are_named() {
         type Change = fn(&mut NetworkParams);
-        let broken: [(&str, Change); 8] = [
+        let broken: [(&str, Change); 9] = [
             ("slot_ms", |p| p.slot_ms = 700),
             ("roster", |p| p.roster.swap(0, 1)),
             ("operator_cap_bps", |p| p.operator_cap_bps = Bps(2_400)),
@@ -335,6 +341,7 @@ pub(crate) mod tests {
             ("phases", |p| p.reveal_ms = p.commit_ms),
             ("persistence", |p| p.persistence = (2, 1)),
             ("absent_epochs", |p| p.absent_epochs = 1),
+            ("control_probes", |p| p.control_probes = 65),
             ("gwei", |p| p.gwei = 2),
         ];
         for (name, change) in broken {

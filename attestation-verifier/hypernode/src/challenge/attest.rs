@@ -12,7 +12,7 @@ use assay_appraisal::appraise::{
     Refused,
 };
 use assay_appraisal::checks::{Mode, Outcome as CheckOutcome};
-use assay_appraisal::ek;
+use assay_appraisal::ek::{self, CertifiedEk};
 use assay_appraisal::tpm::ak::AttestationKey;
 use assay_protocol::answers::EnrolRecord;
 use assay_protocol::cose;
@@ -153,7 +153,18 @@ async fn judge(
     let first = authentic.claims().ima.map_or(0, |ima| ima.first);
     let known = known.filter(|_| first > 0);
     let before = known.as_ref().map_or(ImaBefore::Unknown, Known::before);
-    let appraisal = appraise(asking, record, &authentic, (&collateral, before))?;
+    // As of the enrolment: a certificate that ran out since then still says what TPM this is.
+    let enrolled = context.enrolled_at(&record.node)?;
+    let certified = match ek::certify(&record.ek_certificate.0, &context.roots, enrolled) {
+        Ok(certified) => certified,
+        // Its root was taken out of the bundle, or it ended at that moment.
+        Err(error) => {
+            context.forget_enrolment(&record.node)?;
+            let detail = format!("it enrols anew: its EK certificate is not believed: {error}");
+            return Ok(inconclusive(detail));
+        }
+    };
+    let appraisal = appraise(asking, &certified, &authentic, (&collateral, before))?;
     if known.is_some() && is_astray(&appraisal) {
         return Ok(None);
     }
@@ -254,14 +265,11 @@ fn authenticate(
 
 fn appraise(
     asking: &Asking<'_>,
-    record: &EnrolRecord,
+    certified: &CertifiedEk,
     evidence: &AuthenticatedEvidence,
     (collateral, ima_before): (&Collateral, ImaBefore<'_>),
 ) -> Result<Appraisal> {
     let context = asking.context;
-    // As of the enrolment: a certificate that ran out since then still says what TPM this is.
-    let enrolled = context.enrolled_at(&record.node)?;
-    let certified = ek::certify(&record.ek_certificate.0, &context.roots, enrolled)?;
     let chain = match &collateral.chain {
         Chain::Found(chain) => Some([&chain.vcek.0[..], &chain.ask.0, &chain.ark.0]),
         Chain::NotNeeded | Chain::Unknown => None,

@@ -10,6 +10,7 @@ use assay_protocol::answers::ChaseAnswer;
 use assay_protocol::chase::{ChasePlan, LaneState};
 use assay_protocol::cose;
 use assay_protocol::ids::{Nonce, RegionKey, SessionKey};
+use assay_protocol::limits::CHASE_ANSWER_BYTES_MAX;
 use assay_protocol::outcome::{OutcomeClass, OutcomeKind, media, metric};
 use assay_protocol::region::{BLOCK_BYTES, RegionId};
 use assay_protocol::schedule::Challenge;
@@ -51,7 +52,10 @@ pub async fn run(asking: &Asking<'_>, session: SessionKey, id: RegionId) -> Resu
         (metric::CHASE_READS_PER_S, per_second),
         (metric::CHASE_IS_IOPS, kind as u64),
     ];
-    draft.raw.push((walked.bytes, media::CHASE_ANSWER));
+    // What is longer is none, whatever it is, and is not kept.
+    if walked.bytes.len() <= CHASE_ANSWER_BYTES_MAX {
+        draft.raw.push((walked.bytes, media::CHASE_ANSWER));
+    }
     draft.detail = detail;
     let recorded = context.record(draft)?;
     Ok(recorded.map_or(OutcomeClass::Inconclusive, |outcome| outcome.class))

@@ -74,6 +74,8 @@ async fn attempt(asking: &Asking<'_>) -> Result<EnrolRecord> {
     if verify_slices_are_equal(&returned, &secret).is_err() {
         bail!("credential activation: the TPM did not return the secret");
     }
+    // Again: the node chose how long it took, and the enrolment is of now.
+    ek::certify(&ek_certificate, &context.roots, clock::now())?;
     Ok(EnrolRecord {
         node: asking.node.node,
         ek_certificate: Blob(ek_certificate),

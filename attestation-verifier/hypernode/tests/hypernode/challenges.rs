@@ -11,6 +11,7 @@ use assay_protocol::chase::{ChasePlan, LaneState, walk};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, HyperNodeId, NetworkId, Nonce};
 use assay_protocol::item::Blob;
+use assay_protocol::limits::CHASE_ANSWER_BYTES_MAX;
 use assay_protocol::merkle;
 use assay_protocol::outcome::{Outcome, OutcomeClass, OutcomeKind, metric};
 use assay_protocol::region::{BLOCK_BYTES, Keystream, RegionId, key_hash};
@@ -444,6 +445,20 @@ async fn a_chase_without_a_whole_answer_proves_nothing() {
         assert!(outcome.detail.contains(why), "{why}: {outcome:?}");
         assert!(outcome.evidence.is_empty() && outcome.metrics.is_empty());
     }
+}
+
+/// A frame holds more than an answer may have; nobody has to keep that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_too_long_is_not_kept() {
+    let outcome = chased(|walked, _| {
+        let bytes = vec![0; CHASE_ANSWER_BYTES_MAX + 1];
+        let mut acts = vec![Act::Say(walked.checkpoints())];
+        acts.extend(say(&AgentReply::Answer { bytes }));
+        acts
+    })
+    .await;
+    assert_eq!(outcome.class, OutcomeClass::Inconclusive, "{outcome:?}");
+    assert_eq!(outcome.evidence, []);
 }
 
 /// Whoever asked may have put such an answer beside the wrong question.

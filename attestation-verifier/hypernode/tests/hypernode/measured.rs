@@ -3,6 +3,7 @@
 use super::soft_machine::{
     AGENT, BOOTED, OTHER, POLICY, PROVIDER, SHORT, Scene, attested, carried, earlier, is, rules,
 };
+use assay_appraisal::ek::Roots;
 use assay_appraisal::ima::Position;
 use assay_bench::network::{Bench, vendors};
 use assay_hypernode::challenge::ima::KeptPosition;
@@ -60,6 +61,17 @@ async fn a_file_that_is_not_allowed_fails_from_a_position_too() {
     assert_eq!(scene.kept(), None);
     is(&scene.attest().await, OutcomeClass::Fail, 0);
     assert_eq!(scene.asked(), [None]);
+}
+
+/// Its vendor's root was taken out of the bundle, or its certificate ended while it was enrolled: that is told, ends
+/// nothing, and the node enrols anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_enrolled_by_a_root_that_is_gone_enrols_anew() {
+    let scene = Scene::with(&rules(), |_, context| context.roots = Roots::default());
+    let outcome = scene.attest().await;
+    assert_eq!(outcome.class, OutcomeClass::Inconclusive);
+    assert!(outcome.detail.contains("enrols anew"), "{outcome:?}");
+    assert_eq!(scene.context.enrolment(&scene.record.node).unwrap(), None);
 }
 
 /// Of another boot, key, class or node, with a part that is gone, or with too many of them: the list begins anew.
