@@ -4,6 +4,7 @@ use super::endorsement::{self, Chain, Collateral};
 use super::ima::{self, Known};
 use super::{Asking, CONNECT_WAIT, TPM_WAIT};
 use crate::agent_link::{AgentLink, LinkError};
+use crate::context::Context;
 use crate::record::Draft;
 use crate::store::Binding;
 use anyhow::Result;
@@ -153,16 +154,9 @@ async fn judge(
     let first = authentic.claims().ima.map_or(0, |ima| ima.first);
     let known = known.filter(|_| first > 0);
     let before = known.as_ref().map_or(ImaBefore::Unknown, Known::before);
-    // As of the enrolment: a certificate that ran out since then still says what TPM this is.
-    let enrolled = context.enrolled_at(&record.node)?;
-    let certified = match ek::certify(&record.ek_certificate.0, &context.roots, enrolled) {
+    let certified = match certified(context, record)? {
         Ok(certified) => certified,
-        // Its root was taken out of the bundle, or it ended at that moment.
-        Err(error) => {
-            context.forget_enrolment(&record.node)?;
-            let detail = format!("it enrols anew: its EK certificate is not believed: {error}");
-            return Ok(inconclusive(detail));
-        }
+        Err(why) => return Ok(inconclusive(why)),
     };
     let appraisal = appraise(asking, &certified, &authentic, (&collateral, before))?;
     if known.is_some() && is_astray(&appraisal) {
@@ -178,14 +172,7 @@ async fn judge(
             return Ok(inconclusive(why));
         }
     }
-    // Known before the outcome is: a crash between the two must not change what the report says.
-    let salted = Outcome::reference(&asking.r, &evidence, media::EVIDENCE).salted_digest;
-    if let Some(owner) = appraisal.owner {
-        context.keep_owner(&salted, &owner.provider)?;
-    }
-    if let Some(chips) = appraisal.shown.chips {
-        context.keep_chips(&salted, &chips)?;
-    }
+    keep_shown(asking, &evidence, &appraisal)?;
     let mut draft = draft_of(asking, &appraisal, evidence, collateral);
     let parts = known.iter().flat_map(Known::parts);
     draft
@@ -196,6 +183,30 @@ async fn judge(
         appraisal: Some(appraisal),
         known,
     }))
+}
+
+/// The node's key, as of its enrolment: a certificate that ran out since then still says what TPM this is. Where its root was
+/// taken out of the bundle, or it ended at that moment, the enrolment is forgotten, and this says why.
+fn certified(context: &Context, record: &EnrolRecord) -> Result<Result<CertifiedEk, String>> {
+    let enrolled = context.enrolled_at(&record.node)?;
+    let certified = ek::certify(&record.ek_certificate.0, &context.roots, enrolled);
+    if certified.is_err() {
+        context.forget_enrolment(&record.node)?;
+    }
+    let why = |error| format!("it enrols anew: its EK certificate is not believed: {error}");
+    Ok(certified.map_err(why))
+}
+
+/// Known before the outcome is: a crash between the two must not change what the report says.
+fn keep_shown(asking: &Asking<'_>, evidence: &[u8], appraisal: &Appraisal) -> Result<()> {
+    let salted = Outcome::reference(&asking.r, evidence, media::EVIDENCE).salted_digest;
+    if let Some(owner) = appraisal.owner {
+        asking.context.keep_owner(&salted, &owner.provider)?;
+    }
+    if let Some(chips) = appraisal.shown.chips {
+        asking.context.keep_chips(&salted, &chips)?;
+    }
+    Ok(())
 }
 
 /// A list that does not explain the quote costs the tier; what fails whatever the list says needs no other list.
