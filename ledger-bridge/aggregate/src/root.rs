@@ -31,7 +31,7 @@ const DOMAIN_TYPE: &[u8] =
 const ROOT_TYPE: &[u8] = b"EpochRoot(bytes32 networkId,uint64 epoch,uint32 round,bytes32 inputSet,\
 bytes32 committee,bytes32 root,uint32 leafCount,bytes32 evidenceRoot,bytes32 policyDigest,\
 uint128 cumulativeReward,bytes32 nextCommittee)";
-/// Type of a node's leaf.
+/// Type of a node's leaf. Types are numbers for ever; 2 is not used.
 pub const LEAF_TYPE_NODE: u8 = 1;
 /// Type of a provider's leaf.
 pub const LEAF_TYPE_REWARD: u8 = 3;

@@ -100,8 +100,7 @@ fn reaudit_epochs(window: u32, seats: u32) -> u32 {
     }
 }
 
-/// Terms of a class. The aggregation holds the re-audit itself and asks for a slash only after it, so the contract needs
-/// no leaf about it.
+/// Terms of a class.
 pub fn class(plan: &Plan, gwei: Gwei, class: &HardwareClass) -> ClassTerms {
     let collateral = Stake(gwei.units(class.money.collateral_gwei_min));
     let share = |bps: Bps| {
@@ -114,7 +113,6 @@ pub fn class(plan: &Plan, gwei: Gwei, class: &HardwareClass) -> ClassTerms {
         remove_below: share(plan.ledger.remove_below_bps),
         slash_cap_bps: plan.ledger.slash_cap_bps,
         builder_share_bps: plan.ledger.builder_share_bps,
-        reaudit: false,
     }
 }
 

@@ -42,7 +42,7 @@ contract EscrowCheck is Test, NodesSlash {
         r = _registrations.push();
         (r.collateral, r.escrow, r.slashed, r.counted) = (collateral, escrow, slashed, asked);
         r.pledged = collateral + escrow + slashed;
-        if (asked != 0) _queues[ID].entries.push(SlashQueue.Entry(7, 7, 0, 0, 1, asked, escrow));
+        if (asked != 0) _queues[ID].entries.push(SlashQueue.Entry(7, 0, 1, asked, escrow));
     }
 
     /// @dev Escrow is what the queue's entries took, and what was counted is what they asked for.
@@ -67,7 +67,7 @@ contract EscrowCheck is Test, NodesSlash {
     {
         vm.assume(target <= asked);
         Registration storage r = given(collateral, escrow, slashed, asked);
-        _moveTo(ID, r, target, SlashQueue.Entry(8, 8, 0, 0, 1, 0, 0));
+        _moveTo(ID, r, target, SlashQueue.Entry(8, 0, 1, 0, 0));
         assertEscrow(r, uint256(collateral) + escrow, slashed);
         assert(r.counted == target);
     }

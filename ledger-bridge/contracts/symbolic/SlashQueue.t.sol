@@ -13,7 +13,7 @@ contract SlashQueueCheck is Test {
 
     function add(uint128 asked, uint128 taken, uint32 epochs) private {
         vm.assume(taken <= asked && asked != 0);
-        q.entries.push(SlashQueue.Entry(1, 1, 0, 0, epochs, asked, taken));
+        q.entries.push(SlashQueue.Entry(1, 0, epochs, asked, taken));
     }
 
     function sums() private view returns (uint256 asked, uint256 taken) {

@@ -148,7 +148,6 @@ impl From<&ClassTerms> for nodes::INodesTypes::ClassTerms {
             removeBelow: t.remove_below.0,
             slashCapBps: bps16(t.slash_cap_bps),
             builderShareBps: bps16(t.builder_share_bps),
-            reaudit: t.reaudit,
         }
     }
 }

@@ -450,7 +450,6 @@ impl AssayLedger {
             remove_below: Stake(t.removeBelow),
             slash_cap_bps: Bps(t.slashCapBps.into()),
             builder_share_bps: Bps(t.builderShareBps.into()),
-            reaudit: t.reaudit,
         })
     }
 

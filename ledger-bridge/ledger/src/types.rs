@@ -221,8 +221,6 @@ pub struct ClassTerms {
     pub slash_cap_bps: Bps,
     /// Share of a slash that goes to the Builders who had reserved the node.
     pub builder_share_bps: Bps,
-    /// Whether the contract itself asks for a re-audit leaf.
-    pub reaudit: bool,
 }
 
 /// One step of a credit schedule: below this availability, this share of the rent due is credited.

@@ -313,7 +313,6 @@ fn terms() -> ClassTerms {
         remove_below: Stake(0),
         slash_cap_bps: Bps(10_000),
         builder_share_bps: Bps(0),
-        reaudit: false,
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {NodeLeaf, NodeStatus, ReauditLeaf} from "./Types.sol";
+import {NodeLeaf, NodeStatus} from "./Types.sol";
 
 /// @title What AssayNodes keeps, tells and refuses.
 interface INodesTypes {
@@ -24,19 +24,18 @@ interface INodesTypes {
 
     /// @notice What a hardware class asks of a provider; by digest of the class, set once and never changed.
     /// @param collateral at registration, at least
-    /// @param slashCapPerEpoch most that one epoch can take
+    /// @param slashCapPerEpoch most that one epoch can take; a leaf has the caps of all epochs since the one settled before,
+    /// with a root or without, and of those whose asks were voided
     /// @param removeBelow a node whose collateral falls below is suspended until it is topped up
     /// @param slashCapBps most that can be taken of a registration's pledge in all
     /// @param builderShareBps of a slash, to the Builders who had reserved the node; the rest to the treasury. A provider
     /// can be its own Builder: this share is what a slash may not cost it
-    /// @param reaudit whether a slash needs a re-audit leaf
     struct ClassTerms {
         uint128 collateral;
         uint128 slashCapPerEpoch;
         uint128 removeBelow;
         uint16 slashCapBps;
         uint16 builderShareBps;
-        bool reaudit;
     }
 
     /// @notice One provider's registration of one node. Never erased: who reads it later finds what was true then.
@@ -84,34 +83,26 @@ interface INodesTypes {
     /// @param owner confirmed provider; zero before, and after it left
     /// @param settledCorrections how often the last settled epoch had been corrected by then
     /// @param settledEpochs 0, or 1 + the last settled epoch
-    /// @param reauditCorrections how often the last settled re-audit's epoch had been corrected by then
-    /// @param auditedEpochs 0, or 1 + the last audited epoch of a settled re-audit
-    /// @param reauditEpochs 0, or 1 + the epoch of the last settled re-audit
     /// @param registrationId registration of the owner
     /// @param previousId registration of the owner before; 0 without
     /// @param handOverEpochs 0, or 1 + the last epoch that the owner before answers for; all ones while nobody followed
-    /// @param confirmedEpochs 0, or 1 + the epoch whose leaf first confirmed an owner
     /// @param chipsEpochs 0, or 1 + the epoch of the leaf that last bound or freed processors of this node
+    /// @param confirmedEpochs 0, or 1 + the epoch whose leaf first confirmed an owner
     /// @param changeAnnouncedAtMs when the last offer was accepted; 0 without
     /// @param cumulativeSlash of the last settled leaf
-    /// @param confirmedSlash of the last settled re-audit
     /// @param transferTo to whom the owner offered the node; zero once the owner is removed
     /// @param chips digest of the processors that the node is bound to, see NodeLeaf; zero without
     struct Account {
         address owner;
         uint8 settledCorrections;
-        uint8 reauditCorrections;
         uint64 settledEpochs;
-        uint64 auditedEpochs;
-        uint64 reauditEpochs;
         uint64 registrationId;
         uint64 previousId;
         uint64 handOverEpochs;
-        uint64 confirmedEpochs;
         uint64 chipsEpochs;
+        uint64 confirmedEpochs;
         uint64 changeAnnouncedAtMs;
         uint128 cumulativeSlash;
-        uint128 confirmedSlash;
         address transferTo;
         bytes32 chips;
     }
@@ -150,9 +141,6 @@ interface INodesTypes {
     /// @notice A node leaf was settled for `owner`: its sums and verdict count from now. `verdict` and `tier` as in
     /// NodeLeaf.
     event NodeSettled(bytes32 indexed node, uint64 indexed epoch, address indexed owner, uint8 verdict, uint8 tier);
-    /// @notice A re-audit leaf of `epoch` was settled: of what was asked up to `auditedEpoch`, it confirms
-    /// `cumulativeSlash` since genesis, in the token's smallest unit.
-    event ReauditSettled(bytes32 indexed node, uint64 indexed epoch, uint64 auditedEpoch, uint128 cumulativeSlash);
     /// @notice `asked` was asked for, `taken` of it moved from collateral into escrow.
     event Slashed(
         bytes32 indexed node,
@@ -230,31 +218,24 @@ interface INodesTypes {
     error NotOffered(bytes32 node, address expected, address actual);
     /// @notice The owner before the current one can still be slashed.
     error PredecessorLiable(bytes32 node, address provider);
-    /// @notice The leaf's type is not that of what this function takes: 1 for a node leaf, 2 for a re-audit leaf.
+    /// @notice The leaf's type is not that of what this function takes: 1 for a node leaf.
     error WrongLeafType(uint8 expected, uint8 actual);
     /// @notice The leaf's root can still be replaced: `confirm` takes leaves of final epochs only.
     error EpochNotFinal(uint64 epoch);
-    /// @notice The leaf confirms no owner, or it is a re-audit of a node that has none.
+    /// @notice The leaf confirms no owner.
     error NotConfirmed(bytes32 node, uint64 epoch);
     /// @notice `provider` has never registered the node, or has no registration that waits for a leaf to confirm it.
     error NotRegistered(bytes32 node, address provider);
     /// @notice The leaf's epoch began before the registration or before the end of the delay of a change of owner.
     error LeafTooEarly(bytes32 node, uint256 expectedMs, uint256 epochStartMs);
-    /// @notice `settledEpochs` is 1 + the epoch of the newest leaf of its kind: settled, audited, or that bound processors.
+    /// @notice `settledEpochs` is 1 + the epoch of the newest leaf that was settled, or that bound processors.
     error StaleLeaf(bytes32 node, uint64 settledEpochs, uint64 epoch);
-    /// @notice A leaf of this kind, node and epoch was settled under this root or a later correction of it.
+    /// @notice A leaf of this node and epoch was settled under this root or a later correction of it.
     error AlreadySettled(bytes32 node, uint64 epoch, uint8 corrections);
     /// @notice A newer leaf bound these processors to `actualNode`.
     error ChipsTaken(bytes32 chips, bytes32 expectedNode, bytes32 actualNode);
     /// @notice The leaf changes nothing of owner or processors.
     error NothingToConfirm(bytes32 node, uint64 epoch);
-    /// @notice The class of the registration that answers for the audited epoch is slashed without re-audits.
-    error NoReaudit(bytes32 classDigest);
-    /// @notice A re-audit is of an epoch before the one whose root holds its leaf, `epoch`.
-    error AuditedEpochNotEarlier(uint64 epoch, uint64 auditedEpoch);
-    /// @notice No node leaf as late as the audited epoch was settled; `settledEpochs` is 1 + the last settled epoch, or
-    /// 0.
-    error AuditedEpochNotSettled(bytes32 node, uint64 settledEpochs, uint64 auditedEpoch);
     /// @notice No escrow of this registration is there, or its earliest entry waits for its epochs to be final.
     error NothingToRelease(bytes32 node, address provider);
     /// @notice The suspended node can be removed from `removableAtMs` on, in Unix milliseconds, as the windows are
@@ -345,12 +326,6 @@ interface INodesCollateral is INodesTypes {
     /// @param proof siblings from the leaf up
     function settle(NodeLeaf calldata leaf, bytes32[] calldata proof) external;
 
-    /// @notice Settles a re-audit leaf: what it confirms of an asked slash goes into escrow, of the registration that
-    /// answered for the audited epoch.
-    /// @dev Reverts: WrongLeafType, AuditedEpochNotEarlier, NotConfirmed, NoReaudit, AuditedEpochNotSettled, StaleLeaf,
-    /// and what `IAssayEpochs.proven` reverts with.
-    function settleReaudit(ReauditLeaf calldata leaf, bytes32[] calldata proof) external;
-
     /// @notice Pays escrow whose epochs are final to treasury and Builders, or back to collateral when an epoch was
     /// corrected since or its record is gone; at most 32 entries.
     /// @dev Reverts: NothingToRelease.
@@ -407,9 +382,10 @@ interface INodesCollateral is INodesTypes {
 /// Two kinds of proof. `settle` takes a leaf of any posted epoch and does what can be taken back: escrow and status.
 /// `confirm` takes a leaf of a final epoch and does what cannot: owner and processors.
 ///
-/// A slash goes: a node leaf's `cumulativeSlash` grows -> (a re-audit of a later epoch confirms it, where the class
-/// wants one) -> escrow, within caps -> the epoch is final and was not corrected -> treasury and Builder. If it was
-/// corrected, back to collateral, at the latest by the next leaf that is settled, which asks for what its sum still holds.
+/// A slash goes: a node leaf's `cumulativeSlash` grows, which it does after persistence and re-audit only (both are
+/// computed from the reports that roots agree on) -> escrow, within caps -> the epoch is final and was not corrected ->
+/// treasury and Builder. If it was corrected, back to collateral, at the latest by the next leaf that is settled, which
+/// asks for what its sum still holds.
 /// Example, cap 40 an epoch and 50 % of a pledge of 200: a leaf asks for 30: collateral 170, escrow 30. The next asks for
 /// 60 more: 40 taken, escrow 70; the 20 above the cap are never asked for again. The third asks for 90: 30 taken, as
 /// 100 of 200 is the most. All final: 100 leave, 100 of collateral remain.

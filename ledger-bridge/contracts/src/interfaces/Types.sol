@@ -61,19 +61,6 @@ struct NodeLeaf {
     uint128 cumulativeSlash;
 }
 
-/// @notice What a re-audit committee of a later beacon found about a node.
-/// @param leafType 2
-/// @param epoch the epoch of the root that holds this leaf
-/// @param auditedEpoch the last epoch that was re-audited; earlier than `epoch`
-/// @param cumulativeSlash how much of the node's `cumulativeSlash` up to `auditedEpoch` is confirmed
-struct ReauditLeaf {
-    uint8 leafType;
-    uint64 epoch;
-    bytes32 node;
-    uint64 auditedEpoch;
-    uint128 cumulativeSlash;
-}
-
 /// @notice What a provider has earned with all its nodes.
 /// @param leafType 3
 /// @param cumulativeReward since genesis

@@ -8,15 +8,12 @@ library SlashQueue {
     /// @dev what one call looks at, at most: work per call is bounded, the rest waits for the next call
     uint256 internal constant MAX_STEPS = 32;
 
-    /// @param epoch epoch of the root that took it: for a re-audit the re-auditing one
-    /// @param askEpoch epoch of the node leaf that asked for it
+    /// @param epoch epoch of the node leaf that asked for it
     /// @param corrections how often `epoch` was corrected by then; another number later means that its root is no more
     /// @param epochs how many epochs it covers, each with the class's cap
     struct Entry {
         uint64 epoch;
-        uint64 askEpoch;
         uint8 corrections;
-        uint8 askCorrections;
         uint32 epochs;
         uint128 asked;
         uint128 taken;

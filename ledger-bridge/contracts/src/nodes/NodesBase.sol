@@ -21,7 +21,6 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
     uint256 internal constant BPS = 10_000;
     uint256 internal constant MAX_ENDPOINT = 256;
     uint8 internal constant NODE_LEAF = 1;
-    uint8 internal constant REAUDIT_LEAF = 2;
 
     IAssayEpochs internal immutable EPOCHS;
     IERC20 internal immutable TOKEN;

@@ -38,7 +38,6 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         if (a.confirmedEpochs == 0) {
             a.confirmedEpochs = leaf.epoch + 1;
             a.settledEpochs = _epochsBefore(r.registeredAtMs);
-            a.auditedEpochs = a.settledEpochs;
         } else {
             _requireNotStale(a, leaf);
             r.counted = leaf.cumulativeSlash;
@@ -50,8 +49,8 @@ contract NodesIdentity is NodesSlash, INodesIdentity {
         _setStatus(r, NodeStatus.Active);
     }
 
-    /// @dev The old pledge answers up to this leaf, and for the exit delay to what re-audits confirm of that. Its service
-    /// ends with the current epoch, or where the old owner had asked to end it.
+    /// @dev The old pledge answers up to this leaf. Its service ends with the current epoch, or where the old owner had
+    /// asked to end it.
     function _handOver(Account storage a, NodeLeaf calldata leaf, uint8 corrections) private {
         if (leaf.owner != a.transferTo) revert NotOffered(leaf.node, a.transferTo, leaf.owner);
         (uint64 id, Registration storage r) = _provisional(leaf);

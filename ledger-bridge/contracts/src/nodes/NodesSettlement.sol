@@ -5,7 +5,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {IAssayEpochs} from "../interfaces/IAssayEpochs.sol";
 import {INodesCollateral} from "../interfaces/IAssayNodes.sol";
 import {IAssayReservations} from "../interfaces/IAssayReservations.sol";
-import {NodeLeaf, NodeStatus, ReauditLeaf, Resolution} from "../interfaces/Types.sol";
+import {NodeLeaf, NodeStatus, Resolution} from "../interfaces/Types.sol";
 import {NodeStates} from "../lib/NodeStates.sol";
 import {SlashQueue} from "../lib/SlashQueue.sol";
 import {NodesSlash} from "./NodesSlash.sol";
@@ -42,24 +42,6 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         _setStatus(r, status);
         _noteLastLeaf(r, leaf.epoch, record.corrections);
         emit NodeSettled(leaf.node, leaf.epoch, a.owner, leaf.verdict, leaf.tier);
-    }
-
-    function settleReaudit(ReauditLeaf calldata leaf, bytes32[] calldata proof) external override nonReentrant {
-        if (leaf.leafType != REAUDIT_LEAF) revert WrongLeafType(REAUDIT_LEAF, leaf.leafType);
-        bytes32 hash = keccak256(bytes.concat(keccak256(abi.encode(leaf))));
-        uint8 corrections = EPOCHS.proven(leaf.epoch, hash, proof).corrections;
-        if (leaf.auditedEpoch >= leaf.epoch) revert AuditedEpochNotEarlier(leaf.epoch, leaf.auditedEpoch);
-        Account storage a = _accounts[leaf.node];
-        if (a.owner == address(0)) revert NotConfirmed(leaf.node, leaf.epoch);
-        if (leaf.auditedEpoch >= a.settledEpochs) {
-            revert AuditedEpochNotSettled(leaf.node, a.settledEpochs, leaf.auditedEpoch);
-        }
-        _checkOrder(leaf.node, leaf.epoch, corrections, a.reauditEpochs, a.reauditCorrections);
-        // an epoch is audited once, so that its cap counts once; only a corrected re-audit repeats one
-        uint64 audited = leaf.auditedEpoch + (leaf.epoch + 1 == a.reauditEpochs ? 1 : 0);
-        if (audited < a.auditedEpochs) revert StaleLeaf(leaf.node, a.auditedEpochs, leaf.auditedEpoch);
-        uint64 id = leaf.auditedEpoch < a.handOverEpochs ? a.previousId : a.registrationId;
-        _confirmAsked(a, id, leaf, corrections);
     }
 
     function release(bytes32 node, address provider) external override nonReentrant {
@@ -128,24 +110,6 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         }
     }
 
-    function _confirmAsked(Account storage a, uint64 id, ReauditLeaf calldata leaf, uint8 corrections) private {
-        Registration storage r = _byId(id);
-        if (!_terms[r.classDigest].reaudit) revert NoReaudit(r.classDigest);
-        uint32 epochs = _covered(leaf.auditedEpoch, a.auditedEpochs);
-        a.auditedEpochs = leaf.auditedEpoch + 1;
-        a.reauditEpochs = leaf.epoch + 1;
-        a.reauditCorrections = corrections;
-        a.confirmedSlash = leaf.cumulativeSlash;
-        uint128 target = leaf.cumulativeSlash < a.cumulativeSlash ? leaf.cumulativeSlash : a.cumulativeSlash;
-        _voidReplaced(id, r);
-        uint8 askCorrections = EPOCHS.epochRecord(leaf.auditedEpoch).corrections;
-        _moveTo(
-            id, r, target, SlashQueue.Entry(leaf.epoch, leaf.auditedEpoch, corrections, askCorrections, epochs, 0, 0)
-        );
-        emit ReauditSettled(leaf.node, leaf.epoch, leaf.auditedEpoch, leaf.cumulativeSlash);
-        _setStatus(r, r.status);
-    }
-
     /// @dev Of a registration that leaves: the first leaf at or after the end of the exit delay, as long as its root stands.
     function _noteLastLeaf(Registration storage r, uint64 epoch, uint8 corrections) private {
         if (r.exitEpochs == 0 || epoch + 1 < uint256(r.exitEpochs) + EXIT_DELAY_EPOCHS) return;
@@ -170,7 +134,7 @@ abstract contract NodesSettlement is NodesSlash, INodesCollateral {
         _totalHeld -= e.taken;
         uint128 part = uint128(uint256(e.taken) * _terms[r.classDigest].builderShareBps / BPS);
         if (part != 0) {
-            p.epochs[p.count] = e.askEpoch;
+            p.epochs[p.count] = e.epoch;
             p.parts[p.count++] = part;
         }
         p.builders += part;

@@ -20,23 +20,15 @@ abstract contract NodesSlash is NodesBase {
 
     // -------------------------------------------------------------------------------------------------- leaves
 
-    /// @dev Records the leaf's sums, and asks for what grew where the class needs no re-audit.
+    /// @dev Records the leaf's sums, and asks for what grew.
     function _account(Account storage a, Registration storage r, NodeLeaf calldata leaf, uint8 corrections) internal {
         uint32 epochs = _covered(leaf.epoch, a.settledEpochs);
         a.settledEpochs = leaf.epoch + 1;
         a.settledCorrections = corrections;
         a.cumulativeSlash = leaf.cumulativeSlash;
-        uint128 target = leaf.cumulativeSlash;
-        // first: what a replaced root asked for, or a replaced re-audit confirmed, counts no more; what the leaf's sum still
-        // holds of it is asked for anew
+        // first: what a replaced root asked for counts no more; what the leaf's sum still holds of it is asked for anew
         _voidReplaced(a.registrationId, r);
-        if (_terms[r.classDigest].reaudit && target > r.counted) return;
-        _moveTo(
-            a.registrationId,
-            r,
-            target,
-            SlashQueue.Entry(leaf.epoch, leaf.epoch, corrections, corrections, epochs, 0, 0)
-        );
+        _moveTo(a.registrationId, r, leaf.cumulativeSlash, SlashQueue.Entry(leaf.epoch, corrections, epochs, 0, 0));
     }
 
     function _covered(uint64 epoch, uint64 settledEpochs) internal pure returns (uint32) {
@@ -93,16 +85,9 @@ abstract contract NodesSlash is NodesBase {
     /// @dev Only while the record of its epoch is kept can be told that it was not corrected. Without, escrow goes back
     /// to collateral: the next leaf asks for it again.
     function _fate(SlashQueue.Entry memory e) internal view returns (Fate) {
-        Fate taking = _fate(e.epoch, e.corrections);
-        Fate asking = e.askEpoch == e.epoch ? taking : _fate(e.askEpoch, e.askCorrections);
-        if (taking == Fate.GiveBack || asking == Fate.GiveBack) return Fate.GiveBack;
-        return taking == Fate.Pay && asking == Fate.Pay ? Fate.Pay : Fate.Wait;
-    }
-
-    function _fate(uint64 epoch, uint8 corrections) private view returns (Fate) {
-        IAssayEpochs.EpochRecord memory record = EPOCHS.epochRecord(epoch);
-        if (record.resolution != Resolution.Posted || record.corrections != corrections) return Fate.GiveBack;
-        return EPOCHS.isFinal(epoch) ? Fate.Pay : Fate.Wait;
+        IAssayEpochs.EpochRecord memory record = EPOCHS.epochRecord(e.epoch);
+        if (record.resolution != Resolution.Posted || record.corrections != e.corrections) return Fate.GiveBack;
+        return EPOCHS.isFinal(e.epoch) ? Fate.Pay : Fate.Wait;
     }
 
     function _giveBack(Registration storage r, SlashQueue.Entry memory e) internal {

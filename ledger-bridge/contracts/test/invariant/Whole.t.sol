@@ -36,7 +36,6 @@ contract WholeInvariantTest is Test {
         often(handler.claim.selector, 1);
         often(handler.settle.selector, 8);
         often(handler.settleOld.selector, 1);
-        often(handler.reaudit.selector, 4);
         often(handler.confirm.selector, 3);
         often(handler.release.selector, 2);
         often(handler.provide.selector, 6);
@@ -77,7 +76,7 @@ contract WholeInvariantTest is Test {
             handler.drain();
             games.push(handler);
         }
-        string[52] memory all = [
+        string[50] memory all = [
             "post",
             "void",
             "pass",
@@ -100,8 +99,6 @@ contract WholeInvariantTest is Test {
             "take",
             "take a cap",
             "slash who leaves",
-            "settle a re-audit",
-            "settle a corrected re-audit",
             "confirm",
             "hand over",
             "release",

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
 import {IAssayReservations} from "../../src/interfaces/IAssayReservations.sol";
-import {NodeLeaf, NodeStatus, ReauditLeaf} from "../../src/interfaces/Types.sol";
+import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
 import {Money} from "./Money.sol";
 
 /// @title A network under random calls: providers, Builders, a committee that errs and corrects itself, time.
@@ -28,10 +28,10 @@ contract Handler is Money {
         super.setUp();
         give(builders[1]);
         vm.prank(governor);
-        reservations.setSchedule(STRICT, tiers());
+        reservations.setSchedule(SECOND, tiers());
         for (uint256 i; i < 2; ++i) {
             vm.prank(providers[i]);
-            nodes.register(nodeIds[i], i == 0 ? CLASS : STRICT, "", "", PLEDGE);
+            nodes.register(nodeIds[i], i == 0 ? CLASS : SECOND, "", "", PLEDGE);
             NodeLeaf memory leaf = leafOf(nodeIds[i], providers[i], 12);
             leaf.chips = 0;
             confirm(leaf);
@@ -65,7 +65,7 @@ contract Handler is Money {
 
     function registerAs(uint256 seed, uint8 extra) external {
         vm.prank(providerOf(seed));
-        nodes.register(nodeOf(seed), seed % 5 == 0 ? STRICT : CLASS, "", "", PLEDGE + extra);
+        nodes.register(nodeOf(seed), seed % 5 == 0 ? SECOND : CLASS, "", "", PLEDGE + extra);
     }
 
     function cancelAs(uint256 seed) external {
@@ -154,17 +154,6 @@ contract Handler is Money {
         bytes32[] memory proof = post(leaf);
         toFinal(leaf.epoch);
         nodes.confirm(leaf, proof);
-    }
-
-    function reauditLeaf(uint256 seed, uint8 less) external {
-        bytes32 node = nodeOf(seed);
-        uint64 audited = nodes.account(node).settledEpochs - 1;
-        uint128 confirmed = slash[node] - (slash[node] < less ? slash[node] : less);
-        uint64 epoch = lastEpoch[node] + 1;
-        lastEpoch[node] = epoch;
-        ReauditLeaf memory leaf = ReauditLeaf(2, epoch, node, audited, confirmed);
-        bytes32[] memory proof = post(epoch, hashOf(leaf));
-        nodes.settleReaudit(leaf, proof);
     }
 
     function releaseAs(uint256 seed) external {

@@ -122,7 +122,7 @@ contract IdentityTest is Money {
 
     /// @dev Bob loses all he pledged, and leaves while Alice's service is still owed.
     function test_transfer_theNewOwnerLeavesBeforeWhoHandedOver() public {
-        INodesTypes.ClassTerms memory t = terms(false);
+        INodesTypes.ClassTerms memory t = terms();
         t.slashCapBps = 10_000;
         vm.startPrank(governor);
         nodes.setClass("all", t);
@@ -148,35 +148,6 @@ contract IdentityTest is Money {
         nodes.exit(NODE, bob);
         vm.assertEq(nodes.account(NODE).handOverEpochs, type(uint64).max, "nobody followed him");
         exitsAfter(663);
-    }
-
-    function test_transfer_reauditOfBeforeReachesTheOldPledge() public {
-        accepted(STRICT);
-        settle(88, 3, 30);
-        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
-        leaf.cumulativeSlash = 30;
-        confirm(leaf);
-        settleReaudit(115, 90, 30);
-        assertMoney(alice, 170, 30, 0);
-        assertMoney(bob, 200, 0, 0);
-        leaf.epoch = 116;
-        leaf.cumulativeSlash = 37;
-        settle(leaf);
-        settleReaudit(118, 116, 37);
-        assertMoney(alice, 170, 30, 0);
-        assertMoney(bob, 193, 7, 0);
-    }
-
-    function test_transfer_reauditOfTheFirstEpochAfterReachesTheNewPledge() public {
-        accepted(STRICT);
-        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
-        confirm(leaf);
-        leaf.epoch = 91;
-        leaf.cumulativeSlash = 7;
-        settle(leaf);
-        settleReaudit(116, 91, 7);
-        assertMoney(alice, 200, 0, 0);
-        assertMoney(bob, 193, 7, 0);
     }
 
     function test_transfer_holdsWhileARootNamesTheNewOwner() public {
@@ -704,7 +675,7 @@ contract IdentityTest is Money {
     }
 
     function test_removedOwner_byTheReleaseOfAllItHad() public {
-        INodesTypes.ClassTerms memory t = terms(false);
+        INodesTypes.ClassTerms memory t = terms();
         t.slashCapBps = 10_000;
         vm.prank(governor);
         nodes.setClass("all", t);
@@ -735,26 +706,6 @@ contract IdentityTest is Money {
         vm.recordLogs();
         nodes.remove(NODE);
         assertNotLapsed(bob);
-    }
-
-    /// @dev What a re-audit does to a registration that is removed since the hand-over is no matter of today's offer.
-    function test_removedOwner_notOfTheOwnerBefore() public {
-        accepted(STRICT);
-        settle(88, 3, 30);
-        NodeLeaf memory leaf = leafOf(NODE, bob, 90);
-        leaf.cumulativeSlash = 30;
-        confirm(leaf);
-        exitsAfter(epochs.currentEpoch());
-        vm.prank(bob);
-        nodes.offerTransfer(NODE, builder);
-        vm.prank(builder);
-        nodes.acceptTransfer(NODE, "builder:1", PLEDGE);
-        vm.recordLogs();
-        settleReaudit(epochs.currentEpoch(), 90, 30);
-        assertNotLapsed(builder);
-        vm.assertEq(nodes.account(NODE).transferTo, builder, "still offered");
-        confirm(leafAsking(NODE, builder, epochs.currentEpoch() + 49, 30));
-        vm.assertEq(nodes.account(NODE).owner, builder, "handed over");
     }
 
     function leafAsking(bytes32 node, address owner, uint64 epoch, uint128 slash)

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IAssayNodes, INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
 import {IAssayReservations} from "../../src/interfaces/IAssayReservations.sol";
-import {NodeLeaf, NodeStatus, ReauditLeaf} from "../../src/interfaces/Types.sol";
+import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
 import {Test} from "../support/Test.sol";
 import {Deployer} from "./Deployer.sol";
 import {EpochsDouble} from "./EpochsDouble.sol";
@@ -12,7 +12,7 @@ import {PlainToken} from "./Tokens.sol";
 /// @title A network of one node class, with everything that tests of collateral and rent say often.
 abstract contract Money is Test {
     bytes32 internal constant CLASS = "class";
-    bytes32 internal constant STRICT = "class with re-audit";
+    bytes32 internal constant SECOND = "another class";
     bytes32 internal constant NODE = "node";
     bytes32 internal constant CHIPS = "chips";
     uint128 internal constant PLEDGE = 200;
@@ -42,8 +42,8 @@ abstract contract Money is Test {
         reservations = deployer.reservations(address(epochs), nodes, governor, reservationParameters());
         epochs.wire(address(reservations));
         vm.startPrank(governor);
-        nodes.setClass(CLASS, terms(false));
-        nodes.setClass(STRICT, terms(true));
+        nodes.setClass(CLASS, terms());
+        nodes.setClass(SECOND, terms());
         reservations.setSchedule(CLASS, tiers());
         vm.stopPrank();
         give(alice);
@@ -74,8 +74,8 @@ abstract contract Money is Test {
         });
     }
 
-    function terms(bool reaudit) internal pure returns (INodesTypes.ClassTerms memory) {
-        return INodesTypes.ClassTerms(PLEDGE, 40, 60, 9_000, 2_500, reaudit);
+    function terms() internal pure returns (INodesTypes.ClassTerms memory) {
+        return INodesTypes.ClassTerms(PLEDGE, 40, 60, 9_000, 2_500);
     }
 
     function tiers() internal pure returns (IAssayReservations.CreditTier[] memory t) {
@@ -134,10 +134,6 @@ abstract contract Money is Test {
         return keccak256(bytes.concat(keccak256(abi.encode(leaf))));
     }
 
-    function hashOf(ReauditLeaf memory leaf) internal pure returns (bytes32) {
-        return keccak256(bytes.concat(keccak256(abi.encode(leaf))));
-    }
-
     /// @dev Posts a root of this leaf and one other; time is the end of its epoch at the earliest.
     function post(NodeLeaf memory leaf) internal returns (bytes32[] memory proof) {
         return post(leaf.epoch, hashOf(leaf));
@@ -170,12 +166,6 @@ abstract contract Money is Test {
         leaf.verdict = verdict;
         leaf.cumulativeSlash = slash;
         settle(leaf);
-    }
-
-    function settleReaudit(uint64 epoch, uint64 audited, uint128 slash) internal {
-        ReauditLeaf memory leaf = ReauditLeaf(2, epoch, NODE, audited, slash);
-        bytes32[] memory proof = post(epoch, hashOf(leaf));
-        nodes.settleReaudit(leaf, proof);
     }
 
     /// @dev Posts a leaf, waits until it is final, and confirms it.

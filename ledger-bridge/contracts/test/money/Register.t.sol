@@ -87,31 +87,31 @@ contract RegisterTest is Money {
 
     function test_setClass_onlyGovernor() public {
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.OnlyGovernor.selector, governor, address(this)));
-        nodes.setClass("new", terms(false));
+        nodes.setClass("new", terms());
     }
 
     function test_setClass_onceAndForEver() public {
-        refuseClass(CLASS, terms(true), abi.encodeWithSelector(INodesTypes.ClassAlreadySet.selector, CLASS));
+        refuseClass(CLASS, terms(), abi.encodeWithSelector(INodesTypes.ClassAlreadySet.selector, CLASS));
     }
 
     function test_setClass_refusesBadTerms() public {
-        refuseClass(0, terms(true), abi.encodeWithSelector(INodesTypes.ZeroId.selector));
-        INodesTypes.ClassTerms memory t = terms(false);
+        refuseClass(0, terms(), abi.encodeWithSelector(INodesTypes.ZeroId.selector));
+        INodesTypes.ClassTerms memory t = terms();
         t.collateral = 0;
         refuseClass("new", t, abi.encodeWithSelector(INodesTypes.BadTerms.selector, "collateral", 1, 0));
-        t = terms(false);
+        t = terms();
         t.removeBelow = PLEDGE + 1;
         refuseClass("new", t, abi.encodeWithSelector(INodesTypes.BadTerms.selector, "removeBelow", 200, 201));
-        t = terms(false);
+        t = terms();
         t.slashCapBps = 10_001;
         refuseClass("new", t, abi.encodeWithSelector(INodesTypes.BadTerms.selector, "slashCapBps", 10_000, 10_001));
-        t = terms(false);
+        t = terms();
         t.builderShareBps = 10_001;
         refuseClass("new", t, abi.encodeWithSelector(INodesTypes.BadTerms.selector, "builderShareBps", 10_000, 10_001));
     }
 
     function test_setClass_limitsAreAllowed() public {
-        INodesTypes.ClassTerms memory t = INodesTypes.ClassTerms(1, 0, 1, 10_000, 10_000, false);
+        INodesTypes.ClassTerms memory t = INodesTypes.ClassTerms(1, 0, 1, 10_000, 10_000);
         vm.prank(governor);
         nodes.setClass("new", t);
         vm.assertEq(nodes.classTerms("new").slashCapBps, 10_000, "set");

@@ -274,15 +274,15 @@ contract ReservationsTest is Money {
 
     function test_reserve_ofAClassWithoutSchedule() public {
         vm.prank(bob);
-        nodes.register("strict", STRICT, "", "", PLEDGE);
-        NodeLeaf memory leaf = leafOf("strict", bob, 40);
+        nodes.register("other", SECOND, "", "", PLEDGE);
+        NodeLeaf memory leaf = leafOf("other", bob, 40);
         leaf.chips = 0;
         confirm(leaf);
         vm.prank(bob);
-        reservations.offer("strict", PRICE, 1, 10, true);
-        vm.expectRevert(abi.encodeWithSelector(IAssayReservations.NoSchedule.selector, STRICT));
+        reservations.offer("other", PRICE, 1, 10, true);
+        vm.expectRevert(abi.encodeWithSelector(IAssayReservations.NoSchedule.selector, SECOND));
         vm.prank(builder);
-        reservations.reserve("strict", 80, 1, PRICE);
+        reservations.reserve("other", 80, 1, PRICE);
     }
 
     function test_reserve_refusesATokenWithAFee() public {

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
-import {NodeLeaf, NodeStatus, ReauditLeaf} from "../../src/interfaces/Types.sol";
+import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
 import {SlashQueue} from "../../src/lib/SlashQueue.sol";
 import {Money} from "./Money.sol";
 
@@ -51,7 +51,7 @@ contract SlashTest is Money {
     }
 
     function test_asked_moreThanThereIsTakesWhatThereIs() public {
-        INodesTypes.ClassTerms memory t = terms(false);
+        INodesTypes.ClassTerms memory t = terms();
         t.slashCapBps = 10_000;
         vm.prank(governor);
         nodes.setClass("all", t);
@@ -173,7 +173,7 @@ contract SlashTest is Money {
     }
 
     function test_released_whenEverythingIsGoneTheNodeIsRemoved() public {
-        INodesTypes.ClassTerms memory t = terms(false);
+        INodesTypes.ClassTerms memory t = terms();
         t.slashCapBps = 10_000;
         vm.prank(governor);
         nodes.setClass("all", t);
@@ -287,167 +287,5 @@ contract SlashTest is Money {
         assertMoney(alice, 200, 0, 0);
         settle(later + 1, 0, 30);
         assertMoney(alice, 170, 30, 0);
-    }
-
-    // --------------------------------------------------------------------------------------------------------- re-audit
-
-    function test_reaudit_withoutItNothingIsTaken() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        assertMoney(alice, 200, 0, 0);
-        assertStatus(NodeStatus.Warned, "the state follows the verdict");
-    }
-
-    function test_reaudit_takesWhatItConfirms() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        settleReaudit(43, 40, 20);
-        assertMoney(alice, 180, 20, 0);
-        refuseReaudit(
-            ReauditLeaf(2, 44, NODE, 40, 30), abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 41, 40)
-        );
-    }
-
-    function test_reaudit_takesNoMoreThanWasAsked() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        settleReaudit(43, 40, 35);
-        assertMoney(alice, 170, 30, 0);
-    }
-
-    function test_reaudit_capIsByAuditedEpoch() public {
-        active(STRICT);
-        settleReauditAfter(40, 0, 42, 40, 0);
-        settleReauditAfter(43, 500, 46, 42, 500);
-        assertMoney(alice, 120, 80, 0);
-    }
-
-    function settleReauditAfter(uint64 e, uint128 slash, uint64 epoch, uint64 audited, uint128 confirmed) private {
-        settle(e, 3, slash);
-        settleReaudit(epoch, audited, confirmed);
-    }
-
-    function test_reaudit_releasedWhenBothEpochsAreFinal() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        settleReaudit(43, 40, 30);
-        toFinal(40);
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.NothingToRelease.selector, NODE, alice));
-        nodes.release(NODE, alice);
-        toFinal(43);
-        nodes.release(NODE, alice);
-        assertMoney(alice, 170, 0, 30);
-    }
-
-    function test_reaudit_givenBackWhenTheAuditedEpochWasCorrected() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        settleReaudit(43, 40, 30);
-        correct(40, "another tree");
-        nodes.release(NODE, alice);
-        assertMoney(alice, 200, 0, 0);
-    }
-
-    /// @dev The root that replaces a re-audit's has none: that it asks for the same sum takes nothing, and a later re-audit
-    /// can confirm it still.
-    function test_reaudit_givenBackWhenItsRootIsReplacedByOneWithout() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        settleReaudit(43, 40, 30);
-        NodeLeaf memory leaf = leafOf(NODE, alice, 43);
-        leaf.cumulativeSlash = 30;
-        bytes32[] memory proof = correct(43, hashOf(leaf));
-        nodes.settle(leaf, proof);
-        assertMoney(alice, 200, 0, 0);
-        settleReaudit(45, 43, 30);
-        assertMoney(alice, 170, 30, 0);
-    }
-
-    /// @dev Nor when it asks for less than was confirmed.
-    function test_reaudit_givenBackWhenItsRootIsReplacedByOneThatAsksForLess() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        settleReaudit(43, 40, 30);
-        NodeLeaf memory leaf = leafOf(NODE, alice, 43);
-        leaf.cumulativeSlash = 10;
-        bytes32[] memory proof = correct(43, hashOf(leaf));
-        nodes.settle(leaf, proof);
-        assertMoney(alice, 200, 0, 0);
-    }
-
-    /// @dev The same root's own leaf, settled after its re-audit, is no replacement of it.
-    function test_reaudit_staysWhenTheLeafOfItsRootIsSettled() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        NodeLeaf memory leaf = leafOf(NODE, alice, 43);
-        leaf.cumulativeSlash = 30;
-        ReauditLeaf memory audit = ReauditLeaf(2, 43, NODE, 40, 30);
-        toEpoch(44);
-        epochs.post(43, pair(hashOf(leaf), hashOf(audit)));
-        bytes32[] memory proof = new bytes32[](1);
-        proof[0] = hashOf(leaf);
-        nodes.settleReaudit(audit, proof);
-        proof[0] = hashOf(audit);
-        nodes.settle(leaf, proof);
-        assertMoney(alice, 170, 30, 0);
-    }
-
-    function test_reaudit_givenBackWhenTheAskIsLowered() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        settleReaudit(43, 40, 30);
-        settle(44, 0, 5);
-        assertMoney(alice, 195, 5, 0);
-    }
-
-    function test_reaudit_correctedIsSettledAnew() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        settleReaudit(43, 40, 30);
-        ReauditLeaf memory leaf = ReauditLeaf(2, 43, NODE, 40, 12);
-        bytes32[] memory proof = correct(43, hashOf(leaf));
-        nodes.settleReaudit(leaf, proof);
-        assertMoney(alice, 188, 12, 0);
-        vm.expectRevert(abi.encodeWithSelector(INodesTypes.AlreadySettled.selector, NODE, 43, 1));
-        nodes.settleReaudit(leaf, proof);
-    }
-
-    function test_reaudit_refusals() public {
-        active(STRICT);
-        settle(40, 3, 30);
-        refuseReaudit(
-            ReauditLeaf(1, 43, NODE, 40, 30), abi.encodeWithSelector(INodesTypes.WrongLeafType.selector, 2, 1)
-        );
-        refuseReaudit(
-            ReauditLeaf(2, 43, NODE, 43, 30),
-            abi.encodeWithSelector(INodesTypes.AuditedEpochNotEarlier.selector, 43, 43)
-        );
-        refuseReaudit(
-            ReauditLeaf(2, 43, NODE, 41, 30),
-            abi.encodeWithSelector(INodesTypes.AuditedEpochNotSettled.selector, NODE, 41, 41)
-        );
-        refuseReaudit(
-            ReauditLeaf(2, 43, "unknown", 40, 30),
-            abi.encodeWithSelector(INodesTypes.NotConfirmed.selector, bytes32("unknown"), 43)
-        );
-        settleReaudit(44, 40, 30);
-        refuseReaudit(
-            ReauditLeaf(2, 45, NODE, 39, 30), abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 41, 39)
-        );
-        refuseReaudit(
-            ReauditLeaf(2, 43, NODE, 40, 30), abi.encodeWithSelector(INodesTypes.StaleLeaf.selector, NODE, 45, 43)
-        );
-    }
-
-    function test_reaudit_ofAClassWithout() public {
-        active();
-        settle(40, 3, 30);
-        refuseReaudit(ReauditLeaf(2, 43, NODE, 40, 30), abi.encodeWithSelector(INodesTypes.NoReaudit.selector, CLASS));
-    }
-
-    function refuseReaudit(ReauditLeaf memory leaf, bytes memory expected) private {
-        bytes32[] memory proof = post(leaf.epoch, hashOf(leaf));
-        vm.expectRevert(expected);
-        nodes.settleReaudit(leaf, proof);
     }
 }

@@ -39,7 +39,7 @@ contract ReplacedSlashTest is Network {
         join(stakes);
         openGenesis();
         vm.prank(governor);
-        nodes.setClass("class", INodesTypes.ClassTerms(200, 40, 60, 9_000, 0, false));
+        nodes.setClass("class", INodesTypes.ClassTerms(200, 40, 60, 9_000, 0));
         give(provider, address(nodes), 200);
         vm.prank(provider);
         nodes.register(NODE, "class", "", "", 200);

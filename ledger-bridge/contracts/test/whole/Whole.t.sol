@@ -46,7 +46,7 @@ contract WholeTest is Network {
         give(provider, address(nodes), PLEDGE);
         give(builder, address(reservations), 2 * PRICE);
         vm.startPrank(governor);
-        nodes.setClass(CLASS, INodesTypes.ClassTerms(PLEDGE, 40 ether, 60 ether, 9_000, 2_500, false));
+        nodes.setClass(CLASS, INodesTypes.ClassTerms(PLEDGE, 40 ether, 60 ether, 9_000, 2_500));
         reservations.setSchedule(CLASS, tiers());
         vm.stopPrank();
         vm.prank(provider);

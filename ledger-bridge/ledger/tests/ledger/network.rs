@@ -143,7 +143,6 @@ pub fn terms() -> ClassTerms {
         remove_below: Stake(50),
         slash_cap_bps: Bps(8_000),
         builder_share_bps: Bps(2_500),
-        reaudit: false,
     }
 }
 

@@ -25,20 +25,9 @@ abstract contract WholeBooks is WholeNetwork {
         Confirm,
         Settle,
         SettleAgain,
-        Reaudit,
         Release,
         Remove,
         Exit
-    }
-
-    /// @dev What was settled last by a root of an epoch.
-    /// @param epoch of the leaf that asked: of a re-audit, the audited one
-    /// @param asking tree of that epoch then, and 1
-    /// @param taking tree of the root that was settled, and 1
-    struct Ask {
-        uint64 epoch;
-        uint256 asking;
-        uint256 taking;
     }
 
     address internal constant DISPUTER = address(0xd15);
@@ -53,15 +42,13 @@ abstract contract WholeBooks is WholeNetwork {
     // books of the nodes
     uint64[2] internal _settledEpochs;
     uint8[2] internal _settledCorrections;
-    uint64[2] internal _auditedEpochs;
-    uint64[2] internal _reauditEpochs;
-    uint8[2] internal _reauditCorrections;
     mapping(uint256 => NodeStatus) private _status;
     /// @dev by registration: the node's sum when it became the owner's; only what came later is asked for
     mapping(uint256 => uint128) internal _base;
-    /// @dev by registration and epoch of a root: what left escrow for good, and what asked for it
+    /// @dev by registration and epoch of a root: whether what it took left escrow for good
     mapping(uint256 => mapping(uint64 => bool)) internal _released;
-    mapping(bytes32 => mapping(uint64 => Ask)) internal _asks;
+    /// @dev by node and epoch: the tree whose leaf was settled last, and 1
+    mapping(bytes32 => mapping(uint64 => uint256)) internal _settledTree;
 
     // books of the money
     mapping(address => uint256) internal _owed;
@@ -134,7 +121,7 @@ abstract contract WholeBooks is WholeNetwork {
             return suspended || cause == Cause.Exit || cause == Cause.Confirm || (empty && cause == Cause.Release);
         }
         bool poor = r.collateral < nodes.classTerms(r.classDigest).removeBelow;
-        if (to == NodeStatus.Suspended && poor) return judged || cause == Cause.Reaudit || cause == Cause.Release;
+        if (to == NodeStatus.Suspended && poor) return judged || cause == Cause.Release;
         if (cause == Cause.SettleAgain) return true;
         // one step at a time
         int256 step = int256(uint256(to)) - int256(uint256(from));

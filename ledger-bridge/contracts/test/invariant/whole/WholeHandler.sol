@@ -17,7 +17,7 @@ contract WholeHandler is WholeHyperNodes {
         give(DISPUTER, address(epochs), 1_000_000 ether);
         _staked = stake.totalHeld();
         for (uint256 n; n < 2; ++n) {
-            pledge(n, n, n == 0 ? CLASS : STRICT);
+            pledge(n, n, n == 0 ? CLASS : SECOND);
         }
         watch(Cause.Register);
         if (!postTree(0) || !postTree(1)) revert();
@@ -119,7 +119,6 @@ contract WholeHandler is WholeHyperNodes {
             if (tree == 0) continue;
             uint256 n = r.node == nodeIds[0] ? 0 : 1;
             uint128 asked = trees[tree - 1].nodes[n].cumulativeSlash;
-            if (terms.reaudit) asked = trees[tree - 1].reaudits[n].cumulativeSlash;
             vm.assertLe(r.slashed + _base[id], asked < _base[id] ? _base[id] : asked, "asked for by final roots");
         }
     }

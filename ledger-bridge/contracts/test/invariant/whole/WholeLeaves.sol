@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IAssayEpochs} from "../../../src/interfaces/IAssayEpochs.sol";
 import {INodesTypes} from "../../../src/interfaces/IAssayNodes.sol";
-import {NodeLeaf, NodeStatus, ReauditLeaf} from "../../../src/interfaces/Types.sol";
+import {NodeLeaf, NodeStatus, Resolution} from "../../../src/interfaces/Types.sol";
+import {SlashQueue} from "../../../src/lib/SlashQueue.sol";
 import {Vm} from "../../support/Vm.sol";
 import {WholeBooks} from "./WholeBooks.sol";
 
 /// @title What leaves do to nodes, and where escrow goes.
 abstract contract WholeLeaves is WholeBooks {
+    /// @dev Slot of the queues in AssayNodes, see NodesBase.
+    uint256 private constant QUEUES = 7;
+
     /// @dev A leaf of one of the latest roots.
     function settle(uint256 seed) external {
         seed = mixed(seed);
@@ -27,6 +32,7 @@ abstract contract WholeLeaves is WholeBooks {
         bytes32[] memory proof = proofOf(tree, n);
         INodesTypes.Account memory a = nodes.account(leaf.node);
         INodesTypes.Registration memory r = nodes.registrationAt(a.registrationId);
+        INodesTypes.Registration memory standing = withoutReplaced(a.registrationId);
         uint8 corrections = epochs.epochRecord(leaf.epoch).corrections;
         bool again = leaf.epoch + 1 == _settledEpochs[n];
         bool fresh = again ? corrections > _settledCorrections[n] : leaf.epoch + 1 > _settledEpochs[n];
@@ -42,6 +48,7 @@ abstract contract WholeLeaves is WholeBooks {
             if (!done && fresh) mistake(Rule.Slash, "a leaf was refused");
             if (!fresh) did("try a leaf that is settled");
             if (done) {
+                checkAsk(n, standing, leaf.cumulativeSlash, again ? 0 : leaf.epoch + 1 - _settledEpochs[n]);
                 afterSettle(n, leaf, corrections, r, again);
                 watch(again ? Cause.SettleAgain : Cause.Settle);
                 before = registrationsHash();
@@ -54,10 +61,6 @@ abstract contract WholeLeaves is WholeBooks {
         }
         if (registrationsHash() != before) mistake(Rule.Once, "what was not settled had an effect");
         watch(Cause.Nothing);
-    }
-
-    function noteAsk(bytes32 node, uint64 epoch, uint64 asking) private {
-        _asks[node][epoch] = Ask(asking, treeOf[asking], treeOf[epoch]);
     }
 
     function trySettle(NodeLeaf memory leaf, bytes32[] memory proof) private returns (bool done) {
@@ -74,8 +77,7 @@ abstract contract WholeLeaves is WholeBooks {
         bool again
     ) private {
         did(again ? "settle a corrected leaf" : "settle");
-        checkAsk(n, before, leaf.cumulativeSlash, leaf.epoch + 1 - (again ? 0 : _settledEpochs[n]), again);
-        if (!nodes.classTerms(before.classDigest).reaudit) noteAsk(leaf.node, leaf.epoch, leaf.epoch);
+        _settledTree[leaf.node][leaf.epoch] = treeOf[leaf.epoch];
         (_settledEpochs[n], _settledCorrections[n]) = (leaf.epoch + 1, corrections);
         INodesTypes.Registration memory r = nodes.registration(leaf.node, before.provider);
         bool bad = leaf.verdict > 1 || r.counted > before.counted || leaf.cumulativeSlash > before.counted;
@@ -86,23 +88,37 @@ abstract contract WholeLeaves is WholeBooks {
         if (before.exitEpochs != 0 && r.escrow > before.escrow) did("slash who leaves");
     }
 
+    /// @dev A registration without what roots asked for that stand no more: a leaf gives that back before it asks.
+    function withoutReplaced(uint256 id) private view returns (INodesTypes.Registration memory r) {
+        r = nodes.registrationAt(id);
+        uint256 queue = uint256(keccak256(abi.encode(id, QUEUES)));
+        uint256 head = uint256(loaded(queue));
+        uint256 end = uint256(loaded(queue + 1));
+        for (uint256 steps; end > head && steps < SlashQueue.MAX_STEPS; ++steps) {
+            uint256 slot = uint256(keccak256(abi.encode(queue + 1))) + 2 * --end;
+            uint256 entry = uint256(loaded(slot));
+            IAssayEpochs.EpochRecord memory record = epochs.epochRecord(uint64(entry));
+            if (record.resolution == Resolution.Posted && record.corrections == uint8(entry >> 64)) return r;
+            uint128 taken = uint128(uint256(loaded(slot + 1)));
+            r.spareEpochs += uint32(entry >> 72);
+            r.counted -= uint128(entry >> 104);
+            (r.escrow, r.collateral) = (r.escrow - taken, r.collateral + taken);
+        }
+    }
+
+    function loaded(uint256 slot) private view returns (bytes32) {
+        return vm.load(address(nodes), bytes32(slot));
+    }
+
     /// @dev What a leaf asks for goes into escrow: the least of what was asked, caps and collateral.
-    function checkAsk(uint256 n, INodesTypes.Registration memory before, uint128 target, uint256 covered, bool again)
-        private
-    {
-        INodesTypes.ClassTerms memory terms = nodes.classTerms(before.classDigest);
+    /// @param before without what replaced roots asked for
+    function checkAsk(uint256 n, INodesTypes.Registration memory before, uint128 target, uint256 covered) private {
         INodesTypes.Registration memory r = nodes.registration(nodeIds[n], before.provider);
         if (r.collateral + r.escrow != before.collateral + before.escrow || r.slashed != before.slashed) {
             mistake(Rule.Money, "a leaf moved more than escrow");
         }
-        if (terms.reaudit) {
-            if (r.escrow > before.escrow) mistake(Rule.Slash, "taken without a re-audit");
-            return;
-        }
         if (r.counted != target) mistake(Rule.Slash, "counted is not what the leaf asks for");
-        // what its replaced root had asked for is given back first: the rest of the books says that nothing is lost
-        if (again) return;
-        checkTaken(before, r, target, covered, terms);
+        checkTaken(before, r, target, covered, nodes.classTerms(before.classDigest));
     }
 
     function checkTaken(
@@ -129,52 +145,6 @@ abstract contract WholeLeaves is WholeBooks {
         if (taken != 0) did(cap == 0 ? "take a cap" : "take");
     }
 
-    /// @dev A re-audit's leaf, of the latest roots or of any that ever was.
-    function reaudit(uint256 seed) external {
-        seed = mixed(seed);
-        (bool found, uint64 epoch) = latest((seed >> 8) % 3);
-        if (!found) return;
-        uint256 tree = (seed >> 16) % 6 == 0 ? (seed >> 32) % trees.length : treeOf[epoch] - 1;
-        reauditLeaf(seed % 8 == 0 ? 0 : 1, tree);
-    }
-
-    function reauditLeaf(uint256 n, uint256 tree) private {
-        ReauditLeaf memory leaf = trees[tree].reaudits[n];
-        bytes32[] memory proof = proofOf(tree, 2 + n);
-        INodesTypes.Account memory a = nodes.account(leaf.node);
-        uint8 corrections = epochs.epochRecord(leaf.epoch).corrections;
-        bool again = leaf.epoch + 1 == _reauditEpochs[n];
-        bool fresh = again ? corrections > _reauditCorrections[n] : leaf.epoch + 1 > _reauditEpochs[n];
-        uint64 first = _auditedEpochs[n] - (again && _auditedEpochs[n] != 0 ? 1 : 0);
-        INodesTypes.Registration memory r =
-            nodes.registrationAt(leaf.auditedEpoch < a.handOverEpochs ? a.previousId : a.registrationId);
-        bool due = inForce(tree) && fresh && leaf.leafType == 2 && leaf.auditedEpoch >= first && a.owner != address(0)
-            && leaf.auditedEpoch < _settledEpochs[n] && nodes.classTerms(r.classDigest).reaudit;
-        bytes32 before = registrationsHash();
-        bool done = tryReaudit(leaf, proof);
-        if (done && !due) mistake(Rule.Once, "re-audited again");
-        if (!done && due) mistake(Rule.Slash, "a re-audit was refused");
-        if (done) {
-            did(again ? "settle a corrected re-audit" : "settle a re-audit");
-            if (!again) {
-                uint128 target = leaf.cumulativeSlash < a.cumulativeSlash ? leaf.cumulativeSlash : a.cumulativeSlash;
-                uint256 covered = leaf.auditedEpoch + 1 - first;
-                checkTaken(r, registrationOf(r), target, covered, nodes.classTerms(r.classDigest));
-            }
-            noteAsk(leaf.node, leaf.epoch, leaf.auditedEpoch);
-            (_auditedEpochs[n], _reauditEpochs[n]) = (leaf.auditedEpoch + 1, leaf.epoch + 1);
-            _reauditCorrections[n] = corrections;
-            watch(Cause.Reaudit);
-            before = registrationsHash();
-            if (tryReaudit(leaf, proof)) mistake(Rule.Once, "re-audited twice");
-        }
-        if (registrationsHash() != before) mistake(Rule.Once, "what was not re-audited had an effect");
-    }
-
-    function registrationOf(INodesTypes.Registration memory r) private view returns (INodesTypes.Registration memory) {
-        return nodes.registrationAt(idOf(r));
-    }
-
     /// @dev One provider's registrations of a node come one after the other; two may be made at the same time.
     function idOf(INodesTypes.Registration memory r) private view returns (uint256 id) {
         for (id = nodes.registrationCount(); id != 0; --id) {
@@ -183,12 +153,6 @@ abstract contract WholeLeaves is WholeBooks {
                 break;
             }
         }
-    }
-
-    function tryReaudit(ReauditLeaf memory leaf, bytes32[] memory proof) private returns (bool done) {
-        try nodes.settleReaudit(leaf, proof) {
-            done = true;
-        } catch {}
     }
 
     function confirm(uint256 seed) external {
@@ -203,7 +167,7 @@ abstract contract WholeLeaves is WholeBooks {
         NodeLeaf memory leaf = trees[tree].nodes[n];
         bytes32[] memory proof = proofOf(tree, n);
         INodesTypes.Account memory a = nodes.account(leaf.node);
-        INodesTypes.Registration memory old = nodes.registrationAt(a.registrationId);
+        INodesTypes.Registration memory old = withoutReplaced(a.registrationId);
         bool may = inForce(tree) && epochs.isFinal(leaf.epoch) && leaf.confirmed && leaf.owner != a.owner;
         bool handsOver = a.owner != address(0) && leaf.owner == a.transferTo && leaf.epoch + 1 >= _settledEpochs[n]
             && takesOver(n, a, GENESIS_MS + uint256(leaf.epoch) * EPOCH_MS);
@@ -232,13 +196,12 @@ abstract contract WholeLeaves is WholeBooks {
         if (a.owner != address(0)) {
             did("hand over");
             bool again = leaf.epoch + 1 == _settledEpochs[n];
-            checkAsk(n, old, leaf.cumulativeSlash, leaf.epoch + 1 - (again ? 0 : _settledEpochs[n]), again);
-            if (!nodes.classTerms(old.classDigest).reaudit) noteAsk(leaf.node, leaf.epoch, leaf.epoch);
+            checkAsk(n, old, leaf.cumulativeSlash, again ? 0 : leaf.epoch + 1 - _settledEpochs[n]);
+            _settledTree[leaf.node][leaf.epoch] = treeOf[leaf.epoch];
         } else {
             did("confirm");
         }
-        if (a.confirmedEpochs == 0) _auditedEpochs[n] = b.auditedEpochs;
-        else _base[b.registrationId] = leaf.cumulativeSlash;
+        if (a.confirmedEpochs != 0) _base[b.registrationId] = leaf.cumulativeSlash;
         (_settledEpochs[n], _settledCorrections[n]) = (b.settledEpochs, b.settledCorrections);
     }
 
@@ -282,15 +245,11 @@ abstract contract WholeLeaves is WholeBooks {
             (uint128 toTreasury, uint128 toBuilder) = abi.decode(logs[i].data, (uint128, uint128));
             if (_released[id][epoch]) mistake(Rule.Once, "one root took twice");
             _released[id][epoch] = true;
-            Ask memory ask = _asks[r.node][epoch];
-            if (!epochs.isFinal(epoch) || !epochs.isFinal(ask.epoch)) {
-                mistake(Rule.Once, "a root that is not final took");
-            }
-            if (ask.taking == 0 || treeOf[epoch] != ask.taking || treeOf[ask.epoch] != ask.asking) {
-                mistake(Rule.Once, "a root that was replaced took");
-            }
+            if (!epochs.isFinal(epoch)) mistake(Rule.Once, "a root that is not final took");
+            uint256 tree = _settledTree[r.node][epoch];
+            if (tree == 0 || treeOf[epoch] != tree) mistake(Rule.Once, "a root that was replaced took");
             if (toBuilder != (uint256(toTreasury) + toBuilder) / 4) mistake(Rule.Money, "shares of a slash");
-            address builder = _builderOf[r.node][ask.epoch];
+            address builder = _builderOf[r.node][epoch];
             _owed[builder == address(0) ? treasury : builder] += toBuilder;
             _treasuryGot += toTreasury;
             sum += uint256(toTreasury) + toBuilder;

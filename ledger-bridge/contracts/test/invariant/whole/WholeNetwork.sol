@@ -9,7 +9,7 @@ import {IAssayFaults} from "../../../src/interfaces/IAssayFaults.sol";
 import {IAssayNodes, INodesTypes} from "../../../src/interfaces/IAssayNodes.sol";
 import {IAssayReservations} from "../../../src/interfaces/IAssayReservations.sol";
 import {IAssayStake} from "../../../src/interfaces/IAssayStake.sol";
-import {EpochRoot, NodeLeaf, NodeStatus, ReauditLeaf} from "../../../src/interfaces/Types.sol";
+import {EpochRoot, NodeLeaf, NodeStatus} from "../../../src/interfaces/Types.sol";
 import {Deployer} from "../../money/Deployer.sol";
 import {Network} from "../../support/Network.sol";
 
@@ -24,14 +24,13 @@ abstract contract WholeNetwork is Network {
     struct Tree {
         EpochRoot root;
         NodeLeaf[2] nodes;
-        ReauditLeaf[2] reaudits;
         uint128[3] earned;
         uint8[2] history;
         bytes32[8] hashes;
     }
 
     bytes32 internal constant CLASS = "class";
-    bytes32 internal constant STRICT = "class with re-audit";
+    bytes32 internal constant SECOND = "another class";
     uint128 internal constant PLEDGE = 200 ether;
     uint128 internal constant CAP = 40 ether;
     uint128 internal constant BUDGET = 9 ether;
@@ -93,10 +92,10 @@ abstract contract WholeNetwork is Network {
         (tiers[0], tiers[1]) =
         (IAssayReservations.CreditTier(995_000, 1_000), IAssayReservations.CreditTier(950_000, 10_000));
         vm.startPrank(governor);
-        nodes.setClass(CLASS, INodesTypes.ClassTerms(PLEDGE, CAP, 60 ether, 9_000, 2_500, false));
-        nodes.setClass(STRICT, INodesTypes.ClassTerms(PLEDGE, CAP, 60 ether, 9_000, 2_500, true));
+        nodes.setClass(CLASS, INodesTypes.ClassTerms(PLEDGE, CAP, 60 ether, 9_000, 2_500));
+        nodes.setClass(SECOND, INodesTypes.ClassTerms(PLEDGE, CAP / 2, 80 ether, 6_000, 2_500));
         reservations.setSchedule(CLASS, tiers);
-        reservations.setSchedule(STRICT, tiers);
+        reservations.setSchedule(SECOND, tiers);
         vm.stopPrank();
         for (uint256 i; i < 3; ++i) {
             give(providers[i], address(nodes), 1_000_000 ether);
@@ -173,13 +172,12 @@ abstract contract WholeNetwork is Network {
         uint256 before = treeBefore(epoch);
         if (before != 0) {
             Tree storage p = trees[before - 1];
-            (t.nodes, t.reaudits, t.earned, t.history) = (p.nodes, p.reaudits, p.earned, p.history);
+            (t.nodes, t.earned, t.history) = (p.nodes, p.earned, p.history);
         }
         uint64 passed = before == 0 ? epoch + 1 : epoch - trees[before - 1].root.epoch;
         for (uint256 n; n < 2; ++n) {
             t.history[n] = passed > 6 ? 0 : uint8(uint256(t.history[n]) << passed) & 0x3f;
             judge(t, n, epoch, uint256(keccak256(abi.encode(seed, n))));
-            reaudit(t, n, epoch, uint256(keccak256(abi.encode(seed, n, "re-audit"))));
         }
         uint128 sum;
         for (uint256 i; i < 3; ++i) {
@@ -214,19 +212,6 @@ abstract contract WholeNetwork is Network {
         if (count >= 3) l.cumulativeSlash += uint128(bound(uint96(seed >> 144), 1, most));
     }
 
-    /// @dev Of one of the four epochs before, none earlier than the last that was re-audited.
-    function reaudit(Tree memory t, uint256 n, uint64 epoch, uint256 seed) private view {
-        ReauditLeaf memory l = t.reaudits[n];
-        (l.node, l.epoch) = (nodeIds[n], epoch);
-        uint64 audited = epoch < 4 ? 0 : epoch - 1 - uint64(seed % 4);
-        if (treeOf[audited] == 0 || audited >= epoch || (l.leafType == 2 && audited < l.auditedEpoch)) return;
-        uint128 most = trees[treeOf[audited] - 1].nodes[n].cumulativeSlash;
-        if (most < l.cumulativeSlash) return;
-        (l.leafType, l.auditedEpoch) = (2, audited);
-        if ((seed >> 8) % 4 != 0) l.cumulativeSlash = most;
-        else l.cumulativeSlash = uint128(bound(seed >> 16, l.cumulativeSlash, most));
-    }
-
     /// @dev Whom a node's claims name: the owner, or who accepted its offer in time; without an owner, who registered.
     function named(uint256 n, uint64 epoch) private view returns (address) {
         INodesTypes.Account memory a = nodes.account(nodeIds[n]);
@@ -251,11 +236,10 @@ abstract contract WholeNetwork is Network {
 
     // ---------------------------------------------------------------------------------------------------------- leaves
 
-    /// @dev Eight leaves: of nodes, re-audits, providers, and one of nothing.
+    /// @dev Eight leaves: of nodes, providers, and three of nothing.
     function treeRoot(Tree memory t, uint64 epoch) private view returns (bytes32) {
         for (uint256 n; n < 2; ++n) {
             t.hashes[n] = hashOf(abi.encode(t.nodes[n]));
-            t.hashes[2 + n] = hashOf(abi.encode(t.reaudits[n]));
         }
         for (uint256 i; i < 3; ++i) {
             t.hashes[4 + i] = leafHash(rewardLeaf(epoch, providers[i], t.earned[i]));
