@@ -367,7 +367,7 @@ class Epoch:
         case, rules = self.case, self.case["class"]
         votes, whole = {i: w for i, _, w in self.members}, self.total
         if record.on_trial(case["epoch"]):
-            seats = case["reaudit"]
+            seats = case["reaudit"] if case["reaudit"] >= 101 else len(self.members)
             votes = committee("reaudit", self.network, self.beacon, case["epoch"], bytes.fromhex(node), self.members, seats)
             whole = sum(votes.values())
         fits = lambda e: e["class_ok"] and len(e["cells"]) == case["slots"]
@@ -381,8 +381,8 @@ class Epoch:
         available = availability(up, down, *promise)
         if record.on_trial(case["epoch"]) and available[0] == "breach":
             others = self.census(claim, self.states(node, cells, self.accusers(node, cells)))
-            if availability(*others[:2], *promise)[0] != "breach":
-                available = "warned", available[1]
+            without = availability(*others[:2], *promise)[0]
+            available = without if without in ("breach", "inconclusive") else "warned", available[1]
         evidence = [{**v, "class": v["attest"]} for v in jury]
         attested, tier = attestation(evidence, whole, rules["tier"])
         chased, rate = chase([{**v, "class": v["chase"]} for v in jury], whole, rules["floors"])
@@ -485,11 +485,8 @@ class Epoch:
 
     def can_judge(self, gone):
         case = self.case
-        left = [(identity, operator) for identity, operator, weight in self.members if weight > 0 and identity not in gone]
-        drawn_by_few = case["reaudit"] and case["reaudit"] < min(101, len(left))
-        panels_too_small = case["slots"] * case["panel"] < min(case["reaudit"], len(left))
-        enough = len({operator for _, operator in left}) >= max(case["panel"], 2)
-        return enough and not drawn_by_few and not panels_too_small
+        left = [operator for identity, operator, weight in self.members if weight > 0 and identity not in gone]
+        return len(set(left)) >= max(case["panel"], 2)
 
     def run(self):
         case = self.case

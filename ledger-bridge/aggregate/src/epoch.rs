@@ -291,8 +291,9 @@ pub fn committee_of(seats: &[Seat]) -> Result<Committee, RootError> {
 impl<'a> Aggregator<'a> {
     /// Checks the input and prepares it.
     pub fn new(input: EpochInput<'a>) -> Result<Self, EpochError> {
-        let committee = committee_of(input.committee)?;
-        rules::check(input.params, committee.members().len())?;
+        rules::check(input.params)?;
+        // refuses one that could not sign
+        committee_of(input.committee)?;
         let urn = Urn::new(input.committee.iter().map(Candidate::from));
         let network = input.params.network_id();
         let mut registrations: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
@@ -490,8 +491,8 @@ impl<'a> Aggregator<'a> {
     /// Who judges the node in this epoch.
     fn jury(&self, node: NodeId, prior: &NodeState) -> Jury {
         let (epoch, seats) = (self.input.epoch, self.input.params.reaudit_seats);
-        let everybody = seats as usize >= self.urn.candidates().len();
-        if everybody || !prior.record.on_trial(epoch) {
+        let draws = rules::draws_reaudits(self.input.params, self.urn.candidates().len());
+        if !draws || !prior.record.on_trial(epoch) {
             let total = self.total;
             return Jury { drawn: None, total };
         }
@@ -603,9 +604,11 @@ impl<'a> Aggregator<'a> {
         if on_trial && finding.verdict == Verdict::Breach {
             let others = slots.states(&slots.accusers(self.total));
             let (others, _) = self.census(provider, &others);
-            if verdict::availability(&others, sla).verdict != Verdict::Breach {
-                finding.verdict = Verdict::Warned;
-            }
+            finding.verdict = match verdict::availability(&others, sla).verdict {
+                // Nothing is known without them: that neither convicts nor acquits.
+                known @ (Verdict::Breach | Verdict::Inconclusive) => known,
+                Verdict::Pass | Verdict::Warned => Verdict::Warned,
+            };
         }
         (census, finding.worst(excused))
     }

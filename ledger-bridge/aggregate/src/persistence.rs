@@ -1,4 +1,4 @@
-//! When breaches of a node become a slash: never from one committee.
+//! When breaches of a node become a slash: never from one epoch, unless the network says 1 of 1.
 //!
 //! ```text
 //! watching   in each of the last n epochs a breach or not; void and missing epochs are none
@@ -10,8 +10,8 @@
 //!            inconclusive, none──▶ nothing: no data neither convicts nor acquits
 //! ```
 //!
-//! Epochs are judged by panels and committees drawn anew by each epoch's beacon, so the m breaches are of independent
-//! committees. A trial takes n epochs and not one, or whoever behaves in the one epoch it knows to be watched is free.
+//! Panels are drawn anew by each epoch's beacon, so m breaches of availability are seen by independent ones. Attestation and
+//! chase are judged by everybody's capped weight, or by the seats of a re-audit where those are drawn. A trial takes n epochs and not one, or whoever behaves in the one epoch it knows to be watched is free.
 //! A slash is one slash of the class, however many breaches led to it. 1 of 1 without re-audit slashes every breach.
 
 use crate::verdict::Verdict;

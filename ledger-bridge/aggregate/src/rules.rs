@@ -20,8 +20,15 @@ pub struct RuleError {
     pub actual: String,
 }
 
-/// Refuses parameters that would judge by too little. `members` have weight in the committee.
-pub fn check(params: &NetworkParams, members: usize) -> Result<(), RuleError> {
+/// Whether the re-audits of a committee of `members` are drawn. Of fewer seats than [`REAUDIT_SEATS_MIN`] none is, however
+/// many join after genesis: everybody votes.
+pub fn draws_reaudits(params: &NetworkParams, members: usize) -> bool {
+    let seats = params.reaudit_seats;
+    seats >= REAUDIT_SEATS_MIN && (seats as usize) < members
+}
+
+/// Refuses parameters that would judge by too little, whoever is on the committee.
+pub fn check(params: &NetworkParams) -> Result<(), RuleError> {
     let (m, n) = params.persistence;
     let in_window = 1 <= m && m <= n && n <= WINDOW_MAX;
     let expected = format!("m of n epochs, 1 <= m <= n <= {WINDOW_MAX}");
@@ -29,11 +36,13 @@ pub fn check(params: &NetworkParams, members: usize) -> Result<(), RuleError> {
     let providers = params.systemic_min_providers;
     let enough = providers == 0 || providers >= PROVIDERS_MIN;
     let expected = format!("0 (off) or at least {PROVIDERS_MIN}");
-    rule(enough, "systemic_min_providers", expected, providers)?;
-    check_reaudit(params, members)
+    rule(enough, "systemic_min_providers", expected, providers)
 }
 
-fn check_reaudit(params: &NetworkParams, members: usize) -> Result<(), RuleError> {
+/// Refuses a network that begins with too little: `members` have weight at genesis. Who joins later cannot make it too
+/// little, or anybody with a stake could keep everybody from judging.
+pub fn check_genesis(params: &NetworkParams, members: usize) -> Result<(), RuleError> {
+    check(params)?;
     let seats = params.reaudit_seats;
     let all = seats as usize >= members;
     let enough = seats == 0 || seats >= REAUDIT_SEATS_MIN || all;

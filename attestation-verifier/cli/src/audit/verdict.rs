@@ -13,6 +13,7 @@ use crate::findings::{Findings, Outcome};
 use assay_aggregate::epoch::{Aggregator, EpochError, EpochInput, NodeState, RootHead, States};
 use assay_aggregate::persistence::Rule;
 use assay_aggregate::root::{NodeLeaf, leaf_hash, verify_proof};
+use assay_aggregate::rules;
 use assay_aggregate::verdict::{Verdict, reason};
 use assay_appraisal::summary;
 use assay_protocol::ids::{Address, Beacon, Digest, Epoch, HyperNodeId};
@@ -409,7 +410,7 @@ impl Judged<'_> {
             .seats()
             .iter()
             .filter(|seat| seat.weight > 0);
-        let draws = (1..members.count()).contains(&(case.params.reaudit_seats as usize));
+        let draws = rules::draws_reaudits(&case.params, members.count());
         match (self.prior.known, draws) {
             (true, _) => Unsure::Nothing,
             (false, false) => Unsure::Sums,

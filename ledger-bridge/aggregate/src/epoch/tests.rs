@@ -533,16 +533,12 @@ fn nodes_nobody_reports_keep_their_sums_in_every_root() {
 #[test]
 fn rules_that_would_judge_by_too_little_are_refused_by_name() {
     type Change = fn(&mut NetworkParams);
-    let broken: [(&str, Change); 6] = [
+    let broken: [(&str, Change); 4] = [
         ("persistence", |params| params.persistence = (0, 6)),
         ("persistence", |params| params.persistence = (7, 6)),
         ("persistence", |params| params.persistence = (3, 65)),
         ("systemic_min_providers", |params| {
             params.systemic_min_providers = 4
-        }),
-        ("reaudit_seats", |params| params.reaudit_seats = 3),
-        ("slots times panel_min", |params| {
-            (params.slot_ms, params.panel_min, params.reaudit_seats) = (30_000, 3, 4);
         }),
     ];
     for (name, change) in broken {
@@ -550,6 +546,21 @@ fn rules_that_would_judge_by_too_little_are_refused_by_name() {
         change(&mut case.params);
         let error = case.refused().to_string();
         assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_network_begins_with_enough_for_its_reaudits() {
+    let refused = |seats, panel_min| {
+        let mut params = Case::new().params;
+        (params.slot_ms, params.panel_min, params.reaudit_seats) = (30_000, panel_min, seats);
+        let error = crate::rules::check_genesis(&params, 7).err();
+        error.map(|error| error.name)
+    };
+    assert_eq!(refused(6, 7), Some("reaudit_seats"));
+    assert_eq!(refused(7, 6), Some("slots times panel_min"));
+    for enough in [(0, 1), (7, 7), (101, 7)] {
+        assert_eq!(refused(enough.0, enough.1), None, "{enough:?}");
     }
 }
 

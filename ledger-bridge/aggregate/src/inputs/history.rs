@@ -92,7 +92,7 @@ impl History {
             });
         }
         let roster = Roster::at_genesis(params)?;
-        rules::check(params, roster.seats().len())?;
+        rules::check_genesis(params, roster.seats().len())?;
         let network = params.network_id();
         let beacon = |epoch| genesis_beacon(params, &network, Epoch(epoch));
         Ok(Self {

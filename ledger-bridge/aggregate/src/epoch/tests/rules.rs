@@ -201,6 +201,47 @@ fn on_trial_a_third_that_was_drawn_often_does_not_convict_by_silence() {
 }
 
 #[test]
+fn on_trial_what_only_the_accusers_saw_neither_convicts_nor_acquits() {
+    let (mut case, _) = on_trial();
+    let often = seats_on_panels(&case);
+    for (id, included) in &mut case.reports {
+        let saw = match often[..40].contains(id) {
+            true => Cell::Unanswered,
+            false => Cell::Excluded,
+        };
+        included.report.nodes[0].cells.0.fill(saw as u8);
+    }
+    let outcome = case.run_at(2);
+    let (leaf, record) = (outcome.leaves[0], outcome.states.nodes[&node(1)].record);
+    assert_eq!(leaf.verdict, Verdict::Inconclusive as u8);
+    let decided = leaf.cumulative_up_slots + leaf.cumulative_down_slots;
+    assert!(decided > 0, "the accusers decided slots, all down");
+    // An epoch that acquits a little would be another record.
+    let before = case.prior.nodes[&node(1)].record;
+    let rule = Rule::of(&case.params);
+    let (passed, _) = before.observe(&rule, Epoch(2), Verdict::Inconclusive);
+    assert_eq!(record, passed);
+}
+
+/// Of a plan that says all of them, before anybody joined.
+#[test]
+fn who_joins_neither_stops_roots_nor_makes_a_small_reaudit_a_drawn_one() {
+    let failing = |count: usize| {
+        let (case, _) = on_trial();
+        let mut case = case.at(2, |params| {
+            (params.reaudit_seats, params.panel_min) = (20, 3)
+        });
+        for included in case.reports.values_mut().take(count) {
+            included.report.nodes[0].attest.class = OutcomeClass::Fail;
+        }
+        let leaf = case.run_at(2).leaves[0];
+        (leaf.verdict, leaf.cumulative_slash)
+    };
+    assert_eq!(failing(61), (Verdict::Breach as u8, SLASH));
+    assert_ne!(failing(60).0, Verdict::Breach as u8);
+}
+
+#[test]
 fn on_trial_two_thirds_of_the_drawn_seats_must_have_data() {
     let (mut case, votes) = on_trial();
     let mut gone = 0;
