@@ -22,7 +22,7 @@ pub const QUEUE_MAX: usize = 8;
 
 /// Refusals that say there is nothing to do, or not with this leaf. Any other is told to the operator; none keeps the
 /// next root from being posted.
-pub const NOTHING_TO_DO: [&str; 16] = [
+pub const NOTHING_TO_DO: [&str; 15] = [
     "AlreadySettled",
     "StaleLeaf",
     "NotConfirmed",
@@ -35,7 +35,6 @@ pub const NOTHING_TO_DO: [&str; 16] = [
     "ReservationOver",
     "LeafOutside",
     "WrongPeriodEnd",
-    "TooManyVoidEpochs",
     "EpochNotFinal",
     "NotSeated",
     "StaleAbsence",

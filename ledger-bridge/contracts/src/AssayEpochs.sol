@@ -517,6 +517,12 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
     }
 
     /// @inheritdoc IAssayEpochs
+    function isVoid(uint64 epoch) external view override returns (bool) {
+        Entry storage e = _ring[epoch % RING];
+        return e.epoch == epoch && e.resolution == Resolution.Void;
+    }
+
+    /// @inheritdoc IAssayEpochs
     function isFinal(uint64 epoch) public view override returns (bool) {
         if (epoch >= _head.nextEpoch) return false;
         Entry storage e = _ring[epoch % RING];

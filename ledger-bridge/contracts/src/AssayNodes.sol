@@ -52,7 +52,7 @@ contract AssayNodes is NodesSettlement {
         Registration storage r = _provisional(node, msg.sender);
         Account storage a = _accounts[node];
         bool beaten = a.owner != address(0) && a.transferTo != msg.sender;
-        if (!beaten) _requireNotConfirming(r);
+        if (!beaten && _waits(r)) _requireNotCounted(r);
         _end(r, false);
     }
 
@@ -92,12 +92,13 @@ contract AssayNodes is NodesSettlement {
 
     function requestExit(bytes32 node) external override {
         (, Registration storage r) = _owned(node);
-        _requireStaying(r);
         uint64 end = EPOCHS.currentEpoch() + 1;
         IAssayReservations reservations = _reservations();
         uint64 reserved = address(reservations) == address(0) ? 0 : reservations.reservedUntil(node);
         if (reserved > end) end = reserved; // equivalent: equal ones are either
-        _startExit(r, end - 1 + _parameters.reauditEpochs);
+        end += _parameters.reauditEpochs;
+        if (r.exitEpochs != 0 && end >= r.exitEpochs) revert Leaving(node, r.provider, r.exitEpochs - 1);
+        _startExit(r, end - 1);
     }
 
     function exit(bytes32 node, address provider) external override nonReentrant {
@@ -204,6 +205,14 @@ contract AssayNodes is NodesSettlement {
     function _provisional(bytes32 node, address provider) private view returns (Registration storage r) {
         (, r) = _of(node, provider);
         if (r.status != NodeStatus.Provisional) revert WrongStatus(node, provider, r.status);
+    }
+
+    /// @dev Which registrations wait when an epoch begins is what its root goes by: those made before, and offers accepted
+    /// `changeDelayMs` before. Reverts: Counts.
+    function _requireNotCounted(Registration storage r) private view {
+        uint256 fromMs = r.offeredBy == address(0) ? r.registeredAtMs + 1 : r.registeredAtMs + _parameters.changeDelayMs;
+        uint256 startMs = _epochStartMs(EPOCHS.currentEpoch());
+        if (fromMs <= startMs && startMs <= _nowMs()) revert Counts(r.node, r.provider, startMs);
     }
 
     /// @dev Ends a provisional registration and pays its pledge back.

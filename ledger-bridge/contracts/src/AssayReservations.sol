@@ -7,7 +7,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {IAssayEpochs} from "./interfaces/IAssayEpochs.sol";
 import {IAssayNodes} from "./interfaces/IAssayNodes.sol";
 import {IAssayReservations} from "./interfaces/IAssayReservations.sol";
-import {NodeLeaf, Resolution} from "./interfaces/Types.sol";
+import {NodeLeaf} from "./interfaces/Types.sol";
 import {Billing} from "./lib/Billing.sol";
 import {Intervals} from "./lib/Intervals.sol";
 import {Funds} from "./Funds.sol";
@@ -20,8 +20,6 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
 
     uint8 private constant NODE_LEAF = 1;
     uint256 private constant MAX_TIERS = 8;
-    /// @dev void epochs in a row that one call looks through
-    uint256 private constant MAX_VOIDS = 64;
 
     /// @notice Says which roots are posted and final, and names token and treasury.
     IAssayEpochs public immutable EPOCHS;
@@ -72,7 +70,8 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     {
         address owner = NODES.account(node).owner;
         if (owner == address(0) || owner != msg.sender) revert OnlyOwner(node, owner, msg.sender);
-        if (pricePerEpoch == 0 || pricePerEpoch > type(uint96).max || minEpochs == 0 || minEpochs > maxEpochs) {
+        bool badLength = minEpochs == 0 || minEpochs > maxEpochs || maxEpochs > _parameters.maxAheadEpochs;
+        if (badLength || pricePerEpoch == 0 || pricePerEpoch > type(uint96).max) {
             revert BadOffer(pricePerEpoch, minEpochs, maxEpochs);
         }
         _offers[node] = Offer(msg.sender, minEpochs, maxEpochs, open, pricePerEpoch);
@@ -288,12 +287,10 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         if (!EPOCHS.isFinal(leaf.epoch)) revert EpochNotFinal(leaf.epoch);
     }
 
-    /// @dev All epochs of [from, end) are void. Reverts: TooManyVoidEpochs, WrongPeriodEnd.
+    /// @dev All epochs of [from, end) are void; of no more than the ring keeps is that known. Reverts: WrongPeriodEnd.
     function _requireVoid(uint64 from, uint64 end, uint64 actual) private view {
-        uint64 count = _above(from, end);
-        if (count > MAX_VOIDS) revert TooManyVoidEpochs(MAX_VOIDS, count);
         for (uint64 e = from; e < end; ++e) {
-            if (EPOCHS.epochRecord(e).resolution != Resolution.Void) revert WrongPeriodEnd(e, actual);
+            if (!EPOCHS.isVoid(e)) revert WrongPeriodEnd(e, actual);
         }
     }
 

@@ -24,10 +24,11 @@ pub struct Beginning {
 /// and owe service in it, in one of `classes`.
 ///
 /// The answer is the same for every reader from the end of the epoch on, whatever happens on the ledger since: it rests on
-/// fields that never change once written. (Block times are floored to seconds, so a block up to a second after the start
-/// can still carry an earlier time. Who asks to leave, is removed or has its acceptance lapse owes the epoch of that, so
-/// nobody leaves an epoch that has begun; and so many more as a re-audit takes, so nobody leaves a trial.) The pledge does
-/// not matter here: the contract takes no smaller one than the class asks for, and a network is not opened on other terms.
+/// fields that never change once written, and on a last epoch of service that is never moved to before an epoch that has
+/// begun. (Block times are floored to seconds, so a block up to a second after the start can still carry an earlier time.
+/// Who asks to leave, is removed or has its acceptance lapse owes the epoch of that, so nobody leaves an epoch that has
+/// begun; and so many more as a re-audit takes, so nobody has left before its trial can end.) The pledge does not matter
+/// here: the contract takes no smaller one than the class asks for, and a network is not opened on other terms.
 pub fn claims_at(
     records: &[NodeRecord],
     at: &Beginning,
@@ -368,7 +369,9 @@ mod tests {
                 (record.status, record.collateral) = (NodeStatus::None, Stake(0));
             }
             1 => {
-                record.serves_through.get_or_insert(Epoch(last));
+                let before = record.serves_through.unwrap_or(Epoch(u64::MAX));
+                // Asked again it ends service earlier, and never before the epoch that runs.
+                record.serves_through = Some(before.min(Epoch(last)));
                 record.status = NodeStatus::Removed;
             }
             2 => {

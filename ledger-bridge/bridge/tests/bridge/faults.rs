@@ -15,7 +15,7 @@ use assay_protocol::ids::{Epoch, Stake};
 use assay_testbed::web::http_reply;
 use serde_json::{Value, json};
 
-use crate::network::{Network, key, poster_key, provider};
+use crate::network::{NODE, Network, key, poster_key, provider};
 use crate::proxy::{Fault, Proxy};
 
 const E: Epoch = Epoch(0);
@@ -437,9 +437,13 @@ fn registrations_are_read_once_for_a_block() {
     assert!(proxy.calls_of("eth_call") > 0);
     assert_eq!(ledger.nodes().unwrap(), first);
     assert_eq!(proxy.calls_of("eth_call"), 0);
-    net.cancel(&provider());
+    let moved = Action::set_endpoint(NODE, "elsewhere:1");
+    net.ledger().submit(&provider(), &moved).unwrap();
     let second = ledger.nodes().unwrap();
-    assert!(second[0].ended_at.is_some(), "another block, read anew");
+    assert_eq!(
+        second[0].endpoint, "elsewhere:1",
+        "another block, read anew"
+    );
     assert!(proxy.calls_of("eth_call") > 0);
 }
 

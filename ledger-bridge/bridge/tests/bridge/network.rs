@@ -414,6 +414,16 @@ impl Network {
         self.ledger().submit(by, &cancel).unwrap();
     }
 
+    /// Time passes until nothing waits any more that no root has named; this one's registration ends.
+    pub fn expire(&self, provider: &LedgerKey) {
+        let registered = self.ledger().nodes().unwrap()[0].registered_at.0;
+        let wait = self.ledger().node_terms().unwrap().provisional_ms;
+        let now = self.now().0;
+        self.pass((registered + wait).saturating_sub(now));
+        let expire = Action::expire(NODE, provider.address());
+        self.ledger().submit(&poster_key(), &expire).unwrap();
+    }
+
     pub fn state_dir(&self) -> PathBuf {
         self.dir.path().join("state")
     }

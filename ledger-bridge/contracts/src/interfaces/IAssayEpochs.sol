@@ -260,6 +260,8 @@ interface IAssayEpochs {
     function cumulativeReward() external view returns (uint128);
     /// @notice Open when the epoch is not in the ring, or was undone by a correction.
     function epochRecord(uint64 epoch) external view returns (EpochRecord memory);
+    /// @notice Whether an epoch of the ring is void: what its record says, for less.
+    function isVoid(uint64 epoch) external view returns (bool);
     /// @notice Whether an epoch, posted or void, can no longer change. True of every epoch that the ring has lost.
     function isFinal(uint64 epoch) external view returns (bool);
     /// @notice Whether a digest was once in force for an epoch and replaced.

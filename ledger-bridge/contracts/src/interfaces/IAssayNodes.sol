@@ -226,6 +226,8 @@ interface INodesTypes {
     error NotConfirmed(bytes32 node, uint64 epoch);
     /// @notice `provider` has never registered the node, or has no registration that waits for a leaf to confirm it.
     error NotRegistered(bytes32 node, address provider);
+    /// @notice An epoch began, at `sinceMs`, that counts the waiting registration: `cancel` comes too late.
+    error Counts(bytes32 node, address provider, uint256 sinceMs);
     /// @notice The leaf's epoch began before the registration or before the end of the delay of a change of owner.
     error LeafTooEarly(bytes32 node, uint256 expectedMs, uint256 epochStartMs);
     /// @notice `settledEpochs` is 1 + the epoch of the newest leaf that was settled, or that bound processors.
@@ -285,9 +287,10 @@ interface INodesCollateral is INodesTypes {
     function register(bytes32 node, bytes32 classDigest, bytes32 region, string calldata endpoint, uint128 amount)
         external;
 
-    /// @notice Ends the caller's registration that was not confirmed, was beaten or lapsed, and pays its pledge back. One
-    /// that lapsed is held by no root.
-    /// @dev Reverts: WrongStatus, Confirming (a posted root named it less than `provisionalMs` ago).
+    /// @notice Ends the caller's registration that was beaten or lapsed, or that no epoch has counted yet, and pays its
+    /// pledge back. From the first epoch on that began with it roots can name its provider, and pay it: what waits then
+    /// answers for the node when it is confirmed, and ends by `expire` if it is not.
+    /// @dev Reverts: WrongStatus, Counts.
     function cancel(bytes32 node) external;
 
     /// @notice Ends an expired provisional registration; anyone may, the provider gets its pledge. It expires
@@ -303,7 +306,8 @@ interface INodesCollateral is INodesTypes {
     /// @notice Asks to leave: no new reservation from now. Service is owed through the current epoch and every epoch
     /// already reserved, and for `reauditEpochs` more, so that a breach of any of them can be tried. Collateral is free
     /// when the exit delay after that is over, a leaf at or after its end was settled and final, and nothing is in escrow.
-    /// @dev Reverts: OnlyOwner, WrongStatus, Leaving.
+    /// Asked again it ends service earlier, when reservations were cancelled since.
+    /// @dev Reverts: OnlyOwner, WrongStatus, Leaving (it ends no earlier than it did).
     function requestExit(bytes32 node) external;
 
     /// @notice Pays what is left of the collateral and ends the registration; anyone may, the provider gets it. Without

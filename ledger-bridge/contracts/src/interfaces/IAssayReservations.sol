@@ -17,7 +17,7 @@ interface IAssayReservations {
     /// @param slotsPerEpoch probes' slots in an epoch
     /// @param undecidedPpm share of a period's slots that are paid for without a decision
     /// @param periodEpochs length of a billing period
-    /// @param maxAheadEpochs how far ahead a reservation may begin
+    /// @param maxAheadEpochs how far ahead a reservation may begin, and how long it may be
     /// @param noticeEpochs epochs after the current one that a cancellation cannot free
     /// @param refundEpochs after a reservation's end: what nobody has settled by then goes back to the Builder
     struct Parameters {
@@ -136,7 +136,7 @@ interface IAssayReservations {
     error BadTier(uint256 index, uint32 belowPpm, uint16 creditBps);
     /// @notice A schedule has 1 to `max` tiers; this one has `actual`.
     error BadTierCount(uint256 max, uint256 actual);
-    /// @notice The price is 0 or above 96 bits, or `minEpochs` is 0 or above `maxEpochs`.
+    /// @notice The price is 0 or above 96 bits, or `minEpochs` is 0 or above `maxEpochs`, or that above `maxAheadEpochs`.
     error BadOffer(uint128 pricePerEpoch, uint32 minEpochs, uint32 maxEpochs);
     /// @notice The node has no open offer by its present owner.
     error NotOffered(bytes32 node);
@@ -168,9 +168,6 @@ interface IAssayReservations {
     error LeafOutside(uint64 first, uint64 last, uint64 actual);
     /// @notice The leaf is not of the epoch that ends the period: this one between them is not void.
     error WrongPeriodEnd(uint64 expected, uint64 actual);
-    /// @notice Between the leaf's epoch and the end of the period are `actual` epochs, more than the `max` that one
-    /// call can find to be void.
-    error TooManyVoidEpochs(uint256 max, uint256 actual);
     /// @notice No billing period of the reservation begins after the notice: it stays as it is, until `endEpoch`.
     error NothingToCancel(uint256 id, uint64 endEpoch);
     /// @notice What is unsettled is refunded from `atMs` on, in Unix milliseconds, as the windows are extended so far.
@@ -182,7 +179,8 @@ interface IAssayReservations {
 
     /// @notice Offers a node, or changes or closes an offer. What is reserved already keeps its price.
     /// @param minEpochs shortest reservation: short periods make dear credits
-    /// @dev Reverts: OnlyOwner, BadOffer (price 0 or above 96 bits, or minEpochs 0 or above maxEpochs).
+    /// @param maxEpochs longest one, `maxAheadEpochs` at most: who comes after the owner is bound by it for no longer
+    /// @dev Reverts: OnlyOwner, BadOffer.
     function offer(bytes32 node, uint128 pricePerEpoch, uint32 minEpochs, uint32 maxEpochs, bool open) external;
 
     // --------------------------------------------------------------------------------------------------------- Builder
@@ -206,12 +204,12 @@ interface IAssayReservations {
 
     /// @notice Records the node's slots before a reservation, by the leaf of the last epoch before it that is not void.
     /// @dev Reverts: UnknownReservation, AlreadyStarted, ReservationOver, LeafOutside, WrongLeafType, WrongNode,
-    /// EpochNotFinal, WrongPeriodEnd, TooManyVoidEpochs, and what `IAssayEpochs.proven` reverts with.
+    /// EpochNotFinal, WrongPeriodEnd, and what `IAssayEpochs.proven` reverts with.
     function start(uint256 id, NodeLeaf calldata leaf, bytes32[] calldata proof) external;
 
     /// @notice Settles the billing period that ends with the leaf's epoch: rent to the provider, credit to the Builder.
     /// @dev Reverts: UnknownReservation, NotStarted, ReservationOver, LeafOutside, WrongLeafType, WrongNode,
-    /// EpochNotFinal, WrongPeriodEnd, TooManyVoidEpochs, and what `IAssayEpochs.proven` reverts with.
+    /// EpochNotFinal, WrongPeriodEnd, and what `IAssayEpochs.proven` reverts with.
     function settle(uint256 id, NodeLeaf calldata leaf, bytes32[] calldata proof) external;
 
     /// @notice `refundEpochs` after its end, rent that nobody has settled goes back to the Builder.

@@ -232,14 +232,14 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
             Account storage a = _accounts[r.node];
             if (a.owner == r.provider) _endOffer(a, r.node);
             if (r.exitEpochs == 0) {
-                uint64 trial = r.collateral == 0 ? 0 : _parameters.reauditEpochs;
+                uint64 trial = r.collateral + r.escrow == 0 ? 0 : _parameters.reauditEpochs;
                 _startExit(r, EPOCHS.currentEpoch() + trial);
             }
         }
         emit StatusChanged(r.node, r.provider, from, to);
     }
 
-    /// @dev Service is owed through `lastEpoch`. Never one that is over, and once for a registration: who reads which
+    /// @dev Service is owed through `lastEpoch`. Never one that is over, and never a later one than before: who reads which
     /// registrations owe service in an epoch that has begun reads the same ever after.
     function _startExit(Registration storage r, uint64 lastEpoch) internal {
         r.exitEpochs = lastEpoch + 1;

@@ -90,6 +90,11 @@ contract EpochsDouble {
         if (_ring[epoch % RING].epoch == epoch) record = _ring[epoch % RING];
     }
 
+    function isVoid(uint64 epoch) external view returns (bool) {
+        IAssayEpochs.EpochRecord storage r = _ring[epoch % RING];
+        return r.epoch == epoch && r.resolution == Resolution.Void;
+    }
+
     function isFinal(uint64 epoch) public view returns (bool) {
         IAssayEpochs.EpochRecord storage r = _ring[epoch % RING];
         if (r.epoch > epoch) return true;

@@ -17,12 +17,12 @@ contract ExitTest is Money {
         nodes.requestExit(NODE);
     }
 
-    function reservedThrough64() private {
+    function reservedThrough64() private returns (uint256) {
         active();
         vm.prank(alice);
         reservations.offer(NODE, 10, 1, 100, true);
         vm.prank(builder);
-        reservations.reserve(NODE, 45, 20, 10);
+        return reservations.reserve(NODE, 45, 20, 10);
     }
 
     function exit(bytes memory expected) private {
@@ -45,6 +45,25 @@ contract ExitTest is Money {
         vm.prank(bob);
         nodes.requestExit(NODE);
         uint64 last = requestExit();
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+    }
+
+    /// @dev A Builder that cancels frees who leaves, too; never to an epoch that is over, and never later than before.
+    function test_requestExit_againWhenReservationsWereCancelled() public {
+        uint256 id = reservedThrough64();
+        uint64 last = requestExit();
+        vm.assertEq(registrationOf(alice).exitEpochs, 65 + TRIAL, "all that is reserved");
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, 64 + TRIAL));
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+        vm.prank(builder);
+        reservations.cancel(id);
+        last = requestExit();
+        vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "through the current epoch and a trial of it");
+        vm.assertLt(last, 64 + TRIAL, "earlier");
+        toEpoch(epochs.currentEpoch() + 1);
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, last));
         vm.prank(alice);
         nodes.requestExit(NODE);

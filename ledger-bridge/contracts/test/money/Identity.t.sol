@@ -160,9 +160,7 @@ contract IdentityTest is Money {
         );
         vm.prank(alice);
         nodes.offerTransfer(NODE, address(0));
-        vm.expectRevert(
-            abi.encodeWithSelector(INodesTypes.Confirming.selector, NODE, bob, untilMs, block.timestamp * 1000)
-        );
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, bob, block.timestamp * 1000));
         vm.prank(bob);
         nodes.cancel(NODE);
         vm.warp(untilMs / 1000);
@@ -539,7 +537,7 @@ contract IdentityTest is Money {
         accepted();
         leavesAfterTheLastLeaf();
         settle(leafOf(NODE, bob, epochs.currentEpoch()));
-        vm.expectPartialRevert(INodesTypes.Confirming.selector);
+        vm.expectPartialRevert(INodesTypes.Counts.selector);
         vm.prank(bob);
         nodes.cancel(NODE);
         nodes.exit(NODE, alice);
@@ -592,6 +590,22 @@ contract IdentityTest is Money {
         vm.prank(alice);
         nodes.offerTransfer(NODE, address(0));
         assertNotLapsed(bob);
+    }
+
+    /// @dev A root can name whom an offer was made to from the end of the delay on.
+    function test_cancel_ofAnAcceptance_untilAnEpochCountsIt() public {
+        accepted();
+        uint256 fromMs = nodes.account(NODE).changeAnnouncedAtMs + nodeParameters().changeDelayMs;
+        uint64 epoch = uint64((fromMs - epochs.GENESIS_MS() + 3_599_999) / 3_600_000);
+        toEpoch(epoch);
+        uint256 startMs = block.timestamp * 1000;
+        uint256 snapshot = vm.snapshotState();
+        vm.warp(startMs / 1000 - 1);
+        cancels();
+        vm.revertToState(snapshot);
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, bob, startMs));
+        vm.prank(bob);
+        nodes.cancel(NODE);
     }
 
     /// @dev As a registration that accepts nothing: it waits for no leaf, and so for no delay.
@@ -655,7 +669,7 @@ contract IdentityTest is Money {
         toEpoch(200);
         settle(leafOf(NODE, bob, 200));
         skip(39 * HOUR);
-        vm.expectPartialRevert(INodesTypes.Confirming.selector);
+        vm.expectPartialRevert(INodesTypes.Counts.selector);
         vm.prank(bob);
         nodes.cancel(NODE);
         nodes.remove(NODE);

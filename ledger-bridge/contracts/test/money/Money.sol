@@ -68,7 +68,7 @@ abstract contract Money is Test {
             slotsPerEpoch: 60,
             undecidedPpm: 100_000,
             periodEpochs: 24,
-            maxAheadEpochs: 48,
+            maxAheadEpochs: 1_000,
             noticeEpochs: 2,
             refundEpochs: 72
         });

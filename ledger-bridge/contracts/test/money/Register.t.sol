@@ -239,22 +239,77 @@ contract RegisterTest is Money {
         refuseCancel(alice, abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.Active));
     }
 
-    function test_cancel_notWhileARootNamesIt() public {
+    /// @dev Before, no root can name it; after, one can, and pay it: what is named cannot take its pledge along.
+    function test_cancel_notOnceAnEpochHasBegunWithIt() public {
         register(alice, NODE, CLASS);
-        settle(leafOf(NODE, alice, 12));
-        uint256 nowMs = block.timestamp * 1000;
-        uint256 untilMs = nowMs + nodeParameters().provisionalMs;
-        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.Confirming.selector, NODE, alice, untilMs, nowMs));
-        settle(leafOf(NODE, alice, 14));
-        vm.assertEq(registrationOf(alice).confirmingAtMs, nowMs, "held once, not for ever");
-        vm.warp(untilMs / 1000 - 1);
-        refuseCancel(
-            alice, abi.encodeWithSelector(INodesTypes.Confirming.selector, NODE, alice, untilMs, untilMs - 1000)
-        );
-        vm.warp(untilMs / 1000);
+        toEpoch(11);
+        uint256 startMs = epochs.GENESIS_MS() + 11 * 3_600_000;
+        bytes memory counts = abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, alice, startMs);
+        vm.warp(startMs / 1000 - 1);
+        uint256 snapshot = vm.snapshotState();
         vm.prank(alice);
         nodes.cancel(NODE);
         assertMoney(alice, 0, 0, 0);
+        vm.revertToState(snapshot);
+        vm.warp(startMs / 1000);
+        refuseCancel(alice, counts);
+        settle(leafOf(NODE, alice, 11));
+        uint256 heldMs = startMs + 3_600_000;
+        settle(leafOf(NODE, alice, 14));
+        vm.assertEq(registrationOf(alice).confirmingAtMs, heldMs, "held once, not for ever");
+        vm.warp((heldMs + nodeParameters().provisionalMs) / 1000);
+        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, alice, heldMs + 72 * 3_600_000));
+        nodes.expire(NODE, alice);
+        assertMoney(alice, 0, 0, 0);
+    }
+
+    function test_cancel_whatWasMadeWithAnEpochIsNotCountedInIt() public {
+        toEpoch(11);
+        register(alice, NODE, CLASS);
+        vm.warp(block.timestamp + 3_599);
+        vm.prank(alice);
+        nodes.cancel(NODE);
+        assertMoney(alice, 0, 0, 0);
+    }
+
+    function test_cancel_beforeTheFirstEpoch() public {
+        vm.warp(epochs.GENESIS_MS() / 1000 - 2);
+        register(alice, NODE, CLASS);
+        vm.warp(epochs.GENESIS_MS() / 1000 - 1);
+        vm.prank(alice);
+        nodes.cancel(NODE);
+        register(alice, NODE, CLASS);
+        toEpoch(0);
+        refuseCancel(
+            alice, abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, alice, uint256(epochs.GENESIS_MS()))
+        );
+    }
+
+    /// @dev Whoever earns by roots has a pledge that they can take from: no order of calls keeps one out of their reach.
+    function testFuzz_cancel_whatARootNamesIsHeld(uint16[12] memory seconds_) public {
+        for (uint64 e = 11; e < 23; ++e) {
+            toEpoch(e);
+            bool isNamed = named(e);
+            uint256 again = block.timestamp + seconds_[e - 11] % 3_600;
+            vm.warp(again);
+            vm.startPrank(alice);
+            try nodes.cancel(NODE) {} catch {}
+            try nodes.register(NODE, CLASS, "", "", PLEDGE) {} catch {}
+            vm.stopPrank();
+            if (!isNamed) continue;
+            toEpoch(e + 1);
+            settle(leafOf(NODE, alice, e));
+            vm.assertGt(registrationOf(alice).confirmingAtMs, 0, "held by the first root that names it");
+            return;
+        }
+        vm.assertTrue(false, "it is named some time");
+    }
+
+    /// @dev As the aggregation has it: made before the epoch began, and there then.
+    function named(uint64 e) private view returns (bool) {
+        INodesTypes.Registration memory r = registrationOf(alice);
+        uint256 startMs = epochs.GENESIS_MS() + e * 3_600_000;
+        return r.registeredAtMs != 0 && r.registeredAtMs < startMs && (r.endedAtMs == 0 || r.endedAtMs >= startMs);
     }
 
     function refuseCancel(address provider, bytes memory expected) private {
@@ -366,8 +421,8 @@ contract RegisterTest is Money {
         leaf.confirmed = false;
         refuseFinal(leaf, abi.encodeWithSelector(INodesTypes.NotConfirmed.selector, NODE, 12));
         refuseFinal(leafOf(NODE, bob, 12), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
-        vm.prank(alice);
-        nodes.cancel(NODE);
+        skip(72 * HOUR);
+        nodes.expire(NODE, alice);
         refuseFinal(leafOf(NODE, alice, 12), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, alice));
     }
 
@@ -376,18 +431,17 @@ contract RegisterTest is Money {
         register(alice, NODE, CLASS);
         NodeLeaf memory leaf = leafOf(NODE, alice, 12);
         bytes32[] memory proof = post(leaf);
-        vm.startPrank(alice);
-        nodes.cancel(NODE);
-        nodes.register(NODE, CLASS, "", "", PLEDGE);
-        vm.stopPrank();
-        uint256 registeredMs = block.timestamp * 1000;
-        bytes memory expected =
-            abi.encodeWithSelector(INodesTypes.LeafTooEarly.selector, NODE, registeredMs, registeredMs - 3_600_000);
+        skip(72 * HOUR);
+        nodes.expire(NODE, alice);
+        register(alice, NODE, CLASS);
+        uint256 registeredMs = registrationOf(alice).registeredAtMs;
+        uint256 startMs = epochs.GENESIS_MS() + 12 * 3_600_000;
+        bytes memory expected = abi.encodeWithSelector(INodesTypes.LeafTooEarly.selector, NODE, registeredMs, startMs);
         vm.expectRevert(expected);
         nodes.settle(leaf, proof);
         toFinal(12);
         refuseConfirm(leaf, proof, expected);
-        confirm(leafOf(NODE, alice, 40));
+        confirm(leafOf(NODE, alice, 140));
         vm.assertEq(nodes.registrationAt(1).pledged, PLEDGE, "the first is kept");
     }
 

@@ -190,8 +190,9 @@ contract ReservationsTest is Money {
         refuseBad(uint128(type(uint96).max) + 1, 1, 1);
         refuseBad(PRICE, 0, 1);
         refuseBad(PRICE, 2, 1);
+        refuseBad(PRICE, 1, 1_001);
         vm.prank(alice);
-        reservations.offer(NODE, type(uint96).max, 1, type(uint32).max, false);
+        reservations.offer(NODE, type(uint96).max, 1, 1_000, false);
         vm.assertEq(reservations.offerOf(NODE).pricePerEpoch, type(uint96).max, "dear, but an offer");
         vm.prank(alice);
         reservations.offer(NODE, PRICE, 7, 7, true);
@@ -235,12 +236,12 @@ contract ReservationsTest is Money {
 
     function test_reserve_start() public {
         bytes4 wrong = IAssayReservations.WrongStart.selector;
-        refuseReserve(37, 1, PRICE, abi.encodeWithSelector(wrong, 38, 85, 37));
-        refuseReserve(86, 1, PRICE, abi.encodeWithSelector(wrong, 38, 85, 86));
-        refuseReserve(type(uint64).max, 1, PRICE, abi.encodeWithSelector(wrong, 38, 85, type(uint64).max));
+        refuseReserve(37, 1, PRICE, abi.encodeWithSelector(wrong, 38, 1_037, 37));
+        refuseReserve(1_038, 1, PRICE, abi.encodeWithSelector(wrong, 38, 1_037, 1_038));
+        refuseReserve(type(uint64).max, 1, PRICE, abi.encodeWithSelector(wrong, 38, 1_037, type(uint64).max));
         vm.startPrank(builder);
         reservations.reserve(NODE, 38, 1, PRICE);
-        reservations.reserve(NODE, 85, 1, PRICE);
+        reservations.reserve(NODE, 1_037, 1, PRICE);
         vm.stopPrank();
     }
 
@@ -383,13 +384,31 @@ contract ReservationsTest is Money {
         refuseStart(id, slots(59, 0, 0), abi.encodeWithSelector(IAssayReservations.AlreadyStarted.selector, id));
     }
 
-    function test_start_boundsItsWork() public {
-        toEpoch(200);
+    /// @dev However long an outage was, the leaf after it settles the period, and rent goes on: nothing waits to be refunded.
+    function test_settle_overALongOutage() public {
+        uint256 id = started(100);
+        voidEpochs(83, 150);
+        bill(id, slots(150, 1440, 0));
+        vm.assertEq(reservations.reservation(id).settledThrough, 151, "rolled on");
+        bill(id, slots(155, 1740, 0));
+        bill(id, slots(159, 1980, 0));
+        vm.assertEq(reservations.reservation(id).held, 0, "to the end");
+    }
+
+    function test_settle_overALongOutageAtTheEnd() public {
+        uint256 id = started(100);
+        voidEpochs(83, 160);
+        bill(id, slots(82, 1380, 0));
+        vm.assertEq(reservations.reservation(id).held, 0, "to the end");
+    }
+
+    function test_start_overALongOutage() public {
+        toEpoch(900);
         vm.prank(builder);
-        uint256 id = reservations.reserve(NODE, 201, 1, PRICE);
-        voidEpochs(136, 201);
-        refuseStart(id, slots(135, 0, 0), abi.encodeWithSelector(IAssayReservations.TooManyVoidEpochs.selector, 64, 65));
-        start(id, slots(136, 0, 0));
+        uint256 id = reservations.reserve(NODE, 901, 1, PRICE);
+        voidEpochs(801, 901);
+        refuseStart(id, slots(799, 0, 0), abi.encodeWithSelector(IAssayReservations.WrongPeriodEnd.selector, 800, 799));
+        start(id, slots(800, 0, 0));
     }
 
     // ------------------------------------------------------------------------------------------------------------ settle

@@ -49,10 +49,13 @@ abstract contract WholeProviders is WholeEpochs {
         INodesTypes.Registration memory r = nodes.registration(nodeIds[n], providers[i]);
         bool done;
         if (seed % 4 == 0) {
+            address owner = nodes.account(nodeIds[n]).owner;
             vm.prank(providers[i]);
             try nodes.cancel(nodeIds[n]) {
                 done = true;
                 did("cancel");
+                bool beaten = owner != address(0) && r.offeredBy == address(0);
+                if (!beaten && waits(r) && counts(n, r)) mistake(Rule.Slash, "what a root can name was cancelled");
             } catch {}
         } else {
             // what nobody confirmed in time
@@ -64,6 +67,13 @@ abstract contract WholeProviders is WholeEpochs {
         }
         if (done && token.balanceOf(providers[i]) != before + r.pledged) mistake(Rule.Money, "a pledge came back");
         return Cause.End;
+    }
+
+    /// @dev Whether the roots of an epoch that has begun go by it, see `named`.
+    function counts(uint256 n, INodesTypes.Registration memory r) private view returns (bool) {
+        uint256 startMs = GENESIS_MS + uint256(epochs.currentEpoch()) * EPOCH_MS;
+        if (r.offeredBy == address(0)) return r.registeredAtMs < startMs;
+        return takesOver(n, nodes.account(nodeIds[n]), startMs);
     }
 
     function topUpBy(uint256 n, address owner, uint256 seed) private returns (Cause) {

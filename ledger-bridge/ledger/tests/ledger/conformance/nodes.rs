@@ -78,7 +78,7 @@ fn a_node_is_confirmed_by_a_final_root_that_names_it() {
     assert_eq!(held.confirming_at, Some(UnixMs(GENESIS_MS + EPOCH_MS)));
     assert_eq!((held.confirmed_owner, held.settled_epoch), (None, None));
     let cancel = Action::cancel_registration(NODE);
-    refused(net.does(&provider(), &cancel), "Confirming");
+    refused(net.does(&provider(), &cancel), "Counts");
     let confirm = Action::confirm(&leaf(0), &proof_of(&leaf(0)));
     refused(net.does(&builder(), &confirm), "EpochNotFinal");
     net.finish(1);
@@ -118,11 +118,14 @@ fn the_first_confirmed_provider_wins_and_the_other_gets_its_pledge_back() {
 
 #[test]
 fn an_account_may_register_a_node_again_and_both_records_stay() {
-    let net = Network::ready();
+    let net = Network::open(&STAKES).enriched(&provider());
+    net.set_class(CLASS);
+    let register = |pledge| net.does(&provider(), &Action::register_node(&new_node(pledge)));
+    register(500).unwrap();
     net.does(&provider(), &Action::cancel_registration(NODE))
         .unwrap();
-    net.does(&provider(), &Action::register_node(&new_node(300)))
-        .unwrap();
+    net.clock.set(GENESIS_MS + 1_000);
+    register(300).unwrap();
     let nodes = net.ledger.nodes().unwrap();
     let pledged: Vec<u128> = nodes.iter().map(|n| n.pledged.0).collect();
     assert_eq!(pledged, [500, 300]);

@@ -84,18 +84,33 @@ fn a_taken_node_and_who_is_not_its_owner() {
 
 #[test]
 fn a_registration_that_ended_is_over_for_good() {
-    let net = Network::ready();
-    let cancel = || net.does(&provider(), &Action::cancel_registration(NODE));
+    let net = Network::ready().enriched(&other_provider());
+    let who = other_provider();
+    net.does(&who, &Action::register_node(&new_node(200)))
+        .unwrap();
+    let cancel = || net.does(&who, &Action::cancel_registration(NODE));
     cancel().unwrap();
     refused(cancel(), "WrongStatus");
     refused(
-        net.does(&provider(), &Action::top_up(NODE, Stake(1))),
+        net.does(&who, &Action::top_up(NODE, Stake(1))),
         "WrongStatus",
     );
     // What was confirmed after its end moves no money.
-    refused(net.conclude(&leaf(0)), "NotRegistered");
+    let named = NodeLeaf {
+        owner: who.address(),
+        ..leaf(0)
+    };
+    refused(net.conclude(&named), "NotRegistered");
     net.finish(1);
-    refused(confirm(&net, &leaf(0)), "NotRegistered");
+    refused(confirm(&net, &named), "NotRegistered");
+}
+
+/// Roots go by it from then on: who is named, and paid, has a pledge that can be taken.
+#[test]
+fn a_registration_that_an_epoch_has_begun_with_is_not_cancelled() {
+    let net = Network::ready();
+    let cancel = Action::cancel_registration(NODE);
+    refused(net.does(&provider(), &cancel), "Counts");
 }
 
 #[test]
