@@ -58,6 +58,7 @@ stage 'format'              cargo fmt --all --check
 stage 'format fuzz'         cargo fmt --manifest-path fuzz/Cargo.toml --check
 stage 'clippy'              cargo clippy --workspace --all-targets --locked -- -D warnings
 stage 'contracts'           contracts
+stage 'proofs of contracts' ledger-bridge/contracts/tools/halmos.sh
 stage 'build'               cargo build --workspace --bins --tests --locked
 stage 'image for machines'  tools/test-image.sh
 stage 'probe guest for machines' tools/test-probe.sh

@@ -3,13 +3,30 @@ pragma solidity 0.8.37;
 
 import {IAssayEpochs} from "../src/interfaces/IAssayEpochs.sol";
 import {INodesTypes} from "../src/interfaces/IAssayNodes.sol";
+import {Resolution} from "../src/interfaces/Types.sol";
 import {SlashQueue} from "../src/lib/SlashQueue.sol";
 import {NodesBase} from "../src/nodes/NodesBase.sol";
 import {NodesSlash} from "../src/nodes/NodesSlash.sol";
 import {Test} from "../test/support/Test.sol";
 
-/// @title What the constructor asks of the epochs.
-contract NoEpochs {
+/// @title What the constructor asks of the epochs, and one record for all of them.
+contract OneRecord {
+    Resolution private _resolution;
+    uint8 private _corrections;
+    bool private _final;
+
+    function set(Resolution resolution, uint8 corrections, bool isFinal_) external {
+        (_resolution, _corrections, _final) = (resolution, corrections, isFinal_);
+    }
+
+    function epochRecord(uint64) external view returns (IAssayEpochs.EpochRecord memory r) {
+        (r.resolution, r.corrections) = (_resolution, _corrections);
+    }
+
+    function isFinal(uint64) external view returns (bool) {
+        return _final;
+    }
+
     function parameters() external pure returns (IAssayEpochs.Parameters memory) {
         return IAssayEpochs.Parameters(0, 1, 0, 0, 0, 0);
     }
@@ -29,7 +46,7 @@ contract EscrowCheck is Test, NodesSlash {
     uint64 private constant ID = 1;
 
     constructor()
-        NodesBase(IAssayEpochs(address(new NoEpochs())), address(3), INodesTypes.Parameters(1, 1, 1, 1, 1, 1))
+        NodesBase(IAssayEpochs(address(new OneRecord())), address(3), INodesTypes.Parameters(1, 1, 1, 1, 1, 1))
     {}
 
     /// @dev A registration with one entry in its queue, of any sums that belong together.
@@ -77,11 +94,17 @@ contract EscrowCheck is Test, NodesSlash {
         uint128 escrow,
         uint128 slashed,
         uint128 asked,
-        uint64 epoch,
-        uint8 corrections
+        uint8 resolution,
+        uint8 corrections,
+        bool isFinal_
     ) external {
+        vm.assume(resolution <= uint8(type(Resolution).max));
+        OneRecord(address(EPOCHS)).set(Resolution(resolution), corrections, isFinal_);
         Registration storage r = given(collateral, escrow, slashed, asked);
-        _voidReplaced(ID, r, epoch, corrections);
+        _voidReplaced(ID, r);
         assertEscrow(r, uint256(collateral) + escrow, slashed);
+        bool stands = resolution == uint8(Resolution.Posted) && corrections == 0;
+        assert(r.escrow == (stands ? escrow : 0));
+        assert(r.counted == (stands ? asked : 0));
     }
 }
