@@ -50,8 +50,8 @@ contract AssayNodes is NodesSettlement {
 
     function cancel(bytes32 node) external override nonReentrant {
         Registration storage r = _provisional(node, msg.sender);
-        Account storage a = _accounts[node];
-        bool beaten = a.owner != address(0) && a.transferTo != msg.sender;
+        // beside an owner nobody waits but who accepted its offer
+        bool beaten = _accounts[node].owner != address(0) && r.offeredBy == address(0);
         if (!beaten && _waits(r)) _requireNotCounted(r);
         _end(r, false);
     }

@@ -239,6 +239,19 @@ contract RegisterTest is Money {
         refuseCancel(alice, abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.Active));
     }
 
+    /// @dev An offer holds nobody: who is to accept it takes its other pledge back first.
+    function test_cancel_ofTheBeatenWhoIsOfferedTheNode() public {
+        register(bob, NODE, CLASS);
+        active();
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, bob);
+        vm.startPrank(bob);
+        nodes.cancel(NODE);
+        nodes.acceptTransfer(NODE, "bob:1", PLEDGE);
+        vm.stopPrank();
+        vm.assertEq(registrationOf(bob).offeredBy, alice, "accepted");
+    }
+
     /// @dev Before, no root can name it; after, one can, and pay it: what is named cannot take its pledge along.
     function test_cancel_notOnceAnEpochHasBegunWithIt() public {
         register(alice, NODE, CLASS);
