@@ -135,6 +135,12 @@ impl NetworkParams {
         Gwei::of_units(self.gwei).unwrap_or(Gwei::USUAL)
     }
 
+    /// Whether one void epoch takes all that follow along: it may be declared void only after the reports about the next one
+    /// were due, which are made when it is resolved.
+    pub fn never_catches_up(&self) -> bool {
+        self.void_after_ms >= self.epoch_ms
+    }
+
     fn validate_time(&self) -> Result<(), ParamsError> {
         let slots = self.epoch_ms.checked_div(self.slot_ms).unwrap_or(0);
         let whole = self.epoch_ms.checked_rem(self.slot_ms) == Some(0);

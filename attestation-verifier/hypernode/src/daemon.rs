@@ -24,6 +24,13 @@ const LEDGER_POLL: Duration = Duration::from_millis(500);
 /// Runs until a task fails or the process is told to end.
 pub async fn run(context: Context, config: Config) -> Result<()> {
     context.check_registration(&config).await?;
+    if context.params.never_catches_up() {
+        eprintln!(
+            "note: void_after_ms ({}) is not below epoch_ms ({}): this network ends with its first void epoch\n\
+             hint: it needs to be deployed anew",
+            context.params.void_after_ms, context.params.epoch_ms
+        );
+    }
     let context = Arc::new(context);
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!(
@@ -64,7 +71,7 @@ async fn watch_nodes(context: Arc<Context>) -> Result<()> {
         if context.has_say(epoch) == Some(true) {
             context.note_say(epoch)?;
         }
-        for node in known_nodes(&context, epoch).await {
+        for node in known_nodes(&context, epoch).await.unwrap_or_default() {
             if watched.insert(node.node) {
                 eprintln!("node {} at {}: watched", node.node, node.endpoint);
                 node::start(&context, node.node);
@@ -74,11 +81,11 @@ async fn watch_nodes(context: Arc<Context>) -> Result<()> {
     }
 }
 
-/// The nodes of an epoch of classes this network has; none while the ledger does not answer.
-async fn known_nodes(context: &Context, epoch: Epoch) -> Vec<Registered> {
+/// The nodes of an epoch of classes this network has; `None` while the ledger does not answer.
+async fn known_nodes(context: &Context, epoch: Epoch) -> Option<Vec<Registered>> {
     if let Err(error) = context.ledger.refresh().await {
         context.note(explain(&error));
-        return Vec::new();
+        return None;
     }
     context.history(|history| context.ledger.settled(history.states()));
     let mut nodes = context.ledger.nodes(epoch);
@@ -91,7 +98,7 @@ async fn known_nodes(context: &Context, epoch: Epoch) -> Vec<Registered> {
         ));
         nodes.truncate(max);
     }
-    nodes
+    Some(nodes)
 }
 
 /// The same, waiting for the ledger as long as commits are taken.
@@ -100,8 +107,8 @@ async fn nodes_to_report(context: &Context, epoch: Epoch) -> Vec<Registered> {
     let deadline = UnixMs(end.saturating_add(context.params.commit_ms));
     loop {
         let nodes = known_nodes(context, epoch).await;
-        if !nodes.is_empty() || clock::now() >= deadline {
-            return nodes;
+        if nodes.is_some() || clock::now() >= deadline {
+            return nodes.unwrap_or_default();
         }
         tokio::time::sleep(LEDGER_POLL).await;
     }
@@ -201,7 +208,7 @@ async fn close_missed(context: &Context, epoch: Epoch) -> Result<()> {
     for missed in (0..epoch.0).map(Epoch) {
         if context.closed_at(missed)?.is_none() {
             if nodes.is_none() {
-                nodes = Some(known_nodes(context, missed).await);
+                nodes = Some(known_nodes(context, missed).await.unwrap_or_default());
             }
             let ids = nodes.iter().flatten().map(|node| node.node);
             report::close_journal(context, missed, ids)?;

@@ -55,6 +55,20 @@ pub enum ConfigError {
         /// The contradiction.
         source: ParamsError,
     },
+    /// One void epoch would take all that follow along.
+    #[error(
+        "{path}: void_after_ms: expected less than epoch_ms ({epoch_ms}), got {void_after_ms}\n\
+         hint: reports about an epoch are due when it ends, and are made once the one before is resolved; leave as much \
+         time between the two as the chain takes to make a block final"
+    )]
+    Pace {
+        /// Which file.
+        path: PathBuf,
+        /// Length of an epoch.
+        epoch_ms: u64,
+        /// Time after its end from which anybody may void it.
+        void_after_ms: u64,
+    },
     /// A hardware class is refused.
     #[error("{path}")]
     Class {
@@ -455,6 +469,20 @@ impl Plan {
             .iter_mut()
             .for_each(|class| *class = base.join(&*class));
         Ok(plan)
+    }
+
+    /// The same, of a network that is to be made: refuses one that would not survive its first void epoch.
+    pub fn load_new(path: &Path) -> Result<Self, ConfigError> {
+        let plan = Self::load(path)?;
+        let (epoch_ms, void_after_ms) = (plan.epoch_ms, plan.void_after_ms);
+        match void_after_ms < epoch_ms {
+            true => Ok(plan),
+            false => Err(ConfigError::Pace {
+                path: path.to_owned(),
+                epoch_ms,
+                void_after_ms,
+            }),
+        }
     }
 
     /// The hardware classes.

@@ -413,7 +413,7 @@ impl Command {
 }
 
 fn deploy(arg: &Deploy) -> Result<()> {
-    let plan = Plan::load(&arg.plan)?;
+    let plan = Plan::load_new(&arg.plan)?;
     let after = |ms: u64| UnixMs(system_now().0.saturating_add(ms));
     let genesis = arg.genesis.genesis_unix_ms.map(UnixMs);
     let genesis = genesis.unwrap_or_else(|| after(arg.genesis.genesis_in_ms.unwrap_or(0)));
@@ -449,7 +449,7 @@ fn register_hypernode(arg: RegisterHyperNode) -> Result<()> {
 }
 
 fn open_genesis(arg: &OpenGenesis) -> Result<()> {
-    let plan = Plan::load(&arg.with.plan)?;
+    let plan = Plan::load_new(&arg.with.plan)?;
     let (ledger, signer) = arg.with.signed.open()?;
     say_json(&setup::open_genesis(
         &ledger,

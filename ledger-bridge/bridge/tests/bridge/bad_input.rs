@@ -8,7 +8,7 @@ use assay_ledger::LedgerKey;
 use assay_transport::Identity;
 use serde_json::{Value, json};
 
-use crate::network::Network;
+use crate::network::{Network, PLAN};
 use crate::proxy::{Fault, Proxy};
 
 const SEND: &str = "eth_sendRawTransaction";
@@ -58,6 +58,10 @@ impl Bed {
         );
         file("open.key", &"11".repeat(32));
         file("not.toml", "= nonsense");
+        file(
+            "slow.toml",
+            &PLAN.replace("void_after_ms = 5000", "void_after_ms = 8000"),
+        );
         file("vendors.json", "{\"allowed_kinds\":[\"test\"]}");
         file("roots.pem", "no certificate");
         let private = |name: &str, text: &str| {
@@ -414,6 +418,16 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "ledger deploy --rpc RPC --key poster.key --plan plan.toml",
             2,
             "genesis",
+        ),
+        (
+            "ledger deploy --rpc RPC --key poster.key --plan slow.toml --genesis-in-ms 1",
+            2,
+            "slow.toml: void_after_ms: expected less than epoch_ms (8000), got 8000",
+        ),
+        (
+            "ledger open-genesis AT --key poster.key --plan slow.toml --out o",
+            2,
+            "void_after_ms: expected less than epoch_ms",
         ),
         (
             "ledger open-genesis AT --key poster.key --plan nowhere.toml --out o",
