@@ -470,11 +470,11 @@ impl AssayLedger {
     pub fn reservations(&self) -> Result<Vec<ReservationRecord>, LedgerError> {
         let contract = self.contracts().reservations;
         let count = self.count(contract, &AssayReservations::reservationCountCall {})?;
-        let one = |number| {
-            let id = U256::from(number);
-            let r = self.read(contract, &AssayReservations::reservationCall { id })?;
-            Ok(ReservationRecord {
-                id: number,
+        let one = |id| AssayReservations::reservationCall { id: U256::from(id) };
+        let all = self.read_all(contract, (1..=count).map(one))?;
+        let record =
+            |(id, r): (u64, reservations::IAssayReservations::Reservation)| ReservationRecord {
+                id,
                 node: NodeId(r.node.0),
                 builder: ids::Address(r.builder.into_array()),
                 provider: ids::Address(r.provider.into_array()),
@@ -485,9 +485,8 @@ impl AssayLedger {
                 price: Stake(r.pricePerEpoch),
                 held: Stake(r.held),
                 credited: Stake(r.credited),
-            })
-        };
-        (1..=count).map(one).collect()
+            };
+        Ok((1..).zip(all).map(record).collect())
     }
 
     /// What a provider offers a node for in each epoch; `None` without an open offer.
