@@ -217,6 +217,20 @@ contract ExitTest is Money {
         vm.assertEq(registrationOf(alice).confirmedAtMs, confirmedAtMs, "kept by the exit");
     }
 
+    /// @dev What is in escrow can come back, and then a trial can ask for it.
+    function test_remove_withAllInEscrowOwesServiceThroughATrial() public {
+        INodesTypes.ClassTerms memory t = terms();
+        t.slashCapBps = 10_000;
+        vm.prank(governor);
+        nodes.setClass("all", t);
+        active("all");
+        settle(60, 3, 400);
+        assertMoney(alice, 0, 200, 0);
+        toEpoch(61 + 168);
+        nodes.remove(NODE);
+        vm.assertEq(registrationOf(alice).exitEpochs, epochs.currentEpoch() + TRIAL + 1, "a trial");
+    }
+
     function test_exit_waitsForReservations() public {
         reservedThrough64();
         requestExit();
