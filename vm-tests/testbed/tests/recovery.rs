@@ -3,9 +3,6 @@
 use assay_protocol::ids::{Epoch, UnixMs};
 use assay_testbed::net::{LocalNetwork, Plan, Programs, sleep_until};
 
-mod network;
-use network::resolved;
-
 /// How the ledger resolved an epoch.
 fn resolution(network: &LocalNetwork, epoch: u64) -> String {
     let status = network.status().unwrap();
@@ -23,7 +20,7 @@ fn a_network_without_nodes_has_roots_and_has_them_again_after_an_epoch_that_nobo
     let mut network =
         LocalNetwork::create(programs, dir.path(), plan, stakes, &[], |_| ()).unwrap();
     network.start_hypernodes().unwrap();
-    resolved(&network, 1);
+    network.wait_for_epoch(1).unwrap();
     for epoch in [0, 1] {
         assert_eq!(resolution(&network, epoch), "posted", "epoch {epoch}");
     }
@@ -36,7 +33,7 @@ fn a_network_without_nodes_has_roots_and_has_them_again_after_an_epoch_that_nobo
     let end = network.params.epoch_end(Epoch(missed)).0;
     sleep_until(UnixMs(end + plan.commit_ms + 500));
     network.start_hypernodes().unwrap();
-    resolved(&network, missed + 3);
+    network.wait_for_epoch(missed + 3).unwrap();
     assert_eq!(resolution(&network, missed), "void");
     assert_eq!(resolution(&network, missed + 3), "posted");
 }

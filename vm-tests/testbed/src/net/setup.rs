@@ -13,10 +13,12 @@ use assay_protocol::trust::{EkType, HexBytes, RootKind, TrustBundle, VendorRoot}
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a daemon may take to its first line.
 const START: Duration = Duration::from_secs(20);
+/// Longest wait for an epoch's root, or its being void.
+const RESOLVED: Duration = Duration::from_secs(120);
 /// 10^9 gwei: one unit of the ledger's currency.
 const COIN_GWEI: u64 = 1_000_000_000;
 /// Tokens of every account, in whole coins.
@@ -334,6 +336,18 @@ impl LocalNetwork {
         Ok(serde_json::from_str(
             &self.programs.run("assay-bridge", &args)?,
         )?)
+    }
+
+    /// Waits for the ledger to resolve an epoch.
+    pub fn wait_for_epoch(&self, epoch: u64) -> Result<()> {
+        let deadline = Instant::now() + RESOLVED;
+        while self.status()?["next_epoch"].as_u64() <= Some(epoch) {
+            if Instant::now() >= deadline {
+                bail!("epoch {epoch} is not resolved within {RESOLVED:?}");
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        Ok(())
     }
 
     /// The bridge's configuration file.

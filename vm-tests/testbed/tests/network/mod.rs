@@ -4,7 +4,6 @@ use assay_testbed::Variant;
 use assay_testbed::net::{LocalNetwork, Plan, Programs};
 use serde_json::Value;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// Four HyperNodes and a node, running.
 pub fn network(dir: &Path, plan: Plan) -> LocalNetwork {
@@ -18,11 +17,7 @@ pub fn network(dir: &Path, plan: Plan) -> LocalNetwork {
 
 /// Waits for the ledger to resolve an epoch.
 pub fn resolved(network: &LocalNetwork, epoch: u64) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while network.status().unwrap()["next_epoch"].as_u64().unwrap() <= epoch {
-        assert!(Instant::now() < deadline, "epoch {epoch} is not resolved");
-        std::thread::sleep(Duration::from_millis(300));
-    }
+    network.wait_for_epoch(epoch).unwrap();
 }
 
 /// What became of the node in each epoch so far.
