@@ -219,10 +219,7 @@ contract ExitTest is Money {
 
     /// @dev What is in escrow can come back, and then a trial can ask for it.
     function test_remove_withAllInEscrowOwesServiceThroughATrial() public {
-        INodesTypes.ClassTerms memory t = terms();
-        t.slashCapBps = 10_000;
-        vm.prank(governor);
-        nodes.setClass("all", t);
+        setClassThatTakesAll();
         active("all");
         settle(60, 3, 400);
         assertMoney(alice, 0, 200, 0);

@@ -122,12 +122,9 @@ contract IdentityTest is Money {
 
     /// @dev Bob loses all he pledged, and leaves while Alice's service is still owed.
     function test_transfer_theNewOwnerLeavesBeforeWhoHandedOver() public {
-        INodesTypes.ClassTerms memory t = terms();
-        t.slashCapBps = 10_000;
-        vm.startPrank(governor);
-        nodes.setClass("all", t);
+        setClassThatTakesAll();
+        vm.prank(governor);
         reservations.setSchedule("all", tiers());
-        vm.stopPrank();
         active("all");
         vm.prank(alice);
         reservations.offer(NODE, 1, 1, 1_000, true);
@@ -689,10 +686,7 @@ contract IdentityTest is Money {
     }
 
     function test_removedOwner_byTheReleaseOfAllItHad() public {
-        INodesTypes.ClassTerms memory t = terms();
-        t.slashCapBps = 10_000;
-        vm.prank(governor);
-        nodes.setClass("all", t);
+        setClassThatTakesAll();
         accepted("all");
         settle(80, 3, PLEDGE);
         vm.assertEq(registrationOf(bob).exitEpochs, 0, "suspended: the offer stands");

@@ -74,6 +74,14 @@ abstract contract Money is Test {
         });
     }
 
+    /// @dev The class "all": a slash can take a whole pledge.
+    function setClassThatTakesAll() internal {
+        INodesTypes.ClassTerms memory t = terms();
+        t.slashCapBps = 10_000;
+        vm.prank(governor);
+        nodes.setClass("all", t);
+    }
+
     function terms() internal pure returns (INodesTypes.ClassTerms memory) {
         return INodesTypes.ClassTerms(PLEDGE, 40, 60, 9_000, 2_500);
     }

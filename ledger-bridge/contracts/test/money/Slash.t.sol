@@ -51,10 +51,7 @@ contract SlashTest is Money {
     }
 
     function test_asked_moreThanThereIsTakesWhatThereIs() public {
-        INodesTypes.ClassTerms memory t = terms();
-        t.slashCapBps = 10_000;
-        vm.prank(governor);
-        nodes.setClass("all", t);
+        setClassThatTakesAll();
         active("all");
         settle(40, 1, 0);
         settle(60, 3, 10_000);
@@ -173,10 +170,7 @@ contract SlashTest is Money {
     }
 
     function test_released_whenEverythingIsGoneTheNodeIsRemoved() public {
-        INodesTypes.ClassTerms memory t = terms();
-        t.slashCapBps = 10_000;
-        vm.prank(governor);
-        nodes.setClass("all", t);
+        setClassThatTakesAll();
         active("all");
         settle(60, 3, 400);
         assertStatus(NodeStatus.Suspended, "what is in escrow can come back");
