@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {EcdsaQuorum} from "../src/EcdsaQuorum.sol";
 import {IQuorumVerifier} from "../src/interfaces/IQuorumVerifier.sol";
 import {Network} from "./support/Network.sol";
+import {Deployed} from "./support/Deployed.sol";
 
 contract EcdsaQuorumTest is Network {
     bytes32 private constant DIGEST = keccak256("what they sign");
@@ -11,7 +12,7 @@ contract EcdsaQuorumTest is Network {
     EcdsaQuorum private quorum;
 
     function setUp() public {
-        quorum = new EcdsaQuorum();
+        quorum = Deployed.ecdsa();
         keys = sortedKeys(11);
     }
 

@@ -6,6 +6,7 @@ import {BlsQuorum} from "../../src/BlsQuorum.sol";
 import {IQuorumVerifier} from "../../src/interfaces/IQuorumVerifier.sol";
 import {BlsSigner} from "../support/BlsSigner.sol";
 import {Test} from "../support/Test.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 contract BlsQuorumTest is Test {
     bytes32 private constant DIGEST = keccak256("what they sign");
@@ -14,7 +15,7 @@ contract BlsQuorumTest is Test {
     bytes private committee;
 
     function setUp() public {
-        quorum = new BlsQuorum();
+        quorum = Deployed.bls();
         for (uint160 i = 1; i <= COUNT; ++i) {
             enrol(i);
         }
@@ -213,7 +214,7 @@ contract BlsQuorumTest is Test {
         refusedProof(key, BlsSigner.sign(secretOf(11), message, BlsSigner.SIGNATURE_TAG));
         message = quorum.possessionMessage(address(quorum), address(11), key);
         refusedProof(key, BlsSigner.sign(secretOf(11), message, BlsSigner.POSSESSION_TAG));
-        message = new BlsQuorum().possessionMessage(address(this), address(11), key);
+        message = Deployed.bls().possessionMessage(address(this), address(11), key);
         refusedProof(key, BlsSigner.sign(secretOf(11), message, BlsSigner.POSSESSION_TAG));
         bytes memory p = proof(11, address(11));
         vm.chainId(5);

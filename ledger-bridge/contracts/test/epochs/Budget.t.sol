@@ -7,6 +7,7 @@ import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
 import {EpochRoot} from "../../src/interfaces/Types.sol";
 import {FeeToken} from "../support/FeeToken.sol";
 import {FourHyperNodes} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 contract EpochsBudgetTest is FourHyperNodes {
     address private provider = address(0xabc);
@@ -61,7 +62,7 @@ contract EpochsBudgetTest is FourHyperNodes {
 
     function test_fund_feeToken() public {
         FeeToken fee = new FeeToken();
-        AssayEpochs e = new AssayEpochs(epochParameters(), fee, verifier, treasury, governor, guardian);
+        AssayEpochs e = Deployed.epochs(epochParameters(), fee, verifier, treasury, governor, guardian);
         fee.mint(address(this), 100);
         fee.approve(address(e), 100);
         vm.expectRevert(abi.encodeWithSelector(Funds.WrongAmountReceived.selector, 10, 9));

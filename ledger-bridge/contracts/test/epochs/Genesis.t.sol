@@ -2,20 +2,20 @@
 pragma solidity 0.8.37;
 
 import {AssayEpochs} from "../../src/AssayEpochs.sol";
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
 import {TestToken} from "../../src/TestToken.sol";
 import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
 import {IQuorumVerifier} from "../../src/interfaces/IQuorumVerifier.sol";
 import {Network, Nothing} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 contract EpochsGenesisTest is Network {
     function setUp() public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
     }
 
     /// @dev With what the test's variables name. Called as `this.build`: see `Test`.
     function build(IAssayEpochs.Parameters memory p) external returns (AssayEpochs) {
-        return new AssayEpochs(p, token, verifier, treasury, governor, guardian);
+        return Deployed.epochs(p, token, verifier, treasury, governor, guardian);
     }
 
     function refused(IAssayEpochs.Parameters memory p) private {

@@ -6,7 +6,7 @@ import {IQuorumVerifier} from "../../src/interfaces/IQuorumVerifier.sol";
 import {EpochRoot, Resolution} from "../../src/interfaces/Types.sol";
 import {FourHyperNodes, Network, Nothing} from "../support/Network.sol";
 import {AssayEpochs} from "../../src/AssayEpochs.sol";
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 contract EpochsPostTest is FourHyperNodes {
     address private provider = address(0xabc);
@@ -161,7 +161,7 @@ contract EpochsPostTest is FourHyperNodes {
     }
 
     function test_postRoot_beforeGenesis() public {
-        AssayEpochs e = new AssayEpochs(epochParameters(), token, verifier, treasury, governor, guardian);
+        AssayEpochs e = Deployed.epochs(epochParameters(), token, verifier, treasury, governor, guardian);
         toEndOf(0);
         EpochRoot memory r = rootOf(0, keccak256("x"), 0);
         vm.expectRevert(abi.encodeWithSelector(IAssayEpochs.GenesisNotOpen.selector));
@@ -242,7 +242,7 @@ contract EpochsPostTest is FourHyperNodes {
 /// @title Two thirds are not more than two thirds.
 contract EpochsThirdsTest is Network {
     function test_postRoot_exactlyTwoThirds() public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         uint96[] memory stakes = new uint96[](3);
         (stakes[0], stakes[1], stakes[2]) = (MIN_STAKE, MIN_STAKE, MIN_STAKE);
         join(stakes);

@@ -2,9 +2,13 @@
 pragma solidity 0.8.37;
 
 import {Ed25519} from "../../src/evidence/Ed25519.sol";
+import {EvidenceLibraries} from "../deployed/EvidenceLibraries.sol";
+import {Deployed} from "../support/Deployed.sol";
 import {Test} from "../support/Test.sol";
 
 contract Ed25519Test is Test {
+    EvidenceLibraries private libraries = Deployed.evidenceLibraries();
+
     /// @dev Columns of test/vectors/ed25519.json (tools/evidence-vectors.mjs). `valid`: what OpenSSL and AWS-LC say of the
     /// signature; `usable`: whether the key is one for this library.
     struct Rows {
@@ -22,10 +26,6 @@ contract Ed25519Test is Test {
     bytes32 private constant S = 0x085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00;
     bytes private constant MESSAGE = hex"72";
 
-    function verify(bytes32 key, bytes memory message, bytes32 r, bytes32 s) public view {
-        Ed25519.verify(key, message, r, s);
-    }
-
     function test_verify_isWhatOthersSay() public view {
         Rows memory rows = read();
         for (uint256 i = 0; i < rows.key.length; ++i) {
@@ -37,33 +37,33 @@ contract Ed25519Test is Test {
     }
 
     function test_verify_gas() public {
-        this.verify(KEY, MESSAGE, R, S);
+        libraries.verify(KEY, MESSAGE, R, S);
         vm.snapshotGasLastCall("evidence", "Ed25519 of one byte");
     }
 
     function test_verify_revertsWhen_theKeyIsNoKey() public {
         bytes32 neutral = bytes32(uint256(1) << 248);
         vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519BadKey.selector, neutral));
-        this.verify(neutral, MESSAGE, R, S);
+        libraries.verify(neutral, MESSAGE, R, S);
     }
 
     /// @dev s + L is the same scalar: the second form of one signature.
     function test_verify_revertsWhen_theScalarIsNotBelowTheOrder() public {
         bytes32 second = 0xf52db7415978abc61b2c2eb6aeebfca0387b2eaeb4302aeeb00d291612bb0c10;
         vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519BadScalar.selector, second));
-        this.verify(KEY, MESSAGE, R, second);
+        libraries.verify(KEY, MESSAGE, R, second);
     }
 
     /// @dev The order itself, little-endian: the least that is refused.
     function test_verify_revertsWhen_theScalarIsTheOrder() public {
         bytes32 order = 0xedd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010;
         vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519BadScalar.selector, order));
-        this.verify(KEY, MESSAGE, R, order);
+        libraries.verify(KEY, MESSAGE, R, order);
     }
 
     function test_verify_revertsWhen_theMessageIsAnother() public {
         vm.expectPartialRevert(Ed25519.Ed25519WrongSignature.selector);
-        this.verify(KEY, hex"73", R, S);
+        libraries.verify(KEY, hex"73", R, S);
     }
 
     /// @dev It fails, with or without an answer, or nobody is at its address.
@@ -79,7 +79,7 @@ contract Ed25519Test is Test {
 
     function refusedWithoutModexp() private {
         vm.expectRevert(abi.encodeWithSelector(Ed25519.Ed25519NoModexp.selector));
-        this.verify(KEY, MESSAGE, R, S);
+        libraries.verify(KEY, MESSAGE, R, S);
     }
 
     function testFuzz_verify_revertsWhen_aBitIsFlipped(uint256 pick, uint8 bit) public view {
@@ -110,7 +110,7 @@ contract Ed25519Test is Test {
     }
 
     function answer(bytes32 key, bytes memory message, bytes32 r, bytes32 s) private view returns (bool, bytes4) {
-        try this.verify(key, message, r, s) {
+        try libraries.verify(key, message, r, s) {
             return (true, 0);
         } catch (bytes memory reason) {
             return (false, bytes4(reason));

@@ -15,6 +15,7 @@ import {
 } from "../../src/interfaces/SignedTypes.sol";
 import {Test} from "../support/Test.sol";
 import {EpochsDouble, StakeDouble} from "./Doubles.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 /// @title What tests of faults start from: a network with one HyperNode, and what the protocol's own encoders made of its
 /// key (test/vectors, by `ledger_vectors` of the log crate).
@@ -36,9 +37,7 @@ abstract contract FaultsTest is Test {
         epochs = new EpochsDouble(word(json, "", "networkId"));
         stake = new StakeDouble();
         stake.add(hyperNode, vm.addr(LEDGER_KEY), STAKE);
-        // By its artifact, which is compiled once, and not again into every test.
-        bytes memory arguments = abi.encode(address(epochs), address(stake), shares());
-        faults = AssayFaults(vm.deployCode("AssayFaults.sol:AssayFaults", arguments));
+        faults = Deployed.faults(address(epochs), address(stake), shares());
     }
 
     function shares() internal pure returns (IAssayFaults.Shares memory) {

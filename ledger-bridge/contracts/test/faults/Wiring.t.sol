@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {AssayFaults} from "../../src/AssayFaults.sol";
 import {IAssayFaults} from "../../src/interfaces/IAssayFaults.sol";
 import {FaultsTest} from "./FaultsTest.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 contract FaultsWiringTest is FaultsTest {
     function test_constructor_keepsContractsAndShares() public view {
@@ -25,7 +26,7 @@ contract FaultsWiringTest is FaultsTest {
 
     /// @dev Called as `this.build`: see `Test`.
     function build(address epochs_, address stake_, IAssayFaults.Shares memory s) external returns (AssayFaults) {
-        return new AssayFaults(epochs_, stake_, s);
+        return Deployed.faults(epochs_, stake_, s);
     }
 
     function test_constructor_revertsWhen_aShareIsNoShare() public {

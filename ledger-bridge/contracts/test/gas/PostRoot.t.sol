@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
 import {EpochRoot} from "../../src/interfaces/Types.sol";
 import {Network} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 /// @title Gas of a post as a transaction of its own, in a steady state: the ring's place reused, a next committee named.
 /// forge-config: default.isolate = true
@@ -12,7 +12,7 @@ contract PostRootGasTest is Network {
     uint256 private constant SIGNERS = 67;
 
     function setUp() public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         uint96[] memory stakes = new uint96[](MEMBERS);
         for (uint256 i; i < MEMBERS; ++i) {
             stakes[i] = uint96(10_000 ether + i * 1_234_567_890_123_456_789);

@@ -5,6 +5,7 @@ import {BlsQuorum} from "../../src/BlsQuorum.sol";
 import {EpochRoot} from "../../src/interfaces/Types.sol";
 import {BlsSigner} from "../support/BlsSigner.sol";
 import {Network} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 /// @title Gas of a post with an aggregate signature, and a whole network of this scheme.
 /// forge-config: default.isolate = true
@@ -14,7 +15,7 @@ contract PostRootBlsGasTest is Network {
     bytes private committee;
 
     function setUp() public {
-        BlsQuorum quorum = new BlsQuorum();
+        BlsQuorum quorum = Deployed.bls();
         deploy(quorum);
         for (uint160 i = 1; i <= MEMBERS; ++i) {
             address signer = address(i);

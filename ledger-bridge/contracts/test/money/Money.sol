@@ -37,7 +37,7 @@ abstract contract Money is Test {
     function deploy(PlainToken token_) internal {
         token = token_;
         epochs = new EpochsDouble(address(token), treasury);
-        deployer = Deployer(vm.deployCode("Deployer.sol:Deployer", ""));
+        deployer = new Deployer();
         nodes = deployer.nodes(address(epochs), governor, nodeParameters());
         reservations = deployer.reservations(address(epochs), nodes, governor, reservationParameters());
         epochs.wire(address(reservations));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
 import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
 import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
 import {AbsenceLeaf, EpochRoot} from "../../src/interfaces/Types.sol";
 import {FourHyperNodes, Network} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 /// @title Four HyperNodes, of which some are absent. Every root has two leaves; the other one is nobody's.
 contract StakeAbsenceTest is FourHyperNodes {
@@ -455,7 +455,7 @@ contract StakeAbsenceSeatsTest is Network {
     uint256 private constant SEATS = 128;
 
     function setUp() public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         keys = sortedKeys(SEATS + 2);
         for (uint256 i; i < SEATS; ++i) {
             joinOne(i, i == 77 ? MIN_STAKE : 2 * MIN_STAKE);

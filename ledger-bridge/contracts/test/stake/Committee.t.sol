@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
 import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
 import {IQuorumVerifier} from "../../src/interfaces/IQuorumVerifier.sol";
 import {FourHyperNodes, Network} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 contract StakeCommitteeTest is FourHyperNodes {
     function test_committee_fixed() public {
@@ -45,7 +45,7 @@ contract StakeCapTest is Network {
     }
 
     function testFuzz_weights(uint96[5] memory stakes) public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         uint96[] memory s = new uint96[](5);
         uint256 total;
         for (uint256 i; i < 5; ++i) {
@@ -65,7 +65,7 @@ contract StakeCapTest is Network {
     }
 
     function test_weights_beforeGenesis() public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         uint96[] memory s = new uint96[](5);
         for (uint256 i; i < 5; ++i) {
             s[i] = MIN_STAKE;
@@ -88,7 +88,7 @@ contract StakeDroppedTest is Network {
     }
 
     function test_weights_dropped() public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         uint96[] memory s = new uint96[](3);
         (s[0], s[1], s[2]) = (5000, 1, 4999);
         join(s);
@@ -108,7 +108,7 @@ contract StakeSeatsTest is Network {
     uint256 private constant SEATS = 128;
 
     function setUp() public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         keys = sortedKeys(SEATS + 4);
         for (uint256 i; i < SEATS; ++i) {
             joinOne(i, i == 77 ? MIN_STAKE : 2 * MIN_STAKE);

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {AssayStake} from "../../src/AssayStake.sol";
 import {Ed25519} from "../../src/evidence/Ed25519.sol";
 import {FourHyperNodes} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 /// @title That who registers an Ed25519 key has its secret.
 contract StakePossessionTest is FourHyperNodes {
@@ -78,7 +79,7 @@ contract StakePossessionTest is FourHyperNodes {
     }
 
     function test_possession_anotherContract() public {
-        refused(possession(SEED, new AssayStake(stakeParameters(), epochs), owner));
+        refused(possession(SEED, Deployed.stake(stakeParameters(), epochs), owner));
     }
 
     function test_possession_anotherChain() public {

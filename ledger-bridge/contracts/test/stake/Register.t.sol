@@ -9,6 +9,7 @@ import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
 import {IQuorumVerifier} from "../../src/interfaces/IQuorumVerifier.sol";
 import {FeeToken} from "../support/FeeToken.sol";
 import {FourHyperNodes, Nothing} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 contract StakeRegisterTest is FourHyperNodes {
     address private joiner = address(0x101e);
@@ -36,7 +37,7 @@ contract StakeRegisterTest is FourHyperNodes {
 
     /// @dev Called as `this.build`: see `Test`.
     function build(IAssayStake.Parameters memory p) external returns (AssayStake) {
-        return new AssayStake(p, epochs);
+        return Deployed.stake(p, epochs);
     }
 
     function refusedParameters(IAssayStake.Parameters memory p) private {
@@ -197,8 +198,8 @@ contract StakeRegisterTest is FourHyperNodes {
 
     function test_bond_feeToken() public {
         FeeToken fee = new FeeToken();
-        AssayEpochs e = new AssayEpochs(epochParameters(), fee, verifier, treasury, governor, guardian);
-        AssayStake s = new AssayStake(stakeParameters(), e);
+        AssayEpochs e = Deployed.epochs(epochParameters(), fee, verifier, treasury, governor, guardian);
+        AssayStake s = Deployed.stake(stakeParameters(), e);
         fee.mint(joiner, MIN_STAKE);
         bytes32 key = vm.publicKeyEd25519(keccak256("k"));
         bytes memory proof = possession(keccak256("k"), s, joiner);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
 import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
 import {IQuorumVerifier} from "../../src/interfaces/IQuorumVerifier.sol";
 import {FourHyperNodes, Network} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 contract StakeRosterTest is FourHyperNodes {
     function hashOf(uint64 epoch) private view returns (bytes32) {
@@ -131,7 +131,7 @@ contract StakeRosterWeightsTest is Network {
 
     /// @dev Seats are in descending order of addresses.
     function testFuzz_roster(uint96[5] memory stakes, uint96[5] memory leaving) public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         keys = sortedKeys(5);
         for (uint256 i; i < 5; ++i) {
             stakes[i] = uint96(bound(stakes[i], MIN_STAKE, 1_000_000_000 ether));

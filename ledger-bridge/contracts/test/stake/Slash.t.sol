@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {AssayEpochs} from "../../src/AssayEpochs.sol";
-import {AssayStake} from "../../src/AssayStake.sol";
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
 import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
 import {BlockingToken} from "../support/FeeToken.sol";
 import {FourHyperNodes, Nothing} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 contract StakeSlashTest is FourHyperNodes {
     address private reporter = address(0x4e9);
@@ -131,8 +129,8 @@ contract StakeBlockedTest is FourHyperNodes {
         super.setUp();
         blocking = new BlockingToken();
         token = blocking;
-        epochs = new AssayEpochs(epochParameters(), token, verifier, treasury, governor, guardian);
-        stake = new AssayStake(stakeParameters(), epochs);
+        epochs = Deployed.epochs(epochParameters(), token, verifier, treasury, governor, guardian);
+        stake = Deployed.stake(stakeParameters(), epochs);
         epochs.wire(address(stake), faults, faults, faults);
         for (uint256 i; i < 4; ++i) {
             joinOne(i, 10_000 ether);

@@ -11,6 +11,7 @@ import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
 import {IQuorumVerifier} from "../../src/interfaces/IQuorumVerifier.sol";
 import {EpochRoot, RewardLeaf} from "../../src/interfaces/Types.sol";
 import {Test} from "./Test.sol";
+import {Deployed} from "./Deployed.sol";
 
 /// @title A contract that has code and does nothing: stands where a test needs no more.
 contract Nothing {}
@@ -54,11 +55,11 @@ abstract contract Network is Test {
     /// @dev All contracts, wired; nobody has registered.
     function deploy(IQuorumVerifier verifier_) internal {
         vm.warp((GENESIS_MS - 10 * EPOCH_MS) / 1000);
-        token = new TestToken(18);
+        token = Deployed.token(18);
         verifier = verifier_;
-        epochs = new AssayEpochs(epochParameters(), token, verifier, treasury, governor, guardian);
+        epochs = Deployed.epochs(epochParameters(), token, verifier, treasury, governor, guardian);
         rewards = AssayRewards(epochs.rewards());
-        stake = new AssayStake(stakeParameters(), epochs);
+        stake = Deployed.stake(stakeParameters(), epochs);
         (address nodes, address reservations, address faults_) = deployOthers();
         faults = faults_;
         epochs.wire(address(stake), nodes, reservations, faults_);
@@ -234,7 +235,7 @@ abstract contract FourHyperNodes is Network {
     uint128 internal constant BUDGET = 10 ether;
 
     function setUp() public virtual {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         uint96[] memory stakes = new uint96[](4);
         (stakes[0], stakes[1], stakes[2], stakes[3]) = (40_000 ether, 25_000 ether, 20_000 ether, 15_000 ether);
         join(stakes);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
 import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
 import {IAssayNodes, INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
 import {IAssayReservations} from "../../src/interfaces/IAssayReservations.sol";
 import {EpochRoot, NodeLeaf} from "../../src/interfaces/Types.sol";
-import {Deployer} from "../money/Deployer.sol";
 import {Network, Nothing} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 /// @title A slash whose root is replaced by one that asks for the same: all contracts that matter are real.
 contract ReplacedSlashTest is Network {
@@ -21,19 +20,18 @@ contract ReplacedSlashTest is Network {
     }
 
     function deployOthers() internal override returns (address, address, address) {
-        Deployer deployer = new Deployer();
-        nodes = deployer.nodes(
+        nodes = Deployed.nodes(
             address(epochs),
             governor,
             INodesTypes.Parameters(8 * EPOCH_MS, 2 * EPOCH_MS, 99 * EPOCH_MS, 8 * EPOCH_MS, 6, 2)
         );
         IAssayReservations.Parameters memory q = IAssayReservations.Parameters(60, 100_000, 2, 12, 1, 16);
-        address reservations = address(deployer.reservations(address(epochs), nodes, governor, q));
+        address reservations = address(Deployed.reservations(address(epochs), nodes, governor, q));
         return (address(nodes), reservations, address(new Nothing()));
     }
 
     function setUp() public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         uint96[] memory stakes = new uint96[](3);
         (stakes[0], stakes[1], stakes[2]) = (40_000 ether, 35_000 ether, 25_000 ether);
         join(stakes);

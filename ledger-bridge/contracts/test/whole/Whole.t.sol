@@ -2,15 +2,14 @@
 pragma solidity 0.8.37;
 
 import {AssayFaults} from "../../src/AssayFaults.sol";
-import {EcdsaQuorum} from "../../src/EcdsaQuorum.sol";
 import {IAssayEpochs} from "../../src/interfaces/IAssayEpochs.sol";
 import {IAssayFaults} from "../../src/interfaces/IAssayFaults.sol";
 import {IAssayNodes, INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
 import {IAssayReservations} from "../../src/interfaces/IAssayReservations.sol";
 import {IAssayStake} from "../../src/interfaces/IAssayStake.sol";
 import {EpochRoot, NodeLeaf, NodeStatus, RewardLeaf} from "../../src/interfaces/Types.sol";
-import {Deployer} from "../money/Deployer.sol";
 import {Network} from "../support/Network.sol";
+import {Deployed} from "../support/Deployed.sol";
 
 /// @title All contracts of a network together, none of them a double.
 /// @notice A provider's node is confirmed, reserved, breaches its promise and is slashed; its Builder gets the rent back and
@@ -36,7 +35,7 @@ contract WholeTest is Network {
     }
 
     function setUp() public {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         uint96[] memory stakes = new uint96[](4);
         (stakes[0], stakes[1], stakes[2], stakes[3]) = (40_000 ether, 25_000 ether, 20_000 ether, 15_000 ether);
         join(stakes);
@@ -54,18 +53,17 @@ contract WholeTest is Network {
     }
 
     function deployOthers() internal override returns (address, address, address) {
-        Deployer deployer = new Deployer();
-        nodes = deployer.nodes(
+        nodes = Deployed.nodes(
             address(epochs),
             governor,
             INodesTypes.Parameters(72 hours * 1000, 48 hours * 1000, 168 hours * 1000, 240 hours * 1000, 6, 4)
         );
-        reservations = deployer.reservations(
+        reservations = Deployed.reservations(
             address(epochs), nodes, governor, IAssayReservations.Parameters(60, 100_000, 2, 1_100, 2, 72)
         );
         IAssayFaults.Shares memory shares = IAssayFaults.Shares(10_000, 5_000, 10_000, 10_000, 5_000, 10_000, 10_000);
         return
-            (address(nodes), address(reservations), address(new AssayFaults(address(epochs), address(stake), shares)));
+            (address(nodes), address(reservations), address(Deployed.faults(address(epochs), address(stake), shares)));
     }
 
     function tiers() private pure returns (IAssayReservations.CreditTier[] memory t) {

@@ -29,17 +29,17 @@ abstract contract WholeLeaves is WholeBooks {
     /// @dev Goes through when it is in force and newer than what was settled, whatever the provider has done; else never.
     function settleLeaf(uint256 n, uint256 tree) internal {
         NodeLeaf memory leaf = trees[tree].nodes[n];
-        bytes32[] memory proof = proofOf(tree, n);
         INodesTypes.Account memory a = nodes.account(leaf.node);
         INodesTypes.Registration memory r = nodes.registrationAt(a.registrationId);
         INodesTypes.Registration memory standing = withoutReplaced(a.registrationId);
-        uint8 corrections = epochs.epochRecord(leaf.epoch).corrections;
         bool again = leaf.epoch + 1 == _settledEpochs[n];
-        bool fresh = again ? corrections > _settledCorrections[n] : leaf.epoch + 1 > _settledEpochs[n];
+        bool fresh = again
+            ? epochs.epochRecord(leaf.epoch).corrections > _settledCorrections[n]
+            : leaf.epoch + 1 > _settledEpochs[n];
         bool holds = leaf.confirmed && leaf.owner != a.owner && leaf.owner == a.transferTo
             && takesOver(n, a, GENESIS_MS + uint256(leaf.epoch) * EPOCH_MS);
         bytes32 before = registrationsHash();
-        bool done = trySettle(leaf, proof);
+        bool done = trySettle(tree, n);
         if (!inForce(tree)) {
             did("try a root that was replaced");
             if (done) mistake(Rule.Once, "settled by a root that was replaced");
@@ -49,10 +49,10 @@ abstract contract WholeLeaves is WholeBooks {
             if (!fresh) did("try a leaf that is settled");
             if (done) {
                 checkAsk(n, standing, leaf.cumulativeSlash, again ? 0 : leaf.epoch + 1 - _settledEpochs[n]);
-                afterSettle(n, leaf, corrections, r, again);
+                afterSettle(n, leaf, r, again);
                 watch(again ? Cause.SettleAgain : Cause.Settle);
                 before = registrationsHash();
-                if (trySettle(leaf, proof)) mistake(Rule.Once, "settled twice");
+                if (trySettle(tree, n)) mistake(Rule.Once, "settled twice");
             }
         } else if (done) {
             did("hold");
@@ -63,22 +63,17 @@ abstract contract WholeLeaves is WholeBooks {
         watch(Cause.Nothing);
     }
 
-    function trySettle(NodeLeaf memory leaf, bytes32[] memory proof) private returns (bool done) {
-        try nodes.settle(leaf, proof) {
+    function trySettle(uint256 tree, uint256 n) private returns (bool done) {
+        try nodes.settle(trees[tree].nodes[n], proofOf(tree, n)) {
             done = true;
         } catch {}
     }
 
-    function afterSettle(
-        uint256 n,
-        NodeLeaf memory leaf,
-        uint8 corrections,
-        INodesTypes.Registration memory before,
-        bool again
-    ) private {
+    function afterSettle(uint256 n, NodeLeaf memory leaf, INodesTypes.Registration memory before, bool again) private {
         did(again ? "settle a corrected leaf" : "settle");
         _settledTree[leaf.node][leaf.epoch] = treeOf[leaf.epoch];
-        (_settledEpochs[n], _settledCorrections[n]) = (leaf.epoch + 1, corrections);
+        _settledEpochs[n] = leaf.epoch + 1;
+        _settledCorrections[n] = epochs.epochRecord(leaf.epoch).corrections;
         INodesTypes.Registration memory r = nodes.registration(leaf.node, before.provider);
         bool bad = leaf.verdict > 1 || r.counted > before.counted || leaf.cumulativeSlash > before.counted;
         bool poor = r.collateral < nodes.classTerms(r.classDigest).removeBelow;

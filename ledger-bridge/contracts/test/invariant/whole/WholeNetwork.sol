@@ -2,16 +2,14 @@
 pragma solidity 0.8.37;
 
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
-import {AssayFaults} from "../../../src/AssayFaults.sol";
-import {EcdsaQuorum} from "../../../src/EcdsaQuorum.sol";
 import {IAssayEpochs} from "../../../src/interfaces/IAssayEpochs.sol";
 import {IAssayFaults} from "../../../src/interfaces/IAssayFaults.sol";
 import {IAssayNodes, INodesTypes} from "../../../src/interfaces/IAssayNodes.sol";
 import {IAssayReservations} from "../../../src/interfaces/IAssayReservations.sol";
 import {IAssayStake} from "../../../src/interfaces/IAssayStake.sol";
 import {EpochRoot, NodeLeaf, NodeStatus} from "../../../src/interfaces/Types.sol";
-import {Deployer} from "../../money/Deployer.sol";
 import {Network} from "../../support/Network.sol";
+import {Deployed} from "../../support/Deployed.sol";
 
 /// @title All contracts of a network, and the committee that judges two nodes and pays three providers.
 /// @notice The committee is that of the stake contract, epoch by epoch. The first three HyperNodes have more than two thirds
@@ -63,20 +61,19 @@ abstract contract WholeNetwork is Network {
 
     /// @dev All times are short, so that a run sees each of them end.
     function deployOthers() internal override returns (address, address, address) {
-        Deployer deployer = new Deployer();
         INodesTypes.Parameters memory p =
             INodesTypes.Parameters(8 * EPOCH_MS, 2 * EPOCH_MS, 14 * EPOCH_MS, 6 * EPOCH_MS, 6, 2);
-        nodes = deployer.nodes(address(epochs), governor, p);
+        nodes = Deployed.nodes(address(epochs), governor, p);
         IAssayReservations.Parameters memory q = IAssayReservations.Parameters(60, 100_000, 2, 12, 1, 16);
-        reservations = deployer.reservations(address(epochs), nodes, governor, q);
+        reservations = Deployed.reservations(address(epochs), nodes, governor, q);
         IAssayFaults.Shares memory shares = IAssayFaults.Shares(4_000, 2_000, 10_000, 10_000, 5_000, 10_000, 10_000);
         return
-            (address(nodes), address(reservations), address(new AssayFaults(address(epochs), address(stake), shares)));
+            (address(nodes), address(reservations), address(Deployed.faults(address(epochs), address(stake), shares)));
     }
 
     /// @dev The network at genesis, with budgets, terms and schedules, and whatever tokens its actors need.
     function begin() internal {
-        deploy(new EcdsaQuorum());
+        deploy(Deployed.ecdsa());
         uint96[] memory stakes = new uint96[](6);
         (stakes[0], stakes[1], stakes[2]) = (40_000 ether, 25_000 ether, 20_000 ether);
         (stakes[3], stakes[4], stakes[5]) = (2_000 ether, 3_000 ether, 4_000 ether);
@@ -156,7 +153,9 @@ abstract contract WholeNetwork is Network {
     }
 
     function enforce(Tree memory t) private {
-        trees.push(t);
+        Tree storage kept = trees.push();
+        (kept.root, kept.earned, kept.history, kept.hashes) = (t.root, t.earned, t.history, t.hashes);
+        (kept.nodes[0], kept.nodes[1]) = (t.nodes[0], t.nodes[1]);
         treeOf[t.root.epoch] = trees.length;
         _rounds[t.root.epoch] = t.root.round + 1;
         _committee = stake.committee(t.root.epoch + 1);
