@@ -373,8 +373,10 @@ impl Context {
         self.params.member(hypernode).is_some() || has_say(now)
     }
 
-    /// Reads the rosters that were learnt again: a root on the ledger is another than the one computed.
+    /// Reads the rosters that were learnt again, and forgets registrations: a root on the ledger is another than the one
+    /// computed.
     pub async fn relearn(&self) -> Result<()> {
+        self.ledger.forget_records().await?;
         for epoch in self.history(|history| history.learnt()) {
             let Some(roster) = self.ledger.roster(epoch).await? else {
                 continue;

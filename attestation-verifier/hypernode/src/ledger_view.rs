@@ -105,6 +105,15 @@ impl LedgerView {
             .await
     }
 
+    /// See [`AssayLedger::forget_records`].
+    pub async fn forget_records(&self) -> Result<()> {
+        self.read(|ledger| {
+            ledger.forget_records();
+            Ok(())
+        })
+        .await
+    }
+
     /// What is put aside for an epoch's rewards.
     pub async fn budget(&self, epoch: Epoch) -> Result<Stake> {
         self.read(move |ledger| Ok(ledger.budget(epoch)?)).await

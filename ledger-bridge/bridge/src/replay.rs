@@ -254,8 +254,9 @@ pub fn learn(ledger: &AssayLedger, history: &mut History) -> Result<(), ReplayEr
     Ok(())
 }
 
-/// Reads the rosters that were learnt again; whether one of them is another now.
+/// Reads the rosters that were learnt again, and forgets the registrations; whether a roster is another now.
 pub fn relearn(ledger: &AssayLedger, history: &mut History) -> Result<bool, ReplayError> {
+    ledger.forget_records();
     let mut changed = false;
     for epoch in history.learnt() {
         let before = history.roster(epoch).cloned();

@@ -1,9 +1,9 @@
 //! The client of one network's contracts on any [`Chain`]: who it talks to, and what it sends. What it reads is in
-//! `reads`.
+//! `reads` and `records`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall;
 use assay_protocol::ids::{self, Keccak, Stake};
 
@@ -12,9 +12,10 @@ use crate::action::Action;
 use crate::chain::{Chain, ChainError, Finality, Receipt};
 use crate::deploy::Deployer;
 use crate::key::KeyError;
+use crate::records::Records;
 use crate::send::{self, FEE_CAP_DEFAULT};
 use crate::tx::{SignedTx, TxSigner};
-use crate::types::{Contracts, Deployment, NodeRecord};
+use crate::types::{Contracts, Deployment};
 
 /// A ledger operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -169,8 +170,7 @@ pub struct AssayLedger {
     fee_cap: u128,
     /// Where the latest event of an epoch was found: later epochs' are not before it.
     pub(crate) seen: Mutex<(u64, u64)>,
-    /// The registrations of nodes as of this block.
-    pub(crate) registrations: Mutex<Option<(B256, Vec<NodeRecord>)>>,
+    pub(crate) records: Mutex<Records>,
 }
 
 impl AssayLedger {
@@ -203,7 +203,7 @@ impl AssayLedger {
             reads,
             fee_cap,
             seen: Mutex::default(),
-            registrations: Mutex::default(),
+            records: Mutex::default(),
         }
     }
 

@@ -23,6 +23,7 @@ mod key;
 mod keystore;
 mod proofs;
 mod reads;
+mod records;
 pub mod rpc;
 mod send;
 mod signer;

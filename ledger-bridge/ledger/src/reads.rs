@@ -1,14 +1,12 @@
 //! What the contracts say, in the project's own types.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use alloy_primitives::{Address, B256, U256};
-use alloy_sol_types::{SolCall, SolEvent};
-use assay_aggregate::epoch::Registration;
+use alloy_sol_types::SolEvent;
 use assay_aggregate::root::{Committee, EpochRoot, Member};
 use assay_aggregate::roster::Roster;
-use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{
     self, Bps, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, Seed, Stake, UnixMs,
 };
@@ -16,19 +14,15 @@ use assay_protocol::limits::ROSTER_MAX;
 use assay_protocol::params::{NetworkParams, RosterEntry};
 
 use crate::abi::{
-    AssayEpochs, AssayNodes, AssayReservations, AssayRewards, AssayStake, TestToken, nodes,
-    reservations, stake,
+    AssayEpochs, AssayNodes, AssayReservations, AssayRewards, AssayStake, TestToken, reservations,
+    stake,
 };
-use crate::chain::{Event, Finality, LogQuery};
-use crate::claims::{Beginning, claims_at};
+use crate::chain::{Event, LogQuery};
 use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
 use crate::types::{
-    ClassTerms, Correction, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord,
-    NodeRecord, NodeStatus, NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved,
+    ClassTerms, Correction, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord, NodeTerms,
+    RentTerms, Resolution, Resolved,
 };
-
-/// Most records read; a larger answer is a fault, not a fleet.
-const MAX_RECORDS: u64 = 1_000_000;
 
 /// Most epochs on end that are looked through for a root or a roster.
 const VOID_RUN_MAX: usize = 1_024;
@@ -333,65 +327,6 @@ impl AssayLedger {
         Ok(all.into_iter().map(hypernode).collect())
     }
 
-    /// All registrations of nodes ever made, in order. What counts in an epoch is for [`AssayLedger::claims`] to say. Read
-    /// once for a block: it takes a call or two for each, many in one request where the node is remote.
-    pub fn nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
-        let block = || self.chain().block(self.reads).map_err(failed("block"));
-        let known = || {
-            let known = self.registrations.lock();
-            known.unwrap_or_else(PoisonError::into_inner)
-        };
-        let before = block()?.hash;
-        if let Some((_, records)) = known().as_ref().filter(|(at, _)| *at == before) {
-            return Ok(records.clone());
-        }
-        let records = self.read_nodes()?;
-        // What was read while the chain went on is of no one block.
-        if block()?.hash == before {
-            *known() = Some((before, records.clone()));
-        }
-        Ok(records)
-    }
-
-    fn read_nodes(&self) -> Result<Vec<NodeRecord>, LedgerError> {
-        let contract = self.contracts().nodes;
-        let count = self.count(contract, &AssayNodes::registrationCountCall {})?;
-        let one = |id| AssayNodes::registrationAtCall { id: U256::from(id) };
-        let registrations = self.read_all(contract, (1..=count).map(one))?;
-        let nodes: BTreeSet<B256> = registrations.iter().map(|one| one.node).collect();
-        let account = |node: &B256| AssayNodes::accountCall { node: *node };
-        let accounts = self.read_all(contract, nodes.iter().map(account))?;
-        let accounts: BTreeMap<&B256, _> = nodes.iter().zip(accounts).collect();
-        let record = |one: &nodes::INodesTypes::Registration| {
-            Some(node_record(one, accounts.get(&one.node)?))
-        };
-        Ok(registrations.iter().filter_map(record).collect())
-    }
-
-    /// The claims that count in an epoch, see [`claims_at`]. Refused while blocks that are not final may change them: the
-    /// final state must be of after the epoch's start, or the newest there is.
-    pub fn claims(
-        &self,
-        epoch: Epoch,
-        start: UnixMs,
-        classes: &BTreeMap<Digest, ValidClass>,
-    ) -> Result<Vec<Registration>, LedgerError> {
-        let block = |at| self.chain().block(at).map_err(failed("block"));
-        let (read, newest) = (block(self.reads)?, block(Finality::Latest)?);
-        let seen = UnixMs(read.timestamp_s.saturating_mul(1_000));
-        // Block times are whole seconds: a block of the second in which the epoch starts may be before it.
-        if read.number < newest.number && seen.0 < start.0.saturating_add(1_000) {
-            return Err(LedgerError::NotFinalYet { epoch, seen, start });
-        }
-        let at = Beginning {
-            epoch,
-            start,
-            change_delay_ms: self.node_terms()?.change_delay_ms,
-        };
-        // Read anew: of several nodes behind one address, one can be behind what another says of the block.
-        Ok(claims_at(&self.read_nodes()?, &at, classes))
-    }
-
     /// The credit schedule of a class; empty without one.
     pub fn schedule(&self, class: Digest) -> Result<Vec<CreditTier>, LedgerError> {
         let call = AssayReservations::scheduleCall {
@@ -466,29 +401,6 @@ impl AssayLedger {
         Ok(self.read(self.contracts().nodes, &call)?.saturating_to())
     }
 
-    /// All reservations ever made, in order.
-    pub fn reservations(&self) -> Result<Vec<ReservationRecord>, LedgerError> {
-        let contract = self.contracts().reservations;
-        let count = self.count(contract, &AssayReservations::reservationCountCall {})?;
-        let one = |id| AssayReservations::reservationCall { id: U256::from(id) };
-        let all = self.read_all(contract, (1..=count).map(one))?;
-        let record =
-            |(id, r): (u64, reservations::IAssayReservations::Reservation)| ReservationRecord {
-                id,
-                node: NodeId(r.node.0),
-                builder: ids::Address(r.builder.into_array()),
-                provider: ids::Address(r.provider.into_array()),
-                first: Epoch(r.firstEpoch),
-                end: Epoch(r.endEpoch),
-                settled_through: Epoch(r.settledThrough),
-                started: r.started,
-                price: Stake(r.pricePerEpoch),
-                held: Stake(r.held),
-                credited: Stake(r.credited),
-            };
-        Ok((1..).zip(all).map(record).collect())
-    }
-
     /// What a provider offers a node for in each epoch; `None` without an open offer.
     pub fn offered_price(&self, node: NodeId) -> Result<Option<Stake>, LedgerError> {
         let node = node.0.into();
@@ -502,19 +414,6 @@ impl AssayLedger {
         let account = Address::from(account.0);
         let call = AssayReservations::balanceOfCall(account);
         Ok(Stake(self.read(self.contracts().reservations, &call)?))
-    }
-
-    fn count(
-        &self,
-        contract: ids::Address,
-        call: &impl SolCall<Return = U256>,
-    ) -> Result<u64, LedgerError> {
-        let count: u64 = self.read(contract, call)?.saturating_to();
-        if count > MAX_RECORDS {
-            let why = format!("{count} records, at most {MAX_RECORDS} are read");
-            return Err(bad_answer("count", why));
-        }
-        Ok(count)
     }
 }
 
@@ -570,50 +469,5 @@ fn hypernode(h: stake::IAssayStake::HyperNode) -> HyperNodeRecord {
         unbonding: Stake(h.unbonding.to()),
         jailed: h.jailed,
         absent: h.absent,
-    }
-}
-
-fn node_record(
-    r: &nodes::INodesTypes::Registration,
-    a: &nodes::INodesTypes::Account,
-) -> NodeRecord {
-    let at = |ms: u64| (ms != 0).then_some(UnixMs(ms));
-    NodeRecord {
-        node: NodeId(r.node.0),
-        provider: ids::Address(r.provider.into_array()),
-        class_digest: Digest(r.classDigest.0),
-        region: r.region.0,
-        endpoint: r.endpoint.clone(),
-        registered_at: UnixMs(r.registeredAtMs),
-        confirming_at: at(r.confirmingAtMs),
-        ended_at: at(r.endedAtMs),
-        serves_through: r.exitEpochs.checked_sub(1).map(Epoch),
-        pledged: Stake(r.pledged),
-        collateral: Stake(r.collateral),
-        escrow: Stake(r.escrow),
-        slashed: Stake(r.slashed),
-        status: status(r.status),
-        confirmed_owner: (!a.owner.is_zero()).then(|| ids::Address(a.owner.into_array())),
-        settled_epoch: a.settledEpochs.checked_sub(1).map(Epoch),
-        settled_corrections: a.settledCorrections,
-        cumulative_slash: Stake(a.cumulativeSlash),
-        counted_slash: Stake(r.counted),
-        exit_leaf: (r.exitLeafEpochs.checked_sub(1)).map(|at| (Epoch(at), r.exitLeafCorrections)),
-        offered_by: (!r.offeredBy.is_zero()).then(|| ids::Address(r.offeredBy.into_array())),
-        confirmed_at: at(r.confirmedAtMs),
-        chips: (!a.chips.is_zero()).then_some(Digest(a.chips.0)),
-        chips_epoch: a.chipsEpochs.checked_sub(1).map(Epoch),
-    }
-}
-
-/// `NodeStatus` of the contracts, in their order.
-fn status(code: u8) -> NodeStatus {
-    match code {
-        1 => NodeStatus::Provisional,
-        2 => NodeStatus::Active,
-        3 => NodeStatus::Warned,
-        4 => NodeStatus::Suspended,
-        5 => NodeStatus::Removed,
-        _ => NodeStatus::None,
     }
 }

@@ -6,4 +6,5 @@ mod conformance;
 mod embedded;
 mod events;
 mod network;
+mod records;
 mod rpc;

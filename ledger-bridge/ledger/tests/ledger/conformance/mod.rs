@@ -8,7 +8,7 @@ mod hashes;
 mod logs;
 mod nodes;
 mod refusals;
-mod rent;
+pub mod rent;
 mod slashes;
 mod stake;
 mod upkeep;
