@@ -50,9 +50,11 @@ contract AssayNodes is NodesSettlement {
 
     function cancel(bytes32 node) external override nonReentrant {
         Registration storage r = _provisional(node, msg.sender);
+        uint256 begunMs = _begunMs();
+        if (r.registeredAtMs >= begunMs) revert MadeNow(node, msg.sender, r.registeredAtMs, begunMs);
         // beside an owner nobody waits but who accepted its offer
         bool beaten = _accounts[node].owner != address(0) && r.offeredBy == address(0);
-        if (!beaten && _waits(r)) _requireNotCounted(r);
+        if (!beaten && _waits(r)) _requireNotCounted(r, begunMs);
         _end(r, false);
     }
 
@@ -209,10 +211,9 @@ contract AssayNodes is NodesSettlement {
 
     /// @dev Which registrations wait when an epoch begins is what its root goes by: those made before, and offers accepted
     /// `changeDelayMs` before. Reverts: Counts.
-    function _requireNotCounted(Registration storage r) private view {
-        uint256 fromMs = r.offeredBy == address(0) ? r.registeredAtMs + 1 : r.registeredAtMs + _parameters.changeDelayMs;
-        uint256 startMs = _epochStartMs(EPOCHS.currentEpoch());
-        if (fromMs <= startMs && startMs <= _nowMs()) revert Counts(r.node, r.provider, startMs);
+    function _requireNotCounted(Registration storage r, uint256 begunMs) private view {
+        uint256 fromMs = r.registeredAtMs + (r.offeredBy == address(0) ? 0 : _parameters.changeDelayMs);
+        if (fromMs <= begunMs) revert Counts(r.node, r.provider, begunMs);
     }
 
     /// @dev Ends a provisional registration and pays its pledge back.

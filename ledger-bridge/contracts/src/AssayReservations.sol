@@ -95,7 +95,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         bytes32 classDigest = NODES.classOf(node);
         if (_schedules[classDigest].length == 0) revert NoSchedule(classDigest);
         id = _reservations.length + 1;
-        _occupy(node, firstEpoch, epochs, id);
+        uint64 current = _occupy(node, firstEpoch, epochs, id);
         uint128 rent = o.pricePerEpoch * epochs;
         Reservation storage r = _reservations.push();
         r.node = node;
@@ -105,6 +105,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         r.firstEpoch = firstEpoch;
         r.endEpoch = firstEpoch + epochs;
         r.settledThrough = firstEpoch;
+        r.madeEpoch = uint56(current);
         r.pricePerEpoch = o.pricePerEpoch;
         r.held = rent;
         totalHeld += rent;
@@ -115,6 +116,7 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     function cancel(uint256 id) external override {
         Reservation storage r = _open(id);
         if (msg.sender != r.builder) revert OnlyBuilder(id, r.builder, msg.sender);
+        if (r.madeEpoch == uint56(EPOCHS.currentEpoch())) revert MadeNow(id, r.madeEpoch);
         uint64 end = _cancelledEnd(r);
         if (end >= r.endEpoch) revert NothingToCancel(id, r.endEpoch);
         uint128 back = r.pricePerEpoch * (r.endEpoch - end);
@@ -255,8 +257,8 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     }
 
     /// @dev Reverts: WrongStart, Overlap, TooManyUpcoming.
-    function _occupy(bytes32 node, uint64 first, uint64 epochs, uint256 id) private {
-        uint64 current = EPOCHS.currentEpoch();
+    function _occupy(bytes32 node, uint64 first, uint64 epochs, uint256 id) private returns (uint64 current) {
+        current = EPOCHS.currentEpoch();
         uint64 latest = current + _parameters.maxAheadEpochs;
         if (first <= current || first > latest) revert WrongStart(current + 1, latest, first);
         _intervals[node].insert(Intervals.Interval(first, first + epochs, uint128(id)), current);

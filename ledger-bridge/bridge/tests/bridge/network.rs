@@ -409,11 +409,6 @@ impl Network {
             .unwrap();
     }
 
-    pub fn cancel(&self, by: &LedgerKey) {
-        let cancel = Action::cancel_registration(NODE);
-        self.ledger().submit(by, &cancel).unwrap();
-    }
-
     /// Time passes until nothing waits any more that no root has named; this one's registration ends.
     pub fn expire(&self, provider: &LedgerKey) {
         let registered = self.ledger().nodes().unwrap()[0].registered_at.0;

@@ -226,6 +226,8 @@ interface INodesTypes {
     error NotConfirmed(bytes32 node, uint64 epoch);
     /// @notice `provider` has never registered the node, or has no registration that waits for a leaf to confirm it.
     error NotRegistered(bytes32 node, address provider);
+    /// @notice The pledge was made in the epoch that began at `begunMs` (0: before the first), and stays through it.
+    error MadeNow(bytes32 node, address provider, uint256 madeAtMs, uint256 begunMs);
     /// @notice An epoch began, at `sinceMs`, that counts the waiting registration: `cancel` comes too late.
     error Counts(bytes32 node, address provider, uint256 sinceMs);
     /// @notice The leaf's epoch began before the registration or before the end of the delay of a change of owner.
@@ -287,10 +289,11 @@ interface INodesCollateral is INodesTypes {
     function register(bytes32 node, bytes32 classDigest, bytes32 region, string calldata endpoint, uint128 amount)
         external;
 
-    /// @notice Ends the caller's registration that was beaten or lapsed, or that no epoch has counted yet, and pays its
-    /// pledge back. From the first epoch on that began with it roots can name its provider, and pay it: what waits then
-    /// answers for the node when it is confirmed, and ends by `expire` if it is not.
-    /// @dev Reverts: WrongStatus, Counts.
+    /// @notice Ends the caller's registration that was beaten or lapsed, or an acceptance that no epoch has counted yet, and
+    /// pays its pledge back. From the first epoch on that began with it roots can name its provider, and pay it: what waits
+    /// then answers for the node when it is confirmed, and ends by `expire` if it is not. Nothing is cancelled in the epoch
+    /// in which it was made: records are kept for ever, and one costs a pledge for some time.
+    /// @dev Reverts: WrongStatus, MadeNow, Counts.
     function cancel(bytes32 node) external;
 
     /// @notice Ends an expired provisional registration; anyone may, the provider gets its pledge. It expires

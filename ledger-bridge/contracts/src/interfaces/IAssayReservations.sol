@@ -49,6 +49,7 @@ interface IAssayReservations {
     /// @param upSlots the node's cumulative up slots before `settledThrough`, once started
     /// @param downSlots the same for down slots
     /// @param started whether `upSlots` and `downSlots` are known
+    /// @param madeEpoch the epoch in which it was made
     /// @param held prepaid rent that is still here: price × (endEpoch - settledThrough)
     /// @param credited what went back to the Builder so far: credits, undecided slots, refunds
     struct Reservation {
@@ -62,6 +63,7 @@ interface IAssayReservations {
         uint64 upSlots;
         uint64 downSlots;
         bool started;
+        uint56 madeEpoch;
         uint128 pricePerEpoch;
         uint128 held;
         uint128 credited;
@@ -168,6 +170,8 @@ interface IAssayReservations {
     error LeafOutside(uint64 first, uint64 last, uint64 actual);
     /// @notice The leaf is not of the epoch that ends the period: this one between them is not void.
     error WrongPeriodEnd(uint64 expected, uint64 actual);
+    /// @notice The reservation was made in this epoch, `epoch`, and is not cancelled in it.
+    error MadeNow(uint256 id, uint64 epoch);
     /// @notice No billing period of the reservation begins after the notice: it stays as it is, until `endEpoch`.
     error NothingToCancel(uint256 id, uint64 endEpoch);
     /// @notice What is unsettled is refunded from `atMs` on, in Unix milliseconds, as the windows are extended so far.
@@ -196,8 +200,9 @@ interface IAssayReservations {
         returns (uint256 id);
 
     /// @notice The Builder gives up the billing periods that have not begun `noticeEpochs` from now; their rent goes back
-    /// to it. A period under way stays whole, or its credit could be chosen by cancelling.
-    /// @dev Reverts: UnknownReservation, OnlyBuilder, ReservationOver, NothingToCancel.
+    /// to it. A period under way stays whole, or its credit could be chosen by cancelling. Not in the epoch in which it was
+    /// made: records are kept for ever, so a node has no more of them than it can have upcoming in each epoch.
+    /// @dev Reverts: UnknownReservation, OnlyBuilder, ReservationOver, MadeNow, NothingToCancel.
     function cancel(uint256 id) external;
 
     // ---------------------------------------------------------------------------------------------------------- anyone

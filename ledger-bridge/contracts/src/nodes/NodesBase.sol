@@ -78,6 +78,12 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         return GENESIS_MS + epoch * EPOCH_MS;
     }
 
+    /// @dev When the current epoch began; 0 before the first one.
+    function _begunMs() internal view returns (uint256 startMs) {
+        startMs = _epochStartMs(EPOCHS.currentEpoch());
+        if (startMs > _nowMs()) startMs = 0;
+    }
+
     /// @dev The end of a window that opened at `startMs`; longer when the guardian extended it.
     function _closesMs(uint256 startMs, uint256 lengthMs) internal view returns (uint256) {
         return startMs + lengthMs + EPOCHS.windowExtensionMs(uint64(startMs));

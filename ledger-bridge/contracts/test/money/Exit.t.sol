@@ -58,6 +58,7 @@ contract ExitTest is Money {
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.Leaving.selector, NODE, alice, 64 + TRIAL));
         vm.prank(alice);
         nodes.requestExit(NODE);
+        toEpoch(epochs.currentEpoch() + 1);
         vm.prank(builder);
         reservations.cancel(id);
         last = requestExit();

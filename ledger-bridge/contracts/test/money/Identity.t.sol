@@ -581,8 +581,8 @@ contract IdentityTest is Money {
 
     function test_lapse_notOfAnAcceptanceThatWasCancelled() public {
         accepted();
-        vm.prank(bob);
-        nodes.cancel(NODE);
+        toEpoch(epochs.currentEpoch() + 1);
+        cancels();
         vm.recordLogs();
         vm.prank(alice);
         nodes.offerTransfer(NODE, address(0));
@@ -603,6 +603,20 @@ contract IdentityTest is Money {
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, bob, startMs));
         vm.prank(bob);
         nodes.cancel(NODE);
+    }
+
+    /// @dev Else an owner and its friend make as many records as the gas allows, with one pledge.
+    function test_cancel_ofWhatLapsed_notInTheEpochInWhichItWasMade() public {
+        accepted();
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, address(0));
+        uint64 madeMs = registrationOf(bob).registeredAtMs;
+        uint256 begunMs = epochs.GENESIS_MS() + uint256(epochs.currentEpoch()) * 3_600_000;
+        vm.expectRevert(abi.encodeWithSelector(INodesTypes.MadeNow.selector, NODE, bob, madeMs, begunMs));
+        vm.prank(bob);
+        nodes.cancel(NODE);
+        toEpoch(epochs.currentEpoch() + 1);
+        cancels();
     }
 
     /// @dev As a registration that accepts nothing: it waits for no leaf, and so for no delay.

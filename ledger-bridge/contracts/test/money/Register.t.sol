@@ -219,15 +219,31 @@ contract RegisterTest is Money {
 
     // ----------------------------------------------------------------------------------------------- cancel and expire
 
-    function test_cancel_paysBack() public {
+    /// @dev Else one pledge would be enough for as many records as the gas allows.
+    function test_cancel_notInTheEpochInWhichItWasMade() public {
         register(alice, NODE, CLASS);
-        vm.prank(alice);
-        nodes.cancel(NODE);
-        assertMoney(alice, 0, 0, 0);
-        vm.assertEq(token.balanceOf(alice), 1_000_000, "paid back");
-        vm.assertGt(registrationOf(alice).endedAtMs, 0, "kept, with its end");
-        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.None));
+        refuseCancel(alice, madeNow(alice, epochs.GENESIS_MS() + 10 * 3_600_000));
         refuseCancel(bob, abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
+    }
+
+    /// @dev Beaten by the first leaf there can be, which confirms who registered before.
+    function test_cancel_ofTheBeaten_notInTheEpochInWhichItWasMade() public {
+        register(alice, NODE, CLASS);
+        NodeLeaf memory leaf = leafOf(NODE, alice, 11);
+        bytes32[] memory proof = post(leaf);
+        toFinal(11);
+        register(bob, NODE, CLASS);
+        nodes.confirm(leaf, proof);
+        refuseCancel(bob, madeNow(bob, uint256(epochs.GENESIS_MS()) + uint256(epochs.currentEpoch()) * 3_600_000));
+        toEpoch(epochs.currentEpoch() + 1);
+        vm.prank(bob);
+        nodes.cancel(NODE);
+        vm.assertEq(token.balanceOf(bob), 1_000_000, "paid back");
+    }
+
+    function madeNow(address provider, uint256 begunMs) private view returns (bytes memory) {
+        uint64 madeMs = registrationOf(provider).registeredAtMs;
+        return abi.encodeWithSelector(INodesTypes.MadeNow.selector, NODE, provider, madeMs, begunMs);
     }
 
     function test_cancel_ofTheBeaten() public {
@@ -236,6 +252,9 @@ contract RegisterTest is Money {
         vm.prank(bob);
         nodes.cancel(NODE);
         vm.assertEq(token.balanceOf(bob), 1_000_000, "paid back");
+        assertMoney(bob, 0, 0, 0);
+        vm.assertGt(registrationOf(bob).endedAtMs, 0, "kept, with its end");
+        refuseCancel(bob, abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, bob, NodeStatus.None));
         refuseCancel(alice, abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.Active));
     }
 
@@ -252,20 +271,14 @@ contract RegisterTest is Money {
         vm.assertEq(registrationOf(bob).offeredBy, alice, "accepted");
     }
 
-    /// @dev Before, no root can name it; after, one can, and pay it: what is named cannot take its pledge along.
+    /// @dev A root can name it then, and pay it: what is named cannot take its pledge along.
     function test_cancel_notOnceAnEpochHasBegunWithIt() public {
         register(alice, NODE, CLASS);
-        toEpoch(11);
         uint256 startMs = epochs.GENESIS_MS() + 11 * 3_600_000;
-        bytes memory counts = abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, alice, startMs);
         vm.warp(startMs / 1000 - 1);
-        uint256 snapshot = vm.snapshotState();
-        vm.prank(alice);
-        nodes.cancel(NODE);
-        assertMoney(alice, 0, 0, 0);
-        vm.revertToState(snapshot);
+        refuseCancel(alice, madeNow(alice, startMs - 3_600_000));
         vm.warp(startMs / 1000);
-        refuseCancel(alice, counts);
+        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, alice, startMs));
         settle(leafOf(NODE, alice, 11));
         uint256 heldMs = startMs + 3_600_000;
         settle(leafOf(NODE, alice, 14));
@@ -276,26 +289,24 @@ contract RegisterTest is Money {
         assertMoney(alice, 0, 0, 0);
     }
 
-    function test_cancel_whatWasMadeWithAnEpochIsNotCountedInIt() public {
-        toEpoch(11);
-        register(alice, NODE, CLASS);
-        vm.warp(block.timestamp + 3_599);
-        vm.prank(alice);
-        nodes.cancel(NODE);
-        assertMoney(alice, 0, 0, 0);
-    }
-
     function test_cancel_beforeTheFirstEpoch() public {
         vm.warp(epochs.GENESIS_MS() / 1000 - 2);
         register(alice, NODE, CLASS);
         vm.warp(epochs.GENESIS_MS() / 1000 - 1);
-        vm.prank(alice);
-        nodes.cancel(NODE);
-        register(alice, NODE, CLASS);
+        refuseCancel(alice, madeNow(alice, 0));
         toEpoch(0);
         refuseCancel(
             alice, abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, alice, uint256(epochs.GENESIS_MS()))
         );
+    }
+
+    function test_cancel_withAnEpochsFirstSecond() public {
+        toEpoch(11);
+        register(alice, NODE, CLASS);
+        uint256 startMs = epochs.GENESIS_MS() + 11 * 3_600_000;
+        refuseCancel(alice, madeNow(alice, startMs));
+        toEpoch(12);
+        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, alice, startMs + 3_600_000));
     }
 
     /// @dev Whoever earns by roots has a pledge that they can take from: no order of calls keeps one out of their reach.
@@ -370,14 +381,18 @@ contract RegisterTest is Money {
         vm.assertEq(registrationOf(alice).pledged, 250, "pledged");
     }
 
+    /// @dev Nobody confirmed it in time.
+    function ends(address provider) private {
+        vm.warp(block.timestamp + nodeParameters().provisionalMs / 1000);
+        nodes.expire(NODE, provider);
+    }
+
     function test_topUp_refusals() public {
         register(alice, NODE, CLASS);
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.PledgeTooSmall.selector, 1, 0));
         vm.prank(alice);
         nodes.topUp(NODE, 0);
-        vm.startPrank(alice);
-        nodes.cancel(NODE);
-        vm.stopPrank();
+        ends(alice);
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.None));
         vm.prank(alice);
         nodes.topUp(NODE, 1);
@@ -391,10 +406,9 @@ contract RegisterTest is Money {
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.EndpointTooLong.selector, 256, 257));
         vm.prank(alice);
         nodes.setEndpoint(NODE, string(new bytes(257)));
-        vm.startPrank(alice);
+        vm.prank(alice);
         nodes.setEndpoint(NODE, string(new bytes(256)));
-        nodes.cancel(NODE);
-        vm.stopPrank();
+        ends(alice);
         vm.expectRevert(abi.encodeWithSelector(INodesTypes.WrongStatus.selector, NODE, alice, NodeStatus.None));
         vm.prank(alice);
         nodes.setEndpoint(NODE, "");

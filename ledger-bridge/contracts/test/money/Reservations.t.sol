@@ -330,9 +330,12 @@ contract ReservationsTest is Money {
 
     function test_cancel_refusals() public {
         uint256 id = reserved(24);
+        uint64 made = epochs.currentEpoch();
+        vm.assertEq(reservations.reservation(id).madeEpoch, made, "told");
         refuseCancel(id, bob, abi.encodeWithSelector(IAssayReservations.OnlyBuilder.selector, id, builder, bob));
         refuseCancel(9, builder, abi.encodeWithSelector(IAssayReservations.UnknownReservation.selector, 9));
         refuseCancel(0, builder, abi.encodeWithSelector(IAssayReservations.UnknownReservation.selector, 0));
+        refuseCancel(id, builder, abi.encodeWithSelector(IAssayReservations.MadeNow.selector, id, made));
         toEpoch(60);
         refuseCancel(id, builder, abi.encodeWithSelector(IAssayReservations.NothingToCancel.selector, id, 84));
     }

@@ -68,7 +68,6 @@ impl Played<'_> {
         self.does(&deployer(), &Action::fund(Epoch(0), 9, Stake(BUDGET)));
         self.does(&provider(), &Action::register_node(&new_node(500)));
         self.does(&other_provider(), &Action::register_node(&new_node(100)));
-        self.does(&other_provider(), &Action::cancel_registration(NODE));
     }
 
     fn root(&self, epoch: u64, leaves: &[Keccak], cumulative_reward: u128) -> EpochRoot {
@@ -103,6 +102,7 @@ impl Played<'_> {
         self.finish(1);
         self.does(&deployer(), &Action::confirm(&node, &proof(node.hash())));
         self.does(&deployer(), &Action::claim(&earned, &proof(earned.hash())));
+        self.does(&other_provider(), &Action::cancel_registration(NODE));
     }
 
     /// A reservation, a dispute, a correction, a slash.

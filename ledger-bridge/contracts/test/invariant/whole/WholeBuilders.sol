@@ -49,9 +49,11 @@ abstract contract WholeBuilders is WholeProviders {
 
     function cancelOf(uint256 id) private {
         IAssayReservations.Reservation memory r = reservations.reservation(id);
+        if (r.madeEpoch == epochs.currentEpoch() && id % 4 != 0) vm.warp(block.timestamp + HOUR);
         vm.prank(r.builder);
         try reservations.cancel(id) {
             did("cancel a reservation");
+            if (r.madeEpoch == epochs.currentEpoch()) mistake(Rule.Money, "rent for no time");
             uint64 end = reservations.reservation(id).endEpoch;
             if (end <= epochs.currentEpoch() + 1 && end > r.firstEpoch) mistake(Rule.Money, "spared at no notice");
             for (uint64 e = end; e < r.endEpoch; ++e) {

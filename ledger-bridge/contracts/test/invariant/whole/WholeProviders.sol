@@ -56,6 +56,7 @@ abstract contract WholeProviders is WholeEpochs {
                 did("cancel");
                 bool beaten = owner != address(0) && r.offeredBy == address(0);
                 if (!beaten && waits(r) && counts(n, r)) mistake(Rule.Slash, "what a root can name was cancelled");
+                if (r.registeredAtMs >= begunMs()) mistake(Rule.Money, "a pledge for no time");
             } catch {}
         } else {
             // what nobody confirmed in time
@@ -71,9 +72,12 @@ abstract contract WholeProviders is WholeEpochs {
 
     /// @dev Whether the roots of an epoch that has begun go by it, see `named`.
     function counts(uint256 n, INodesTypes.Registration memory r) private view returns (bool) {
-        uint256 startMs = GENESIS_MS + uint256(epochs.currentEpoch()) * EPOCH_MS;
-        if (r.offeredBy == address(0)) return r.registeredAtMs < startMs;
-        return takesOver(n, nodes.account(nodeIds[n]), startMs);
+        if (r.offeredBy == address(0)) return r.registeredAtMs < begunMs();
+        return takesOver(n, nodes.account(nodeIds[n]), begunMs());
+    }
+
+    function begunMs() private view returns (uint256) {
+        return GENESIS_MS + uint256(epochs.currentEpoch()) * EPOCH_MS;
     }
 
     function topUpBy(uint256 n, address owner, uint256 seed) private returns (Cause) {

@@ -40,11 +40,14 @@ fn a_registration_keeps_its_times_and_its_pledge() {
     net.does(&provider(), &Action::top_up(NODE, Stake(20)))
         .unwrap();
 
-    net.clock.set(START_MS + 5_000);
-    net.does(&provider(), &Action::cancel_registration(NODE))
+    let cancel = Action::cancel_registration(NODE);
+    refused(net.does(&provider(), &cancel), "MadeNow");
+    let end = START_MS + 1_000 + UNTIL_FINAL_MS;
+    net.clock.set(end);
+    net.does(&builder(), &Action::expire(NODE, provider().address()))
         .unwrap();
     let ended = NodeRecord {
-        ended_at: Some(UnixMs(START_MS + 5_000)),
+        ended_at: Some(UnixMs(end)),
         pledged: Stake(520),
         collateral: Stake(0),
         status: NodeStatus::None,
@@ -122,17 +125,21 @@ fn an_account_may_register_a_node_again_and_both_records_stay() {
     net.set_class(CLASS);
     let register = |pledge| net.does(&provider(), &Action::register_node(&new_node(pledge)));
     register(500).unwrap();
-    net.does(&provider(), &Action::cancel_registration(NODE))
+    let again = only_node(&net).registered_at.0 + UNTIL_FINAL_MS;
+    net.clock.set(again);
+    net.does(&provider(), &Action::expire(NODE, provider().address()))
         .unwrap();
-    net.clock.set(GENESIS_MS + 1_000);
     register(300).unwrap();
     let nodes = net.ledger.nodes().unwrap();
     let pledged: Vec<u128> = nodes.iter().map(|n| n.pledged.0).collect();
     assert_eq!(pledged, [500, 300]);
     assert!(nodes[0].ended_at.is_some() && nodes[1].ended_at.is_none());
     // A root about the first registration is none about the second.
-    refused(net.conclude(&leaf(0)), "LeafTooEarly");
-    net.conclude(&leaf(1)).unwrap();
+    let first = (again - GENESIS_MS).div_ceil(EPOCH_MS);
+    for before in 0..first {
+        refused(net.conclude(&leaf(before)), "LeafTooEarly");
+    }
+    net.conclude(&leaf(first)).unwrap();
 }
 
 #[test]

@@ -148,9 +148,10 @@ fn a_breach_gives_the_builder_its_rent_back_and_a_share_of_the_slash() {
 fn periods_that_have_not_begun_can_be_given_up() {
     let net = reserved(6);
     assert_eq!(net.tokens(&builder()), RICH - 60);
+    net.finish(2);
     net.does(&builder(), &Action::cancel_reservation(1))
         .unwrap();
-    // Epoch 2 runs, one epoch's notice: the period of 3 and 4 is the first that begins too early to be spared.
+    // Epoch 3 runs, one epoch's notice: the period of 3 and 4 is the first that begins too early to be spared.
     let cancelled = only(&net);
     assert_eq!((cancelled.end, cancelled.held), (Epoch(5), Stake(20)));
     assert_eq!(cancelled.credited, Stake(40));

@@ -88,9 +88,13 @@ fn a_registration_that_ended_is_over_for_good() {
     let who = other_provider();
     net.does(&who, &Action::register_node(&new_node(200)))
         .unwrap();
-    let cancel = || net.does(&who, &Action::cancel_registration(NODE));
-    cancel().unwrap();
-    refused(cancel(), "WrongStatus");
+    let made = net.ledger.nodes().unwrap()[1].registered_at.0;
+    net.clock.set(made + UNTIL_FINAL_MS);
+    let expire = || net.does(&deployer(), &Action::expire(NODE, who.address()));
+    expire().unwrap();
+    refused(expire(), "WrongStatus");
+    let cancel = Action::cancel_registration(NODE);
+    refused(net.does(&who, &cancel), "WrongStatus");
     refused(
         net.does(&who, &Action::top_up(NODE, Stake(1))),
         "WrongStatus",
@@ -101,7 +105,7 @@ fn a_registration_that_ended_is_over_for_good() {
         ..leaf(0)
     };
     refused(net.conclude(&named), "NotRegistered");
-    net.finish(1);
+    net.clock.set(made + UNTIL_FINAL_MS + 2 * WINDOW_MS);
     refused(confirm(&net, &named), "NotRegistered");
 }
 

@@ -129,6 +129,8 @@ fn cancellations() {
         refused(cancel(&builder(), id), "UnknownReservation");
     }
     refused(cancel(&provider(), 1), "OnlyBuilder");
+    refused(cancel(&builder(), 1), "MadeNow");
+    net.finish(2);
     refused(cancel(&builder(), 1), "NothingToCancel");
 }
 
