@@ -24,6 +24,9 @@ const MAX_RECORDS: u64 = 10_000_000;
 /// Records that are asked for before those of them that are over are put aside: an interrupted reading goes on from there.
 const CHUNK: u64 = 1_000;
 
+/// No node of a chain that is of use is so far behind the others.
+const LONG_AGO_MS: u64 = 3_600_000;
+
 /// What was read of the lists, as far as it is of use again.
 #[derive(Default)]
 pub(crate) struct Records {
@@ -73,12 +76,14 @@ impl AssayLedger {
             start,
             change_delay_ms: self.node_terms()?.change_delay_ms,
         };
-        // Read anew: of several nodes behind one address, one can be behind what another says of the block.
-        Ok(claims_at(
-            &self.read_nodes(&mut self.known())?,
-            &at,
-            classes,
-        ))
+        // Read anew: of several nodes behind one address, one can be behind what another says of the block. None is so far
+        // behind as an epoch that is followed later, of which there can be thousands.
+        let is_long_ago = seen.0.saturating_sub(start.0) >= LONG_AGO_MS;
+        let records = match is_long_ago {
+            true => self.nodes()?,
+            false => self.read_nodes(&mut self.known())?,
+        };
+        Ok(claims_at(&records, &at, classes))
     }
 
     /// All reservations ever made, in order.

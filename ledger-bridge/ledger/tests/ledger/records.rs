@@ -1,5 +1,6 @@
 //! Lists that only grow, read by a chain that counts what it is asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +12,7 @@ use assay_ledger::{
     Action, AssayLedger, Block, Chain, ChainError, Event, Finality, LogQuery, Market, NodeStatus,
     Receipt, Trial,
 };
-use assay_protocol::ids::{Epoch, NodeId, Stake};
+use assay_protocol::ids::{Epoch, NodeId, Stake, UnixMs};
 
 use crate::bed::TestChain;
 use crate::conformance::rent::reserved;
@@ -152,6 +153,24 @@ fn a_reservation_that_is_over_is_read_once() {
     );
     assert_eq!(ledger.reservations().unwrap(), ended);
     assert_eq!(chain.records(), 1);
+}
+
+/// A program that follows the epochs of a year reads what is final once for a block, not once for each.
+#[test]
+fn claims_of_long_ago_are_read_once_for_a_block() {
+    let net = Network::ready();
+    let (chain, ledger) = Counting::of(&net);
+    let classes = BTreeMap::new();
+    let claims = |start| ledger.claims(Epoch(0), UnixMs(start), &classes).unwrap();
+    for (passed, reads) in [(3_600_000 - 1_000, 3), (3_600_000, 1)] {
+        net.clock.set(GENESIS_MS + passed);
+        net.does(&provider(), &Action::top_up(NODE, Stake(1)))
+            .unwrap();
+        for _ in 0..3 {
+            claims(GENESIS_MS);
+        }
+        assert_eq!(chain.records(), reads, "{passed} ms later");
+    }
 }
 
 /// What a block says that can be replaced is not known of the next one.
