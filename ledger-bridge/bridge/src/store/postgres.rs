@@ -13,9 +13,15 @@ use super::db::{Db, DbError, Row, Statement, Value};
 use super::tls::Verified;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time of one statement, and of one wait for a lock.
+/// After so long without a sign of the other side a connection is over: with it the lock of a machine that lost its power,
+/// and the wait for a database that did. Systems wait for two hours of their own.
+const SILENCE: Duration = Duration::from_secs(20);
+const PROBE_AFTER: Duration = Duration::from_secs(10);
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// Longest time of one statement, and of one wait for a lock; and what the database's side does about silence.
 const SESSION: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; SET synchronous_commit = on; \
-                       SET client_min_messages = warning";
+                       SET tcp_user_timeout = '20s'; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+                       SET tcp_keepalives_count = 2; SET client_min_messages = warning";
 /// Where the lock of whoever sends transactions lives among advisory locks; the other half is of the network.
 const LOCK_CLASS: i32 = 0x4153_5359;
 
@@ -62,6 +68,11 @@ impl Postgres {
             config.password(password);
         }
         config.connect_timeout(CONNECT_TIMEOUT);
+        config.tcp_user_timeout(SILENCE);
+        config.keepalives(true).keepalives_idle(PROBE_AFTER);
+        config
+            .keepalives_interval(PROBE_EVERY)
+            .keepalives_retries(2);
         config.application_name("assay-bridge");
         Ok(Self {
             config,
