@@ -42,7 +42,7 @@ pub struct Sample {
     /// Those of them that are in no block.
     pub unincluded: usize,
     /// How often attempts ended each way.
-    pub ended: [(TxEnd, u64); 3],
+    pub ended: [(TxEnd, u64); 4],
     /// Faults of HyperNodes that were seen since the process began.
     pub faults: usize,
 }
@@ -239,6 +239,7 @@ mod tests {
                 (TxEnd::Included, 5),
                 (TxEnd::Reverted, 1),
                 (TxEnd::Superseded, 0),
+                (TxEnd::Left, 0),
             ],
             faults: 4,
         }

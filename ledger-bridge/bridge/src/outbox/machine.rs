@@ -7,6 +7,7 @@
 //!        ▲              │  ▲        │
 //!        └─ replaced ◀──┘  └────────┘ reorganisation: the same bytes again
 //!                       nonce finally used by other bytes: superseded
+//!                       no block can take it: left to itself, and the action begun anew under another nonce
 //! ```
 
 use assay_ledger::{Fee, Market};
@@ -36,12 +37,28 @@ pub struct Seen {
     pub receipts: Vec<Option<Inclusion>>,
     /// What the newest bytes offer.
     pub fee: Fee,
+    /// Gas that the bytes may use.
+    pub gas_limit: u64,
+    /// What the sender has.
+    pub balance: u128,
     /// What gas costs.
     pub market: Market,
     /// Milliseconds since this process sent any of the bytes; `None` when it did not yet.
     pub since_sent_ms: Option<u64>,
     /// Milliseconds since this process signed or found the newest bytes.
     pub since_signed_ms: u64,
+    /// For how long it has been so that this process cannot bring the bytes into a block: nonces before theirs are neither
+    /// used nor under way, or they are of another account and in no block.
+    pub stuck_for_ms: Option<u64>,
+    /// Blocks since they were signed or found: where none comes, more pay brings nothing in.
+    pub blocks_since_signed: u64,
+}
+
+impl Seen {
+    /// A node refuses bytes whose sender could not pay all of what they offer.
+    fn can_pay(&self, fee: Fee) -> bool {
+        fee.max.saturating_mul(self.gas_limit.into()) <= self.balance
+    }
 }
 
 /// When to send again and when to offer more.
@@ -73,7 +90,7 @@ pub enum Next {
 pub enum Why {
     /// Sent, in no block yet.
     Pending,
-    /// In no block, and offering more would be over the cap.
+    /// In no block, and offering more would be over the cap, or more than the account has.
     FeeCap,
     /// In a block that is not final.
     Finality {
@@ -99,13 +116,19 @@ pub enum End {
     /// The nonce is finally used, by no bytes of ours that the node shows. What the action was for is read from the
     /// contract.
     Superseded,
+    /// No block takes the bytes, and more pay does not change that. Should one take them later, the contract refuses what is
+    /// done.
+    Left,
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pending => write!(f, "sent, in no block yet"),
-            Self::FeeCap => write!(f, "in no block yet, and the fee is at its cap"),
+            Self::FeeCap => write!(
+                f,
+                "in no block yet, and the fee is at its cap or at what the account has"
+            ),
             Self::Finality {
                 block,
                 height_final,
@@ -114,6 +137,9 @@ impl fmt::Display for Why {
         }
     }
 }
+
+/// So many blocks without the transaction are no accident.
+const BLOCKS_PASSED_BY: u64 = 2;
 
 /// Decides. A receipt counts only where the account's nonce agrees: a node that shows one and not the other is wrong about
 /// one of them, and sending the same bytes again is always harmless.
@@ -146,15 +172,22 @@ fn unincluded(seen: &Seen, policy: &Policy) -> Next {
     let Some(since_sent_ms) = seen.since_sent_ms else {
         return Next::Send;
     };
-    let is_late = seen.since_signed_ms >= policy.replace_after_ms;
+    if seen
+        .stuck_for_ms
+        .is_some_and(|ms| ms >= policy.replace_after_ms)
+    {
+        return Next::End(End::Left);
+    }
+    let is_late = seen.since_signed_ms >= policy.replace_after_ms
+        && seen.blocks_since_signed >= BLOCKS_PASSED_BY;
     // A spike is not waited for; but what was just signed has a chance first.
     let is_outbid =
         !seen.fee.covers(&seen.market) && seen.since_signed_ms >= policy.resend_after_ms;
     let bumped = seen.fee.bumped(&seen.market, policy.fee_cap);
     match bumped {
-        Some(fee) if is_late || is_outbid => Next::Replace(fee),
+        Some(fee) if (is_late || is_outbid) && seen.can_pay(fee) => Next::Replace(fee),
         _ if since_sent_ms >= policy.resend_after_ms => Next::Send,
-        None if is_late || is_outbid => Next::Wait(Why::FeeCap),
+        _ if is_late || is_outbid => Next::Wait(Why::FeeCap),
         _ => Next::Wait(Why::Pending),
     }
 }

@@ -18,9 +18,13 @@ fn seen() -> Seen {
         height_final: 100,
         receipts: vec![None],
         fee: Fee { max: 22, tip: 2 },
+        gas_limit: 100,
+        balance: 100_000,
         market: CALM,
         since_sent_ms: Some(0),
         since_signed_ms: 0,
+        stuck_for_ms: None,
+        blocks_since_signed: 0,
     }
 }
 
@@ -47,6 +51,8 @@ fn silence_sends_the_same_again_and_then_offers_more() {
     (slow.since_sent_ms, slow.since_signed_ms) = (Some(10), 10);
     assert_eq!(next(&slow, &POLICY), Next::Send);
     slow.since_signed_ms = 60;
+    assert_eq!(next(&slow, &POLICY), Next::Send, "no block came");
+    slow.blocks_since_signed = 2;
     let more = Fee { max: 25, tip: 3 };
     assert_eq!(next(&slow, &POLICY), Next::Replace(more));
     slow.fee = Fee { max: 990, tip: 3 };
@@ -65,6 +71,40 @@ fn a_spike_is_followed_before_the_time_is_up() {
         next(&spike, &POLICY),
         Next::Replace(Fee { max: 602, tip: 3 })
     );
+}
+
+/// Bytes that the account cannot pay are refused, and nobody can take back that they were signed.
+#[test]
+fn no_more_is_offered_than_the_account_has() {
+    let mut poor = seen();
+    (poor.since_sent_ms, poor.since_signed_ms) = (Some(1), 60);
+    poor.blocks_since_signed = 2;
+    poor.balance = 2_500;
+    assert_eq!(next(&poor, &POLICY), Next::Replace(Fee { max: 25, tip: 3 }));
+    poor.balance = 2_499;
+    assert_eq!(next(&poor, &POLICY), Next::Wait(Why::FeeCap));
+    poor.since_sent_ms = Some(10);
+    assert_eq!(next(&poor, &POLICY), Next::Send, "what there is, again");
+}
+
+#[test]
+fn what_no_block_can_take_is_left_after_a_time() {
+    let stuck = |stuck_for_ms| Seen {
+        nonce: 7,
+        stuck_for_ms,
+        since_signed_ms: 1_000,
+        ..seen()
+    };
+    assert_eq!(next(&stuck(Some(59)), &POLICY), Next::Wait(Why::Pending));
+    assert_eq!(next(&stuck(Some(60)), &POLICY), Next::End(End::Left));
+    assert_eq!(next(&stuck(None), &POLICY), Next::Wait(Why::Pending));
+    let included = Seen {
+        nonce_latest: 8,
+        receipts: vec![at(101)],
+        ..stuck(Some(60))
+    };
+    let next = next(&included, &POLICY);
+    assert!(matches!(next, Next::Wait(Why::Finality { .. })), "{next:?}");
 }
 
 #[test]
@@ -163,6 +203,7 @@ struct World {
     now: u64,
     sent_at: Option<u64>,
     signed_at: u64,
+    signed_height: u64,
     lie: Option<usize>,
     ended: Option<End>,
 }
@@ -179,6 +220,7 @@ impl World {
             now: 0,
             sent_at: None,
             signed_at: 0,
+            signed_height: 10,
             lie: None,
             ended: None,
         }
@@ -207,7 +249,10 @@ impl World {
                 self.height += 1;
                 self.height_final = self.height;
             }
-            Event::Kill => (self.sent_at, self.signed_at) = (None, self.now),
+            Event::Kill => {
+                (self.sent_at, self.signed_at) = (None, self.now);
+                self.signed_height = self.height;
+            }
             Event::Pass(ms) => self.now += u64::from(ms),
             Event::Fee(base) => self.market.base = u128::from(base),
             Event::Lie(which) => self.lie = Some(usize::from(which) % self.stored.len()),
@@ -240,9 +285,13 @@ impl World {
             height_final: self.height_final,
             receipts,
             fee: *self.stored.last().unwrap(),
+            gas_limit: 1,
+            balance: u128::MAX,
             market: self.market,
             since_sent_ms: self.sent_at.map(|at| self.now - at),
             since_signed_ms: self.now - self.signed_at,
+            stuck_for_ms: None,
+            blocks_since_signed: self.height - self.signed_height,
         }
     }
 
@@ -255,7 +304,7 @@ impl World {
                 let old = *self.stored.last().unwrap();
                 assert!(fee.max <= POLICY.fee_cap && fee.max * 8 >= old.max * 9);
                 self.stored.push(fee);
-                self.signed_at = self.now;
+                (self.signed_at, self.signed_height) = (self.now, self.height);
                 self.send();
             }
             Next::Send => self.send(),
@@ -279,6 +328,7 @@ impl World {
         match end {
             End::Final { number, .. } => assert_eq!(by, Some(number)),
             End::Superseded => assert_eq!(by, None),
+            End::Left => panic!("nothing is missing, and the key is there"),
         }
         self.ended = Some(end);
     }

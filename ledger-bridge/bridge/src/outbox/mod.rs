@@ -93,6 +93,10 @@ pub struct Outbox {
 #[derive(Debug, Default, Clone)]
 struct Memory {
     found_ms: u64,
+    /// Height of the newest block then.
+    found_at: Option<u64>,
+    /// Since when no block can take it.
+    stuck_ms: Option<u64>,
     sent_ms: Option<u64>,
     block: Option<u64>,
     refused: Option<String>,
@@ -144,7 +148,11 @@ impl Outbox {
             return Ok(Progress::Pending(why));
         }
         let tx = self.ledger.prepare(self.signer.as_ref(), action)?;
-        if live.iter().any(|other| other.nonce >= tx.nonce) {
+        let sender = self.signer.address();
+        if live
+            .iter()
+            .any(|own| own.sender == sender && own.nonce >= tx.nonce)
+        {
             return Ok(Progress::Pending("the node is behind".into()));
         }
         match self.store.enqueue(name, &self.signer.address(), &tx) {
@@ -247,7 +255,7 @@ impl Outbox {
     fn look(
         &self,
         live: &LiveAction,
-        memory: &Memory,
+        memory: &mut Memory,
         now: UnixMs,
     ) -> Result<(Seen, Vec<Option<Receipt>>), OutboxError> {
         let failed = |source: ChainError| LedgerError::Chain {
@@ -268,19 +276,45 @@ impl Outbox {
             .iter()
             .map(receipt)
             .collect::<Result<Vec<_>, _>>()?;
-        let newest = live.sent.last().and_then(|tx| tx.fee());
+        let newest = live.sent.last();
+        let height = chain.block(Finality::Latest).map_err(failed)?.number;
+        let is_stuck = self.is_stuck(live, nonce_latest)?;
+        memory.stuck_ms = is_stuck.then(|| memory.stuck_ms.unwrap_or(now.0));
+        let found_at = *memory.found_at.get_or_insert(height);
         let seen = Seen {
             nonce: live.nonce,
             nonce_latest,
             nonce_final,
             height_final,
             receipts: receipts.iter().map(|r| r.as_ref().map(inclusion)).collect(),
-            fee: newest.unwrap_or(assay_ledger::Fee { max: 0, tip: 0 }),
+            fee: newest
+                .and_then(|tx| tx.fee())
+                .unwrap_or(assay_ledger::Fee { max: 0, tip: 0 }),
+            gas_limit: newest.and_then(|tx| tx.gas_limit()).unwrap_or_default(),
+            balance: chain.balance(sender).map_err(failed)?.saturating_to(),
             market: chain.market().map_err(failed)?,
             since_sent_ms: memory.sent_ms.map(|at| now.0.saturating_sub(at)),
             since_signed_ms: now.0.saturating_sub(memory.found_ms),
+            stuck_for_ms: memory.stuck_ms.map(|at| now.0.saturating_sub(at)),
+            blocks_since_signed: height.saturating_sub(found_at),
         };
         Ok((seen, receipts))
+    }
+
+    /// Whether this process can do nothing more to bring it into a block: it is of another account, or nonces before its own
+    /// are neither used nor those of other actions under way.
+    fn is_stuck(&self, live: &LiveAction, nonce_latest: u64) -> Result<bool, StoreError> {
+        let Some(before) = live.nonce.checked_sub(nonce_latest) else {
+            return Ok(false);
+        };
+        let is_own = self.signer.address() == live.sender;
+        if before == 0 || !is_own {
+            return Ok(!is_own);
+        }
+        let between = nonce_latest..live.nonce;
+        let ours = |one: &&LiveAction| one.sender == live.sender && between.contains(&one.nonce);
+        let filled = self.store.live()?.iter().filter(ours).count();
+        Ok((filled as u64) < before)
     }
 
     /// One line when bytes of ours enter a block, and one when they are taken out of it.
@@ -300,14 +334,18 @@ impl Outbox {
         memory.block = block;
     }
 
-    /// What a refusal says decides nothing; it is shown while the transaction is in no block.
+    /// The newest bytes; those before where a node does not take them: it may never have seen these, and the account may
+    /// have less than the newest offer. What a refusal says decides nothing; the first one is shown while the transaction is
+    /// in no block.
     fn send(&self, live: &LiveAction, memory: &mut Memory, now: UnixMs) {
-        let Some(newest) = live.sent.last() else {
-            return;
-        };
         memory.sent_ms = Some(now.0);
-        let sent = self.ledger.chain().send_raw(&newest.raw);
-        memory.refused = sent.err().map(|error| error.to_string());
+        memory.refused = None;
+        for tx in live.sent.iter().rev() {
+            match self.ledger.chain().send_raw(&tx.raw) {
+                Ok(_) => break,
+                Err(error) => memory.refused.get_or_insert(error.to_string()),
+            };
+        }
     }
 
     fn replace(
@@ -317,10 +355,10 @@ impl Outbox {
         fee: assay_ledger::Fee,
         now: UnixMs,
     ) -> Result<(), OutboxError> {
-        memory.found_ms = now.0;
+        (memory.found_ms, memory.found_at) = (now.0, None);
+        // Another key's transaction is only sent again.
         let is_own = self.signer.address() == live.sender;
         let request = live.sent.last().and_then(|tx| tx.with_fee(fee));
-        // Another key's transaction is only sent again.
         let Some(request) = request.filter(|_| is_own) else {
             return Ok(());
         };
@@ -350,6 +388,7 @@ impl Outbox {
                 (end, receipts.get(number).and_then(Option::as_ref))
             }
             End::Superseded => (TxEnd::Superseded, None),
+            End::Left => (TxEnd::Left, None),
         };
         self.store.finish(live, end)?;
         if end == TxEnd::Included {
@@ -358,6 +397,7 @@ impl Outbox {
         }
         let what = match end {
             TxEnd::Superseded => "its nonce was used by another transaction",
+            TxEnd::Left => "no block can take it, it is begun anew",
             _ => "reverted",
         };
         let hash = live.sent.last().map_or(Keccak([0; 32]), |tx| tx.hash);

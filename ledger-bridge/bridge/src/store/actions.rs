@@ -15,6 +15,8 @@ pub enum TxEnd {
     Reverted,
     /// Its nonce is finally used by something else.
     Superseded,
+    /// Nothing can bring it into a block any more: it was of another account, or a nonce before its own is missing.
+    Left,
 }
 
 impl TxEnd {
@@ -24,6 +26,7 @@ impl TxEnd {
             Self::Included => "included",
             Self::Reverted => "reverted",
             Self::Superseded => "superseded",
+            Self::Left => "left",
         }
     }
 }
@@ -130,7 +133,7 @@ impl Store {
     }
 
     /// How many attempts ended each way.
-    pub fn ends(&self) -> Result<[(TxEnd, u64); 3], StoreError> {
+    pub fn ends(&self) -> Result<[(TxEnd, u64); 4], StoreError> {
         let count = |end: TxEnd| {
             let sql = "SELECT COUNT(*) FROM actions WHERE state = $1";
             Ok::<_, StoreError>((end, self.count(sql, vec![end.name().into()])?))
@@ -139,6 +142,7 @@ impl Store {
             count(TxEnd::Included)?,
             count(TxEnd::Reverted)?,
             count(TxEnd::Superseded)?,
+            count(TxEnd::Left)?,
         ])
     }
 

@@ -426,6 +426,63 @@ fn an_answer_that_is_lost_or_late_after_the_root_arrived_doubles_nothing() {
     }
 }
 
+/// A node that stands still asks for nothing, and what was offered to it is signed for ever.
+#[test]
+fn where_no_block_comes_no_more_is_offered() {
+    let net = signed();
+    let mut poster = poster(&net);
+    net.node().automine(false).unwrap();
+    waits(&mut poster, &net, "in no block yet");
+    for _ in 0..30 {
+        net.pass(60_000);
+        waits(&mut poster, &net, "in no block yet");
+    }
+    assert_eq!(net.store.live().unwrap()[0].sent.len(), 1);
+}
+
+/// One wrong answer about a nonce, and the bytes wait for a thousand others.
+#[test]
+fn what_was_signed_for_a_nonce_far_ahead_is_left_and_begun_anew() {
+    let net = signed();
+    let proxy = Proxy::before(net.node().address());
+    let chain = Arc::new(RpcChain::connect(&proxy.url()).unwrap());
+    let mut poster = net.poster_with(net.store.clone(), poster_key(), chain);
+    proxy.fault("eth_getTransactionCount", Fault::Say(json!("0x3e8")));
+    poster.step(net.now()).unwrap();
+    assert_eq!(net.store.live().unwrap()[0].nonce, 1_000);
+    proxy.repair();
+    waits(&mut poster, &net, "in no block yet");
+    net.pass(60_000);
+    let said = finish(&mut poster, &net);
+    assert!(
+        said.iter().any(|line| line.contains("begun anew")),
+        "{said:#?}"
+    );
+    settled_once(&net);
+    assert_eq!(net.store.ended("postRoot", TxEnd::Left).unwrap(), 1);
+}
+
+/// Nobody has its key any more, and what it offers is too little for ever.
+#[test]
+fn what_a_former_account_left_behind_holds_up_nothing() {
+    let net = signed();
+    let mut before = poster(&net);
+    net.node().automine(false).unwrap();
+    waits(&mut before, &net, "in no block yet");
+    net.node().set_base_fee(500 * GWEI).unwrap();
+    net.node().mine(1).unwrap();
+    assert_eq!(net.store.live().unwrap()[0].sender, poster_key().address());
+    let other = key(77);
+    let account = format!("0x{}", other.address());
+    net.node().set_balance(&account, 1 << 70).unwrap();
+    let mut poster = net.poster_with(net.store.clone(), other.clone(), net.chain.clone());
+    waits(&mut poster, &net, "in no block yet");
+    net.pass(60_000);
+    finish(&mut poster, &net);
+    settled_once(&net);
+    assert_eq!(net.store.ended("postRoot", TxEnd::Left).unwrap(), 1);
+}
+
 /// Everybody asks for the registrations all the time; each takes a call or two.
 #[test]
 fn registrations_are_read_once_for_a_block() {
