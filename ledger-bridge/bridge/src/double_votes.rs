@@ -9,9 +9,6 @@ use std::collections::BTreeMap;
 
 use crate::store::{Store, StoreError};
 
-/// Objects read from a store at once.
-const BATCH: usize = 256;
-
 /// A vote with its Ed25519 signature.
 pub type SignedVote = (Vote, [u8; 64]);
 
@@ -77,7 +74,7 @@ fn votes(
 ) -> Result<BTreeMap<Place, SignedVote>, StoreError> {
     let (mut found, mut after) = (BTreeMap::new(), 0);
     loop {
-        let stored = board.objects(epoch, after, BATCH, usize::MAX)?;
+        let stored = board.batch(epoch, after)?;
         let Some(last) = stored.last() else {
             return Ok(found);
         };

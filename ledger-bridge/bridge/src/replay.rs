@@ -11,9 +11,6 @@ use std::collections::BTreeMap;
 
 use crate::store::{Store, StoreError, StoredObject};
 
-/// Objects read from the store at once.
-const BATCH: usize = 256;
-
 /// The past cannot be recomputed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -200,7 +197,7 @@ impl Gathering {
                 .and(signers.map_or(&[], Roster::entries)),
         };
         loop {
-            let stored = store.objects(epoch, self.after, BATCH, usize::MAX)?;
+            let stored = store.batch(epoch, self.after)?;
             if stored.is_empty() {
                 return Ok(());
             }

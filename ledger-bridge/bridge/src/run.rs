@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::board::Board;
 use crate::board::heard::Heard;
-use crate::board::{Board, server};
+use crate::board::server::{self, Limits};
 use crate::config::{Config, KeySource, LedgerSection, StateSection, chain_config};
 use crate::log;
 use crate::metrics::{self, Metrics};
@@ -123,7 +124,7 @@ async fn network(config: Config, chain: Arc<dyn Chain>) -> Result<()> {
     let board = Arc::new(Board::new(params, store, heard));
     tokio::spawn(read_rosters(Arc::clone(&board)));
     tokio::select! {
-        result = server::serve(board, &identity, listener, system_now) => result,
+        result = server::serve(board, &identity, listener, system_now, Limits::default()) => result,
         result = watch => result.context("metrics"),
     }
 }

@@ -5,6 +5,7 @@
 //! safety does not hang on them: HyperNodes verify what they read and never sign two things.
 
 pub mod heard;
+mod places;
 pub mod server;
 
 use assay_aggregate::inputs::{self, Hearing, Opened, Revealed, SIGNATURES_MAX};

@@ -3,6 +3,7 @@
 
 mod actions;
 pub mod db;
+mod pages;
 mod postgres;
 mod sqlite;
 mod tls;
@@ -314,30 +315,6 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Objects of an epoch after a number: at most `count_max`, of `bytes_max` bytes together, but at least one.
-    pub fn objects(
-        &self,
-        epoch: Epoch,
-        after: u64,
-        count_max: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<StoredObject>, StoreError> {
-        let sql = "SELECT number, kind, bytes FROM objects WHERE epoch = $1 AND number > $2 \
-                   ORDER BY number LIMIT $3";
-        let values = vec![epoch.0.into(), after.into(), (count_max as u64).into()];
-        let mut bytes = 0usize;
-        let mut taken = Vec::new();
-        for row in self.rows(sql, values)? {
-            let object = self.read(&row, stored_object)?;
-            bytes = bytes.saturating_add(object.object.bytes().len());
-            if bytes > bytes_max && !taken.is_empty() {
-                break;
-            }
-            taken.push(object);
-        }
-        Ok(taken)
     }
 
     /// Keeps an object that contradicts the one in its place: the first of them, which proves as much as all.

@@ -1,21 +1,15 @@
-//! Every rule of the board, its durability, and the TLS in front of it.
+//! Every rule of the board, and its durability.
 
-use std::net::TcpStream;
 use std::sync::Arc;
 
-use assay_bridge::board::server;
 use assay_bridge::store::{Store, StoreError};
-use assay_bridge::system_now;
-use assay_protocol::cose::Signer;
 use assay_protocol::ids::{Digest, Epoch, Keccak, NetworkId};
-use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
 use assay_protocol::report::Vote;
 use assay_protocol::succession::Succession;
-use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
-use assay_transport::{Identity, frames, tls};
-use rustls::{ClientConnection, StreamOwned};
+use assay_protocol::wire::{BoardObject, Refusal, RefusalCode};
+use assay_transport::Identity;
 
-use crate::network::{EPOCH_MS, Network, key};
+use crate::network::{Network, key};
 
 const E: Epoch = Epoch(0);
 
@@ -270,66 +264,4 @@ fn what_is_stored_survives_reopening_in_order() {
     );
     let other = Store::open(&net.state_dir(), NetworkId([1; 32]));
     assert!(matches!(other, Err(StoreError::Other { .. })));
-}
-
-#[test]
-fn the_roster_talks_over_tls_and_nobody_else() {
-    let now = system_now().0;
-    // The end of epoch 0 is over by the wall clock, and commits are taken for an hour.
-    let plan = [
-        ("= 1000\nr", "= 3500000\nr"),
-        ("= 2000", "= 3600000"),
-        ("= 3000", "= 3700000"),
-        ("= 5000", "= 3800000"),
-    ]
-    .into_iter()
-    .fold(crate::network::PLAN.to_owned(), |plan, (a, b)| {
-        plan.replacen(a, b, 1)
-    });
-    let net = Network::open_at(now - EPOCH_MS - 1_000, &plan);
-    let server = Identity::generate().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .unwrap();
-    let address = listener.local_addr().unwrap();
-    let board = Arc::new(net.board_over(net.store.clone()));
-    let identity = server.clone();
-    runtime.spawn(async move { server::serve(board, &identity, listener, system_now).await });
-
-    let ask = |client: &Identity, request: &BoardRequest| {
-        let expected = server.public_key();
-        let config = tls::client_config(client, Arc::new(move |key: &[u8; 32]| *key == expected));
-        let connection = ClientConnection::new(config.unwrap(), tls::server_name()).unwrap();
-        let mut stream = StreamOwned::new(connection, TcpStream::connect(address).unwrap());
-        frames::write(&mut stream, request, BOARD_FRAME_BYTES_MAX)?;
-        frames::read::<BoardReply>(&mut stream, BOARD_FRAME_BYTES_MAX)
-    };
-    let h = &net.hypernodes[0];
-    let post = BoardRequest::Post {
-        epoch: E,
-        object: h.commit(&net, E),
-    };
-    assert_eq!(
-        ask(&h.identity, &post).unwrap(),
-        BoardReply::Stored { number: 1 }
-    );
-    let read = BoardRequest::Read { epoch: E, after: 0 };
-    let seen = ask(&net.hypernodes[1].identity, &read).unwrap();
-    assert_eq!(
-        seen,
-        BoardReply::Objects {
-            objects: vec![(1, h.commit(&net, E))]
-        }
-    );
-    let not_his = ask(&net.hypernodes[1].identity, &post).unwrap();
-    assert!(matches!(
-        not_his,
-        BoardReply::Refused(Refusal {
-            code: RefusalCode::NotAllowed,
-            ..
-        })
-    ));
-    let stranger = Identity::generate().unwrap();
-    assert!(ask(&stranger, &read).is_err(), "closed in the handshake");
 }

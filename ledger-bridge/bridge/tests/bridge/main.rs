@@ -6,6 +6,7 @@ mod board;
 mod bundles;
 mod cli;
 mod commands;
+mod connections;
 mod convictions;
 mod corrections;
 mod faults;

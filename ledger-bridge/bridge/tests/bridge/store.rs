@@ -1,6 +1,6 @@
 //! One suite on both databases, then what only one of them has.
 
-use assay_bridge::store::{Access, LiveAction, Store, StoreError, TxEnd};
+use assay_bridge::store::{Access, LiveAction, Store, StoreError, StoredObject, TxEnd};
 use assay_ledger::SignedTx;
 use assay_protocol::ids::{Address, Epoch, HyperNodeId, Keccak, NetworkId};
 use assay_protocol::wire::BoardObject;
@@ -60,6 +60,7 @@ macro_rules! on_both {
 
 on_both!(
     objects_are_numbered_once_and_read_back,
+    a_page_ends_by_count_or_bytes_and_always_makes_progress,
     a_contradiction_is_kept_once_and_is_no_object,
     writers_at_once_number_without_gaps,
     what_is_under_way_is_one_of_its_kind_and_keeps_every_byte,
@@ -103,14 +104,38 @@ fn objects_are_numbered_once_and_read_back(place: &Place) {
     assert_eq!(stored, Some((2, vec![0, 255])));
     assert_eq!(again.object(E, kind, &from(3)).unwrap(), None);
     let all = again.objects(E, 0, 10, 100).unwrap();
-    assert_eq!(all.len(), 2);
-    assert_eq!(again.objects(E, 1, 10, 100).unwrap(), all[1..]);
-    assert_eq!(again.objects(E, 0, 1, 100).unwrap(), all[..1]);
-    assert_eq!(
-        again.objects(E, 0, 10, 0).unwrap(),
-        all[..1],
-        "at least one"
-    );
+    let numbered = |number, object| StoredObject { number, object };
+    let expected = [numbered(1, vote(b"a")), numbered(2, vote(&[0, 255]))];
+    assert_eq!(all, expected);
+    assert_eq!(again.batch(E, 0).unwrap(), all);
+}
+
+fn a_page_ends_by_count_or_bytes_and_always_makes_progress(place: &Place) {
+    let store = place.open();
+    for (n, length) in (1..).zip([0, 5, 4, 9, 1, 1]) {
+        store.insert(E, &from(n), &vote(&vec![n; length])).unwrap();
+    }
+    store.insert(Epoch(4), &from(1), &vote(b"other")).unwrap();
+    let cases = [
+        ((0, 10, 100), 1..=6),
+        ((0, 10, 19), 1..=5),
+        ((0, 10, 9), 1..=3),
+        ((0, 2, 9), 1..=2),
+        ((0, 10, 8), 1..=2),
+        ((3, 10, 0), 4..=4),
+        ((4, 10, 2), 5..=6),
+        ((4, usize::MAX, usize::MAX), 5..=6),
+    ];
+    for ((after, count, bytes), expected) in cases {
+        let page = store.objects(E, after, count, bytes).unwrap();
+        let numbers: Vec<u64> = page.iter().map(|object| object.number).collect();
+        assert_eq!(
+            numbers,
+            expected.collect::<Vec<_>>(),
+            "{after} {count} {bytes}"
+        );
+    }
+    assert_eq!(store.objects(E, 6, 10, 100).unwrap(), []);
 }
 
 fn a_contradiction_is_kept_once_and_is_no_object(place: &Place) {
