@@ -9,6 +9,7 @@ use assay_protocol::ids::{Epoch, UnixMs};
 use super::{Poster, PosterError, Step, unfinished, waiting, weights_of};
 use crate::outbox::Progress;
 use crate::replay::{self, Gathering, ReplayError, Wrong};
+use crate::tend::Refusals;
 
 /// Where what was followed stands on the ledger.
 pub(super) enum Standing {
@@ -65,6 +66,8 @@ impl Poster {
         self.followed.clear();
         (self.contest, self.undone) = (None, None);
         (self.is_due, self.held_up) = (true, None);
+        // Another leaf of an epoch has the same name.
+        self.refusals = Refusals::default();
         Step::Undone { epoch }
     }
 

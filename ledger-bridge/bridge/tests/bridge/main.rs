@@ -16,6 +16,7 @@ mod network;
 mod poster;
 mod processes;
 mod proxy;
+mod rent;
 mod setup;
 mod store;
 mod succession;
