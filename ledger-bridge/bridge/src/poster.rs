@@ -6,6 +6,7 @@
 //! ```
 //! Time is an argument; the loop around [`Poster::step`] is in [`crate::run`].
 
+mod ahead;
 mod contest;
 mod prosecute;
 mod step;
@@ -86,6 +87,8 @@ pub struct Poster {
     contest: Option<Contest>,
     /// The next epoch, and when it was first seen open after a correction had undone it.
     undone: Option<(Epoch, UnixMs)>,
+    /// An epoch that is looked at ahead of its turn, and whether nobody can agree on it any more.
+    hopeless: Option<(Epoch, bool)>,
     queue: Queue,
     /// The roots that were followed, as far as they can be undone: their digests, and how often they had been corrected.
     followed: BTreeMap<Epoch, (Keccak, u8)>,
@@ -146,6 +149,7 @@ impl Poster {
             leads: false,
             contest: None,
             undone: None,
+            hopeless: None,
             queue: Queue::default(),
             followed: BTreeMap::new(),
             tended: None,
@@ -255,8 +259,10 @@ impl Poster {
             return self.tend_meanwhile(step, now);
         }
         if epoch < newest {
-            let step = waiting(epoch, "resolved on the ledger, not finally yet");
-            return Ok(self.tend(now)?.unwrap_or(step));
+            let ahead = self.void_ahead(newest, now)?;
+            let step =
+                ahead.unwrap_or_else(|| waiting(epoch, "resolved on the ledger, not finally yet"));
+            return self.tend_if_waiting(step, now);
         }
         let end = self.history.params().epoch_end(epoch);
         if now < end {
@@ -282,10 +288,7 @@ impl Poster {
         let is_sent = self.outbox.is_under_way(&self.name("postRoot"))?;
         if is_over && !is_sent && self.is_void_time(end, now) {
             let step = self.post_void(epoch, now)?;
-            return match step.waits() {
-                true => Ok(self.tend(now)?.unwrap_or(step)),
-                false => Ok(step),
-            };
+            return self.tend_if_waiting(step, now);
         }
         match attempt {
             // The root comes first: what else is due waits until it cannot be posted now.
@@ -299,7 +302,8 @@ impl Poster {
     /// The contract counts pauses and corrections in: the deadline may be later than it seems.
     fn post_void(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
         let action = Action::post_void(epoch);
-        let progress = match self.outbox.perform(&self.name("postVoid"), &action, now) {
+        let name = self.name_of("postVoid", epoch);
+        let progress = match self.outbox.perform(&name, &action, now) {
             Err(error) if error.revert_name() == Some("VoidTooEarly") => {
                 return Ok(waiting(epoch, &format!("not void yet: {error}")));
             }
@@ -313,9 +317,20 @@ impl Poster {
 
     /// The next epoch's in the outbox: in another round it is another one.
     fn name(&self, what: &str) -> String {
-        match (self.history.next(), self.history.round()) {
-            (epoch, 0) => format!("{what}/{epoch}"),
-            (epoch, round) => format!("{what}/{epoch}/{round}"),
+        self.name_of(what, self.history.next())
+    }
+
+    fn name_of(&self, what: &str, epoch: Epoch) -> String {
+        match self.history.round() {
+            0 => format!("{what}/{epoch}"),
+            round => format!("{what}/{epoch}/{round}"),
+        }
+    }
+
+    fn tend_if_waiting(&mut self, step: Step, now: UnixMs) -> Result<Step, PosterError> {
+        match step.waits() {
+            true => Ok(self.tend(now)?.unwrap_or(step)),
+            false => Ok(step),
         }
     }
 

@@ -64,7 +64,7 @@ impl Poster {
         self.board = Gathering::of(epoch);
         self.queue.forget_from(epoch);
         self.followed.clear();
-        (self.contest, self.undone) = (None, None);
+        (self.contest, self.undone, self.hopeless) = (None, None, None);
         (self.is_due, self.held_up) = (true, None);
         // Another leaf of an epoch has the same name.
         self.refusals = Refusals::default();

@@ -20,3 +20,4 @@ mod rent;
 mod setup;
 mod store;
 mod succession;
+mod void_run;
