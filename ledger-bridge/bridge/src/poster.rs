@@ -9,6 +9,7 @@
 mod ahead;
 mod contest;
 mod prosecute;
+mod standby;
 mod step;
 
 use assay_aggregate::epoch::EpochOutcome;
@@ -236,13 +237,9 @@ impl Poster {
     pub fn step(&mut self, now: UnixMs) -> Result<Step, PosterError> {
         let epoch = self.history.next();
         self.leads = self.store.lead()?;
-        if !self.leads {
-            return Ok(waiting(
-                epoch,
-                "another bridge on this state posts; standing by",
-            ));
+        if self.leads {
+            self.outbox.advance(now)?;
         }
-        self.outbox.advance(now)?;
         let (settled, newest) = (self.settled.next_epoch()?, self.ledger.next_epoch()?);
         match self.standing(settled)? {
             Standing::InForce => {}
@@ -250,6 +247,12 @@ impl Poster {
             Standing::Undone => return Ok(self.go_back()),
         }
         replay::learn(&self.settled, &mut self.history)?;
+        if !self.leads {
+            return match epoch < settled {
+                true => self.follow_only(now),
+                false => Ok(self.standing_by()),
+            };
+        }
         if epoch < settled {
             let is_full = self.queue.len() >= QUEUE_MAX;
             let tended = if is_full { self.tend(now) } else { Ok(None) };

@@ -150,6 +150,12 @@ impl Queue {
         }
     }
 
+    /// Forgets the oldest ones over this number.
+    pub fn keep_newest(&mut self, count: usize) {
+        let over = self.0.len().saturating_sub(count);
+        self.0.drain(..over);
+    }
+
     /// Forgets the epochs from this one on, whose roots are no more.
     pub fn forget_from(&mut self, epoch: Epoch) {
         self.0.retain(|outcome| outcome.root.epoch < epoch);

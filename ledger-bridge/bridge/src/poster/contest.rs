@@ -156,6 +156,9 @@ impl Poster {
                 final_at: self.settled.epoch_record(epoch)?.final_at,
             });
         }
+        if !self.leads {
+            return Ok(self.standing_by());
+        }
         let signatures = signatures_for(signing, &signatures);
         let action = Action::correct(&root, committee, &signatures);
         let name = format!("correct/{epoch}/{computed}");

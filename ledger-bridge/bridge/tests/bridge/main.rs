@@ -18,6 +18,7 @@ mod processes;
 mod proxy;
 mod rent;
 mod setup;
+mod standby;
 mod store;
 mod succession;
 mod void_run;
