@@ -6,8 +6,10 @@
 //! ```
 //! Time is an argument; the loop around [`Poster::step`] is in [`crate::run`].
 
+mod ahead;
 mod contest;
 mod prosecute;
+mod standby;
 mod step;
 
 use assay_aggregate::epoch::EpochOutcome;
@@ -24,7 +26,7 @@ use crate::metrics::Sample;
 use crate::outbox::{Outbox, OutboxError, Progress, Settings};
 use crate::replay::{self, Gathering, Judged, Posted, ReplayError};
 use crate::store::{Store, StoreError};
-use crate::tend::{NOTHING_TO_DO, Now, QUEUE_MAX, Queue};
+use crate::tend::{Calendar, Due, NOTHING_TO_DO, Now, QUEUE_MAX, Queue, Refusals};
 use contest::{Contest, Standing};
 pub use step::{Step, Tended};
 
@@ -33,6 +35,9 @@ const ROOT_GAS: u64 = 430_000;
 
 /// Roots that can be undone, at most: as many as the contract keeps.
 const FOLLOWED_MAX: usize = 1_024;
+
+/// Refusals in one go, at most: the next root does not wait for thousands of trials.
+const REFUSED_MAX: usize = 64;
 
 /// A step failed; the next one starts from what is durable.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +88,8 @@ pub struct Poster {
     contest: Option<Contest>,
     /// The next epoch, and when it was first seen open after a correction had undone it.
     undone: Option<(Epoch, UnixMs)>,
+    /// An epoch that is looked at ahead of its turn, and whether nobody can agree on it any more.
+    hopeless: Option<(Epoch, bool)>,
     queue: Queue,
     /// The roots that were followed, as far as they can be undone: their digests, and how often they had been corrected.
     followed: BTreeMap<Epoch, (Keccak, u8)>,
@@ -97,6 +104,8 @@ pub struct Poster {
     notes: Vec<String>,
     /// What was refused and told since the last time that nothing was due.
     refused: BTreeSet<String>,
+    /// What is not tried out again yet.
+    refusals: Refusals,
     /// Gas of the latest root.
     root_gas: u64,
 }
@@ -141,6 +150,7 @@ impl Poster {
             leads: false,
             contest: None,
             undone: None,
+            hopeless: None,
             queue: Queue::default(),
             followed: BTreeMap::new(),
             tended: None,
@@ -149,6 +159,7 @@ impl Poster {
             faults: Faults::default(),
             notes: Vec::new(),
             refused: BTreeSet::new(),
+            refusals: Refusals::default(),
             root_gas: ROOT_GAS,
         };
         poster.check_ledger()?;
@@ -226,13 +237,9 @@ impl Poster {
     pub fn step(&mut self, now: UnixMs) -> Result<Step, PosterError> {
         let epoch = self.history.next();
         self.leads = self.store.lead()?;
-        if !self.leads {
-            return Ok(waiting(
-                epoch,
-                "another bridge on this state posts; standing by",
-            ));
+        if self.leads {
+            self.outbox.advance(now)?;
         }
-        self.outbox.advance(now)?;
         let (settled, newest) = (self.settled.next_epoch()?, self.ledger.next_epoch()?);
         match self.standing(settled)? {
             Standing::InForce => {}
@@ -240,6 +247,12 @@ impl Poster {
             Standing::Undone => return Ok(self.go_back()),
         }
         replay::learn(&self.settled, &mut self.history)?;
+        if !self.leads {
+            return match epoch < settled {
+                true => self.follow_only(now),
+                false => Ok(self.standing_by()),
+            };
+        }
         if epoch < settled {
             let is_full = self.queue.len() >= QUEUE_MAX;
             let tended = if is_full { self.tend(now) } else { Ok(None) };
@@ -249,8 +262,10 @@ impl Poster {
             return self.tend_meanwhile(step, now);
         }
         if epoch < newest {
-            let step = waiting(epoch, "resolved on the ledger, not finally yet");
-            return Ok(self.tend(now)?.unwrap_or(step));
+            let ahead = self.void_ahead(newest, now)?;
+            let step =
+                ahead.unwrap_or_else(|| waiting(epoch, "resolved on the ledger, not finally yet"));
+            return self.tend_if_waiting(step, now);
         }
         let end = self.history.params().epoch_end(epoch);
         if now < end {
@@ -276,10 +291,7 @@ impl Poster {
         let is_sent = self.outbox.is_under_way(&self.name("postRoot"))?;
         if is_over && !is_sent && self.is_void_time(end, now) {
             let step = self.post_void(epoch, now)?;
-            return match step.waits() {
-                true => Ok(self.tend(now)?.unwrap_or(step)),
-                false => Ok(step),
-            };
+            return self.tend_if_waiting(step, now);
         }
         match attempt {
             // The root comes first: what else is due waits until it cannot be posted now.
@@ -293,7 +305,8 @@ impl Poster {
     /// The contract counts pauses and corrections in: the deadline may be later than it seems.
     fn post_void(&mut self, epoch: Epoch, now: UnixMs) -> Result<Step, PosterError> {
         let action = Action::post_void(epoch);
-        let progress = match self.outbox.perform(&self.name("postVoid"), &action, now) {
+        let name = self.name_of("postVoid", epoch);
+        let progress = match self.outbox.perform(&name, &action, now) {
             Err(error) if error.revert_name() == Some("VoidTooEarly") => {
                 return Ok(waiting(epoch, &format!("not void yet: {error}")));
             }
@@ -307,9 +320,20 @@ impl Poster {
 
     /// The next epoch's in the outbox: in another round it is another one.
     fn name(&self, what: &str) -> String {
-        match (self.history.next(), self.history.round()) {
-            (epoch, 0) => format!("{what}/{epoch}"),
-            (epoch, round) => format!("{what}/{epoch}/{round}"),
+        self.name_of(what, self.history.next())
+    }
+
+    fn name_of(&self, what: &str, epoch: Epoch) -> String {
+        match self.history.round() {
+            0 => format!("{what}/{epoch}"),
+            round => format!("{what}/{epoch}/{round}"),
+        }
+    }
+
+    fn tend_if_waiting(&mut self, step: Step, now: UnixMs) -> Result<Step, PosterError> {
+        match step.waits() {
+            true => Ok(self.tend(now)?.unwrap_or(step)),
+            false => Ok(step),
         }
     }
 
@@ -459,40 +483,9 @@ impl Poster {
         if self.queue.is_empty() || !(self.is_due || last_final > self.tended) {
             return Ok(Tended::default());
         }
-        let (nodes, reservations) = (self.settled.nodes()?, self.settled.reservations()?);
-        // Read only when it matters: all that ever registered.
-        let hypernodes = match self.queue.names_absent() {
-            true => self.settled.hypernodes()?,
-            false => Vec::new(),
-        };
-        let newest = self.queue.epochs().last().unwrap_or_default();
-        let fallen = self.fallen_leaves(&nodes)?;
-        let now_on_ledger = Now {
-            nodes: &nodes,
-            hypernodes: &hypernodes,
-            reservations: &reservations,
-            last_final,
-            corrections: self.settled.epoch_record(newest)?.corrections,
-            exit_delay_epochs: self.settled.exit_delay_epochs()?,
-            fallen: &fallen,
-        };
-        let params = self.history.params();
-        let due = self
-            .queue
-            .due(&now_on_ledger, |epoch| params.epoch_start(epoch))
-            .map_err(LeafMissing::of(self.history.next()))?;
-        let mut done = Tended::default();
-        for one in due {
-            if !self.outbox.has_room()? {
-                self.hold_up("what is under way is to be final first".to_owned());
-                continue;
-            }
-            match self.outbox.perform(&one.name, &one.action, now) {
-                Ok(Progress::Done { .. }) => done.count(one.kind),
-                Ok(other) => self.hold_up(why(&other)),
-                Err(error) => self.left_alone(&one.name, error)?,
-            }
-        }
+        self.refusals.at(last_final);
+        let due = self.due(last_final)?;
+        let done = self.send_due(due, now)?;
         let is_idle = self.held_up.is_none() && done == Tended::default();
         // What was done may make more possible: a confirmed node can be settled.
         self.is_due = !is_idle;
@@ -502,6 +495,68 @@ impl Poster {
             last_final
                 .into_iter()
                 .for_each(|epoch| self.queue.forget_through(epoch));
+        }
+        Ok(done)
+    }
+
+    /// What is due, as the final state of the ledger has it.
+    fn due(&self, last_final: Option<Epoch>) -> Result<Vec<Due>, PosterError> {
+        let (nodes, reservations) = (self.settled.nodes()?, self.settled.reservations()?);
+        // Read only when it matters: all that ever registered.
+        let hypernodes = match self.queue.names_absent() {
+            true => self.settled.hypernodes()?,
+            false => Vec::new(),
+        };
+        let newest = self.queue.epochs().last().unwrap_or_default();
+        let fallen = self.fallen_leaves(&nodes)?;
+        let now = Now {
+            nodes: &nodes,
+            hypernodes: &hypernodes,
+            reservations: &reservations,
+            last_final,
+            corrections: self.settled.epoch_record(newest)?.corrections,
+            exit_delay_epochs: self.settled.exit_delay_epochs()?,
+            fallen: &fallen,
+            calendar: Calendar {
+                period_epochs: self.settled.rent_terms()?.period_epochs,
+                next: self.history.next(),
+                posted: &self.followed,
+            },
+        };
+        let params = self.history.params();
+        let due = self.queue.due(&now, |epoch| params.epoch_start(epoch));
+        due.map_err(LeafMissing::of(self.history.next()))
+    }
+
+    /// One transaction at a time is in no block yet, so the rest waits as soon as one does; the next pass comes to it at once,
+    /// past what is under way and what was refused.
+    fn send_due(&mut self, due: Vec<Due>, now: UnixMs) -> Result<Tended, PosterError> {
+        let (mut done, mut refused) = (Tended::default(), 0);
+        let mut is_open = self.outbox.has_room()?;
+        for one in due {
+            if self.refusals.hold(&one) {
+                continue;
+            }
+            if !is_open || refused >= REFUSED_MAX {
+                let why = match is_open {
+                    true => "more is tried out in the next pass",
+                    false => "what is under way is to be final first",
+                };
+                self.hold_up(why.to_owned());
+                continue;
+            }
+            match self.outbox.perform(&one.name, &one.action, now) {
+                Ok(Progress::Done { .. }) => done.count(one.kind),
+                Ok(other) => {
+                    self.hold_up(why(&other));
+                    let (_, unincluded) = self.outbox.counts()?;
+                    is_open = unincluded == 0 && self.outbox.has_room()?;
+                }
+                Err(error) => {
+                    refused += usize::from(error.revert_name().is_some());
+                    self.left_alone(one, error)?;
+                }
+            }
         }
         Ok(done)
     }
@@ -524,24 +579,24 @@ impl Poster {
         self.held_up = Some((count.saturating_add(1), first));
     }
 
-    /// What the contract refuses is left until something changes: one node's trouble is not the network's. Nothing to do, or
+    /// What the contract refuses is left until its record or the final epoch is another: one node's trouble is not the network's. Nothing to do, or
     /// somebody else's in a block that is not final yet, is not worth a word.
-    fn left_alone(&mut self, name: &str, error: OutboxError) -> Result<(), PosterError> {
-        match error.revert_name() {
-            None if matches!(error, OutboxError::Ledger(_)) => {
-                self.hold_up(crate::chain_of(&error));
-                Ok(())
-            }
-            None => Err(error.into()),
-            Some(known) if NOTHING_TO_DO.contains(&known) => Ok(()),
-            Some(_) => {
-                // Tried again at each step while anything is due, but told once.
-                if self.refused.insert(name.to_owned()) {
-                    self.notes.push(format!("{name}: left for now: {error}"));
+    fn left_alone(&mut self, one: Due, error: OutboxError) -> Result<(), PosterError> {
+        let Some(why) = error.revert_name() else {
+            return match error {
+                OutboxError::Ledger(_) => {
+                    self.hold_up(crate::chain_of(&error));
+                    Ok(())
                 }
-                Ok(())
-            }
+                _ => Err(error.into()),
+            };
+        };
+        let name = &one.name;
+        if !NOTHING_TO_DO.contains(&why) && self.refused.insert(name.clone()) {
+            self.notes.push(format!("{name}: left for now: {error}"));
         }
+        self.refusals.add(one);
+        Ok(())
     }
 
     /// The newest of the kept epochs that is final on the ledger.

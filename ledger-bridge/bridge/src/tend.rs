@@ -7,8 +7,11 @@
 //!          release    escrow of final epochs, to treasury and Builders
 //!          start, settle    the reservations whose period the epoch ends
 //! ```
-//! What is due follows from the ledger's final state and the leaves alone, so nothing of it is remembered: after a restart
-//! the same is due, and what was done is not.
+//! What is due follows from the ledger's final state and the leaves alone, so nothing of it must be remembered: after a
+//! restart the same is due, and what was done is not.
+
+mod refusals;
+mod rent;
 
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::root::{AbsenceLeaf, NodeLeaf, RootError};
@@ -16,6 +19,9 @@ use assay_aggregate::verdict::Verdict;
 use assay_ledger::{Action, HyperNodeRecord, NodeRecord, NodeStatus, ReservationRecord};
 use assay_protocol::ids::{Epoch, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub use refusals::Refusals;
+pub use rent::Calendar;
 
 /// Outcomes that are kept while a bridge catches up; more are tended before it goes on.
 pub const QUEUE_MAX: usize = 8;
@@ -55,6 +61,17 @@ pub enum Kind {
     Absent,
 }
 
+/// What the ledger has of whom a thing to do is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// All registrations of a node.
+    Node(Vec<NodeRecord>),
+    /// A HyperNode.
+    HyperNode(HyperNodeRecord),
+    /// A reservation.
+    Reservation(ReservationRecord),
+}
+
 /// One thing to do, under a name of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
@@ -64,6 +81,8 @@ pub struct Due {
     pub name: String,
     /// What to send.
     pub action: Action,
+    /// Whom it is about.
+    pub record: Record,
 }
 
 /// How the ledger stands.
@@ -83,6 +102,8 @@ pub struct Now<'a> {
     pub exit_delay_epochs: u64,
     /// Leaves that let nodes go, whose roots are no more.
     pub fallen: &'a [(Epoch, u8)],
+    /// What rent hangs on.
+    pub calendar: Calendar<'a>,
 }
 
 /// Posted epochs that are not tended to the end, oldest first.
@@ -129,6 +150,12 @@ impl Queue {
         }
     }
 
+    /// Forgets the oldest ones over this number.
+    pub fn keep_newest(&mut self, count: usize) {
+        let over = self.0.len().saturating_sub(count);
+        self.0.drain(..over);
+    }
+
     /// Forgets the epochs from this one on, whose roots are no more.
     pub fn forget_from(&mut self, epoch: Epoch) {
         self.0.retain(|outcome| outcome.root.epoch < epoch);
@@ -141,10 +168,7 @@ impl Queue {
         start: impl Fn(Epoch) -> UnixMs,
     ) -> Result<Vec<Due>, RootError> {
         let Now {
-            nodes,
-            reservations,
-            last_final,
-            ..
+            nodes, last_final, ..
         } = *now;
         let mut by_node: BTreeMap<NodeId, Vec<&NodeRecord>> = BTreeMap::new();
         for record in nodes {
@@ -174,28 +198,55 @@ impl Queue {
                 |leaf, records| rebinds(leaf, records) && !named.contains(&leaf.node),
             )?;
         }
-        if let Some(epoch) = last_final {
-            let slashed = nodes.iter().filter(|record| record.escrow.0 > 0);
-            due.extend(slashed.map(|record| release(epoch, record)));
-        }
-        for outcome in self.0.iter().filter(is_final) {
-            for reservation in reservations {
-                due.extend(rent(outcome, reservation)?);
-            }
-        }
         if let Some(newest) = self.0.back() {
             for leaf in &newest.absences {
                 due.extend(absent(newest, leaf, now.hypernodes)?);
             }
         }
-        // Last, since these are the most: rent and escrow have their turn in any case.
+        let releases = last_final.map_or(Vec::new(), |epoch| releases(epoch, nodes));
+        let settled = self.settlements(now, &by_node, start)?;
+        due.extend(in_turn([settled, self.rents(now)?, releases]));
+        Ok(due)
+    }
+
+    fn settlements(
+        &self,
+        now: &Now<'_>,
+        by_node: &BTreeMap<NodeId, Vec<&NodeRecord>>,
+        start: impl Fn(Epoch) -> UnixMs,
+    ) -> Result<Vec<Due>, RootError> {
+        let mut due = Vec::new();
         if let Some(newest) = self.0.back() {
             let begun = start(newest.root.epoch);
-            collect(&mut due, newest, &by_node, Kind::Settle, |leaf, records| {
+            collect(&mut due, newest, by_node, Kind::Settle, |leaf, records| {
                 settles(leaf, records, begun, now)
             })?;
         }
         Ok(due)
+    }
+
+    fn rents(&self, now: &Now<'_>) -> Result<Vec<Due>, RootError> {
+        let is_final = |outcome: &&EpochOutcome| Some(outcome.root.epoch) <= now.last_final;
+        let mut due = Vec::new();
+        for outcome in self.0.iter().filter(is_final) {
+            for reservation in now.reservations {
+                due.extend(rent::rent(outcome, reservation, &now.calendar)?);
+            }
+        }
+        Ok(due)
+    }
+}
+
+/// One of each list after the other: however many there are of one kind, the others have their turn.
+fn in_turn<const N: usize>(lists: [Vec<Due>; N]) -> Vec<Due> {
+    let mut lists = lists.map(Vec::into_iter);
+    let mut all = Vec::new();
+    loop {
+        let before = all.len();
+        all.extend(lists.iter_mut().filter_map(Iterator::next));
+        if all.len() == before {
+            return all;
+        }
     }
 }
 
@@ -218,7 +269,13 @@ fn collect(
             _ => ("settle", Action::settle(leaf, &proof)),
         };
         let name = format!("{name}/{epoch}/{}", leaf.node);
-        due.push(Due { kind, name, action });
+        let record = Record::Node(records.iter().copied().cloned().collect());
+        due.push(Due {
+            kind,
+            name,
+            action,
+            record,
+        });
     }
     Ok(())
 }
@@ -302,46 +359,28 @@ fn absent(
     hypernodes: &[HyperNodeRecord],
 ) -> Result<Option<Due>, RootError> {
     let is_here = |record: &&HyperNodeRecord| record.ed25519 == leaf.hypernode && !record.absent;
-    if !hypernodes.iter().any(|record| is_here(&record)) {
+    let Some(record) = hypernodes.iter().find(is_here) else {
         return Ok(None);
-    }
+    };
     let proof = outcome.tree.proof(&leaf.hash())?;
     Ok(Some(Due {
         kind: Kind::Absent,
         name: format!("absent/{}/{}", leaf.epoch, leaf.hypernode),
         action: Action::mark_absent(leaf, &proof),
+        record: Record::HyperNode(record.clone()),
     }))
 }
 
-fn release(epoch: Epoch, record: &NodeRecord) -> Due {
-    Due {
+/// Of every node with escrow; of which epochs it is, is the contract's to say.
+fn releases(epoch: Epoch, nodes: &[NodeRecord]) -> Vec<Due> {
+    let release = |record: &NodeRecord| Due {
         kind: Kind::Release,
         name: format!("release/{epoch}/{}/{}", record.node, record.provider),
         action: Action::release(record.node, record.provider),
-    }
-}
-
-/// A reservation begins by the leaf of the last epoch before it, and its periods end with leaves of theirs; which of them
-/// the contract takes is the contract's to say.
-fn rent(outcome: &EpochOutcome, r: &ReservationRecord) -> Result<Option<Due>, RootError> {
-    let epoch = outcome.root.epoch;
-    let is_over = r.settled_through >= r.end;
-    let begins = !r.started && epoch < r.first;
-    let ends = r.started && epoch >= r.settled_through;
-    let leaf = outcome.leaves.iter().find(|leaf| leaf.node == r.node);
-    let Some(leaf) = leaf.filter(|_| !is_over && (begins || ends)) else {
-        return Ok(None);
+        record: Record::Node(vec![record.clone()]),
     };
-    let proof = outcome.tree.proof(&leaf.hash())?;
-    let (name, action) = match begins {
-        true => ("start", Action::start_reservation(r.id, leaf, &proof)),
-        false => ("rent", Action::settle_reservation(r.id, leaf, &proof)),
-    };
-    Ok(Some(Due {
-        kind: Kind::Rent,
-        name: format!("{name}/{}/{epoch}", r.id),
-        action,
-    }))
+    let slashed = nodes.iter().filter(|record| record.escrow.0 > 0);
+    slashed.map(release).collect()
 }
 
 #[cfg(test)]

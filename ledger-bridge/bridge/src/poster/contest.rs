@@ -9,6 +9,7 @@ use assay_protocol::ids::{Epoch, UnixMs};
 use super::{Poster, PosterError, Step, unfinished, waiting, weights_of};
 use crate::outbox::Progress;
 use crate::replay::{self, Gathering, ReplayError, Wrong};
+use crate::tend::Refusals;
 
 /// Where what was followed stands on the ledger.
 pub(super) enum Standing {
@@ -63,8 +64,10 @@ impl Poster {
         self.board = Gathering::of(epoch);
         self.queue.forget_from(epoch);
         self.followed.clear();
-        (self.contest, self.undone) = (None, None);
+        (self.contest, self.undone, self.hopeless) = (None, None, None);
         (self.is_due, self.held_up) = (true, None);
+        // Another leaf of an epoch has the same name.
+        self.refusals = Refusals::default();
         Step::Undone { epoch }
     }
 
@@ -152,6 +155,9 @@ impl Poster {
                 total: committee.total(),
                 final_at: self.settled.epoch_record(epoch)?.final_at,
             });
+        }
+        if !self.leads {
+            return Ok(self.standing_by());
         }
         let signatures = signatures_for(signing, &signatures);
         let action = Action::correct(&root, committee, &signatures);

@@ -15,6 +15,11 @@ const NOW: Now<'_> = Now {
     corrections: 0,
     exit_delay_epochs: 3,
     fallen: &[],
+    calendar: Calendar {
+        period_epochs: 3,
+        next: Epoch(0),
+        posted: &BTreeMap::new(),
+    },
 };
 
 fn record() -> NodeRecord {
@@ -444,4 +449,92 @@ fn an_earlier_registration_of_the_same_owner_that_has_ended_counts_for_nothing()
     let mut ended = record();
     (ended.ended_at, ended.status) = (Some(UnixMs(1)), NodeStatus::None);
     assert!(!is_settled(&leaf(), &[ended, record()]));
+}
+
+fn due(name: &str, escrow: u128) -> Due {
+    Due {
+        kind: Kind::Release,
+        name: name.to_owned(),
+        action: Action::release(NodeId([7; 32]), OWNER),
+        record: Record::Node(vec![NodeRecord {
+            escrow: Stake(escrow),
+            ..record()
+        }]),
+    }
+}
+
+#[test]
+fn what_was_refused_is_tried_again_when_its_record_or_the_final_epoch_is_another() {
+    let mut refusals = Refusals::default();
+    refusals.at(Some(Epoch(4)));
+    assert!(!refusals.hold(&due("one", 1)));
+    refusals.add(due("one", 1));
+    assert!(refusals.hold(&due("one", 1)));
+    assert!(!refusals.hold(&due("another", 1)));
+    assert!(!refusals.hold(&due("one", 2)), "another record");
+    refusals.at(Some(Epoch(4)));
+    assert!(refusals.hold(&due("one", 1)));
+    refusals.at(Some(Epoch(5)));
+    assert!(!refusals.hold(&due("one", 1)), "another final epoch");
+}
+
+#[test]
+fn however_many_of_one_kind_are_due_the_others_have_their_turn() {
+    let list = |name: &str, count: usize| -> Vec<Due> {
+        (0..count).map(|n| due(&format!("{name}{n}"), 1)).collect()
+    };
+    let all = in_turn([list("settle", 3), list("rent", 1), list("release", 2)]);
+    let names: Vec<_> = all.iter().map(|due| due.name.as_str()).collect();
+    let expected = [
+        "settle0", "rent0", "release0", "settle1", "release1", "settle2",
+    ];
+    assert_eq!(names, expected);
+}
+
+/// A slash comes before rent, and an outcome's rent is of the leaf that the contract takes.
+#[test]
+fn a_leaf_is_settled_before_rent_is_and_only_the_last_one_of_a_period_settles_rent() {
+    let mut queue = Queue::default();
+    for epoch in 4..=5 {
+        let mut outcome = outcome(epoch, &[]);
+        let leaf = NodeLeaf {
+            epoch: Epoch(epoch),
+            verdict: Verdict::Breach as u8,
+            cumulative_slash: 5,
+            ..leaf()
+        };
+        outcome.tree = OutcomeTree::new(vec![leaf.hash()]);
+        outcome.leaves = vec![leaf];
+        queue.push(outcome);
+    }
+    let reservation = ReservationRecord {
+        id: 1,
+        node: NodeId([7; 32]),
+        builder: OWNER,
+        provider: OWNER,
+        first: Epoch(3),
+        end: Epoch(9),
+        settled_through: Epoch(3),
+        started: true,
+        price: Stake(1),
+        held: Stake(6),
+        credited: Stake(0),
+    };
+    let posted = [4, 5].map(|epoch| (Epoch(epoch), (Keccak([0; 32]), 0)));
+    let posted = BTreeMap::from(posted);
+    let now = Now {
+        nodes: &[record()],
+        reservations: &[reservation],
+        last_final: Some(Epoch(5)),
+        calendar: Calendar {
+            next: Epoch(6),
+            posted: &posted,
+            ..NOW.calendar
+        },
+        ..NOW
+    };
+    let due = queue.due(&now, |_| BEGUN).unwrap();
+    let names: Vec<_> = due.iter().map(|due| due.name.as_str()).collect();
+    let settle = format!("settle/5/{}", NodeId([7; 32]));
+    assert_eq!(names, [settle.as_str(), "rent/1/5"]);
 }
