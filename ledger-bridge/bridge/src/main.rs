@@ -233,9 +233,11 @@ fn execute(command: Command) -> Result<()> {
                 log::as_json();
             }
             let config = arg.config.load()?;
-            tokio::runtime::Runtime::new()
-                .context("async runtime")?
-                .block_on(run::run(config))
+            let runtime = tokio::runtime::Runtime::new().context("async runtime")?;
+            let result = runtime.block_on(run::run(config));
+            // A task may wait for the ledger, and everything is durable: end like after a crash, do not wait.
+            runtime.shutdown_background();
+            result
         }
         Command::Ledger(command) => command.execute(),
         Command::Status(arg) => {
