@@ -619,9 +619,9 @@ accounts = [{ address = "1111111111111111111111111111111111111111", balance_gwei
             ),
             ("\"bridge\"", &format!("\"{secret}"), "line 4"),
             (
-                "31337",
-                &format!("1\n[state]\nurl = \"{secret}\"\nsurprise = 1"),
-                "surprise",
+                "state_dir = \"bridge\"",
+                &format!("state_dir = \"bridge\"\nsurprise = \"{secret}\""),
+                "line 5, column 1: surprise: unknown field",
             ),
         ] {
             let error = load(&TEXT.replacen(from, to, 1)).unwrap_err().to_string();
