@@ -60,6 +60,19 @@ pub enum ConfigError {
         /// The contradiction.
         source: ParamsError,
     },
+    /// A plan that the contracts would refuse.
+    #[error("plan: {key}: expected {expected}, got {actual}")]
+    Rule {
+        /// Which key.
+        key: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        actual: String,
+    },
+    /// A plan, or a plan with its roster, that contradicts itself.
+    #[error("plan and roster")]
+    Parameters(#[source] ParamsError),
     /// One void epoch would take all that follow along.
     #[error(
         "{path}: void_after_ms: expected less than epoch_ms ({epoch_ms}), got {void_after_ms}\n\
