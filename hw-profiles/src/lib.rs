@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use assay_protocol::class::{ClassError, ValidClass};
+use assay_protocol::settings::{self, Misread};
 use std::path::{Path, PathBuf};
 
 /// The class of the embedded test network (`make demo`).
@@ -29,7 +30,7 @@ pub enum LoadError {
     },
     /// Not the TOML expected: an unknown, missing or mistyped key.
     #[error("hardware class: {0}")]
-    Toml(#[from] toml::de::Error),
+    Toml(#[from] Misread),
     /// Well-formed, but it contradicts itself or asks for what cannot be proven.
     #[error(transparent)]
     Class(#[from] ClassError),
@@ -40,7 +41,7 @@ pub fn parse(text: &str) -> Result<ValidClass, LoadError> {
     if text.len() > CLASS_BYTES_MAX {
         return Err(LoadError::Oversize { actual: text.len() });
     }
-    Ok(ValidClass::new(toml::from_str(text)?)?)
+    Ok(ValidClass::new(settings::from_toml(text)?)?)
 }
 
 /// Loads one class file.

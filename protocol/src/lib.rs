@@ -34,6 +34,7 @@ pub mod params;
 pub mod region;
 pub mod report;
 pub mod schedule;
+pub mod settings;
 pub mod succession;
 pub mod trust;
 pub mod weights;

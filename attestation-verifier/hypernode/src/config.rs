@@ -1,12 +1,13 @@
 //! Configuration, keys and secrets of a HyperNode.
 
 use crate::vcek::KdsSection;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use assay_hw_profiles::LoadError;
 use assay_ledger::rpc::RpcOptions;
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Digest, Seed};
 use assay_protocol::params::NetworkParams;
+use assay_protocol::settings;
 use assay_protocol::trust::TrustBundle;
 use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
@@ -164,7 +165,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
     let text =
         fs::read_to_string(path).with_context(|| format!("configuration {}", path.display()))?;
     let mut config: Config =
-        toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))?;
+        settings::from_toml(&text).with_context(|| format!("configuration {}", path.display()))?;
     config.resolve(path.parent().unwrap_or(Path::new(".")));
     let params: NetworkParams = json(&config.network, "network parameters")?;
     params
@@ -214,7 +215,10 @@ fn named(error: LoadError, file: &Path) -> anyhow::Error {
 
 fn json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
     let text = fs::read_to_string(path).with_context(|| format!("{what} {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{what} {}", path.display()))
+    serde_json::from_str(&text).map_err(|error| {
+        let why = settings::without_values(&error.to_string());
+        anyhow!("{what} {}: {why}", path.display())
+    })
 }
 
 #[cfg(test)]
@@ -252,6 +256,23 @@ mod tests {
             "interval = 1",
         ] {
             assert!(kds(&format!("[kds]\n{bad}\n")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_without_its_values() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hypernode.toml");
+        let secret = "ledger_url = \"http://u:SECRET@h";
+        let listen = "listen = \"127.0.0.1:1\"\nledger_url = \"http://127.0.0.1:2\"\n";
+        for wrong in [
+            format!("{secret}\n"),
+            format!("{secret}\"\nlisten = \"SECRET\"\n"),
+        ] {
+            fs::write(&file, TEXT.replace(listen, &wrong)).unwrap();
+            let said = format!("{:#}", load(&file).err().unwrap());
+            assert!(said.contains("hypernode.toml: line "), "{said}");
+            assert!(!said.contains("SECRET"), "{said}");
         }
     }
 

@@ -73,7 +73,11 @@ async fn watch_nodes(context: Arc<Context>) -> Result<()> {
         }
         for node in known_nodes(&context, epoch).await.unwrap_or_default() {
             if watched.insert(node.node) {
-                eprintln!("node {} at {}: watched", node.node, node.endpoint);
+                eprintln!(
+                    "node {} at {}: watched",
+                    node.node,
+                    node.endpoint.escape_debug()
+                );
                 node::start(&context, node.node);
             }
         }

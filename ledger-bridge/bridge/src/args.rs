@@ -16,6 +16,9 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Longest endpoint that the contracts take.
+const ENDPOINT_BYTES_MAX: usize = 256;
+
 /// The form of the output.
 #[derive(Args, Clone, Copy)]
 pub struct Output {
@@ -187,6 +190,27 @@ impl Signed {
         say_json(&json!({
             "action": action.name, "tx": receipt.tx_hash.to_string(), "gas": receipt.gas_used,
         }))
+    }
+}
+
+/// Where somebody is reached: a name or an address, and a port.
+pub fn endpoint(text: &str) -> Result<String, String> {
+    let parts = text.rsplit_once(':');
+    let is_good = parts.is_some_and(|(host, port)| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let is_host = match bracketed {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.chars().all(is_plain),
+        };
+        let is_port = port.chars().all(|c| c.is_ascii_digit());
+        is_host && is_port && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    match is_good && text.len() <= ENDPOINT_BYTES_MAX {
+        true => Ok(text.to_owned()),
+        false => Err("expected HOST:PORT, with a port from 1 to 65535".to_owned()),
     }
 }
 

@@ -1,5 +1,9 @@
 //! The bridge's configuration and the network plan: strict TOML, paths relative to the file's folder.
 
+mod key;
+
+pub use key::{KeySource, KeystoreSource, SignerSource};
+
 use assay_ledger::Token;
 use assay_ledger::embedded::ChainConfig;
 use assay_ledger::rpc::RpcOptions;
@@ -7,6 +11,7 @@ use assay_protocol::amount::DECIMALS_USUAL;
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{Address, Bps, Stake};
 use assay_protocol::params::{NetworkParams, ParamsError};
+use assay_protocol::settings;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -55,6 +60,19 @@ pub enum ConfigError {
         /// The contradiction.
         source: ParamsError,
     },
+    /// A plan that the contracts would refuse.
+    #[error("plan: {key}: expected {expected}, got {actual}")]
+    Rule {
+        /// Which key.
+        key: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        actual: String,
+    },
+    /// A plan, or a plan with its roster, that contradicts itself.
+    #[error("plan and roster")]
+    Parameters(#[source] ParamsError),
     /// One void epoch would take all that follow along.
     #[error(
         "{path}: void_after_ms: expected less than epoch_ms ({epoch_ms}), got {void_after_ms}\n\
@@ -102,40 +120,6 @@ pub struct Config {
     pub state: Option<StateSection>,
     /// Where Prometheus reads.
     pub metrics: Option<MetricsSection>,
-}
-
-/// Who signs transactions. A key file of hexadecimal digits is for tests and demonstrations.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub enum KeySource {
-    /// A file of 64 hexadecimal digits, mode 0600.
-    File(PathBuf),
-    /// An encrypted file (Web3 Secret Storage), and the file of its password.
-    Keystore(KeystoreSource),
-    /// A signer behind a URL.
-    Signer(SignerSource),
-}
-
-/// See [`KeySource::Keystore`].
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeystoreSource {
-    /// The encrypted file, mode 0600.
-    pub keystore: PathBuf,
-    /// Its password's file, mode 0600; a systemd credential is one.
-    pub password_file: PathBuf,
-}
-
-/// See [`KeySource::Signer`].
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignerSource {
-    /// `https://…`, or `http://…` on this machine; it serves `eth_signTransaction`.
-    pub signer: String,
-    /// The account.
-    pub address: Address,
-    /// Roots that its certificate must lead to (PEM).
-    pub ca: Option<PathBuf>,
 }
 
 /// The `[posting]` section.
@@ -494,7 +478,8 @@ impl Plan {
 /// Reads and validates network parameters (JSON).
 pub fn params_file(path: &Path) -> Result<NetworkParams, ConfigError> {
     let text = text_file(path)?;
-    let params: NetworkParams = serde_json::from_str(&text).map_err(|e| syntax(path, &e))?;
+    let misread = |e: serde_json::Error| syntax(path, settings::without_values(&e.to_string()));
+    let params: NetworkParams = serde_json::from_str(&text).map_err(misread)?;
     let invalid = |source| ConfigError::Params {
         path: path.to_owned(),
         source,
@@ -515,14 +500,12 @@ fn load_classes(paths: &[PathBuf]) -> Result<Vec<ValidClass>, ConfigError> {
 }
 
 fn toml_file<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    toml::from_str(&text_file(path)?).map_err(|e| syntax(path, &e))
+    settings::from_toml(&text_file(path)?).map_err(|e| syntax(path, e.to_string()))
 }
 
-fn syntax(path: &Path, why: &dyn std::error::Error) -> ConfigError {
-    ConfigError::Syntax {
-        path: path.to_owned(),
-        why: why.to_string().trim_end().to_owned(),
-    }
+fn syntax(path: &Path, why: String) -> ConfigError {
+    let path = path.to_owned();
+    ConfigError::Syntax { path, why }
 }
 
 fn text_file(path: &Path) -> Result<String, ConfigError> {
@@ -617,14 +600,46 @@ accounts = [{ address = "1111111111111111111111111111111111111111", balance_gwei
                 "chain_id = 31337\nsurprise = 1",
                 "surprise",
             ),
-            ("kind = \"embedded\"", "kind = \"paper\"", "paper"),
+            (
+                "kind = \"embedded\"",
+                "kind = \"paper\"",
+                "expected `embedded` or `rpc`",
+            ),
             ("state_dir = \"bridge\"\n", "", "state_dir"),
-            ("1111111111111111111111111111111111111111", "11", "Address"),
+            (
+                "1111111111111111111111111111111111111111",
+                "11",
+                "Address: expected 20 bytes",
+            ),
             ("127.0.0.1:7800", "nowhere", "listen"),
         ];
         for (from, to, name) in cases {
             let error = load(&TEXT.replacen(from, to, 1)).unwrap_err().to_string();
             assert!(error.contains(name), "{name}: {error}");
+        }
+        let secret = "http://u:SECRET@h/SECRET";
+        let signer = format!("ledger_key = {{ signer = \"{secret}\", address = \"11\" }}");
+        for (from, to, name) in [
+            (
+                "ledger_key = \"poster.key\"",
+                signer.as_str(),
+                "ledger_key: Address: expected 20 bytes",
+            ),
+            (
+                "31337",
+                &format!("\"{secret}\""),
+                "invalid type: string, expected u64",
+            ),
+            ("\"bridge\"", &format!("\"{secret}"), "line 4"),
+            (
+                "state_dir = \"bridge\"",
+                &format!("state_dir = \"bridge\"\nsurprise = \"{secret}\""),
+                "line 5, column 1: surprise: unknown field",
+            ),
+        ] {
+            let error = load(&TEXT.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(name), "{name}: {error}");
+            assert!(!error.contains("SECRET"), "{error}");
         }
         let missing = Config::load(Path::new("/nonexistent/bridge.toml")).unwrap_err();
         assert!(missing.to_string().contains("hint:"), "{missing}");

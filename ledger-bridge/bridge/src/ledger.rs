@@ -5,7 +5,7 @@ mod convict;
 mod handover;
 mod upkeep;
 
-use crate::args::{ConfigArg, Key, Ledger, Output, Signed, say_json, say_one};
+use crate::args::{ConfigArg, Key, Ledger, Output, Signed, endpoint, say_json, say_one};
 use anyhow::{Context, Result, ensure};
 use assay_bridge::config::{ConfigError, Plan};
 use assay_bridge::setup;
@@ -107,6 +107,26 @@ struct GenesisTime {
     genesis_in_ms: Option<u64>,
 }
 
+/// A genesis further away is one in another unit.
+const GENESIS_IN_MS_MAX: u64 = 366 * 86_400_000;
+
+impl GenesisTime {
+    /// The time it says, which is to come, and soon.
+    fn at(&self, now: UnixMs) -> Result<UnixMs> {
+        let ahead = now.0.saturating_add(self.genesis_in_ms.unwrap_or(0));
+        let genesis = self.genesis_unix_ms.unwrap_or(ahead);
+        let last = now.0.saturating_add(GENESIS_IN_MS_MAX);
+        let expected = format!(
+            "expected after {now} (now, in Unix milliseconds) and up to {last} (a year ahead)"
+        );
+        ensure!(
+            now.0 < genesis && genesis <= last,
+            "genesis: {expected}, got {genesis}"
+        );
+        Ok(UnixMs(genesis))
+    }
+}
+
 #[derive(Args)]
 pub struct WithPlan {
     #[command(flatten)]
@@ -130,7 +150,7 @@ pub struct RegisterHyperNode {
     #[arg(long)]
     seed_end: Seed,
     /// host:port
-    #[arg(long)]
+    #[arg(long, value_parser = endpoint)]
     endpoint: String,
     /// Stake in gwei.
     #[arg(long)]
@@ -192,7 +212,7 @@ pub struct RegisterNode {
     #[command(flatten)]
     class: ClassArg,
     /// host:port of the agent.
-    #[arg(long)]
+    #[arg(long, value_parser = endpoint)]
     endpoint: String,
     /// Collateral in gwei.
     #[arg(long)]
@@ -414,9 +434,7 @@ impl Command {
 
 fn deploy(arg: &Deploy) -> Result<()> {
     let plan = Plan::load_new(&arg.plan)?;
-    let after = |ms: u64| UnixMs(system_now().0.saturating_add(ms));
-    let genesis = arg.genesis.genesis_unix_ms.map(UnixMs);
-    let genesis = genesis.unwrap_or_else(|| after(arg.genesis.genesis_in_ms.unwrap_or(0)));
+    let genesis = arg.genesis.at(system_now())?;
     let signer = arg.key.open()?;
     let chain = arg.ledger.chain()?;
     let fee_cap = arg.ledger.fee_cap();
@@ -451,6 +469,8 @@ fn register_hypernode(arg: RegisterHyperNode) -> Result<()> {
 fn open_genesis(arg: &OpenGenesis) -> Result<()> {
     let plan = Plan::load_new(&arg.with.plan)?;
     let (ledger, signer) = arg.with.signed.open()?;
+    let block = ledger.chain().timestamp_ms()?;
+    setup::check_in_time(&ledger, UnixMs(block.max(system_now().0)))?;
     say_json(&setup::open_genesis(
         &ledger,
         signer.as_ref(),

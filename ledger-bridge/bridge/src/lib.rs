@@ -17,6 +17,7 @@ pub mod log;
 pub mod metrics;
 pub mod outbox;
 pub mod outcomes;
+pub mod plan_rules;
 pub mod poster;
 pub mod quote;
 pub mod random;

@@ -4,13 +4,14 @@
 mod args;
 mod ledger;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use args::{ConfigArg, Ledger, Output, say, say_json, say_one};
 use assay_aggregate::inputs::History;
 use assay_bridge::config::ConfigError;
 use assay_bridge::{export, log, quote, rewards, run, setup, simulate, status, verdicts};
 use assay_ledger::{ChainError, KeyError};
 use assay_protocol::ids::{Address, Epoch, NodeId};
+use assay_protocol::settings::without_values;
 use assay_protocol::trust::{CommitteePin, TrustBundle, TrustFile};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
@@ -232,9 +233,11 @@ fn execute(command: Command) -> Result<()> {
                 log::as_json();
             }
             let config = arg.config.load()?;
-            tokio::runtime::Runtime::new()
-                .context("async runtime")?
-                .block_on(run::run(config))
+            let runtime = tokio::runtime::Runtime::new().context("async runtime")?;
+            let result = runtime.block_on(run::run(config));
+            // A task may wait for the ledger, and everything is durable: end like after a crash, do not wait.
+            runtime.shutdown_background();
+            result
         }
         Command::Ledger(command) => command.execute(),
         Command::Status(arg) => {
@@ -294,8 +297,10 @@ fn write_trust(arg: &Trust) -> Result<()> {
     let params = config.params()?;
     let text = std::fs::read_to_string(&arg.vendors)
         .with_context(|| format!("vendor roots {}", arg.vendors.display()))?;
-    let vendors: TrustBundle = serde_json::from_str(&text)
-        .with_context(|| format!("vendor roots {}", arg.vendors.display()))?;
+    let vendors: TrustBundle = serde_json::from_str(&text).map_err(|error| {
+        let why = without_values(&error.to_string());
+        anyhow!("vendor roots {}: {why}", arg.vendors.display())
+    })?;
     let history = History::new(&params, config.load_classes()?)?;
     let trust = TrustFile {
         schema: 1,

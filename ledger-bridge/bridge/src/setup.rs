@@ -2,22 +2,21 @@
 //! running ledger; a step done twice is refused by the contract or changes nothing.
 
 use anyhow::{Context, Result, bail, ensure};
-use assay_aggregate::inputs::History;
 use assay_aggregate::roster::Roster;
 use assay_ledger::{
     Action, AssayLedger, Chain, HyperNodeRecord, LedgerKey, Token, TxSigner, decimals_of,
 };
 use assay_protocol::amount::{DECIMALS_MAX, Gwei};
 use assay_protocol::cose::Signer;
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Stake, UnixMs};
+use assay_protocol::ids::{Address, Epoch, HyperNodeId, Stake, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use assay_transport::identity::Identity;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Plan;
+use crate::plan_rules::{self, Given};
 use crate::terms;
 
 /// An opened network.
@@ -79,10 +78,17 @@ pub fn deploy(
         Token::Test { decimals } => decimals,
     };
     let gwei = agreed_gwei(plan.ledger.token_decimals, actual)?;
+    plan_rules::check(plan, gwei, genesis)?;
     let deployment = terms::deployment(plan, gwei, genesis, key.address())?;
     let deployed = AssayLedger::deploy_paying(chain, key, &deployment, fee_cap)?;
     if deployment.roles.governor == key.address() {
-        set_classes(&deployed, key, plan)?;
+        set_classes(&deployed, key, plan).with_context(|| {
+            let contract = deployed.contract();
+            format!(
+                "contract {contract}: deployed, but its classes are not set\n\
+                 hint: do not deploy again; `ledger set-classes --contract {contract}` goes on"
+            )
+        })?;
     }
     Ok(deployed.contract())
 }
@@ -119,6 +125,7 @@ pub fn open_genesis(
     let committee = Roster::at_genesis(&params)?.committee().hash();
     match ledger.network_id()? {
         None => {
+            check_room(out)?;
             // Genesis is once: what it would begin with is compared before.
             let stored = ledger.committee_of(Epoch(0))?.hash();
             ensure!(
@@ -149,6 +156,34 @@ pub fn open_genesis(
     })
 }
 
+/// Refuses to open a network of which an epoch is over already: nobody could report about it.
+pub fn check_in_time(ledger: &AssayLedger, now: UnixMs) -> Result<()> {
+    if ledger.network_id()?.is_some() {
+        return Ok(());
+    }
+    let fixed = ledger.genesis_parameters()?;
+    let end = fixed.genesis_unix_ms.0.saturating_add(fixed.epoch_ms);
+    ensure!(
+        now.0 < end,
+        "genesis: expected to be opened before epoch 0 ends at {end} (Unix ms), got {now}\n\
+         hint: deploy again, with a genesis that leaves everybody time to register"
+    );
+    Ok(())
+}
+
+/// What cannot be undone is not done before its result has a place.
+fn check_room(path: &Path) -> Result<()> {
+    let probe = path.with_added_extension("partial");
+    ensure!(
+        !path.is_dir(),
+        "{}: expected a file, got a folder",
+        path.display()
+    );
+    std::fs::File::create(&probe)
+        .and_then(|_| std::fs::remove_file(&probe))
+        .with_context(|| format!("{}", path.display()))
+}
+
 /// The network's parameters: what the plan says, what the contract was made with, who registered.
 fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
     let genesis = ledger.genesis_parameters()?;
@@ -177,36 +212,14 @@ fn assemble(ledger: &AssayLedger, plan: &Plan) -> Result<NetworkParams> {
     check_terms(ledger, plan, genesis.genesis_unix_ms)?;
     check_classes(ledger, plan)?;
     let roster = genesis_roster(ledger)?;
-    let mut classes: Vec<Digest> = plan.load_classes()?.iter().map(|c| c.digest()).collect();
-    classes.sort_unstable();
-    let params = NetworkParams {
+    let given = Given {
         chain_id: ledger.chain_id()?,
         contract: ledger.contract(),
-        genesis_unix_ms: genesis.genesis_unix_ms,
-        epoch_ms: plan.epoch_ms,
-        slot_ms: plan.slot_ms,
-        clock_skew_ms_max: plan.clock_skew_ms_max,
-        panel_min: plan.panel_min,
-        operator_cap_bps: plan.operator_cap_bps,
-        systemic_min_providers: plan.systemic_min_providers,
-        control_probes: plan.control_probes,
-        persistence: plan.persistence,
-        reaudit_seats: plan.reaudit_seats,
-        region_epochs: plan.region_epochs,
-        seed_chain_links: plan.seed_chain_links,
-        commit_ms: plan.commit_ms,
-        reveal_ms: plan.reveal_ms,
-        vote_ms: plan.vote_ms,
-        void_after_ms: plan.void_after_ms,
-        absent_epochs: plan.absent_epochs,
-        gwei: plan_gwei(ledger, plan)?.get(),
-        classes,
+        genesis: genesis.genesis_unix_ms,
+        gwei: plan_gwei(ledger, plan)?,
         roster,
     };
-    params.validate().context("plan and roster")?;
-    // Rules this version does not have are refused now, not at the end of the first epoch.
-    History::new(&params, plan.load_classes()?)?.aggregate([], &BTreeMap::new(), 0)?;
-    Ok(params)
+    plan_rules::parameters(plan, given)
 }
 
 /// Who registered so far; once genesis is open, who had then.

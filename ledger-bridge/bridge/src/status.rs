@@ -260,7 +260,11 @@ impl fmt::Display for Status {
             writeln!(
                 f,
                 "hypernode {}  stake {} gwei, {} count  {}{state}",
-                h.ed25519, h.stake_gwei, h.counts_gwei, h.endpoint
+                h.ed25519,
+                h.stake_gwei,
+                h.counts_gwei,
+                // Anybody may register any text.
+                h.endpoint.escape_debug()
             )?;
         }
         for n in &self.nodes {
@@ -278,5 +282,41 @@ impl fmt::Display for Status {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_registered_cannot_write_lines_or_move_the_cursor() {
+        let other = HyperNodeStatus {
+            address: Address([1; 20]),
+            ed25519: HyperNodeId([2; 32]),
+            operator: Digest([3; 32]),
+            endpoint: "h:1\nnode forged\u{1b}[2J\u{9b}2J\u{202e}".to_owned(),
+            stake_gwei: 1,
+            counts_gwei: 1,
+            unbonding_gwei: 0,
+            jailed: false,
+            absent: false,
+        };
+        let status = Status {
+            chain_id: 1,
+            contract: Address([4; 20]),
+            height: 1,
+            network: None,
+            next_epoch: Epoch(0),
+            budget_gwei: 0,
+            epochs: Vec::new(),
+            hypernodes: vec![other],
+            nodes: Vec::new(),
+            reservations: Vec::new(),
+        };
+        let shown = status.to_string();
+        assert!(!shown.contains("\nnode"), "{shown:?}");
+        let is_inert = |c: char| c == '\n' || (!c.is_control() && c != '\u{202e}');
+        assert!(shown.chars().all(is_inert), "{shown:?}");
     }
 }

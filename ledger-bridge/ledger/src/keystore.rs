@@ -85,8 +85,13 @@ impl LedgerKey {
         };
         let password = read_password(password)?;
         let text = private_text(path, FILE_BYTES_MAX)?;
-        let file: File = serde_json::from_str(&text)
-            .map_err(|e| wrong(format!("not a keystore of version 3: {e}")))?;
+        // The text may be a password: only the place is told.
+        let file: File = serde_json::from_str(&text).map_err(|e| {
+            let (line, column) = (e.line(), e.column());
+            wrong(format!(
+                "not a keystore of version 3: line {line}, column {column}"
+            ))
+        })?;
         let secret = decrypt(&file, &password).map_err(&wrong)?;
         let key = Self::from_bytes(&secret).map_err(|e| wrong(e.to_string()))?;
         let named = file.address.as_deref().unwrap_or_default();

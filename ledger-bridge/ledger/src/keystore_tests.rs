@@ -71,11 +71,11 @@ fn every_changed_part_is_refused_by_name() {
         ("\"r\":8", "\"r\":100000000", "r 100000000"),
         ("\"p\":1", "\"p\":17", "p 17"),
         ("\"p\":1", "\"p\":0", ""),
-        ("\"kdf\":\"scrypt\"", "\"kdf\":\"md5\"", "md5"),
+        ("\"kdf\":\"scrypt\"", "\"kdf\":\"md5\"", "version 3: line"),
         ("\"mac\":\"", "\"mac\":\"0", "mac"),
         ("\"iv\":\"", "\"iv\":\"x", "iv"),
         ("\"salt\":\"", "\"salt\":\"x", "salt"),
-        ("\"crypto\"", "\"crypt\"", "crypto"),
+        ("\"crypto\"", "\"crypt\"", "version 3: line"),
         ("\"version\"", "\"version", ""),
     ] {
         assert!(small.contains(from), "{from}");
@@ -84,6 +84,24 @@ fn every_changed_part_is_refused_by_name() {
     }
     let error = read(&small, "p").unwrap_err().to_string();
     assert!(error.contains("address: says 000"), "{error}");
+}
+
+#[test]
+fn a_password_in_place_of_a_keystore_is_not_shown() {
+    for password in [
+        "4815162342",
+        "\"correct horse\"",
+        "[\"correct horse\"]",
+        "horse",
+    ] {
+        let error = read(password, "p").unwrap_err().to_string();
+        assert!(
+            error.contains("not a keystore of version 3: line 1, column"),
+            "{error}"
+        );
+        let shown = ["4815", "horse"].iter().any(|part| error.contains(part));
+        assert!(!shown, "{error}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A node from one provider to another: offered by its owner, accepted with a pledge, and settled by a root.
 
-use crate::args::Signed;
+use crate::args::{Signed, endpoint};
 use anyhow::{Context as _, Result};
 use assay_aggregate::root::NodeLeaf;
 use assay_bridge::bundle::Bundle;
@@ -42,7 +42,7 @@ pub struct TakeOver {
     #[arg(long)]
     node: NodeId,
     /// host:port of the agent, from when you are the owner.
-    #[arg(long)]
+    #[arg(long, value_parser = endpoint)]
     endpoint: String,
     /// Collateral in gwei, at least what its class asks for.
     #[arg(long)]

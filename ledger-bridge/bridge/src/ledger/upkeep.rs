@@ -1,7 +1,7 @@
 //! What keeps a network in order: other addresses, what is over, and the calls of governor and guardian.
 
 use super::{Fund, OfNode, OfProvider, OfReservation};
-use crate::args::Signed;
+use crate::args::{Signed, endpoint};
 use anyhow::{Context as _, Result};
 use assay_ledger::Action;
 use assay_protocol::ids::{HyperNodeId, NodeId};
@@ -44,7 +44,7 @@ pub struct Endpoint {
     #[arg(long)]
     node: Option<NodeId>,
     /// host:port
-    #[arg(long)]
+    #[arg(long, value_parser = endpoint)]
     endpoint: String,
 }
 

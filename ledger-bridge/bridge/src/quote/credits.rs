@@ -1,5 +1,6 @@
 //! Credit tiers: which share of a period's price a Builder gets back below which availability.
 
+use assay_protocol::settings::{Misread, from_toml};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -45,7 +46,7 @@ pub enum CreditError {
     },
     /// Not the form.
     #[error("credit tiers")]
-    Form(#[from] toml::de::Error),
+    Form(#[from] Misread),
     /// Contradicts itself.
     #[error("credit tiers {name}: {part}: expected {expected}, got {actual}")]
     Rule {
@@ -79,7 +80,7 @@ impl Credits {
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, CreditError> {
-        let credits: Self = toml::from_str(text)?;
+        let credits: Self = from_toml(text)?;
         credits.check()?;
         Ok(credits)
     }

@@ -72,6 +72,7 @@ impl Bed {
         };
         private("short.key", "11");
         private("password", "one");
+        private("digits", "4815162342secret");
         Self {
             net,
             proxy,
@@ -160,6 +161,11 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
                 "--key poster.key --password-file password",
                 2,
                 "not a keystore",
+            ),
+            (
+                "--key digits --password-file password",
+                2,
+                "not a keystore of version 3: line 1",
             ),
             ("--key poster.key --password-file open.key", 2, "chmod 600"),
             ("--password-file password", 2, "--key"),
@@ -420,6 +426,26 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "genesis",
         ),
         (
+            "ledger deploy --rpc RPC --key poster.key --plan plan.toml --genesis-in-ms 0",
+            1,
+            "genesis: expected after ",
+        ),
+        (
+            "ledger deploy --rpc RPC --key poster.key --plan plan.toml --genesis-unix-ms 5",
+            1,
+            "got 5",
+        ),
+        (
+            "ledger deploy --rpc RPC --key poster.key --plan plan.toml --genesis-unix-ms 1900000000",
+            1,
+            "(a year ahead), got 1900000000",
+        ),
+        (
+            "ledger deploy --rpc RPC --key poster.key --plan plan.toml --genesis-in-ms 100000000000",
+            1,
+            "(a year ahead)",
+        ),
+        (
             "ledger deploy --rpc RPC --key poster.key --plan slow.toml --genesis-in-ms 1",
             2,
             "slow.toml: void_after_ms: expected less than epoch_ms (8000), got 8000",
@@ -539,8 +565,169 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
     ] {
         bed.fails(line, code, text);
     }
+    for endpoint in [
+        "nonsense",
+        "h:0",
+        "h:99999",
+        ":1",
+        "h:+1",
+        "[::g]:1",
+        "h\u{1b}[2J:1",
+        "h\u{9b}:1",
+    ] {
+        for line in [
+            HYPERNODE,
+            NODE,
+            "ledger set-endpoint AT --endpoint h:1",
+            "ledger take-over AT --node ID --endpoint h:1 --collateral-gwei 1",
+        ] {
+            let line = line.replace("--endpoint h:1", &format!("--endpoint {endpoint}"));
+            bed.fails(&format!("{line} --key poster.key"), 2, "expected HOST:PORT");
+        }
+    }
     bed.all_failed_well_and_sent_nothing();
     bed.tried_every_command();
+}
+
+/// Eight transactions are paid before anybody else would notice.
+#[test]
+fn a_plan_that_could_never_open_is_not_deployed() {
+    let bed = Bed::new();
+    let money = |text: &str| format!("{PLAN}[ledger]\n{text}\n");
+    let with = |from: &str, to: &str| PLAN.replace(from, to);
+    let twice = with("\"demo.toml\"", "\"demo.toml\", \"demo.toml\"");
+    let nobody = "0".repeat(40);
+    for (plan, code, text) in [
+        (
+            with("slot_ms = 1000", "slot_ms = 3000"),
+            2,
+            "epoch_ms/slot_ms: expected",
+        ),
+        (
+            with("commit_ms = 1000", "commit_ms = 2500"),
+            2,
+            "phases: expected",
+        ),
+        (
+            with("[1, 1]", "[6, 3]"),
+            2,
+            "persistence: expected 1 <= m <= n, got 6 of 3",
+        ),
+        (
+            with("absent_epochs = 0", "absent_epochs = 1"),
+            2,
+            "absent_epochs: expected",
+        ),
+        (
+            with("links = 64", "links = 1"),
+            2,
+            "seed_chain_links: expected",
+        ),
+        (
+            with("panel_min = 3", "panel_min = 0"),
+            2,
+            "panel_min: expected",
+        ),
+        (
+            with("cap_bps = 4000", "cap_bps = 20000"),
+            2,
+            "operator_cap_bps: expected",
+        ),
+        (with("\"demo.toml\"", ""), 2, "classes: expected"),
+        (twice, 2, "classes: expected"),
+        (with("demo.toml", "nowhere.toml"), 2, "nowhere.toml"),
+        (with("demo.toml", "plan.toml"), 2, "plan.toml"),
+        (
+            money("slash_cap_bps = 20000"),
+            2,
+            "slash_cap_bps: expected at most 10000, got 20000",
+        ),
+        (money("credits = [[1, 2], [5, 6]]"), 2, "credits: expected"),
+        (
+            money("credits = []"),
+            2,
+            "credits: expected 1 to 8 steps, got 0",
+        ),
+        (
+            money("min_stake_gwei = 0"),
+            2,
+            "min_stake_gwei: expected at least 1, got 0",
+        ),
+        (
+            money("active_after_epochs = 1"),
+            2,
+            "active_after_epochs: expected 2 to 16, got 1",
+        ),
+        (
+            money("reporter_bps = 5001"),
+            2,
+            "reporter_bps: expected at most 5000",
+        ),
+        (
+            money("undecided_ppm = 1000001"),
+            2,
+            "undecided_ppm: expected",
+        ),
+        (money("period_epochs = 0"), 2, "period_epochs: expected"),
+        (
+            money("dispute_extension_epochs = 1022"),
+            2,
+            "dispute_window_epochs: expected",
+        ),
+        (
+            money("silence_epochs = 99999999"),
+            2,
+            "silence_epochs: expected",
+        ),
+        (
+            money(&format!("governor = \"{nobody}\"")),
+            2,
+            "governor: expected an account",
+        ),
+    ] {
+        std::fs::write(bed.net.dir.path().join("bad.toml"), plan).unwrap();
+        let deploy =
+            "ledger deploy --rpc RPC --key deployer.key --plan bad.toml --genesis-in-ms 60000";
+        bed.fails(deploy, code, text);
+    }
+    bed.all_failed_well_and_sent_nothing();
+}
+
+/// Whoever paid for a contract learns where it is.
+#[test]
+fn a_deployment_that_stops_at_its_classes_names_the_contract() {
+    let bed = Bed::new();
+    let url = bed.proxy.url();
+    let dir = bed.net.dir.path().to_owned();
+    let deploy = format!(
+        "ledger deploy --rpc {url} --key deployer.key --plan plan.toml --genesis-in-ms 60000"
+    );
+    let deployed = std::thread::spawn(move || bridge(&dir, &deploy));
+    for _ in 0..8 {
+        bed.proxy.await_call(SEND);
+    }
+    bed.proxy.fault(
+        SEND,
+        Fault::Bytes(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_vec()),
+    );
+    let output = deployed.join().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let contract = said
+        .split("--contract ")
+        .nth(1)
+        .and_then(|rest| rest.get(..40))
+        .unwrap();
+    assert!(
+        said.contains(&format!("contract {contract}: deployed")),
+        "{said}"
+    );
+    bed.proxy.repair();
+    let set = format!(
+        "ledger set-classes --rpc {url} --contract {contract} --key deployer.key --plan plan.toml"
+    );
+    let output = bridge(bed.net.dir.path(), &set);
+    assert_eq!(output.stdout, b"{\"set\":1}\n");
 }
 
 #[test]
@@ -593,9 +780,7 @@ fn every_command_answers_programs_in_json() {
         bed.proxy.url()
     );
     assert!(
-        answer(&format!(
-            "ledger deploy {plan} --genesis-in-ms 100000000000"
-        ))["contract"]
+        answer(&format!("ledger deploy {plan} --genesis-in-ms 10000000000"))["contract"]
             .is_string()
     );
     let funded = answer(&format!(

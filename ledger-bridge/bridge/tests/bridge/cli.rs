@@ -305,7 +305,7 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
             "--class-file",
             "demo.toml",
             "--endpoint",
-            "x",
+            "x:1",
             "--collateral-gwei",
             "10000000000",
         ],

@@ -5,11 +5,13 @@ use assay_protocol::ids::Epoch;
 use assay_testbed::Postgres;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::convictions::votes_again;
 use crate::kill::{Bridge, until, write_config};
 use crate::kill_states::signed;
 use crate::network::poster_key;
+use crate::proxy::{Fault, Proxy};
 
 const E: Epoch = Epoch(0);
 
@@ -80,6 +82,19 @@ fn a_bridge_proves_a_second_vote_itself_where_its_file_says_so() {
             u64::from(jailed)
         );
     }
+}
+
+/// Neither the ledger's answers nor the poster's next step are waited for.
+#[test]
+fn a_bridge_that_waits_for_its_ledger_ends_at_once_when_it_is_told_to() {
+    let net = signed(&[0, 1, 2]);
+    let proxy = Proxy::before(net.node().address());
+    let bridge = Bridge::start(&write_config(&net, &proxy.url(), 0, POSTING));
+    proxy.await_call("eth_sendRawTransaction");
+    proxy.fault("eth_call", Fault::CutBefore);
+    std::thread::sleep(Duration::from_secs(3));
+    let status = bridge.terminate(Duration::from_secs(3));
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
 }
 
 fn free_address() -> SocketAddr {

@@ -104,6 +104,31 @@ fn a_schedule_that_is_missing_is_set_by_setting_the_classes_again() {
     draft.open().unwrap();
 }
 
+/// Genesis cannot be opened twice, so its file must have a place, and epoch 0 must not be over.
+#[test]
+fn what_cannot_be_undone_waits_for_a_place_and_comes_in_time() {
+    let draft = Draft::new();
+    join(&draft.ledger, &draft.net.hypernodes);
+    draft.set_classes();
+    for place in ["nowhere/network.json", "."] {
+        let out = draft.dir.path().join(place);
+        let opened = setup::open_genesis(&draft.ledger, &deployer(), &draft.plan, &out);
+        assert!(opened.is_err(), "{place}");
+        assert_eq!(draft.ledger.network_id().unwrap(), None, "{place}");
+    }
+    let fixed = draft.ledger.genesis_parameters().unwrap();
+    let end = fixed.genesis_unix_ms.0 + fixed.epoch_ms;
+    setup::check_in_time(&draft.ledger, UnixMs(end - 1)).unwrap();
+    let late = setup::check_in_time(&draft.ledger, UnixMs(end)).unwrap_err();
+    let said = late.to_string();
+    assert!(
+        said.contains(&format!("ends at {end}")) && said.contains("hint:"),
+        "{said}"
+    );
+    draft.open().unwrap();
+    setup::check_in_time(&draft.ledger, UnixMs(end)).unwrap();
+}
+
 /// A chain that lies about them would change every amount by powers of ten.
 #[test]
 fn a_token_of_other_decimals_than_the_plan_says() {
