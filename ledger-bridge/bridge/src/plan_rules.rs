@@ -70,7 +70,8 @@ pub fn parameters(plan: &Plan, given: Given) -> Result<NetworkParams> {
     Ok(params)
 }
 
-/// Refuses what `set-classes`, `open-genesis` or a contract would, with as many HyperNodes as there may be.
+/// Refuses what `set-classes`, `open-genesis` or a contract would, whoever registers: with as many HyperNodes as there may be,
+/// and without a re-audit, whose seats can be all of them where they are few.
 pub fn check(plan: &Plan, gwei: Gwei, genesis: UnixMs) -> Result<()> {
     times(plan)?;
     terms(&plan.ledger)?;
@@ -82,7 +83,11 @@ pub fn check(plan: &Plan, gwei: Gwei, genesis: UnixMs) -> Result<()> {
         gwei,
         roster: (1..=SEATS).map(anybody).collect(),
     };
-    parameters(plan, given)?;
+    let few = Plan {
+        reaudit_seats: 0,
+        ..plan.clone()
+    };
+    parameters(&few, given)?;
     plan.load_classes()?.iter().try_for_each(collateral)?;
     Ok(())
 }

@@ -579,8 +579,8 @@ impl Poster {
         self.held_up = Some((count.saturating_add(1), first));
     }
 
-    /// What the contract refuses is left until its record or the final epoch is another: one node's trouble is not the network's. Nothing to do, or
-    /// somebody else's in a block that is not final yet, is not worth a word.
+    /// What the contract refuses is left until its record or the final epoch is another: one node's trouble is not the
+    /// network's. Nothing to do, or somebody else's in a block that is not final yet, is not worth a word.
     fn left_alone(&mut self, one: Due, error: OutboxError) -> Result<(), PosterError> {
         let Some(why) = error.revert_name() else {
             return match error {

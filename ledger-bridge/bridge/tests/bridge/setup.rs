@@ -163,6 +163,22 @@ fn a_token_of_other_decimals_than_the_plan_says() {
     assert_eq!(usual.min_stake, Stake(u128::from(least) * 1_000_000_000));
 }
 
+/// How many seats are all of them is known when everybody has registered.
+#[test]
+fn a_reaudit_of_all_is_deployed_and_opened_for_few() {
+    let mut draft = Draft::new();
+    draft.plan.reaudit_seats = 4;
+    let genesis = UnixMs(draft.net.now().0 + 100_000);
+    let chain = draft.net.chain.clone();
+    let contract = setup::deploy(chain, &deployer(), &draft.plan, genesis, u128::MAX).unwrap();
+    draft.ledger = AssayLedger::at(draft.net.chain.clone(), contract).unwrap();
+    join(&draft.ledger, &draft.net.hypernodes);
+    draft.set_classes();
+    let out = draft.dir.path().join("network.json");
+    setup::open_genesis(&draft.ledger, &deployer(), &draft.plan, &out).unwrap();
+    assert!(draft.ledger.network_id().unwrap().is_some());
+}
+
 /// A re-audit that the contract knows nothing of would let a node leave its trial.
 #[test]
 fn terms_and_amounts_and_a_token_that_are_not_the_plans() {
