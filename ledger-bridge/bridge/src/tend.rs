@@ -150,10 +150,11 @@ impl Queue {
         }
     }
 
-    /// Forgets the oldest ones over this number.
-    pub fn keep_newest(&mut self, count: usize) {
-        let over = self.0.len().saturating_sub(count);
-        self.0.drain(..over);
+    /// Forgets the oldest of those up to this epoch, but so many of them. What is not final is all to come.
+    pub fn keep_of_final(&mut self, last_final: Epoch, count: usize) {
+        let is_final = |outcome: &&EpochOutcome| outcome.root.epoch <= last_final;
+        let finals = self.0.iter().take_while(is_final).count();
+        self.0.drain(..finals.saturating_sub(count));
     }
 
     /// Forgets the epochs from this one on, whose roots are no more.

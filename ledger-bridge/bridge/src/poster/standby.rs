@@ -5,7 +5,8 @@ use assay_protocol::ids::UnixMs;
 use super::{Poster, PosterError, Step, waiting};
 use crate::tend::{Kind, QUEUE_MAX};
 
-/// Epochs that a standby keeps at most, whatever is due by them; what the other one has not done by then nobody does.
+/// Final epochs that a standby keeps at most, whatever is due by them. What the other one has not done by then is done by
+/// who starts anew and follows from genesis.
 const KEPT_MAX: usize = 8 * QUEUE_MAX;
 
 impl Poster {
@@ -37,7 +38,9 @@ impl Poster {
         self.tended = done.or(self.tended);
         done.into_iter()
             .for_each(|epoch| self.queue.forget_through(epoch));
-        self.queue.keep_newest(KEPT_MAX);
+        last_final
+            .into_iter()
+            .for_each(|epoch| self.queue.keep_of_final(epoch, KEPT_MAX));
         Ok(())
     }
 }

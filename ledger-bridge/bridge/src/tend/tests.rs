@@ -538,3 +538,19 @@ fn a_leaf_is_settled_before_rent_is_and_only_the_last_one_of_a_period_settles_re
     let settle = format!("settle/5/{}", NodeId([7; 32]));
     assert_eq!(names, [settle.as_str(), "rent/1/5"]);
 }
+
+/// Rent and owners hang on the leaves of epochs that become final a dispute window later.
+#[test]
+fn of_what_is_not_final_nothing_is_forgotten() {
+    let mut queue = Queue::default();
+    for epoch in 0..20 {
+        queue.push(outcome(epoch, &[1]));
+    }
+    let mut kept = |last_final, count| {
+        queue.keep_of_final(Epoch(last_final), count);
+        queue.epochs().map(|epoch| epoch.0).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(9, 10), (0..20).collect::<Vec<_>>());
+    assert_eq!(kept(9, 4), (6..20).collect::<Vec<_>>());
+    assert_eq!(kept(30, 4), (16..20).collect::<Vec<_>>());
+}
