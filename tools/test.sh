@@ -17,7 +17,8 @@ stage() { # title, command...
 }
 
 declare -A running
-trap 'kill "${running[@]}" 2>/dev/null || true' EXIT
+# Of what was begun, with everything that it has started.
+trap '((${#running[@]} == 0)) || kill -- "${running[@]/#/-}" 2>/dev/null || true' EXIT
 
 log_of() { # title
   echo "$logs/${1// /-}.log"
@@ -26,7 +27,9 @@ log_of() { # title
 begin() { # title, command...: what runs until `finish`
   local title=$1
   shift
-  "$@" >"$(log_of "$title")" 2>&1 &
+  set -m
+  "$@" >"$(log_of "$title")" 2>&1 </dev/null &
+  set +m
   running[$title]=$!
 }
 
