@@ -64,7 +64,7 @@ impl Store {
             tx.nonce.into(),
         ];
         let sent = sent_row(action, attempt, 0, tx);
-        self.all_or_none(vec![(row, values), sent])?;
+        self.all_or_none(vec![(row, values), taken_over(tx), sent])?;
         Ok(LiveAction {
             action: action.to_owned(),
             attempt,
@@ -77,7 +77,8 @@ impl Store {
     /// Stores bytes that replace the newest ones of a live attempt before they are sent. The old ones stay.
     pub fn add_replacement(&self, live: &mut LiveAction, tx: SignedTx) -> Result<(), StoreError> {
         let number = live.sent.len() as u64;
-        self.all_or_none(vec![sent_row(&live.action, live.attempt, number, &tx)])?;
+        let sent = sent_row(&live.action, live.attempt, number, &tx);
+        self.all_or_none(vec![taken_over(&tx), sent])?;
         live.sent.push(tx);
         Ok(())
     }
@@ -161,6 +162,13 @@ impl Store {
         let row = self.one(sql, values)?.unwrap_or_default();
         self.read(&row, |row| row.first()?.int())
     }
+}
+
+/// Signed anew for the same nonce and fee, bytes of an attempt that was left are the same: they are another one's now.
+fn taken_over(tx: &SignedTx) -> (&'static str, Vec<Value>) {
+    let sql = "DELETE FROM sent WHERE hash = $1 AND EXISTS (SELECT 1 FROM actions \
+               WHERE actions.action = sent.action AND actions.attempt = sent.attempt AND actions.state = 'left')";
+    (sql, vec![tx.hash.0.into()])
 }
 
 fn sent_row(action: &str, attempt: u64, number: u64, tx: &SignedTx) -> (&'static str, Vec<Value>) {

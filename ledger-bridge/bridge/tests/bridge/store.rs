@@ -65,6 +65,7 @@ on_both!(
     writers_at_once_number_without_gaps,
     what_is_under_way_is_one_of_its_kind_and_keeps_every_byte,
     an_ended_action_makes_room_for_another_attempt,
+    bytes_of_what_was_left_are_taken_over,
     a_state_of_another_network_or_none_is_refused_and_reading_changes_nothing,
     one_process_leads_and_the_next_follows_when_it_ends,
 );
@@ -205,6 +206,20 @@ fn what_is_under_way_is_one_of_its_kind_and_keeps_every_byte(place: &Place) {
     assert_eq!(all[0].sent[0].raw, tx(5, 1).raw, "the old bytes are kept");
     assert_eq!(all[0].sent[1].hash, tx(5, 4).hash);
     assert_eq!((all[1].nonce, all[1].attempt), (6, 0));
+}
+
+/// Signing is deterministic: what was left and is begun anew under the same nonce and fee is the same bytes.
+fn bytes_of_what_was_left_are_taken_over(place: &Place) {
+    let store = place.open();
+    let mut first = store.enqueue("postRoot/1", &SENDER, &tx(5, 1)).unwrap();
+    store.add_replacement(&mut first, tx(5, 2)).unwrap();
+    store.finish(&first, TxEnd::Left).unwrap();
+    let mut again = store.enqueue("postRoot/1", &SENDER, &tx(5, 1)).unwrap();
+    assert_eq!((again.attempt, again.sent.len()), (1, 1));
+    store.add_replacement(&mut again, tx(5, 2)).unwrap();
+    store.finish(&again, TxEnd::Included).unwrap();
+    let error = store.enqueue("postRoot/2", &SENDER, &tx(5, 1)).unwrap_err();
+    assert!(error.is_conflict(), "what is done stays: {error}");
 }
 
 /// The store knows transactions by the action they are for.
