@@ -11,6 +11,9 @@ use crate::store::{Store, StoreError};
 /// Pause after the ledger or the store could not be asked.
 const REST_MS: u64 = 10_000;
 
+/// Epochs that are looked through for replaced roots in one go.
+const LOOKS_MAX: usize = 32;
+
 /// A fault could not be looked for.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultsError {
@@ -98,7 +101,11 @@ impl Faults {
             }
             self.kept = kept;
         }
-        while let Some(epoch) = self.looks.pop_front() {
+        // A standby that takes over has more of them than the next root waits for.
+        for _ in 0..LOOKS_MAX {
+            let Some(epoch) = self.looks.pop_front() else {
+                break;
+            };
             if let Err(error) = self.look_at_roots(at.ledger, epoch, lines) {
                 self.looks.push_back(epoch);
                 return Err(error.into());

@@ -26,9 +26,12 @@ use crate::metrics::Sample;
 use crate::outbox::{Outbox, OutboxError, Progress, Settings};
 use crate::replay::{self, Gathering, Judged, Posted, ReplayError};
 use crate::store::{Store, StoreError};
-use crate::tend::{Calendar, Due, NOTHING_TO_DO, Now, QUEUE_MAX, Queue, Refusals};
+use crate::tend::{Calendar, Due, NOTHING_TO_DO, Now, QUEUE_MAX, Queue, Refusals, Refused};
 use contest::{Contest, Standing};
 pub use step::{Step, Tended};
+
+/// Why what the newest state refuses is not forgotten.
+const FOR_NOW: &str = "somebody else's transaction is to be final first";
 
 /// Gas of a root with the signatures of 67 of 100 HyperNodes, until one was posted.
 const ROOT_GAS: u64 = 430_000;
@@ -191,7 +194,8 @@ impl Poster {
             final_s: is_up.then(|| time(Finality::Finalized)).flatten(),
             balance: is_up.then(balance).flatten().map(|stake| stake.0),
             epoch_cost: is_up.then(price).flatten().map(cost),
-            missing: self.missing(now > epoch_end),
+            // Whoever stands by gathers no signatures.
+            missing: self.missing(self.leads && now > epoch_end),
             missed: self.missed(),
             live,
             unincluded,
@@ -307,8 +311,9 @@ impl Poster {
         let action = Action::post_void(epoch);
         let name = self.name_of("postVoid", epoch);
         let progress = match self.outbox.perform(&name, &action, now) {
-            Err(error) if error.revert_name() == Some("VoidTooEarly") => {
-                return Ok(waiting(epoch, &format!("not void yet: {error}")));
+            // Too early, or somebody else's is on its way.
+            Err(error) if error.revert_name().is_some() => {
+                return Ok(waiting(epoch, &format!("void not sent: {error}")));
             }
             other => other?,
         };
@@ -534,8 +539,13 @@ impl Poster {
         let (mut done, mut refused) = (Tended::default(), 0);
         let mut is_open = self.outbox.has_room()?;
         for one in due {
-            if self.refusals.hold(&one) {
-                continue;
+            match self.refusals.of(&one) {
+                Some(Refused::Finally) => continue,
+                Some(Refused::ForNow) => {
+                    self.hold_up(FOR_NOW.to_owned());
+                    continue;
+                }
+                None => {}
             }
             if !is_open || refused >= REFUSED_MAX {
                 let why = match is_open {
@@ -591,11 +601,19 @@ impl Poster {
                 _ => Err(error.into()),
             };
         };
+        // The trial was on the newest state, and what is due follows from the final one.
+        let how = match self.settled.trial(&one.action) {
+            Err(finally) if finally.revert_name().is_some() => Refused::Finally,
+            _ => Refused::ForNow,
+        };
+        if how == Refused::ForNow {
+            self.hold_up(FOR_NOW.to_owned());
+        }
         let name = &one.name;
         if !NOTHING_TO_DO.contains(&why) && self.refused.insert(name.clone()) {
             self.notes.push(format!("{name}: left for now: {error}"));
         }
-        self.refusals.add(one);
+        self.refusals.add(one, how);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use assay_ledger::{Action, HyperNodeRecord, NodeRecord, NodeStatus, ReservationR
 use assay_protocol::ids::{Epoch, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use refusals::Refusals;
+pub use refusals::{Refusals, Refused};
 pub use rent::Calendar;
 
 /// Outcomes that are kept while a bridge catches up; more are tended before it goes on.
@@ -70,6 +70,16 @@ pub enum Record {
     HyperNode(HyperNodeRecord),
     /// A reservation.
     Reservation(ReservationRecord),
+}
+
+impl Record {
+    /// The last epoch whose leaf was settled for a node.
+    fn settled_epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Node(records) => records.iter().find_map(|record| record.settled_epoch),
+            Self::HyperNode(_) | Self::Reservation(_) => None,
+        }
+    }
 }
 
 /// One thing to do, under a name of its own.
@@ -223,6 +233,8 @@ impl Queue {
                 settles(leaf, records, begun, now)
             })?;
         }
+        // Where there are more than an epoch has room for, each has its turn.
+        due.sort_by_key(|one| one.record.settled_epoch());
         Ok(due)
     }
 

@@ -4,8 +4,7 @@
 use assay_ledger::Resolution;
 use assay_protocol::ids::{Epoch, UnixMs};
 
-use super::{Poster, PosterError, Step, waiting};
-use crate::outbox::OutboxError;
+use super::{Poster, PosterError, Step};
 use crate::replay::{self, Gathering};
 
 impl Poster {
@@ -27,14 +26,7 @@ impl Poster {
         {
             return Ok(None);
         }
-        match self.post_void(next, now) {
-            Err(PosterError::Outbox(error @ OutboxError::Ledger(_)))
-                if error.revert_name().is_some() =>
-            {
-                Ok(Some(waiting(next, &format!("void not sent: {error}"))))
-            }
-            other => other.map(Some),
-        }
+        self.post_void(next, now).map(Some)
     }
 
     /// Whether the ledger's newest state has only void epochs from the history's next one up to this one.

@@ -5,11 +5,20 @@ use std::collections::BTreeMap;
 
 use super::{Due, Record};
 
+/// What a refusal means for what is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The final state refuses it, too: there is nothing to do.
+    Finally,
+    /// Only a state that can still change: somebody else's transaction may do it, or be dropped.
+    ForNow,
+}
+
 /// Refused names, each with the record that it was refused with. A restart forgets them: each is tried once more.
 #[derive(Debug, Default)]
 pub struct Refusals {
     last_final: Option<Epoch>,
-    by_name: BTreeMap<String, Record>,
+    by_name: BTreeMap<String, (Record, Refused)>,
 }
 
 impl Refusals {
@@ -22,12 +31,13 @@ impl Refusals {
     }
 
     /// Remembers that this was refused.
-    pub fn add(&mut self, due: Due) {
-        self.by_name.insert(due.name, due.record);
+    pub fn add(&mut self, due: Due, how: Refused) {
+        self.by_name.insert(due.name, (due.record, how));
     }
 
-    /// Whether this was refused, and its record is the same.
-    pub fn hold(&self, due: &Due) -> bool {
-        self.by_name.get(&due.name) == Some(&due.record)
+    /// How this was refused, when its record is the same since.
+    pub fn of(&self, due: &Due) -> Option<Refused> {
+        let (record, how) = self.by_name.get(&due.name)?;
+        (*record == due.record).then_some(*how)
     }
 }

@@ -467,15 +467,18 @@ fn due(name: &str, escrow: u128) -> Due {
 fn what_was_refused_is_tried_again_when_its_record_or_the_final_epoch_is_another() {
     let mut refusals = Refusals::default();
     refusals.at(Some(Epoch(4)));
-    assert!(!refusals.hold(&due("one", 1)));
-    refusals.add(due("one", 1));
-    assert!(refusals.hold(&due("one", 1)));
-    assert!(!refusals.hold(&due("another", 1)));
-    assert!(!refusals.hold(&due("one", 2)), "another record");
+    let (finally, for_now) = (Some(Refused::Finally), Some(Refused::ForNow));
+    assert_eq!(refusals.of(&due("one", 1)), None);
+    refusals.add(due("one", 1), Refused::Finally);
+    refusals.add(due("more", 1), Refused::ForNow);
+    assert_eq!(refusals.of(&due("one", 1)), finally);
+    assert_eq!(refusals.of(&due("more", 1)), for_now);
+    assert_eq!(refusals.of(&due("another", 1)), None);
+    assert_eq!(refusals.of(&due("one", 2)), None, "another record");
     refusals.at(Some(Epoch(4)));
-    assert!(refusals.hold(&due("one", 1)));
+    assert_eq!(refusals.of(&due("one", 1)), finally);
     refusals.at(Some(Epoch(5)));
-    assert!(!refusals.hold(&due("one", 1)), "another final epoch");
+    assert_eq!(refusals.of(&due("one", 1)), None, "another final epoch");
 }
 
 #[test]

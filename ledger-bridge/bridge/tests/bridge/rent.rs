@@ -115,13 +115,44 @@ fn what_somebody_else_did_is_tried_once_while_other_things_are_under_way() {
         Step::Followed { .. }
     ));
     proxy.calls_of("eth_estimateGas");
-    let is_under_way = |step: &str| step.contains("start/2/2");
-    let step = poster.step(net.now()).unwrap().to_string();
-    assert!(is_under_way(&step), "{step}");
-    assert_eq!(proxy.calls_of("eth_estimateGas"), 2, "each is tried out");
+    for tries in [2, 0, 0, 0] {
+        let step = poster.step(net.now()).unwrap().to_string();
+        assert!(step.contains("2 due on the ledger"), "{step}");
+        let live = net.store.live().unwrap();
+        assert_eq!(live[0].action, "start/2/2");
+        let tried = proxy.calls_of("eth_estimateGas");
+        assert_eq!(tried, tries, "each is tried out, and never again");
+    }
+}
+
+/// What the newest state refuses can still be due: what somebody else did may be dropped, and its leaf is the only one.
+#[test]
+fn what_somebody_else_began_and_a_reorganisation_dropped_is_done() {
+    let net = Network::on_node_at(GENESIS, &plan(1));
+    let mut poster = net.poster_with(net.store.clone(), poster_key(), net.chain.clone());
+    through(&net, &mut poster);
+    offer(&net);
+    reserve(&net, 2, 1);
+    through(&net, &mut poster);
+    let reservation = || net.ledger().reservations().unwrap()[0];
+    assert!(reservation().started);
+
+    let epoch = poster.history().next();
+    net.agree(epoch);
+    let outcome = net.outcome(poster.history());
+    net.post_by_hand(poster.history().signers(), &outcome.root);
+    let leaf = &outcome.leaves[0];
+    let proof = outcome.tree.proof(&leaf.hash()).unwrap();
+    net.node().mine(2).unwrap();
+    let settle = Action::settle_reservation(1, leaf, &proof);
+    net.ledger().submit(&key(3), &settle).unwrap();
+    assert_eq!(reservation().held, Stake(0), "not finally");
     for _ in 0..3 {
         let step = poster.step(net.now()).unwrap().to_string();
-        assert!(is_under_way(&step), "{step}");
+        assert!(!step.contains("rent/1"), "{step}");
     }
-    assert_eq!(proxy.calls_of("eth_estimateGas"), 0, "and never again");
+    net.node().reorg(1).unwrap();
+    assert_eq!(reservation().held, PRICE);
+    through(&net, &mut poster);
+    assert_eq!(reservation().held, Stake(0), "by the leaf of epoch 2");
 }
