@@ -88,6 +88,19 @@ fn through(net: &Network, poster: &mut Poster) {
     panic!("epoch {epoch} is not over");
 }
 
+/// The next epoch has a root, and a stranger settles the first reservation by it just before the bridge would.
+fn settled_by_a_stranger(net: &Network, poster: &Poster) {
+    let epoch = poster.history().next();
+    net.agree(epoch);
+    let outcome = net.outcome(poster.history());
+    net.post_by_hand(poster.history().signers(), &outcome.root);
+    let leaf = &outcome.leaves[0];
+    let proof = outcome.tree.proof(&leaf.hash()).unwrap();
+    net.node().mine(2).unwrap();
+    let settle = Action::settle_reservation(1, leaf, &proof);
+    net.ledger().submit(&key(3), &settle).unwrap();
+}
+
 #[test]
 fn what_somebody_else_did_is_tried_once_while_other_things_are_under_way() {
     let net = Network::on_node_at(GENESIS, &plan(1));
@@ -100,16 +113,8 @@ fn what_somebody_else_did_is_tried_once_while_other_things_are_under_way() {
     reserve(&net, 3, 1);
     through(&net, &mut poster);
 
-    // The leaf of epoch 2 ends the one and begins the other; a stranger settles the one just before the bridge would.
-    let epoch = poster.history().next();
-    net.agree(epoch);
-    let outcome = net.outcome(poster.history());
-    net.post_by_hand(poster.history().signers(), &outcome.root);
-    let leaf = &outcome.leaves[0];
-    let proof = outcome.tree.proof(&leaf.hash()).unwrap();
-    net.node().mine(2).unwrap();
-    let settle = Action::settle_reservation(1, leaf, &proof);
-    net.ledger().submit(&key(3), &settle).unwrap();
+    // The leaf of epoch 2 ends the one and begins the other.
+    settled_by_a_stranger(&net, &poster);
     assert!(matches!(
         poster.step(net.now()).unwrap(),
         Step::Followed { .. }
@@ -137,15 +142,7 @@ fn what_somebody_else_began_and_a_reorganisation_dropped_is_done() {
     let reservation = || net.ledger().reservations().unwrap()[0];
     assert!(reservation().started);
 
-    let epoch = poster.history().next();
-    net.agree(epoch);
-    let outcome = net.outcome(poster.history());
-    net.post_by_hand(poster.history().signers(), &outcome.root);
-    let leaf = &outcome.leaves[0];
-    let proof = outcome.tree.proof(&leaf.hash()).unwrap();
-    net.node().mine(2).unwrap();
-    let settle = Action::settle_reservation(1, leaf, &proof);
-    net.ledger().submit(&key(3), &settle).unwrap();
+    settled_by_a_stranger(&net, &poster);
     assert_eq!(reservation().held, Stake(0), "not finally");
     for _ in 0..3 {
         let step = poster.step(net.now()).unwrap().to_string();
