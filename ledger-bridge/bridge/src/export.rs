@@ -27,17 +27,37 @@ pub struct Range {
 pub fn export(
     store: &Store,
     ledger: &AssayLedger,
+    history: History,
+    range: &Range,
+    out: &Path,
+) -> Result<Vec<Epoch>> {
+    replay::expect_resolved(ledger.next_epoch()?, range.first, Some(range.last))?;
+    ensure_empty(out)?;
+    let written = write_all(store, ledger, history, range, out);
+    if written.is_err() {
+        clear(out);
+    }
+    written
+}
+
+/// What a failed export has written into a folder that was empty would keep the next one out.
+fn clear(out: &Path) {
+    for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let _ = match path.is_dir() {
+            true => std::fs::remove_dir_all(path),
+            false => std::fs::remove_file(path),
+        };
+    }
+}
+
+fn write_all(
+    store: &Store,
+    ledger: &AssayLedger,
     mut history: History,
     range: &Range,
     out: &Path,
 ) -> Result<Vec<Epoch>> {
-    ensure!(
-        range.first <= range.last,
-        "epochs {} to {}: the first is after the last",
-        range.first,
-        range.last
-    );
-    ensure_empty(out)?;
     write(out, layout::PARAMS, &history.params().encode())?;
     for (digest, class) in history.classes() {
         write(out, &layout::class(digest), &class.encode())?;

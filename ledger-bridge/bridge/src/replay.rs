@@ -91,6 +91,27 @@ pub enum ReplayError {
         /// The first open one.
         next: Epoch,
     },
+    /// The epochs asked for are none.
+    #[error("epochs {first} to {last}: the first is after the last")]
+    Reversed {
+        /// The first one asked for.
+        first: Epoch,
+        /// The last one asked for.
+        last: Epoch,
+    },
+}
+
+/// Refuses a range of epochs that is none, or not all resolved; without `last` it ends with the newest one.
+pub fn expect_resolved(next: Epoch, first: Epoch, last: Option<Epoch>) -> Result<(), ReplayError> {
+    if let Some(last) = last.filter(|last| *last < first) {
+        return Err(ReplayError::Reversed { first, last });
+    }
+    // Before the first one is resolved, all from the beginning on is an empty list.
+    let asked = last.or((first > Epoch(0)).then_some(first));
+    match asked.filter(|epoch| *epoch >= next) {
+        Some(epoch) => Err(ReplayError::NotResolved { epoch, next }),
+        None => Ok(()),
+    }
 }
 
 impl ReplayError {

@@ -94,9 +94,9 @@ pub fn read(
     first: Epoch,
     last: Option<Epoch>,
 ) -> Result<Vec<VerdictRow>> {
-    let end = ledger
-        .next_epoch()?
-        .min(last.map_or(Epoch(u64::MAX), Epoch::next));
+    let next = ledger.next_epoch()?;
+    replay::expect_resolved(next, first, last)?;
+    let end = next.min(last.map_or(Epoch(u64::MAX), Epoch::next));
     let gwei = history.params().gwei();
     let mut rows = Vec::new();
     while history.next() < end {

@@ -349,6 +349,16 @@ fn bundles_and_tables_come_from_the_replayed_board() {
     complete(&net, &mut poster, Epoch(2));
 
     let rows = verdicts::read(&net.store, &net.ledger(), net.history(), Epoch(0), None).unwrap();
+    for (first, last, why) in [
+        (3, None, "epoch 3 is not resolved yet"),
+        (0, Some(3), "epoch 3 is not resolved yet"),
+        (2, Some(1), "epochs 2 to 1: the first is after the last"),
+    ] {
+        let last = last.map(Epoch);
+        let read = verdicts::read(&net.store, &net.ledger(), net.history(), Epoch(first), last);
+        let said = read.unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
+    }
     assert_eq!(rows.len(), 2);
     let last = &rows[1];
     assert_eq!(
@@ -390,7 +400,13 @@ fn bundles_and_tables_come_from_the_replayed_board() {
         node: NodeId([5; 32]),
         ..range
     };
-    assert!(refused(stranger, "b2").contains("no leaf in epoch 0"));
+    for _ in 0..2 {
+        let said = refused(stranger, "b2");
+        assert!(
+            said.contains("no leaf in epoch 0"),
+            "not what is left: {said}"
+        );
+    }
     let future = refused(
         Range {
             last: Epoch(3),
