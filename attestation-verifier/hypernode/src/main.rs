@@ -129,7 +129,10 @@ fn init(key: &std::path::Path, secrets: &std::path::Path, links: u64) -> Result<
         }
     }
     let identity = Identity::create(key)?;
-    let secrets = Secrets::create(secrets)?;
+    let secrets = Secrets::create(secrets).inspect_err(|_| {
+        // Nobody has seen it, and it would keep the next attempt from its place.
+        let _ = std::fs::remove_file(key);
+    })?;
     let material = serde_json::json!({
         "ed25519": HyperNodeId(identity.public_key()),
         "seed_end": schedule::seed_end(&secrets.seed, links),

@@ -402,6 +402,16 @@ fn init_replaces_nothing_and_makes_no_half() {
 }
 
 #[test]
+fn init_leaves_no_key_without_its_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = init(dir.path(), "key", "nowhere/secrets", "16");
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("nowhere/secrets"), "{}", ended.stderr);
+    assert!(!dir.path().join("key").exists());
+    assert_eq!(init(dir.path(), "key", "secrets", "16").code, 0);
+}
+
+#[test]
 fn init_refuses_a_chain_that_no_network_has() {
     let dir = tempfile::tempdir().unwrap();
     for links in ["0", "1", "16777217", "18446744073709551615", "many"] {
