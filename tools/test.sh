@@ -114,4 +114,5 @@ else
 fi
 stage 'dependencies'        cargo deny --locked check bans licenses sources
 stage 'fuzz smoke'          fuzz/run.sh "$FUZZ_SMOKE_SECONDS"
+echo "    $(grep -c ' ok .* runs ' "$logs/fuzz-smoke.log") targets, no finding"
 echo "==> all passed in $((SECONDS / 60)) min"
