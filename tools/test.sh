@@ -114,5 +114,9 @@ else
 fi
 stage 'dependencies'        cargo deny --locked check bans licenses sources
 stage 'fuzz smoke'          fuzz/run.sh "$FUZZ_SMOKE_SECONDS"
-echo "    $(grep -c ' ok .* runs ' "$logs/fuzz-smoke.log") targets, no finding"
+fuzzed=$(grep -c ' ok .* runs ' "$logs/fuzz-smoke.log") || {
+  echo "error: no target was fuzzed; see target/test-logs/fuzz-smoke.log" >&2
+  exit 1
+}
+echo "    $fuzzed targets, no finding"
 echo "==> all passed in $((SECONDS / 60)) min"
