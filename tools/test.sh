@@ -16,7 +16,7 @@ stage() { # title, command...
   finish "$1"
 }
 
-declare -A running
+declare -A running=()
 # Of what was begun, with everything that it has started.
 trap '((${#running[@]} == 0)) || kill -- "${running[@]/#/-}" 2>/dev/null || true' EXIT
 
