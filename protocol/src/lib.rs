@@ -21,6 +21,7 @@ pub mod chase;
 pub mod class;
 pub mod config;
 pub mod cose;
+pub mod endpoint;
 pub mod evidence;
 pub mod hash;
 pub mod ids;

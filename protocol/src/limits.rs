@@ -86,5 +86,12 @@ pub const CBOR_DEPTH_MAX: usize = 12;
 pub const SEED_CHAIN_MAX: u64 = 1 << 24;
 /// Longest text of an error sent to a peer, in bytes.
 pub const ERROR_TEXT_BYTES_MAX: usize = 512;
+/// Most signatures under roots of an epoch that count of one HyperNode: one, and others when the root is corrected or an
+/// earlier one is.
+pub const ROOT_SIGNATURES_MAX: usize = 16;
+/// Most objects of an epoch on the bridge's board: each HyperNode has five, and signatures under roots.
+pub const BOARD_EPOCH_OBJECTS_MAX: usize = (5 + ROOT_SIGNATURES_MAX) * ROSTER_MAX;
+/// Longest endpoint that the contracts take, in bytes.
+pub const ENDPOINT_BYTES_MAX: usize = 256;
 /// Most objects in one answer of the bridge's board.
 pub const BOARD_OBJECTS_MAX: usize = 512;

@@ -1,7 +1,6 @@
 //! An epoch from its end to its resolution on the ledger: commit, reveal, vote, sign. The rules are in
 //! `assay_aggregate::agreement`; here they meet the board, the clock and the disk.
 
-use crate::board::{Board, Posted};
 use crate::clock;
 use crate::context::Context;
 use crate::explain;
@@ -17,6 +16,7 @@ use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, UnixMs};
 use assay_protocol::report::{Commit, Proposal, Reveal, Vote, commitment};
 use assay_protocol::wire::BoardObject;
+use assay_transport::board::{Board, Posted};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 

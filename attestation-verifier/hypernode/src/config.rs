@@ -5,10 +5,13 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use assay_hw_profiles::LoadError;
 use assay_ledger::rpc::RpcOptions;
 use assay_protocol::class::ValidClass;
+use assay_protocol::endpoint::Endpoint;
 use assay_protocol::ids::{Digest, Seed};
 use assay_protocol::params::NetworkParams;
 use assay_protocol::settings;
 use assay_protocol::trust::TrustBundle;
+use assay_transport::Identity;
+use assay_transport::board::Board;
 use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -84,9 +87,16 @@ impl Config {
 #[serde(deny_unknown_fields)]
 pub struct BridgeSection {
     /// Address of the board.
-    pub address: SocketAddr,
+    pub address: Endpoint,
     /// Its Ed25519 key.
     pub key: assay_protocol::ids::Digest,
+}
+
+impl BridgeSection {
+    /// A connection to it, to be made.
+    pub fn board(&self, identity: Identity) -> Board {
+        Board::new(identity, self.address.clone(), self.key.0)
+    }
 }
 
 /// What only this HyperNode knows. No `Debug`: it is never shown.

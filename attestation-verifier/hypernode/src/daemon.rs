@@ -1,7 +1,6 @@
 //! The running HyperNode: who is started when, and what happens after each epoch.
 
 use crate::agree::Round;
-use crate::board::Board;
 use crate::config::Config;
 use crate::context::Context;
 use crate::follow::{follow_for, is_undone};
@@ -9,6 +8,7 @@ use crate::ledger_view::Registered;
 use crate::{clock, control, explain, node, report, succession};
 use anyhow::{Context as _, Result};
 use assay_protocol::ids::{Epoch, Slot, UnixMs};
+use assay_transport::board::Board;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub async fn run(context: Context, config: Config) -> Result<()> {
     tasks.spawn(control::serve(Arc::clone(&context), listener));
     tasks.spawn(watch_nodes(Arc::clone(&context)));
     tasks.spawn(report::close_slots(Arc::clone(&context)));
-    let board = || Board::new(context.identity.clone(), config.bridge.clone());
+    let board = || config.bridge.board(context.identity.clone());
     tasks.spawn(succession::watch(Arc::clone(&context), board()));
     tasks.spawn(epochs(Arc::clone(&context), board()));
     tokio::select! {

@@ -1,7 +1,6 @@
 //! Following the ledger: each epoch that it resolved is recomputed from the board. A root that comes out otherwise is wrong:
 //! its correction is signed, in a round of its own, and so is every epoch that the correction opens again.
 
-use crate::board::{Board, Posted};
 use crate::context::{Contested, Context};
 use anyhow::{Context as _, Result, bail, ensure};
 use assay_aggregate::epoch::{EpochOutcome, Included};
@@ -13,6 +12,7 @@ use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak};
 use assay_protocol::report::RootSignature;
 use assay_protocol::wire::BoardObject;
+use assay_transport::board::{Board, BoardError, Posted};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -242,6 +242,7 @@ async fn gather(context: &Context, board: &mut Board, epoch: Epoch) -> Result<Ga
         if let Ok(opened) = inputs::open(&hearing, &object) {
             gathered.add(&context.network, epoch, opened);
         }
+        Ok::<(), BoardError>(())
     };
     board.read_all(epoch, add).await?;
     Ok(gathered)

@@ -4,7 +4,6 @@
 
 pub mod agent_link;
 pub mod agree;
-pub mod board;
 pub mod challenge;
 pub mod clock;
 pub mod config;

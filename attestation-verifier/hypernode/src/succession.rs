@@ -2,7 +2,6 @@
 //! tell agents what enough of them have signed (ARCHITECTURE section 5).
 
 use crate::agent_link::{AgentLink, LinkError};
-use crate::board::{Board, Posted};
 use crate::challenge::{ANSWER_WAIT, CONNECT_WAIT};
 use crate::context::Context;
 use crate::ledger_view::Registered;
@@ -15,6 +14,7 @@ use assay_protocol::succession::{
     Lineage, LineageError, Link, Member, members, roster_digest, succession,
 };
 use assay_protocol::wire::{AgentReply, AgentRequest, BoardObject};
+use assay_transport::board::{Board, Posted};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ use crate::root::{RootError, recover};
 use crate::roster::Known;
 use assay_protocol::cose::{self, Authenticated, CoseError, Payload, PublicKey};
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, NetworkId};
+use assay_protocol::limits::ROOT_SIGNATURES_MAX;
 use assay_protocol::params::{NetworkParams, RosterEntry, STAKES_FIXED_AHEAD};
 use assay_protocol::report::{Commit, Proposal, Report, Reveal, RootSignature, Vote, commitment};
 use assay_protocol::schedule::seed_belongs;
@@ -25,10 +26,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Rounds of agreement on a list: one; a failed round ends in a void epoch. Roots have rounds of their own, see
 /// [`History::round`].
 pub const ROUND: u32 = 0;
-
-/// Signatures under roots of one epoch that one HyperNode can have: one, and others when the root is corrected or an earlier
-/// one is.
-pub const SIGNATURES_MAX: usize = 16;
 
 /// A report with the commit it opens, everything verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -357,7 +354,7 @@ impl Place<'_> {
 }
 
 /// What the board of one epoch shows. Of several objects of one kind by one HyperNode the first counts; of signatures under
-/// roots, the first [`SIGNATURES_MAX`].
+/// roots, the first [`ROOT_SIGNATURES_MAX`].
 #[derive(Debug, Clone, Default)]
 pub struct Gathered {
     commits: BTreeMap<HyperNodeId, Digest>,
@@ -392,7 +389,7 @@ impl Gathered {
                 signature,
             } => {
                 let signed = self.signatures.entry(from).or_default();
-                if signed.len() < SIGNATURES_MAX {
+                if signed.len() < ROOT_SIGNATURES_MAX {
                     signed.entry(digest).or_insert((round, signature));
                 }
             }

@@ -9,15 +9,13 @@ use assay_bridge::{run, setup};
 use assay_ledger::rpc::{RpcChain, RpcOptions};
 use assay_ledger::{Action, AssayLedger, Chain, TxSigner};
 use assay_protocol::amount::DECIMALS_USUAL;
+use assay_protocol::endpoint::{Endpoint, NotAnEndpoint};
 use assay_protocol::ids::{Address, Stake};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Longest endpoint that the contracts take.
-const ENDPOINT_BYTES_MAX: usize = 256;
 
 /// The form of the output.
 #[derive(Args, Clone, Copy)]
@@ -193,25 +191,9 @@ impl Signed {
     }
 }
 
-/// Where somebody is reached: a name or an address, and a port.
-pub fn endpoint(text: &str) -> Result<String, String> {
-    let parts = text.rsplit_once(':');
-    let is_good = parts.is_some_and(|(host, port)| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        let bracketed = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        let is_host = match bracketed {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && host.chars().all(is_plain),
-        };
-        let is_port = port.chars().all(|c| c.is_ascii_digit());
-        is_host && is_port && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    match is_good && text.len() <= ENDPOINT_BYTES_MAX {
-        true => Ok(text.to_owned()),
-        false => Err("expected HOST:PORT, with a port from 1 to 65535".to_owned()),
-    }
+/// Where somebody is reached, as the contracts take it.
+pub fn endpoint(text: &str) -> Result<String, NotAnEndpoint> {
+    Ok(text.parse::<Endpoint>()?.into())
 }
 
 /// Data for people.

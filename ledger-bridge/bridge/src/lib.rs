@@ -13,6 +13,7 @@ pub mod double_votes;
 pub mod export;
 pub mod faults;
 pub mod forks;
+pub mod import;
 pub mod log;
 pub mod metrics;
 pub mod outbox;

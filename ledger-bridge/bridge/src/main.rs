@@ -8,11 +8,18 @@ use anyhow::{Context, Result, anyhow};
 use args::{ConfigArg, Ledger, Output, say, say_json, say_one};
 use assay_aggregate::inputs::History;
 use assay_bridge::config::ConfigError;
-use assay_bridge::{export, log, quote, rewards, run, setup, simulate, status, verdicts};
+use assay_bridge::import::{self, Source};
+use assay_bridge::store::Store;
+use assay_bridge::{
+    export, log, quote, rewards, run, setup, simulate, status, system_now, verdicts,
+};
 use assay_ledger::{ChainError, KeyError};
-use assay_protocol::ids::{Address, Epoch, NodeId};
+use assay_protocol::endpoint::Endpoint;
+use assay_protocol::ids::{Address, Digest, Epoch, NetworkId, NodeId};
 use assay_protocol::settings::without_values;
 use assay_protocol::trust::{CommitteePin, TrustBundle, TrustFile};
+use assay_transport::Identity;
+use assay_transport::board::Board as Client;
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
@@ -44,6 +51,8 @@ enum Command {
     Rewards(Rewards),
     /// Write the ledger's half of an audit bundle.
     Export(Export),
+    /// Take over what another board has: for a state that was lost, or a second bridge.
+    Import(Import),
     /// What misbehaving HyperNodes can do to outcomes, by running the aggregation on simulated epochs.
     Simulate(simulate::Arguments),
     /// What breaches cost over a period, from a node's outage history.
@@ -154,6 +163,42 @@ struct Export {
     output: Output,
 }
 
+#[derive(Args)]
+struct Import {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Another bridge's state_dir, or a copy of it.
+    #[arg(long, required_unless_present = "board", conflicts_with = "board")]
+    from: Option<PathBuf>,
+    /// A running bridge's board, HOST:PORT.
+    #[arg(long, requires_all = ["board_key", "identity"])]
+    board: Option<Endpoint>,
+    /// The key of its server.
+    #[arg(long, requires = "board")]
+    board_key: Option<Digest>,
+    /// Ed25519 key file of a HyperNode of the network: nobody else may read there.
+    #[arg(long, requires = "board")]
+    identity: Option<PathBuf>,
+    /// First epoch that is asked for; all before it must be here already.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Import {
+    fn source(&self, network: NetworkId) -> Result<Source> {
+        if let (Some(board), Some(key), Some(identity)) =
+            (&self.board, self.board_key, &self.identity)
+        {
+            let identity = Identity::load(identity)?;
+            return Source::board(Client::new(identity, board.clone(), key.0));
+        }
+        let dir = self.from.as_ref().context("--from or --board")?;
+        Ok(Source::State(Store::open_for_reading(dir, network)?))
+    }
+}
+
 impl Command {
     /// Whether a program reads the output.
     fn is_for_programs(&self) -> bool {
@@ -166,6 +211,7 @@ impl Command {
             Self::Verdicts(arg) => arg.output.json,
             Self::Rewards(arg) => arg.output.json,
             Self::Export(arg) => arg.output.json,
+            Self::Import(arg) => arg.output.json,
             Self::Simulate(arg) => arg.json,
             Self::Quote(arg) => arg.json,
             Self::Trust(arg) => arg.output.json,
@@ -250,6 +296,7 @@ fn execute(command: Command) -> Result<()> {
         Command::Verdicts(arg) => show_verdicts(&arg),
         Command::Rewards(arg) => show_rewards(&arg),
         Command::Export(arg) => write_export(&arg),
+        Command::Import(arg) => take_over(&arg),
         Command::Simulate(arg) => say(simulate::shown(&arg)?.trim_end()),
         Command::Quote(arg) => say(quote::shown(&arg)?.trim_end()),
         Command::Trust(arg) => write_trust(&arg),
@@ -289,6 +336,22 @@ fn write_export(arg: &Export) -> Result<()> {
     };
     let void = export::export(&store, &ledger, history, &range, &arg.out)?;
     say_json(&json!({ "out": arg.out, "void": void }))
+}
+
+/// May run beside the bridge whose state it fills.
+fn take_over(arg: &Import) -> Result<()> {
+    let config = arg.config.load()?;
+    let params = config.params()?;
+    let source = arg.source(params.network_id())?;
+    let ledger = run::ledger_for_reading(&config, &params)?;
+    let history = History::new(&params, config.load_classes()?)?;
+    let store = run::open_store(&config, params.network_id())?;
+    let of = (Epoch(arg.first), system_now());
+    let imported = import::import(&store, &ledger, history, source, of)?;
+    match arg.output.json {
+        true => say_json(&imported),
+        false => say(imported),
+    }
 }
 
 /// Needs no ledger: the committee follows from the network's parameters, and `open-genesis` compared the two.

@@ -2,11 +2,11 @@
 //! Nothing computed is stored: a restart computes it again, and so can anybody with the same objects.
 
 use assay_aggregate::epoch::{EpochError, EpochOutcome, Included, Registration};
-use assay_aggregate::inputs::{self, Gathered, Hearing, History, HistoryError, InputError};
+use assay_aggregate::inputs::{self, Gathered, Hearing, History, HistoryError, InputError, Opened};
 use assay_aggregate::root::EpochRoot;
 use assay_aggregate::roster::Roster;
 use assay_ledger::{AssayLedger, LedgerError, Resolved};
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, Stake};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, Stake};
 use std::collections::BTreeMap;
 
 use crate::store::{Store, StoreError, StoredObject};
@@ -200,6 +200,11 @@ impl Gathering {
         &self.gathered
     }
 
+    /// Adds what comes from elsewhere, behind what was read.
+    pub fn add(&mut self, network: NetworkId, opened: Opened) {
+        self.gathered.add(&network, self.epoch, opened);
+    }
+
     /// Reads what came since. By another entry of its author than the epoch's, the board may have taken what does not count.
     /// `signers` are heard too: who signs a correction may have no say in the epoch.
     pub fn update(
@@ -208,15 +213,8 @@ impl Gathering {
         history: &History,
         signers: Option<&Roster>,
     ) -> Result<(), ReplayError> {
-        let (network, epoch) = (history.network(), self.epoch);
-        let hearing = Hearing {
-            params: history.params(),
-            network,
-            epoch,
-            known: history
-                .known(epoch)
-                .and(signers.map_or(&[], Roster::entries)),
-        };
+        let epoch = self.epoch;
+        let hearing = hearing(history, epoch, signers);
         loop {
             let stored = store.batch(epoch, self.after)?;
             if stored.is_empty() {
@@ -224,7 +222,7 @@ impl Gathering {
             }
             for StoredObject { number, object } in &stored {
                 match inputs::open(&hearing, object) {
-                    Ok(opened) => self.gathered.add(&network, epoch, opened),
+                    Ok(opened) => self.add(hearing.network, opened),
                     Err(InputError::Stranger { .. } | InputError::Differs { .. }) => {}
                     Err(error) => {
                         return Err(ReplayError::Object {
@@ -237,6 +235,17 @@ impl Gathering {
                 self.after = *number;
             }
         }
+    }
+}
+
+/// Who is heard of an epoch, and `signers`.
+pub fn hearing<'a>(history: &'a History, epoch: Epoch, signers: Option<&Roster>) -> Hearing<'a> {
+    let signers = signers.map_or(&[][..], Roster::entries);
+    Hearing {
+        params: history.params(),
+        network: history.network(),
+        epoch,
+        known: history.known(epoch).and(signers),
     }
 }
 
@@ -354,15 +363,26 @@ pub fn recompute(
         }
         Resolved::Posted(root) => *root,
     };
+    let signing = signers_of(ledger, history, &root)?;
+    let mut board = Gathering::of(epoch);
+    board.update(store, history, Some(&signing))?;
+    judge(ledger, history, root, signing, board)
+}
+
+/// Compares a root on the ledger with what is on the board of the history's next epoch.
+pub fn judge(
+    ledger: &AssayLedger,
+    history: &History,
+    root: EpochRoot,
+    signing: Roster,
+    Gathering { gathered, .. }: Gathering,
+) -> Result<Judged, ReplayError> {
+    let epoch = history.next();
     let unknown = || ReplayError::Aggregate {
         epoch,
         source: EpochError::RosterUnknown(epoch),
     };
     let roster = history.roster(epoch).ok_or_else(unknown)?;
-    let signing = signers_of(ledger, history, &root)?;
-    let mut board = Gathering::of(epoch);
-    board.update(store, history, Some(&signing))?;
-    let gathered = board.gathered;
     // Not by what the root names: who signs a wrong one could choose whose reports count.
     let input_set = gathered.agreed(&roster.weights());
     let input_set = input_set.ok_or(ReplayError::NotAgreed { epoch })?;
@@ -383,7 +403,7 @@ pub fn recompute(
 }
 
 /// Who signed a root: whom the root before names, or those of a later epoch when it was corrected.
-fn signers_of(
+pub fn signers_of(
     ledger: &AssayLedger,
     history: &History,
     root: &EpochRoot,

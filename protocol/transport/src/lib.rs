@@ -2,6 +2,8 @@
 //! and bounded frames. Who may connect is decided inside the handshake, before any other work.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+pub mod board;
 pub mod frames;
 pub mod identity;
 pub mod tls;

@@ -4,7 +4,6 @@ use assay_aggregate::agreement::proposers;
 use assay_aggregate::inputs::ROUND;
 use assay_bench::network::{Act, Bench, CALM, Times, say, serve};
 use assay_hypernode::agree::Round;
-use assay_hypernode::board::Board;
 use assay_hypernode::clock;
 use assay_hypernode::config::BridgeSection;
 use assay_hypernode::context::Context;
@@ -111,7 +110,7 @@ impl Scene {
         let context = self.bench.open(self.turns[turn]);
         let nodes = BTreeMap::new();
         let report = close_epoch(&context, E, &nodes).unwrap();
-        let mut board = Board::new(context.identity.clone(), self.bridge.clone());
+        let mut board = self.bridge.board(context.identity.clone());
         let round = Round::start(&context, &mut board, E, report).unwrap();
         let died = async {
             while !until(&self.board.lock().unwrap()) {

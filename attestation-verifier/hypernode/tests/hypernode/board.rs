@@ -1,13 +1,12 @@
 //! The board's client: whatever a board answers, an error by name within the deadline.
 
 use assay_bench::network::{Act, frame, say, serve};
-use assay_hypernode::board::{Board, Posted};
-use assay_hypernode::config::BridgeSection;
-use assay_protocol::cose::Signer as _;
-use assay_protocol::ids::{Digest, Epoch};
+use assay_protocol::cose::{PublicKey, Signer as _};
+use assay_protocol::ids::Epoch;
 use assay_protocol::limits::BOARD_FRAME_BYTES_MAX;
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
 use assay_transport::Identity;
+use assay_transport::board::{Board, BoardError, Posted};
 use std::time::{Duration, Instant};
 
 const E: Epoch = Epoch(3);
@@ -15,15 +14,15 @@ const E: Epoch = Epoch(3);
 fn board(script: impl FnMut(BoardRequest) -> Vec<Act> + Send + 'static) -> Board {
     let identity = Identity::generate().unwrap();
     let address = serve(&identity, script);
-    client(&address, Digest(identity.public_key()))
+    client(&address, identity.public_key())
 }
 
-fn client(address: &str, key: Digest) -> Board {
-    let address = address.parse().unwrap();
-    Board::new(
-        Identity::generate().unwrap(),
-        BridgeSection { address, key },
-    )
+fn client(address: &str, key: PublicKey) -> Board {
+    Board::new(Identity::generate().unwrap(), address.parse().unwrap(), key)
+}
+
+fn pass(_: BoardObject) -> Result<(), BoardError> {
+    Ok(())
 }
 
 fn commit(n: u8) -> BoardObject {
@@ -43,8 +42,8 @@ fn refused(code: RefusalCode) -> Vec<Act> {
     )))
 }
 
-fn text<T: std::fmt::Debug>(result: anyhow::Result<T>) -> String {
-    assay_hypernode::explain(&result.unwrap_err())
+fn text<T: std::fmt::Debug>(result: Result<T, BoardError>) -> String {
+    assay_hypernode::explain(&result.unwrap_err().into())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,14 +62,18 @@ async fn everything_is_read_in_order_and_a_broken_connection_is_made_anew() {
             _ => panic!("{asked:?}"),
         }
     });
-    let error = text(board.read_all(E, drop).await);
+    let error = text(board.read_all(E, pass).await);
     assert!(error.starts_with("board 127.0.0.1:"), "{error}");
     assert!(
         error.ends_with("\nhint: is the bridge running there?"),
         "{error}"
     );
     let mut shown = 0;
-    board.read_all(E, |_| shown += 1).await.unwrap();
+    let count = |_| {
+        shown += 1;
+        Ok::<(), BoardError>(())
+    };
+    board.read_all(E, count).await.unwrap();
     assert_eq!(shown, 4);
 }
 
@@ -84,7 +87,7 @@ async fn numbers_that_do_not_grow_are_refused_by_name() {
     ];
     for (numbers, said) in cases {
         let mut all = board(move |_| objects(numbers));
-        let error = text(all.read_all(E, drop).await);
+        let error = text(all.read_all(E, pass).await);
         assert!(
             error.contains("numbers do not grow") && error.contains(said),
             "{error}"
@@ -94,7 +97,7 @@ async fn numbers_that_do_not_grow_are_refused_by_name() {
     }
     // The same page again and again.
     let mut again = board(|_| objects(&[1, 2]));
-    let error = text(again.read_all(E, drop).await);
+    let error = text(again.read_all(E, pass).await);
     assert!(error.contains("2, then 1"), "{error}");
 }
 
@@ -105,7 +108,7 @@ async fn a_board_without_end_is_given_up() {
         number += 500;
         objects(&(number - 499..=number).collect::<Vec<_>>())
     });
-    let error = text(endless.read_all(E, drop).await);
+    let error = text(endless.read_all(E, pass).await);
     assert!(error.contains("objects in epoch 3"), "{error}");
 }
 
@@ -165,7 +168,7 @@ async fn a_board_with_another_key_is_not_talked_to() {
     let address = serve(&Identity::generate().unwrap(), |request: BoardRequest| {
         panic!("{request:?}")
     });
-    let mut board = client(&address, Digest([1; 32]));
+    let mut board = client(&address, [1; 32]);
     assert!(text(board.read(E, 0).await).contains(&format!("board {address}")));
 }
 
@@ -174,7 +177,7 @@ async fn a_silent_board_costs_no_more_than_its_deadline() {
     let begun = Instant::now();
     // Takes connections, and never a TLS hello.
     let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut unheard = client(&deaf.local_addr().unwrap().to_string(), Digest([1; 32]));
+    let mut unheard = client(&deaf.local_addr().unwrap().to_string(), [1; 32]);
     let error = text(unheard.read(E, 0).await);
     assert!(error.contains("no connection within 3s"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(9));

@@ -8,6 +8,7 @@ use assay_protocol::class::{
 use assay_protocol::cose::{Signer, seal};
 use assay_protocol::ids::{Address, Bps, NodeId, Ppm, Seed, Stake, UnixMs};
 use assay_protocol::item::Blob;
+use assay_protocol::limits::ROOT_SIGNATURES_MAX;
 use assay_protocol::outcome::OutcomeClass;
 use assay_protocol::report::{AttestSummary, ChaseKind, ChaseSummary, NodeReport};
 use assay_protocol::schedule::genesis_beacon;
@@ -568,7 +569,7 @@ fn signatures_are_found_by_round_and_by_root_and_there_is_an_end_to_them() {
     sign(1, 1, 2);
     sign(1, 1, 3);
     sign(2, 1, 2);
-    for digest in 0..2 * SIGNATURES_MAX as u8 {
+    for digest in 0..2 * ROOT_SIGNATURES_MAX as u8 {
         sign(3, 1, 100 + digest);
     }
     let in_round = |round| -> Vec<(HyperNodeId, u8)> {
@@ -577,10 +578,10 @@ fn signatures_are_found_by_round_and_by_root_and_there_is_an_end_to_them() {
     };
     assert_eq!(in_round(0), [(id(1), 1)]);
     assert_eq!(in_round(1)[..3], [(id(1), 2), (id(1), 3), (id(2), 2)]);
-    assert_eq!(in_round(1).len(), 3 + SIGNATURES_MAX);
+    assert_eq!(in_round(1).len(), 3 + ROOT_SIGNATURES_MAX);
     let under = |digest: u8| gathered.under(&Keccak([digest; 32]));
     assert_eq!(under(2), [(id(1), [1; 65]), (id(2), [2; 65])].into());
-    assert_eq!(under(100 + SIGNATURES_MAX as u8), BTreeMap::new());
+    assert_eq!(under(100 + ROOT_SIGNATURES_MAX as u8), BTreeMap::new());
 }
 
 #[test]

@@ -8,10 +8,11 @@ pub mod heard;
 mod places;
 pub mod server;
 
-use assay_aggregate::inputs::{self, Hearing, Opened, Revealed, SIGNATURES_MAX};
+use assay_aggregate::inputs::{self, Hearing, Opened, Revealed};
 use assay_ledger::LedgerError;
-use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId, UnixMs};
-use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, BOARD_OBJECTS_MAX};
+use assay_protocol::cose;
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, NetworkId, UnixMs};
+use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, BOARD_OBJECTS_MAX, ROOT_SIGNATURES_MAX};
 use assay_protocol::params::NetworkParams;
 use assay_protocol::report::Commit;
 use assay_protocol::wire::{BoardObject, Refusal, RefusalCode};
@@ -183,25 +184,22 @@ impl Board {
             return Ok(());
         };
         let count = self.store.places(epoch, kind, &peer).map_err(storage)?;
-        match count < SIGNATURES_MAX as u64 - 1 {
+        match count < ROOT_SIGNATURES_MAX as u64 - 1 {
             true => Ok(()),
             false => Err(not_allowed(format!(
-                "{kind} of epoch {epoch} by {peer}: {SIGNATURES_MAX} are taken at most"
+                "{kind} of epoch {epoch} by {peer}: {ROOT_SIGNATURES_MAX} are taken at most"
             ))),
         }
     }
 
     fn opens_commit(&self, epoch: Epoch, revealed: &Revealed) -> Result<(), Refusal> {
         let from = revealed.from;
-        let kind = BoardObject::Commit(Vec::new()).kind();
-        let Some((_, bytes)) = self.store.object(epoch, kind, &from).map_err(storage)? else {
+        let Some(expected) = committed(&self.store, epoch, &from).map_err(storage)? else {
             return Err(not_allowed(format!(
                 "reveal of epoch {epoch} by {from}: no commit of it is stored"
             )));
         };
-        let commit = assay_protocol::cose::open::<Commit>(&bytes, &from.0)
-            .map_err(|error| Refusal::new(RefusalCode::Storage, error.to_string()))?;
-        let (expected, actual) = (commit.payload().commitment, revealed.commitment);
+        let actual = revealed.commitment;
         if expected != actual {
             return Err(not_allowed(format!(
                 "reveal of epoch {epoch} by {from}: commitment: expected {expected}, got {actual}"
@@ -226,13 +224,24 @@ pub fn window(params: &NetworkParams, object: &BoardObject) -> Range<u64> {
 
 /// Where only one object of a HyperNode can be in an epoch: its kind. Of signatures in later rounds one for each root: whose
 /// correction it is, and who signs it, changes with every root that is posted meanwhile.
-fn place(object: &BoardObject, opened: &Opened) -> String {
+pub(crate) fn place(object: &BoardObject, opened: &Opened) -> String {
     match opened {
         Opened::RootSignature { round, digest, .. } if *round > 0 => {
             format!("{}/{digest}", object.kind())
         }
         _ => object.kind().to_owned(),
     }
+}
+
+/// What a HyperNode has committed to in an epoch, as far as it is stored; of what cannot be opened, nothing.
+pub(crate) fn committed(
+    store: &Store,
+    epoch: Epoch,
+    from: &HyperNodeId,
+) -> Result<Option<Digest>, StoreError> {
+    let stored = store.object(epoch, BoardObject::Commit(Vec::new()).kind(), from)?;
+    let commit = stored.and_then(|(_, bytes)| cose::open::<Commit>(&bytes, &from.0).ok());
+    Ok(commit.map(|commit| commit.payload().commitment))
 }
 
 fn own(peer: HyperNodeId, kind: &str, opened: &Opened) -> Result<(), Refusal> {

@@ -37,6 +37,8 @@ const SCHEMA: [&str; 7] = [
        action TEXT NOT NULL, attempt INT NOT NULL, number INT NOT NULL, hash BLOB NOT NULL UNIQUE, raw BLOB NOT NULL,
        PRIMARY KEY (action, attempt, number))",
 ];
+/// Objects that are stored in one transaction.
+const GROUP_COUNT: usize = 16;
 /// How often the next number of an epoch is tried for, when other processes number objects too.
 const NUMBERING_ATTEMPTS: usize = 32;
 
@@ -105,6 +107,17 @@ impl StoreError {
 pub struct StoredObject {
     /// Its number in its epoch, from 1.
     pub number: u64,
+    /// The object.
+    pub object: BoardObject,
+}
+
+/// An object for a place of its own, see [`Store::object`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Its author.
+    pub from: HyperNodeId,
+    /// The place.
+    pub place: String,
     /// The object.
     pub object: BoardObject,
 }
@@ -291,15 +304,10 @@ impl Store {
         place: &str,
         object: &BoardObject,
     ) -> Result<u64, StoreError> {
-        let sql = "INSERT INTO objects SELECT CAST($1 AS BIGINT), COALESCE(MAX(number), 0) + 1, $2, $3, $4 \
-                   FROM objects WHERE epoch = $1 RETURNING number";
-        let values = || {
-            let (place, bytes) = (place.into(), object.bytes().into());
-            vec![epoch.0.into(), place, from.0.into(), bytes]
-        };
         let mut attempts = 0usize;
         loop {
-            match self.one(sql, values()) {
+            let (sql, values) = insertion(epoch, from, place, object);
+            match self.one(sql, values) {
                 Ok(Some(row)) => return self.read(&row, |row| row.first()?.int()),
                 Ok(None) => return Err(self.damaged("no number for an object".into())),
                 Err(error) if error.is_conflict() && attempts < NUMBERING_ATTEMPTS => {
@@ -315,6 +323,27 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Stores many objects of an epoch, in few transactions.
+    pub fn insert_all(&self, epoch: Epoch, objects: &[Placed]) -> Result<(), StoreError> {
+        for group in objects.chunks(GROUP_COUNT) {
+            let one = |o: &'_ Placed| insertion(epoch, &o.from, &o.place, &o.object);
+            match self.all_or_none(group.iter().map(one).collect()) {
+                Err(error) if error.is_conflict() => {
+                    for Placed {
+                        from,
+                        place,
+                        object,
+                    } in group
+                    {
+                        self.insert_at(epoch, from, place, object)?;
+                    }
+                }
+                other => other?,
+            }
+        }
+        Ok(())
     }
 
     /// Keeps an object that contradicts the one in its place: the first of them, which proves as much as all.
@@ -383,6 +412,19 @@ impl Store {
             what,
         }
     }
+}
+
+/// What stores an object under the next number of its epoch.
+fn insertion(
+    epoch: Epoch,
+    from: &HyperNodeId,
+    place: &str,
+    object: &BoardObject,
+) -> Statement<'static> {
+    let sql = "INSERT INTO objects SELECT CAST($1 AS BIGINT), COALESCE(MAX(number), 0) + 1, $2, $3, $4 \
+               FROM objects WHERE epoch = $1 RETURNING number";
+    let (place, bytes) = (place.into(), object.bytes().into());
+    (sql, vec![epoch.0.into(), place, from.0.into(), bytes])
 }
 
 /// Bridges of one network on one database share a lock.

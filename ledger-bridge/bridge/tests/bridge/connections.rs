@@ -39,17 +39,17 @@ const ENDLESS: Limits = Limits {
 };
 
 /// The board of a network behind a port.
-struct Served {
+pub struct Served {
     runtime: Runtime,
-    address: SocketAddr,
-    key: [u8; 32],
+    pub address: SocketAddr,
+    pub key: [u8; 32],
 }
 
 /// A client's connection.
 struct Line(StreamOwned<ClientConnection, TcpStream>);
 
 impl Served {
-    fn new(net: &Network, limits: Limits) -> Self {
+    pub fn new(net: &Network, limits: Limits) -> Self {
         let identity = Identity::generate().unwrap();
         let (runtime, key) = (Runtime::new().unwrap(), identity.public_key());
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

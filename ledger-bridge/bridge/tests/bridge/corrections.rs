@@ -3,7 +3,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use assay_aggregate::epoch::EpochOutcome;
-use assay_aggregate::inputs::{History, SIGNATURES_MAX};
+use assay_aggregate::inputs::History;
 use assay_aggregate::root::{Committee, EpochRoot};
 use assay_bridge::poster::{Poster, PosterError, Step};
 use assay_bridge::replay::{self, ReplayError};
@@ -12,6 +12,7 @@ use assay_ledger::{
     Receipt, Resolution, Trial,
 };
 use assay_protocol::ids::{self, Epoch, Keccak, Stake};
+use assay_protocol::limits::ROOT_SIGNATURES_MAX;
 use assay_protocol::report::Cell;
 use assay_protocol::wire::{Refusal, RefusalCode};
 
@@ -468,7 +469,7 @@ fn the_board_takes_signatures_of_later_rounds_for_epochs_that_can_change() {
     };
     let (busy, not_allowed) = (RefusalCode::Busy, RefusalCode::NotAllowed);
     refused(signed(0, epoch, 0, 4), not_allowed, "number");
-    for digest in 4..SIGNATURES_MAX as u8 + 1 {
+    for digest in 4..ROOT_SIGNATURES_MAX as u8 + 1 {
         signed(0, epoch, 1, digest).unwrap();
     }
     refused(signed(0, epoch, 1, 99), not_allowed, "are taken at most");

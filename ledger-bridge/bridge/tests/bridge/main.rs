@@ -11,6 +11,7 @@ mod convictions;
 mod corrections;
 mod faults;
 mod full_disk;
+mod import;
 mod kill;
 mod kill_states;
 mod network;
