@@ -25,7 +25,7 @@ pub enum ReplayError {
     History(#[from] HistoryError),
     /// An object of the board does not verify any more.
     #[error(
-        "board object {number} of epoch {epoch}\nhint: the board's file was changed by another program; restore it from a copy"
+        "board object {number} of epoch {epoch}\nhint: the board's file was changed by another program; make a new state and fill it by `assay-bridge import`"
     )]
     Object {
         /// Its epoch.
@@ -37,7 +37,7 @@ pub enum ReplayError {
     },
     /// The input set of a posted root is not on this board.
     #[error(
-        "epoch {epoch} was posted with the input set {input_set}, which this board does not hold\nhint: restore board.db from a copy"
+        "epoch {epoch} was posted with the input set {input_set}, which this board does not hold\nhint: `assay-bridge import` takes it from a copy or another board"
     )]
     UnknownInputs {
         /// The epoch.
@@ -47,7 +47,7 @@ pub enum ReplayError {
     },
     /// What the epoch is to be judged by is not on this board.
     #[error(
-        "epoch {epoch} was posted, but this board shows no input set with votes of more than 2/3\nhint: votes may still come; if the board's file was replaced, restore board.db from a copy"
+        "epoch {epoch} was posted, but this board shows no input set with votes of more than 2/3\nhint: votes may still come; if the state was replaced, `assay-bridge import` takes them from a copy or another board"
     )]
     NotAgreed {
         /// The epoch.

@@ -79,14 +79,22 @@ fn taken(objects: u64, next: u64) -> Imported {
     }
 }
 
+fn poster(net: &Network, store: &Arc<Store>) -> Poster {
+    net.poster_with(store.clone(), poster_key(), net.chain.clone())
+}
+
 /// A bridge over a state that was filled goes on where the other one stopped.
 fn goes_on(net: Network, lost: &Poster, store: Arc<Store>) {
+    let filled = poster(&net, &store);
+    go_on(net, lost, filled, store);
+}
+
+fn go_on(net: Network, lost: &Poster, mut poster: Poster, store: Arc<Store>) {
     let net = Network {
         board: net.board_over(store.clone()),
-        store: store.clone(),
+        store,
         ..net
     };
-    let mut poster = net.poster_with(store, poster_key(), net.chain.clone());
     while poster.history().next() < lost.history().next() {
         poster.step(net.now()).unwrap();
     }
@@ -98,6 +106,10 @@ fn goes_on(net: Network, lost: &Poster, store: Arc<Store>) {
 fn a_lost_state_is_filled_from_a_copy_and_the_bridge_goes_on() {
     let (net, lost) = network(3);
     let store = open(&net, "new");
+    let mut stuck = poster(&net, &store);
+    let error = stuck.step(net.now()).unwrap_err().to_string();
+    assert!(error.contains("hint: votes may still come"), "{error}");
+    assert!(error.contains("`assay-bridge import`"), "{error}");
     assert_eq!(
         import(&net, &store, other(&net)).unwrap(),
         taken(3 * OBJECTS_EACH, 3)
@@ -106,7 +118,7 @@ fn a_lost_state_is_filled_from_a_copy_and_the_bridge_goes_on() {
         assert_eq!(all(&store, epoch), all(&net.store, epoch));
     }
     assert_eq!(import(&net, &store, other(&net)).unwrap(), taken(0, 3));
-    goes_on(net, &lost, store);
+    go_on(net, &lost, stuck, store);
 }
 
 #[test]
