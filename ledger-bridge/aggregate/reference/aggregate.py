@@ -121,10 +121,13 @@ def proposer(beacon, ids, round_number):
 
 def slot_state(seats):
     """seats: [(operator, cell)]; cell 1 answered, 2 unanswered -> 'up', 'down' or None"""
-    if len({operator for operator, cell in seats if cell == 1}) >= 2:
+    def two_say(code):
+        return len({operator for operator, cell in seats if cell == code}) >= 2
+
+    if two_say(1):
         return "up"
     silent = sum(cell == 2 for _, cell in seats)
-    return "down" if silent > 0 and 3 * silent >= 2 * len(seats) else None
+    return "down" if two_say(2) and 3 * silent >= 2 * len(seats) else None
 
 
 def coverage(decided, slots):
@@ -313,11 +316,21 @@ class Epoch:
         place = self.network, self.beacon, self.case["epoch"], bytes.fromhex(node)
         return [panel(*place, slot, self.members, self.case["panel"]) for slot in range(self.case["slots"])]
 
-    def states(self, node, cells, without=()):
-        """cells: {id: [cell]}"""
+    def seats(self, node, cells, without=()):
+        """cells: {id: [cell]}; the panel of each slot without these"""
         said = lambda i, slot: cells[i][slot] if i in cells else 0
-        seats = lambda slot, drawn: [(o, said(i, slot)) for i, o, _ in drawn if i not in without]
-        return [slot_state(seats(slot, drawn)) for slot, drawn in enumerate(self.panels(node))]
+        left = lambda slot, drawn: [(o, said(i, slot)) for i, o, _ in drawn if i not in without]
+        return [left(slot, drawn) for slot, drawn in enumerate(self.panels(node))]
+
+    def states(self, node, cells):
+        return [slot_state(seats) for seats in self.seats(node, cells)]
+
+    def states_without(self, node, cells, accusers):
+        panels = self.seats(node, cells, accusers)
+        alone = [seats[0][1] for seats in panels if len(seats) == 1]
+        believed = alone.count(2) > alone.count(1)
+        word = lambda cell: {1: "up", 2: "down"}.get(cell)
+        return [word(seats[0][1]) if believed and len(seats) == 1 else slot_state(seats) for seats in panels]
 
     def accusers(self, node, cells):
         words = {i: [0, 0] for i, _, _ in self.members}
@@ -380,7 +393,7 @@ class Epoch:
         promise = case["slots"], rules["target"], rules["coverage"]
         available = availability(up, down, *promise)
         if record.on_trial(case["epoch"]) and available[0] == "breach":
-            others = self.census(claim, self.states(node, cells, self.accusers(node, cells)))
+            others = self.census(claim, self.states_without(node, cells, self.accusers(node, cells)))
             without = availability(*others[:2], *promise)[0]
             available = without if without in ("breach", "inconclusive") else "warned", available[1]
         evidence = [{**v, "class": v["attest"]} for v in jury]

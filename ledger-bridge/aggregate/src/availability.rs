@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! up            at least two distinct operators of the panel hold an answer
-//! down          at least two thirds of the panel saw none, each with a good control probe
-//! inconclusive  everything else: no data is never up, and never down either
+//! down          at least two thirds of the panel saw none, each with a good control probe, of two distinct operators
+//! inconclusive  everything else: no data is never up, and never down either; nor is one operator's word
 //! point = up / (up + down)      coverage = (up + down) / slots
 //! ```
 
@@ -45,7 +45,7 @@ pub struct Census {
 
 /// Decides one slot from its whole panel; reports of anybody else must not be passed.
 pub fn slot_state(panel: &[Seat]) -> SlotState {
-    if two_operators_answered(panel) {
+    if two_operators_say(panel, Cell::Answered) {
         return SlotState::Up;
     }
     let silent = panel
@@ -53,7 +53,7 @@ pub fn slot_state(panel: &[Seat]) -> SlotState {
         .filter(|seat| seat.cell == Cell::Unanswered)
         .count();
     let two_thirds = silent.saturating_mul(3) >= panel.len().saturating_mul(2);
-    if silent > 0 && two_thirds {
+    if two_thirds && two_operators_say(panel, Cell::Unanswered) {
         SlotState::Down
     } else {
         SlotState::Inconclusive
@@ -88,10 +88,10 @@ impl Census {
     }
 }
 
-fn two_operators_answered(panel: &[Seat]) -> bool {
-    let mut answered = panel.iter().filter(|seat| seat.cell == Cell::Answered);
-    let first = answered.next();
-    first.is_some_and(|first| answered.any(|other| other.operator != first.operator))
+fn two_operators_say(panel: &[Seat], cell: Cell) -> bool {
+    let mut saying = panel.iter().filter(|seat| seat.cell == cell);
+    let first = saying.next();
+    first.is_some_and(|first| saying.any(|other| other.operator != first.operator))
 }
 
 #[cfg(test)]
@@ -128,6 +128,15 @@ mod tests {
         );
         assert_eq!(decide(&[(1, 2), (2, 2), (3, 2), (4, 1)]), SlotState::Down);
         assert_eq!(decide(&[(1, 2), (2, 2), (3, 0)]), SlotState::Down);
+    }
+
+    /// Of a panel that has lost its other members on trial, one silent one would take a provider's pledge.
+    #[test]
+    fn one_operator_s_silence_is_never_down() {
+        for seats in [&[(1, 2)][..], &[(1, 2), (1, 2)], &[(1, 2), (1, 2), (2, 0)]] {
+            assert_eq!(decide(seats), SlotState::Inconclusive, "{seats:?}");
+        }
+        assert_eq!(decide(&[(1, 2), (2, 2)]), SlotState::Down);
     }
 
     #[test]

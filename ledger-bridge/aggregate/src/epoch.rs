@@ -481,7 +481,7 @@ impl<'a> Aggregator<'a> {
             if let Some(provider) = agreed_owner(&data, self.total) {
                 let site = self.input.sites.get(&node).copied();
                 let site = site.unwrap_or_else(|| site_of_provider(&provider));
-                let states = self.slots(node, slots, &data).states(&BTreeSet::new());
+                let states = self.slots(node, slots, &data).states();
                 systemic.add(provider, site, &states);
             }
         }
@@ -599,10 +599,10 @@ impl<'a> Aggregator<'a> {
         sla: &Sla,
         on_trial: bool,
     ) -> (Census, Finding) {
-        let (census, excused) = self.census(provider, &slots.states(&BTreeSet::new()));
+        let (census, excused) = self.census(provider, &slots.states());
         let mut finding = verdict::availability(&census, sla);
         if on_trial && finding.verdict == Verdict::Breach {
-            let others = slots.states(&slots.accusers(self.total));
+            let others = slots.states_without(&slots.accusers(self.total));
             let (others, _) = self.census(provider, &others);
             finding.verdict = match verdict::availability(&others, sla).verdict {
                 // Nothing is known without them: that neither convicts nor acquits.

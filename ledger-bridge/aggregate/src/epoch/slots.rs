@@ -41,14 +41,35 @@ impl<'a> Slots<'a> {
         }
     }
 
-    /// What each slot was, by its panel without these candidates.
-    pub(super) fn states(&self, without: &BTreeSet<usize>) -> Vec<SlotState> {
-        let state = |(slot, panel): (usize, &Vec<usize>)| {
-            let here = panel.iter().filter(|at| !without.contains(at));
-            let seats: Vec<_> = here.filter_map(|at| self.seat(*at, slot)).collect();
-            slot_state(&seats)
+    /// What each slot was, by its panel.
+    pub(super) fn states(&self) -> Vec<SlotState> {
+        let panels = self.panels_without(&BTreeSet::new());
+        panels.iter().map(|seats| slot_state(seats)).collect()
+    }
+
+    /// What each slot was by its panel without these candidates. Members who are left alone on a panel are believed only
+    /// when most of them saw silence: a lone word may be a failed path, but not most of them.
+    pub(super) fn states_without(&self, these: &BTreeSet<usize>) -> Vec<SlotState> {
+        let panels = self.panels_without(these);
+        let says = |cell| {
+            let words = panels.iter().filter_map(|seats| lone_word(seats));
+            words.filter(|word| *word == cell).count()
         };
-        self.panels.iter().enumerate().map(state).collect()
+        let believed = says(Cell::Unanswered) > says(Cell::Answered);
+        let state = |seats: &Vec<Seat>| match lone_word(seats) {
+            Some(Cell::Unanswered) if believed => SlotState::Down,
+            Some(Cell::Answered) if believed => SlotState::Up,
+            _ => slot_state(seats),
+        };
+        panels.iter().map(state).collect()
+    }
+
+    fn panels_without(&self, these: &BTreeSet<usize>) -> Vec<Vec<Seat>> {
+        let seats = |(slot, panel): (usize, &Vec<usize>)| {
+            let here = panel.iter().filter(|at| !these.contains(at));
+            here.filter_map(|at| self.seat(*at, slot)).collect()
+        };
+        self.panels.iter().enumerate().map(seats).collect()
     }
 
     /// Those who say most often that the node was silent, in relation to what they say at all, up to a third of the
@@ -99,10 +120,59 @@ impl<'a> Slots<'a> {
     }
 }
 
+/// What the only member of a panel says.
+fn lone_word(seats: &[Seat]) -> Option<Cell> {
+    match seats {
+        [seat] => Some(seat.cell),
+        _ => None,
+    }
+}
+
 impl Word {
     /// By silent / decided, where nothing decided is 0.
     fn accuses(&self, other: &Self) -> std::cmp::Ordering {
         let own = self.silent.saturating_mul(other.decided.max(1));
         own.cmp(&other.silent.saturating_mul(self.decided.max(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assay_protocol::ids::{Digest, HyperNodeId};
+
+    /// The states of six slots: in four the first member is left alone and says this, in one it has another with it, in one
+    /// nobody is left.
+    fn without_accusers(alone: [Cell; 4]) -> Vec<SlotState> {
+        let candidate = |n: u8| Candidate {
+            hypernode: HyperNodeId([n; 32]),
+            operator: Digest([n; 32]),
+            weight: 1,
+        };
+        let candidates: Vec<_> = (0..4).map(candidate).collect();
+        let lone = vec![0, 2, 3];
+        let mut panels = vec![lone; 4];
+        panels.extend([vec![0, 1, 2], vec![2, 3]]);
+        let words = alone.into_iter().chain([Cell::Answered, Cell::Unanswered]);
+        let first: Vec<u8> = words.map(|cell| cell as u8).collect();
+        let (up, silent) = ([Cell::Answered as u8; 6], [Cell::Unanswered as u8; 6]);
+        let slots = Slots {
+            candidates: &candidates,
+            panels,
+            cells: vec![Some(&first), Some(&up), Some(&silent), Some(&silent)],
+        };
+        slots.states_without(&BTreeSet::from([2, 3]))
+    }
+
+    #[test]
+    fn a_lone_word_is_believed_only_when_most_of_them_saw_silence() {
+        use Cell::{Answered as A, None as N, Unanswered as U};
+        use SlotState::{Down, Inconclusive as I, Up};
+        for few in [[U, A, A, A], [U, U, A, A], [U, A, N, N], [N; 4], [A; 4]] {
+            assert_eq!(without_accusers(few), [I, I, I, I, Up, I], "{few:?}");
+        }
+        let most = without_accusers([U, U, A, N]);
+        assert_eq!(most, [Down, Down, Up, I, Up, I]);
+        assert_eq!(without_accusers([U; 4]), [Down, Down, Down, Down, Up, I]);
     }
 }

@@ -112,13 +112,11 @@ impl Behaviour {
 pub(super) fn honest(world: &World, at: &Place) -> Said {
     let Place { epoch, seat, node } = *at;
     let cell = |slot| {
-        if world.is_blind(epoch, seat, node, slot) {
-            Cell::Inconclusive
-        } else if world.is_up(epoch, node, slot) {
-            Cell::Answered
-        } else {
-            Cell::Unanswered
-        }
+        let truth = match world.is_up(epoch, node, slot) {
+            true => Cell::Answered,
+            false => Cell::Unanswered,
+        };
+        world.trouble(epoch, seat, node, slot).unwrap_or(truth)
     };
     Said {
         cells: (0..SLOTS).map(cell).collect(),

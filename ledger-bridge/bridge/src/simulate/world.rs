@@ -11,6 +11,7 @@ use assay_protocol::ids::{
     Address, Beacon, Bps, Digest, HyperNodeId, NodeId, Ppm, Seed, Stake, UnixMs,
 };
 use assay_protocol::params::{NetworkParams, ParamsError, RosterEntry};
+use assay_protocol::report::Cell;
 
 /// Slots of a simulated epoch.
 pub(super) const SLOTS: u32 = 60;
@@ -97,13 +98,16 @@ impl World {
         Random::fork(self.seed, &[2, epoch, node as u64, slot.into()]).chance(up_ppm)
     }
 
-    /// Whether a HyperNode's own trouble hides a slot from it.
-    pub(super) fn is_blind(&self, epoch: u64, seat: usize, node: usize, slot: u32) -> bool {
-        Random::fork(
-            self.seed,
-            &[3, epoch, seat as u64, node as u64, slot.into()],
-        )
-        .chance(FAULT_PPM)
+    /// What a HyperNode takes a slot for when trouble of its own hides it: nothing, or, when only its path to the node is
+    /// broken and control probes go through, silence.
+    pub(super) fn trouble(&self, epoch: u64, seat: usize, node: usize, slot: u32) -> Option<Cell> {
+        let place = [3, epoch, seat as u64, node as u64, slot.into()];
+        let mut random = Random::fork(self.seed, &place);
+        let is_blind = random.chance(FAULT_PPM);
+        is_blind.then(|| match random.chance(500_000) {
+            true => Cell::Unanswered,
+            false => Cell::Inconclusive,
+        })
     }
 
     /// The rate a HyperNode measures: within a tenth of the truth.
