@@ -2,6 +2,7 @@
 //! before anything is sent.
 
 mod convict;
+mod fund;
 mod handover;
 mod upkeep;
 
@@ -11,13 +12,12 @@ use assay_bridge::config::{ConfigError, Plan};
 use assay_bridge::setup;
 use assay_bridge::{rewards, system_now};
 use assay_ledger::embedded::{EmbeddedChain, ExportedTx, SystemClock};
-use assay_ledger::{
-    Action, AssayLedger, Chain as _, NewHyperNode, NewNode, NewOffer, possession_message,
-};
+use assay_ledger::{Action, Chain as _, NewHyperNode, NewNode, NewOffer, possession_message};
 use assay_protocol::cose::Signer as _;
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Seed, Stake, UnixMs};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Seed, UnixMs};
 use assay_transport::identity::Identity;
 use clap::{Args, Subcommand};
+use fund::Fund;
 use serde_json::json;
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
@@ -231,21 +231,6 @@ struct ClassArg {
     /// File of its hardware class.
     #[arg(long)]
     class_file: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub struct Fund {
-    #[command(flatten)]
-    signed: Signed,
-    /// For each epoch, in gwei.
-    #[arg(long)]
-    gwei: u64,
-    /// How many epochs, at most 512 at once.
-    #[arg(long)]
-    epochs: u64,
-    /// The first one; without, the earliest that the contract takes.
-    #[arg(long)]
-    first: Option<u64>,
 }
 
 #[derive(Args)]
@@ -502,35 +487,6 @@ fn register_node(arg: RegisterNode) -> Result<()> {
     };
     arg.signed
         .submit_to(&ledger, signer.as_ref(), &Action::register_node(&new))
-}
-
-impl Fund {
-    /// Funds these epochs by an action.
-    fn submit(&self, of: impl Fn(Epoch, u64, Stake) -> Action) -> Result<()> {
-        let (ledger, signer) = self.signed.open()?;
-        let first = match self.first {
-            Some(first) => Epoch(first),
-            None => earliest_to_fund(&ledger)?,
-        };
-        let each = self.signed.amount(&ledger, self.gwei)?;
-        let action = of(first, self.epochs, each);
-        self.signed.submit_to(&ledger, signer.as_ref(), &action)
-    }
-}
-
-/// The first epoch that begins more than one epoch from now.
-fn earliest_to_fund(ledger: &AssayLedger) -> Result<Epoch> {
-    let genesis = ledger.genesis_parameters()?;
-    let now = ledger.chain().timestamp_ms()?.max(system_now().0);
-    let since = now
-        .saturating_add(genesis.epoch_ms)
-        .checked_sub(genesis.genesis_unix_ms.0);
-    let next = |since: u64| {
-        since
-            .checked_div(genesis.epoch_ms)
-            .map(|n| n.saturating_add(1))
-    };
-    Ok(Epoch(since.and_then(next).unwrap_or(0)))
 }
 
 /// The leaf and its proof are computed from the board's state, as the configuration names it.

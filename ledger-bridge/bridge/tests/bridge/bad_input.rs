@@ -221,6 +221,21 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             1,
             "has 0",
         ),
+        (
+            "ledger fund AT --key poster.key --gwei 1 --epochs 1 --first 0",
+            1,
+            "--first: expected epoch ",
+        ),
+        (
+            "ledger fund AT --key poster.key --gwei 1 --epochs 1 --first 1800000000000",
+            1,
+            "(it begins within ten years), got 1800000000000",
+        ),
+        (
+            "ledger allocate AT --key poster.key --gwei 1 --epochs 2 --first 1800000000000",
+            1,
+            "(it begins within ten years), got 1800000000001",
+        ),
         (&format!("{CLAIM} --key poster.key"), 1, "nothing earned"),
         (
             &format!("{CLAIM} --key short.key"),

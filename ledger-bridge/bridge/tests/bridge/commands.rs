@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::{Address, B256};
+use assay_bridge::plan_rules::TIME_MS_MAX;
 use assay_ledger::{LedgerKey, NodeRecord, NodeStatus, ReservationRecord, rpc};
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Seed, Stake};
@@ -374,6 +375,48 @@ fn budgets_are_funded_reclaimed_and_allocated_again() {
         [0, 5 * GWEI, 5 * GWEI + COIN / 2, COIN / 2],
         "beside what was funded"
     );
+}
+
+/// The contract takes any epoch to come: money for one that nobody will see would stay there.
+#[test]
+fn no_budget_is_put_aside_for_an_epoch_that_has_begun_or_never_comes() {
+    let bed = Bed::new(PLAN);
+    bed.just_before(Epoch(7));
+    bed.does("hypernode", "stake AT --gwei 1", "bond");
+    let since = bed.net.chain.timestamp_ms().unwrap() - GENESIS_MS;
+    let (earliest, last) = (8, (since + TIME_MS_MAX) / EPOCH_MS);
+    let of = |first: u64, epochs: u64| format!("AT --gwei 5 --epochs {epochs} --first {first}");
+    let too_early = format!("--first: expected epoch {earliest} or a later one");
+    let too_late =
+        |got: u64| format!("expected at most {last} (it begins within ten years), got {got}");
+    for (by, command) in [("stranger", "fund"), ("governor", "allocate")] {
+        for (first, epochs, why) in [
+            (
+                0,
+                1,
+                format!("{too_early} (budgets are fixed an epoch before), got 0"),
+            ),
+            (
+                earliest - 1,
+                3,
+                format!("{too_early} (budgets are fixed an epoch before), got 7"),
+            ),
+            (last + 1, 1, too_late(last + 1)),
+            (last, 2, too_late(last + 1)),
+            (u64::MAX, 3, too_late(u64::MAX)),
+            (earliest, u64::MAX, too_late(u64::MAX)),
+        ] {
+            bed.refused(by, &format!("{command} {}", of(first, epochs)), &why);
+        }
+    }
+    assert_eq!(bed.tokens("stranger"), RICH);
+    bed.does("stranger", &format!("fund {}", of(last - 1, 2)), "fund");
+    bed.does("stranger", &format!("fund {}", of(earliest, 1)), "fund");
+    bed.does("stranger", "fund AT --gwei 5 --epochs 1", "fund");
+    let budgets = [last - 1, last, last + 1].map(|epoch| bed.budget(epoch));
+    assert_eq!(budgets, [5 * GWEI, 5 * GWEI, 0]);
+    let twice = COIN + 2 * 5 * GWEI;
+    assert_eq!(bed.budget(earliest), twice, "beside what it had");
 }
 
 #[test]
