@@ -8,7 +8,7 @@ mod upkeep;
 
 use crate::args::{ConfigArg, Key, Ledger, Output, Signed, endpoint, say_json, say_one};
 use anyhow::{Context, Result, ensure};
-use assay_bridge::config::{ConfigError, Plan};
+use assay_bridge::config::{ConfigError, Plan, expect_place};
 use assay_bridge::setup;
 use assay_bridge::{rewards, system_now};
 use assay_ledger::embedded::{EmbeddedChain, ExportedTx, SystemClock};
@@ -559,11 +559,8 @@ fn replay_chain(arg: &Replay) -> Result<()> {
     let chain_config = config.ledger.chain_config();
     let chain_config = chain_config
         .context("[ledger]: expected kind = \"embedded\", whose accounts a replay begins with")?;
-    ensure!(
-        !arg.chain.exists(),
-        "{}: expected a new file, but it exists",
-        arg.chain.display()
-    );
+    let is_new = !arg.chain.exists();
+    expect_place(is_new, &arg.chain, "expected a new file, but it exists")?;
     let transactions = read_transactions(arg)?;
     // A chain begins when it is made, and time never runs backwards: made now, it would give every block today's time.
     let begun = transactions.first().map_or(0, |tx| tx.time_ms);

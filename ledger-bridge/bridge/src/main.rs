@@ -2,16 +2,15 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod exit;
 mod ledger;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use args::{ConfigArg, Ledger, Output, say, say_json, say_one};
 use assay_aggregate::inputs::History;
-use assay_bridge::config::ConfigError;
+use assay_bridge::config::json_file;
 use assay_bridge::{export, log, quote, rewards, run, setup, simulate, status, verdicts};
-use assay_ledger::{ChainError, KeyError};
 use assay_protocol::ids::{Address, Epoch, NodeId};
-use assay_protocol::settings::without_values;
 use assay_protocol::trust::{CommitteePin, TrustBundle, TrustFile};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
@@ -182,7 +181,7 @@ fn main() -> ExitCode {
     let Err(error) = execute(command) else {
         return ExitCode::SUCCESS;
     };
-    let code = if is_configuration(&error) { 2 } else { 1 };
+    let code = exit::code(&error);
     let text = assay_bridge::explain(error.chain().map(ToString::to_string));
     if is_json {
         eprintln!("{}", json!({ "error": text, "exit": code }));
@@ -202,20 +201,6 @@ fn said(misuse: &clap::Error) -> ExitCode {
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
     eprintln!("{}", json!({ "error": text, "exit": 2 }));
     ExitCode::from(2)
-}
-
-/// What the one who typed it can repair without asking anybody.
-fn is_configuration(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let is_key = cause.downcast_ref::<KeyError>().is_some_and(|key| {
-            matches!(
-                key,
-                KeyError::TooOpen { .. } | KeyError::Malformed { .. } | KeyError::Keystore { .. }
-            )
-        });
-        let is_node = matches!(cause.downcast_ref(), Some(ChainError::BadNode { .. }));
-        is_key || is_node || cause.is::<ConfigError>()
-    })
 }
 
 fn execute(command: Command) -> Result<()> {
@@ -295,12 +280,7 @@ fn write_export(arg: &Export) -> Result<()> {
 fn write_trust(arg: &Trust) -> Result<()> {
     let config = arg.config.load()?;
     let params = config.params()?;
-    let text = std::fs::read_to_string(&arg.vendors)
-        .with_context(|| format!("vendor roots {}", arg.vendors.display()))?;
-    let vendors: TrustBundle = serde_json::from_str(&text).map_err(|error| {
-        let why = without_values(&error.to_string());
-        anyhow!("vendor roots {}: {why}", arg.vendors.display())
-    })?;
+    let vendors: TrustBundle = json_file(&arg.vendors).context("vendor roots")?;
     let history = History::new(&params, config.load_classes()?)?;
     let trust = TrustFile {
         schema: 1,
