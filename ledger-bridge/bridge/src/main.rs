@@ -6,7 +6,7 @@ mod exit;
 mod ledger;
 
 use anyhow::{Context, Result};
-use args::{ConfigArg, Ledger, Output, say, say_json, say_one};
+use args::{ConfigArg, Ledger, Output, say, say_json, say_one, say_rows};
 use assay_aggregate::inputs::History;
 use assay_bridge::config::json_file;
 use assay_bridge::{export, log, quote, rewards, run, setup, simulate, status, verdicts};
@@ -250,19 +250,13 @@ fn show_verdicts(arg: &Verdicts) -> Result<()> {
         Epoch(arg.first),
         arg.last.map(Epoch),
     )?;
-    if arg.output.json {
-        return say_json(&rows);
-    }
-    rows.iter().try_for_each(say)
+    say_rows(arg.output, "verdicts", &rows)
 }
 
 fn show_rewards(arg: &Rewards) -> Result<()> {
     let (store, ledger, history) = arg.config.network()?;
     let rows = rewards::read(&store, &ledger, history)?;
-    if arg.output.json {
-        return say_json(&rows);
-    }
-    rows.iter().try_for_each(say)
+    say_rows(arg.output, "rewards", &rows)
 }
 
 fn write_export(arg: &Export) -> Result<()> {

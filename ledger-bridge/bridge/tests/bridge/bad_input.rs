@@ -848,7 +848,10 @@ fn every_command_answers_programs_in_json() {
     assert_eq!(made["account"].as_str().unwrap().len(), 40);
     assert!(answer("keygen board --out two.key")["key"].is_string());
     assert!(answer(&format!("status {at}"))["hypernodes"].is_array());
-    assert_eq!(answer("verdicts --config bridge.toml"), json!([]));
+    assert_eq!(
+        answer("verdicts --config bridge.toml"),
+        json!({ "verdicts": [] })
+    );
     let plan = format!(
         "--plan plan.toml --key deployer.key --rpc {}",
         bed.proxy.url()
@@ -884,7 +887,10 @@ fn every_command_answers_programs_in_json() {
     assert_eq!(minted["action"], "mint");
     let fund = format!("ledger fund {at} {by} --gwei 5 --epochs 1 --first 9999");
     assert_eq!(answer(&fund)["action"], "fund");
-    assert_eq!(answer("rewards --config bridge.toml"), json!([]));
+    assert_eq!(
+        answer("rewards --config bridge.toml"),
+        json!({ "rewards": [] })
+    );
     let output = bridge(dir, &format!("{CLAIM} {by} --json"));
     assert_eq!(output.status.code(), Some(1));
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();

@@ -293,7 +293,7 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     await_port(board);
     assert_eq!(
         ok(dir, &["verdicts", "--config", "bridge.toml", "--json"]),
-        "[]"
+        "{\"verdicts\":[]}"
     );
 
     let twice = with(

@@ -495,7 +495,15 @@ fn anybody_claims_for_a_provider_what_complete_epochs_earned_and_once() {
             "provider": provider.to_string(), "epoch": last,
             "earned_gwei": gwei, "final_gwei": gwei, "paid_gwei": gwei,
         });
-        assert_eq!(bed.says("rewards --config bridge.toml"), json!([row]));
+        let rewards = json!({ "rewards": [row] });
+        assert_eq!(bed.says("rewards --config bridge.toml"), rewards);
     }
+    let said = bed.says("verdicts --config bridge.toml");
+    let epochs = said["verdicts"].as_array().unwrap().iter();
+    assert!(epochs.map(|row| &row["epoch"]).eq([0, 1, 2, 3].iter()));
+    let file = bed.net.dir.path().join("verdicts.json");
+    std::fs::write(file, said.to_string()).unwrap();
+    let quote = bed.says("quote --history verdicts.json --price-gwei 9 --block-hours 1");
+    assert_eq!(quote["observed_s"], 4 * 3_600, "as it was printed");
     assert_eq!(bed.tokens("stranger"), RICH, "the provider gets it");
 }
