@@ -10,7 +10,7 @@ use crate::args::{ConfigArg, Key, Ledger, Output, Signed, endpoint, say_json, sa
 use anyhow::{Context, Result, ensure};
 use assay_bridge::config::{ConfigError, Plan, expect_place};
 use assay_bridge::setup;
-use assay_bridge::{rewards, system_now};
+use assay_bridge::{ledger_now, rewards, system_now};
 use assay_ledger::embedded::{EmbeddedChain, ExportedTx, SystemClock};
 use assay_ledger::{Action, Chain as _, NewHyperNode, NewNode, NewOffer, possession_message};
 use assay_protocol::cose::Signer as _;
@@ -454,8 +454,7 @@ fn register_hypernode(arg: RegisterHyperNode) -> Result<()> {
 fn open_genesis(arg: &OpenGenesis) -> Result<()> {
     let plan = Plan::load_new(&arg.with.plan)?;
     let (ledger, signer) = arg.with.signed.open()?;
-    let block = ledger.chain().timestamp_ms()?;
-    setup::check_in_time(&ledger, UnixMs(block.max(system_now().0)))?;
+    setup::check_in_time(&ledger, ledger_now(&ledger)?)?;
     say_json(&setup::open_genesis(
         &ledger,
         signer.as_ref(),

@@ -3,8 +3,8 @@
 
 use crate::args::Signed;
 use anyhow::{Result, ensure};
+use assay_bridge::ledger_now;
 use assay_bridge::plan_rules::TIME_MS_MAX;
-use assay_bridge::system_now;
 use assay_ledger::{Action, AssayLedger, GenesisParameters};
 use assay_protocol::ids::{Epoch, Stake, UnixMs};
 use clap::Args;
@@ -48,8 +48,7 @@ struct Open {
 
 impl Open {
     fn of(ledger: &AssayLedger) -> Result<Self> {
-        let block = ledger.chain().timestamp_ms()?;
-        let now = UnixMs(block.max(system_now().0));
+        let now = ledger_now(ledger)?;
         Ok(Self::at(&ledger.genesis_parameters()?, now))
     }
 

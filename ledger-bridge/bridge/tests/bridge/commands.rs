@@ -65,13 +65,24 @@ impl Bed {
 
     /// `AT` stands for the ledger with its contract, `NODE` for the node.
     fn run(&self, line: &str) -> Output {
+        self.start(&format!("{line} --json"))
+    }
+
+    /// The same, for people.
+    #[track_caller]
+    fn prints(&self, line: &str) -> String {
+        let output = self.start(line);
+        assert!(output.status.success(), "{line}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn start(&self, line: &str) -> Output {
         let contract = self.net.params.contract;
         let at = format!("--rpc {} --contract {contract}", self.url);
         let line = line.replace("AT", &at).replace("NODE", &NODE.to_string());
         Command::new(env!("CARGO_BIN_EXE_assay-bridge"))
             .current_dir(self.net.dir.path())
             .args(line.split_whitespace())
-            .arg("--json")
             .output()
             .unwrap()
     }
@@ -266,6 +277,10 @@ fn a_builder_reserves_what_a_provider_offers_and_gives_up_what_has_not_begun() {
     bed.does("provider", offer, "offer");
     let price = || bed.net.ledger().offered_price(NODE).unwrap();
     assert_eq!(price(), Some(Stake(3 * GWEI)));
+    let offered = || bed.says("status AT")["nodes"][0]["offer"].clone();
+    let open =
+        |free: Value| json!({ "price_gwei": 3, "min_epochs": 2, "max_epochs": 6, "free": free });
+    assert_eq!(offered(), open(json!([{ "first": 2, "end": null }])));
     for (epochs, gwei, why) in [
         (6, 2, "offered for 3 gwei an epoch, at most 2"),
         (1, 3, "WrongLength"),
@@ -290,6 +305,8 @@ fn a_builder_reserves_what_a_provider_offers_and_gives_up_what_has_not_begun() {
         credited: Stake(0),
     };
     assert_eq!(bed.reservation(1), made);
+    let after = open(json!([{ "first": 9, "end": null }]));
+    assert_eq!(offered(), after, "one epoch before it is too short");
     assert_eq!(bed.tokens("builder"), RICH - 18 * GWEI, "not 5 an epoch");
 
     let cancel = "cancel-reservation AT --reservation 1";
@@ -305,6 +322,10 @@ fn a_builder_reserves_what_a_provider_offers_and_gives_up_what_has_not_begun() {
         ..made
     };
     assert_eq!(bed.reservation(1), cancelled);
+    assert_eq!(offered(), open(json!([{ "first": 5, "end": null }])));
+    let status = bed.prints("status AT");
+    let line = format!("offer {NODE}  3 gwei an epoch, 2 to 6 epochs  free: from 5 on\n");
+    assert!(status.contains(&line), "{status}");
     assert_eq!(bed.waiting("builder"), 12 * GWEI);
     let withdraw = format!("withdraw-rent AT --account {}", made.builder);
     bed.does("stranger", &withdraw, "withdraw");
@@ -313,6 +334,8 @@ fn a_builder_reserves_what_a_provider_offers_and_gives_up_what_has_not_begun() {
 
     bed.does("provider", &format!("{offer} --close"), "offer");
     assert_eq!(price(), None);
+    assert_eq!(offered(), Value::Null);
+    assert!(!bed.prints("status AT").contains("offer "));
     bed.refused("builder", reserve, "nobody offers it");
 }
 
