@@ -14,6 +14,7 @@ use assay_protocol::ids::{Address, Stake};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -205,6 +206,18 @@ pub fn say(text: impl std::fmt::Display) -> Result<()> {
 /// Data for programs, on one line.
 pub fn say_json(value: &impl Serialize) -> Result<()> {
     say(serde_json::to_string(value).context("output")?)
+}
+
+/// Rows: one line each for people, all of them by one name for programs.
+pub fn say_rows(
+    output: Output,
+    name: &str,
+    rows: &[impl Serialize + std::fmt::Display],
+) -> Result<()> {
+    match output.json {
+        true => say_json(&BTreeMap::from([(name, rows)])),
+        false => rows.iter().try_for_each(say),
+    }
 }
 
 /// One value, by its name for programs.

@@ -11,6 +11,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use crate::config::expect_place;
+
 /// Longest bundle read, in bytes.
 const BUNDLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Longest record that is not a signed object, in bytes.
@@ -110,12 +112,9 @@ pub fn file(path: &Path) -> Result<Vec<u8>> {
     let name = || path.display().to_string();
     let opened = File::open(path).with_context(name)?;
     let meta = opened.metadata().with_context(name)?;
-    ensure!(
-        !meta.is_dir(),
-        "{}: expected a file, got a folder\n\
-         hint: `assay-verifier bundle` writes a bundle's tar file beside its folder",
-        name()
-    );
+    let why = "expected a file, got a folder\n\
+               hint: `assay-verifier bundle` writes a bundle's tar file beside its folder";
+    expect_place(!meta.is_dir(), path, why)?;
     ensure!(
         meta.len() <= BUNDLE_BYTES_MAX,
         "{}: expected at most {BUNDLE_BYTES_MAX} bytes, got {}",

@@ -36,6 +36,14 @@ pub enum ConfigError {
         /// What happened.
         source: std::io::Error,
     },
+    /// What is at a path is not what it has to be, or is there already.
+    #[error("{path}: {why}")]
+    Place {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// Longer than the cap.
     #[error("{path}: {actual} bytes, at most {FILE_BYTES_MAX} allowed")]
     Oversize {
@@ -477,15 +485,28 @@ impl Plan {
 
 /// Reads and validates network parameters (JSON).
 pub fn params_file(path: &Path) -> Result<NetworkParams, ConfigError> {
-    let text = text_file(path)?;
-    let misread = |e: serde_json::Error| syntax(path, settings::without_values(&e.to_string()));
-    let params: NetworkParams = serde_json::from_str(&text).map_err(misread)?;
+    let params: NetworkParams = json_file(path)?;
     let invalid = |source| ConfigError::Params {
         path: path.to_owned(),
         source,
     };
     params.validate().map_err(invalid)?;
     Ok(params)
+}
+
+/// Reads JSON that somebody wrote for this program or another one.
+pub fn json_file<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let misread = |e: serde_json::Error| syntax(path, settings::without_values(&e.to_string()));
+    serde_json::from_str(&text_file(path)?).map_err(misread)
+}
+
+/// Refuses a path because of what is there.
+pub fn expect_place(holds: bool, path: &Path, why: &str) -> Result<(), ConfigError> {
+    let (path, why) = (path.to_owned(), why.to_owned());
+    match holds {
+        true => Ok(()),
+        false => Err(ConfigError::Place { path, why }),
+    }
 }
 
 fn load_classes(paths: &[PathBuf]) -> Result<Vec<ValidClass>, ConfigError> {

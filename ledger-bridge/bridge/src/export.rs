@@ -1,7 +1,7 @@
 //! The ledger's half of an audit bundle: who agreed on which reports, what they came to, who signed it.
 //! Layout and records are those of `assay_protocol::layout`; HyperNodes add their logs and evidence.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use assay_aggregate::inputs::{History, signatures_for};
 use assay_ledger::AssayLedger;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, NodeId};
@@ -9,6 +9,7 @@ use assay_protocol::item::{Blob, Item};
 use assay_protocol::layout::{self, Claim, Inputs, ProvenLeaf, SignedRoot};
 use std::path::Path;
 
+use crate::config::expect_place;
 use crate::replay::{self, Posted};
 use crate::store::Store;
 
@@ -138,12 +139,8 @@ fn ensure_empty(out: &Path) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
         Err(error) => return Err(error).with_context(|| out.display().to_string()),
     };
-    ensure!(
-        is_empty,
-        "{} is not empty\nhint: name a new folder",
-        out.display()
-    );
-    Ok(())
+    let why = "expected a new folder, but it is there and not empty";
+    Ok(expect_place(is_empty, out, why)?)
 }
 
 fn write(out: &Path, name: &str, bytes: &[u8]) -> Result<()> {

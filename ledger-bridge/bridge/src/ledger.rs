@@ -2,22 +2,22 @@
 //! before anything is sent.
 
 mod convict;
+mod fund;
 mod handover;
 mod upkeep;
 
 use crate::args::{ConfigArg, Key, Ledger, Output, Signed, endpoint, say_json, say_one};
 use anyhow::{Context, Result, ensure};
-use assay_bridge::config::{ConfigError, Plan};
+use assay_bridge::config::{ConfigError, Plan, expect_place};
 use assay_bridge::setup;
-use assay_bridge::{rewards, system_now};
+use assay_bridge::{ledger_now, rewards, system_now};
 use assay_ledger::embedded::{EmbeddedChain, ExportedTx, SystemClock};
-use assay_ledger::{
-    Action, AssayLedger, Chain as _, NewHyperNode, NewNode, NewOffer, possession_message,
-};
+use assay_ledger::{Action, Chain as _, NewHyperNode, NewNode, NewOffer, possession_message};
 use assay_protocol::cose::Signer as _;
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Seed, Stake, UnixMs};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Seed, UnixMs};
 use assay_transport::identity::Identity;
 use clap::{Args, Subcommand};
+use fund::Fund;
 use serde_json::json;
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
@@ -231,21 +231,6 @@ struct ClassArg {
     /// File of its hardware class.
     #[arg(long)]
     class_file: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub struct Fund {
-    #[command(flatten)]
-    signed: Signed,
-    /// For each epoch, in gwei.
-    #[arg(long)]
-    gwei: u64,
-    /// How many epochs, at most 512 at once.
-    #[arg(long)]
-    epochs: u64,
-    /// The first one; without, the earliest that the contract takes.
-    #[arg(long)]
-    first: Option<u64>,
 }
 
 #[derive(Args)]
@@ -469,8 +454,7 @@ fn register_hypernode(arg: RegisterHyperNode) -> Result<()> {
 fn open_genesis(arg: &OpenGenesis) -> Result<()> {
     let plan = Plan::load_new(&arg.with.plan)?;
     let (ledger, signer) = arg.with.signed.open()?;
-    let block = ledger.chain().timestamp_ms()?;
-    setup::check_in_time(&ledger, UnixMs(block.max(system_now().0)))?;
+    setup::check_in_time(&ledger, ledger_now(&ledger)?)?;
     say_json(&setup::open_genesis(
         &ledger,
         signer.as_ref(),
@@ -502,35 +486,6 @@ fn register_node(arg: RegisterNode) -> Result<()> {
     };
     arg.signed
         .submit_to(&ledger, signer.as_ref(), &Action::register_node(&new))
-}
-
-impl Fund {
-    /// Funds these epochs by an action.
-    fn submit(&self, of: impl Fn(Epoch, u64, Stake) -> Action) -> Result<()> {
-        let (ledger, signer) = self.signed.open()?;
-        let first = match self.first {
-            Some(first) => Epoch(first),
-            None => earliest_to_fund(&ledger)?,
-        };
-        let each = self.signed.amount(&ledger, self.gwei)?;
-        let action = of(first, self.epochs, each);
-        self.signed.submit_to(&ledger, signer.as_ref(), &action)
-    }
-}
-
-/// The first epoch that begins more than one epoch from now.
-fn earliest_to_fund(ledger: &AssayLedger) -> Result<Epoch> {
-    let genesis = ledger.genesis_parameters()?;
-    let now = ledger.chain().timestamp_ms()?.max(system_now().0);
-    let since = now
-        .saturating_add(genesis.epoch_ms)
-        .checked_sub(genesis.genesis_unix_ms.0);
-    let next = |since: u64| {
-        since
-            .checked_div(genesis.epoch_ms)
-            .map(|n| n.saturating_add(1))
-    };
-    Ok(Epoch(since.and_then(next).unwrap_or(0)))
 }
 
 /// The leaf and its proof are computed from the board's state, as the configuration names it.
@@ -603,11 +558,8 @@ fn replay_chain(arg: &Replay) -> Result<()> {
     let chain_config = config.ledger.chain_config();
     let chain_config = chain_config
         .context("[ledger]: expected kind = \"embedded\", whose accounts a replay begins with")?;
-    ensure!(
-        !arg.chain.exists(),
-        "{}: expected a new file, but it exists",
-        arg.chain.display()
-    );
+    let is_new = !arg.chain.exists();
+    expect_place(is_new, &arg.chain, "expected a new file, but it exists")?;
     let transactions = read_transactions(arg)?;
     // A chain begins when it is made, and time never runs backwards: made now, it would give every block today's time.
     let begun = transactions.first().map_or(0, |tx| tx.time_ms);

@@ -34,6 +34,7 @@ pub mod terms;
 pub mod verdicts;
 pub mod wrong_key;
 
+use assay_ledger::{AssayLedger, ChainError};
 use assay_protocol::ids::UnixMs;
 
 /// Wei in a gwei of the chain's own currency, which pays for gas. Of the token see [`assay_protocol::amount`].
@@ -43,6 +44,12 @@ pub const WEI_PER_GWEI: u128 = 1_000_000_000;
 pub fn system_now() -> UnixMs {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     UnixMs(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// Now, for what a transaction is about to meet: the newest block's time where this machine's clock is behind it.
+pub fn ledger_now(ledger: &AssayLedger) -> Result<UnixMs, ChainError> {
+    let block = ledger.chain().timestamp_ms()?;
+    Ok(UnixMs(block.max(system_now().0)))
 }
 
 /// An error with its causes on one line; hints keep lines of their own, last.

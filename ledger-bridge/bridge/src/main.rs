@@ -2,21 +2,19 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod exit;
 mod ledger;
 
-use anyhow::{Context, Result, anyhow};
-use args::{ConfigArg, Ledger, Output, say, say_json, say_one};
+use anyhow::{Context, Result};
+use args::{ConfigArg, Ledger, Output, say, say_json, say_one, say_rows};
 use assay_aggregate::inputs::History;
-use assay_bridge::config::ConfigError;
+use assay_bridge::config::json_file;
 use assay_bridge::import::{self, Source};
-use assay_bridge::store::Store;
 use assay_bridge::{
     export, log, quote, rewards, run, setup, simulate, status, system_now, verdicts,
 };
-use assay_ledger::{ChainError, KeyError};
 use assay_protocol::endpoint::Endpoint;
 use assay_protocol::ids::{Address, Digest, Epoch, NetworkId, NodeId};
-use assay_protocol::settings::without_values;
 use assay_protocol::trust::{CommitteePin, TrustBundle, TrustFile};
 use assay_transport::Identity;
 use assay_transport::board::Board as Client;
@@ -195,7 +193,7 @@ impl Import {
             return Source::board(Client::new(identity, board.clone(), key.0));
         }
         let dir = self.from.as_ref().context("--from or --board")?;
-        Ok(Source::State(Store::open_for_reading(dir, network)?))
+        Ok(Source::State(run::state_for_reading(dir, network)?))
     }
 }
 
@@ -228,7 +226,7 @@ fn main() -> ExitCode {
     let Err(error) = execute(command) else {
         return ExitCode::SUCCESS;
     };
-    let code = if is_configuration(&error) { 2 } else { 1 };
+    let code = exit::code(&error);
     let text = assay_bridge::explain(error.chain().map(ToString::to_string));
     if is_json {
         eprintln!("{}", json!({ "error": text, "exit": code }));
@@ -248,20 +246,6 @@ fn said(misuse: &clap::Error) -> ExitCode {
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
     eprintln!("{}", json!({ "error": text, "exit": 2 }));
     ExitCode::from(2)
-}
-
-/// What the one who typed it can repair without asking anybody.
-fn is_configuration(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let is_key = cause.downcast_ref::<KeyError>().is_some_and(|key| {
-            matches!(
-                key,
-                KeyError::TooOpen { .. } | KeyError::Malformed { .. } | KeyError::Keystore { .. }
-            )
-        });
-        let is_node = matches!(cause.downcast_ref(), Some(ChainError::BadNode { .. }));
-        is_key || is_node || cause.is::<ConfigError>()
-    })
 }
 
 fn execute(command: Command) -> Result<()> {
@@ -312,19 +296,13 @@ fn show_verdicts(arg: &Verdicts) -> Result<()> {
         Epoch(arg.first),
         arg.last.map(Epoch),
     )?;
-    if arg.output.json {
-        return say_json(&rows);
-    }
-    rows.iter().try_for_each(say)
+    say_rows(arg.output, "verdicts", &rows)
 }
 
 fn show_rewards(arg: &Rewards) -> Result<()> {
     let (store, ledger, history) = arg.config.network()?;
     let rows = rewards::read(&store, &ledger, history)?;
-    if arg.output.json {
-        return say_json(&rows);
-    }
-    rows.iter().try_for_each(say)
+    say_rows(arg.output, "rewards", &rows)
 }
 
 fn write_export(arg: &Export) -> Result<()> {
@@ -358,12 +336,7 @@ fn take_over(arg: &Import) -> Result<()> {
 fn write_trust(arg: &Trust) -> Result<()> {
     let config = arg.config.load()?;
     let params = config.params()?;
-    let text = std::fs::read_to_string(&arg.vendors)
-        .with_context(|| format!("vendor roots {}", arg.vendors.display()))?;
-    let vendors: TrustBundle = serde_json::from_str(&text).map_err(|error| {
-        let why = without_values(&error.to_string());
-        anyhow!("vendor roots {}: {why}", arg.vendors.display())
-    })?;
+    let vendors: TrustBundle = json_file(&arg.vendors).context("vendor roots")?;
     let history = History::new(&params, config.load_classes()?)?;
     let trust = TrustFile {
         schema: 1,

@@ -14,7 +14,7 @@ use crate::config::{ConfigError, LedgerPlan, Plan};
 /// HyperNodes that the contract has seats for: as many operators as there may be.
 const SEATS: u8 = 128;
 /// Longest time that the contracts take: ten years.
-const TIME_MS_MAX: u64 = 315_360_000_000;
+pub const TIME_MS_MAX: u64 = 315_360_000_000;
 /// Epochs that may wait to become final.
 const OPEN_EPOCHS_MAX: u64 = 1_022;
 const TIERS_MAX: usize = 8;

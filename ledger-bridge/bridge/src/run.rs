@@ -9,6 +9,7 @@ use assay_protocol::cose::Signer;
 use assay_protocol::ids::NetworkId;
 use assay_protocol::params::NetworkParams;
 use assay_transport::identity::Identity;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -219,11 +220,17 @@ pub fn open_store(config: &Config, network: NetworkId) -> Result<Store> {
 /// The state of a bridge that may be running, for reading.
 pub fn open_store_for_reading(config: &Config, network: NetworkId) -> Result<Store> {
     let Some(state) = &config.state else {
-        return Ok(Store::open_for_reading(&config.state_dir, network)?);
+        return state_for_reading(&config.state_dir, network);
     };
     let password = state_password(state)?;
     let by = access(state, password.as_deref());
     Ok(Store::connect_for_reading(&state.url, by, network)?)
+}
+
+/// The state in a folder, which somebody named: that it is missing is not the database's error.
+pub fn state_for_reading(folder: &Path, network: NetworkId) -> Result<Store> {
+    std::fs::read_dir(folder).with_context(|| format!("bridge state {}", folder.display()))?;
+    Ok(Store::open_for_reading(folder, network)?)
 }
 
 fn access<'a>(state: &'a StateSection, password: Option<&'a str>) -> Access<'a> {

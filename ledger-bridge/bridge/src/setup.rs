@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Plan;
+use crate::config::{Plan, expect_place};
 use crate::plan_rules::{self, Given};
 use crate::terms;
 
@@ -174,11 +174,7 @@ pub fn check_in_time(ledger: &AssayLedger, now: UnixMs) -> Result<()> {
 /// What cannot be undone is not done before its result has a place.
 fn check_room(path: &Path) -> Result<()> {
     let probe = path.with_added_extension("partial");
-    ensure!(
-        !path.is_dir(),
-        "{}: expected a file, got a folder",
-        path.display()
-    );
+    expect_place(!path.is_dir(), path, "expected a file, got a folder")?;
     std::fs::File::create(&probe)
         .and_then(|_| std::fs::remove_file(&probe))
         .with_context(|| format!("{}", path.display()))

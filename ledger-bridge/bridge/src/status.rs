@@ -1,5 +1,7 @@
 //! What the ledger says, for people and programs.
 
+mod offers;
+
 use anyhow::Result;
 use assay_ledger::{
     AssayLedger, EpochRecord, HyperNodeRecord, NodeRecord, NodeStatus, ReservationRecord,
@@ -9,6 +11,8 @@ use assay_protocol::amount::Gwei;
 use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, UnixMs};
 use serde::Serialize;
 use std::fmt;
+
+pub use offers::{Free, OfferStatus};
 
 /// The ledger at one moment. Amounts in gwei, rounded down.
 #[derive(Debug, Clone, Serialize)]
@@ -104,6 +108,8 @@ pub struct RegistrationStatus {
     pub slashed_gwei: u64,
     /// What roots have asked for since genesis.
     pub slash_gwei: u64,
+    /// What Builders can reserve it for; none where nobody can.
+    pub offer: Option<OfferStatus>,
 }
 
 /// A Builder's reservation.
@@ -138,8 +144,13 @@ pub fn read(ledger: &AssayLedger) -> Result<Status> {
         let seat = counting.iter().find(|entry| entry.id == record.ed25519);
         hypernode(record, seat.map_or(0, |entry| entry.stake.0), gwei)
     };
-    let nodes = ledger.nodes()?.into_iter();
-    let reservations = ledger.reservations()?;
+    let (nodes, reservations) = (ledger.nodes()?, ledger.reservations()?);
+    let mut offers = offers::read(ledger, &nodes, &reservations, gwei)?;
+    let node = |n: NodeRecord| {
+        let is_owner = n.confirmed_owner == Some(n.provider);
+        let offer = is_owner.then(|| offers.remove(&n.node)).flatten();
+        registration(n, offer, gwei)
+    };
     Ok(Status {
         chain_id: ledger.chain_id()?,
         contract: ledger.contract(),
@@ -149,7 +160,7 @@ pub fn read(ledger: &AssayLedger) -> Result<Status> {
         budget_gwei: gwei.whole(ledger.budget(next_epoch)?.0),
         epochs,
         hypernodes: ledger.hypernodes()?.into_iter().map(status).collect(),
-        nodes: nodes.map(|node| registration(node, gwei)).collect(),
+        nodes: nodes.into_iter().map(node).collect(),
         reservations: reservations.iter().map(|r| reservation(r, gwei)).collect(),
     })
 }
@@ -203,7 +214,7 @@ fn hypernode(h: HyperNodeRecord, counts: u128, gwei: Gwei) -> HyperNodeStatus {
     }
 }
 
-fn registration(n: NodeRecord, gwei: Gwei) -> RegistrationStatus {
+fn registration(n: NodeRecord, offer: Option<OfferStatus>, gwei: Gwei) -> RegistrationStatus {
     RegistrationStatus {
         node: n.node,
         provider: n.provider,
@@ -228,6 +239,7 @@ fn registration(n: NodeRecord, gwei: Gwei) -> RegistrationStatus {
         escrow_gwei: gwei.whole(n.escrow.0),
         slashed_gwei: gwei.whole(n.slashed.0),
         slash_gwei: gwei.whole(n.cumulative_slash.0),
+        offer,
     }
 }
 
@@ -273,6 +285,9 @@ impl fmt::Display for Status {
                 "node {}  {}  collateral {}  escrow {}  slashed {} gwei",
                 n.node, n.status, n.collateral_gwei, n.escrow_gwei, n.slashed_gwei
             )?;
+            if let Some(offer) = &n.offer {
+                writeln!(f, "offer {}  {offer}", n.node)?;
+            }
         }
         for r in &self.reservations {
             writeln!(

@@ -104,8 +104,14 @@ fn bad_input_is_named_and_nothing_is_printed() {
     refused(
         here,
         "quote --history none.csv --price-gwei 1",
-        1,
+        2,
         "none.csv",
+    );
+    refused(
+        here,
+        "quote --history ok.csv --price-gwei 1 --credits none.toml",
+        2,
+        "none.toml",
     );
     refused(
         here,

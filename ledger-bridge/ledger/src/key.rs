@@ -53,6 +53,9 @@ pub enum KeyError {
         /// What is wrong.
         why: String,
     },
+    /// What a remote signer's URL or its CA file says cannot be used.
+    #[error("signer URL: {0}")]
+    BadSigner(String),
     /// A remote signer did not sign what it was asked to.
     #[error("signer {url}: {why}")]
     Signer {

@@ -50,6 +50,6 @@ pub use tx::{SignedTx, TxRequest, TxSigner};
 pub use types::{
     ClassTerms, Contracts, Correction, CreditTier, Deployment, EpochRecord, FaultShares,
     GenesisParameters, HyperNodeRecord, NewHyperNode, NewNode, NewOffer, NodeRecord, NodeStatus,
-    NodeTerms, RentTerms, ReservationRecord, Resolution, Resolved, Roles, SignedHead, Token,
-    possession_message,
+    NodeTerms, OpenOffer, RentTerms, ReservationRecord, Resolution, Resolved, Roles, SignedHead,
+    Token, possession_message,
 };

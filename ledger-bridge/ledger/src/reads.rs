@@ -20,8 +20,8 @@ use crate::abi::{
 use crate::chain::{Event, LogQuery};
 use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
 use crate::types::{
-    ClassTerms, Correction, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord, NodeTerms,
-    RentTerms, Resolution, Resolved,
+    ClassTerms, Correction, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord,
+    NodeRecord, NodeTerms, OpenOffer, RentTerms, Resolution, Resolved,
 };
 
 /// Most epochs on end that are looked through for a root or a roster.
@@ -409,6 +409,33 @@ impl AssayLedger {
         Ok(offer.open.then_some(Stake(offer.pricePerEpoch)))
     }
 
+    /// The offers among these nodes that a Builder can take now: open, by the owner, of a node that takes reservations. Two
+    /// requests for many nodes where the ledger is remote.
+    pub fn open_offers(
+        &self,
+        nodes: &[NodeRecord],
+    ) -> Result<BTreeMap<NodeId, OpenOffer>, LedgerError> {
+        let owned = nodes
+            .iter()
+            .filter(|n| n.confirmed_owner == Some(n.provider));
+        let owned: Vec<_> = owned.collect();
+        let call = |n: &&NodeRecord| AssayReservations::offerOfCall {
+            node: n.node.0.into(),
+        };
+        let offers = self.read_all(self.contracts().reservations, owned.iter().map(call))?;
+        let open = owned
+            .into_iter()
+            .zip(offers)
+            .filter(|(n, offer)| offer.open && offer.provider == Address::from(n.provider.0));
+        let open: Vec<_> = open.collect();
+        let call = |(n, _): &(&NodeRecord, _)| AssayNodes::isReservableCall {
+            node: n.node.0.into(),
+        };
+        let takes = self.read_all(self.contracts().nodes, open.iter().map(call))?;
+        let open = open.into_iter().zip(takes).filter(|(_, takes)| *takes);
+        Ok(open.map(|((n, o), _)| (n.node, open_offer(&o))).collect())
+    }
+
     /// Rent, credits and shares of slashes that wait for an account to withdraw them.
     pub fn rent_balance(&self, account: ids::Address) -> Result<Stake, LedgerError> {
         let account = Address::from(account.0);
@@ -454,6 +481,14 @@ fn roster_entry(s: &stake::IAssayStake::Seat) -> RosterEntry {
         ledger: ids::Address(s.signer.into_array()),
         stake: Stake(s.stake.to()),
         seed_end: Seed(s.seedChainEnd.0),
+    }
+}
+
+fn open_offer(o: &reservations::IAssayReservations::Offer) -> OpenOffer {
+    OpenOffer {
+        price: Stake(o.pricePerEpoch),
+        min_epochs: o.minEpochs,
+        max_epochs: o.maxEpochs,
     }
 }
 

@@ -28,10 +28,8 @@ pub struct RemoteSigner {
 impl RemoteSigner {
     /// A signer at `http://…` or `https://…` that holds the key of `address`. It is not asked yet.
     pub fn new(url: &str, ca: Option<&Path>, address: ids::Address) -> Result<Self, KeyError> {
-        let caller = Caller::new(url, ca, SIGN_TIMEOUT).map_err(|error| KeyError::Signer {
-            url: "URL".into(),
-            why: error.to_string(),
-        })?;
+        let caller = Caller::new(url, ca, SIGN_TIMEOUT)
+            .map_err(|error| KeyError::BadSigner(error.to_string()))?;
         Ok(Self { caller, address })
     }
 

@@ -505,6 +505,17 @@ pub struct ReservationRecord {
     pub credited: Stake,
 }
 
+/// An offer that a Builder can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenOffer {
+    /// Rent of an epoch.
+    pub price: Stake,
+    /// Shortest reservation in epochs.
+    pub min_epochs: u32,
+    /// Longest reservation in epochs.
+    pub max_epochs: u32,
+}
+
 /// What a provider offers a node for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewOffer {

@@ -57,21 +57,16 @@ fn alter_regions(regions: &Path) -> u64 {
 }
 
 fn verdict(network: &LocalNetwork, node: &str, epoch: u64) -> Value {
-    let config = network.bridge_config();
-    let args = ["verdicts", "--config", config.to_str().unwrap(), "--json"];
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let said = network.programs.run("assay-bridge", &args).unwrap();
-        let verdicts: Vec<Value> = serde_json::from_str(&said).unwrap();
-        let found = verdicts
-            .into_iter()
-            .find(|v| v["node"] == node && v["epoch"] == epoch);
-        if let Some(found) = found {
-            return found;
+        let verdicts = network.verdicts().unwrap();
+        let is_it = |v: &&Value| v["node"] == node && v["epoch"] == epoch;
+        if let Some(found) = verdicts.iter().find(is_it) {
+            return found.clone();
         }
         assert!(
             Instant::now() < deadline,
-            "no verdict about {node} in epoch {epoch}: {said}"
+            "no verdict about {node} in epoch {epoch}: {verdicts:?}"
         );
         std::thread::sleep(Duration::from_millis(300));
     }

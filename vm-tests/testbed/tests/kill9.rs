@@ -88,12 +88,9 @@ fn resolved(network: &LocalNetwork, epoch: u64) -> Value {
 
 /// The ledger's sums are those of the recomputed verdicts: nothing was settled twice, nothing forgotten.
 fn check_settlement(network: &LocalNetwork) {
-    let config = network.bridge_config();
-    let args = ["verdicts", "--config", config.to_str().unwrap(), "--json"];
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let verdicts: Vec<Value> =
-            serde_json::from_str(&network.programs.run("assay-bridge", &args).unwrap()).unwrap();
+        let verdicts = network.verdicts().unwrap();
         let last: BTreeMap<&str, &Value> = verdicts
             .iter()
             .map(|verdict| (verdict["node"].as_str().unwrap(), verdict))

@@ -6,8 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use assay_bridge::bundle::{self, Bundle};
 use assay_bridge::double_roots::{self, Signing};
 use assay_bridge::forks::{self, Head, Log};
-use assay_bridge::store::Store;
-use assay_bridge::{double_votes, outcomes, wrong_key};
+use assay_bridge::{double_votes, outcomes, run, wrong_key};
 use assay_ledger::{Action, AssayLedger, Replaced, TxSigner};
 use assay_protocol::ids::{Epoch, HyperNodeId, NetworkId};
 use clap::{Args, Subcommand};
@@ -165,7 +164,7 @@ fn convict_votes(arg: &Votes) -> Result<()> {
     let (network, epoch) = (history.network(), Epoch(arg.epoch));
     let mut pairs = double_votes::refused(&store, network, Some(epoch))?;
     if let Some(other) = &arg.other {
-        let other = Store::open_for_reading(other, network)?;
+        let other = run::state_for_reading(other, network)?;
         pairs.extend(double_votes::refused(&other, network, Some(epoch))?);
         pairs.extend(double_votes::find([&store, &other], network, epoch)?);
     }

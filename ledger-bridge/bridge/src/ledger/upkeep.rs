@@ -1,6 +1,7 @@
 //! What keeps a network in order: other addresses, what is over, and the calls of governor and guardian.
 
-use super::{Fund, OfNode, OfProvider, OfReservation};
+use super::fund::Fund;
+use super::{OfNode, OfProvider, OfReservation};
 use crate::args::{Signed, endpoint};
 use anyhow::{Context as _, Result};
 use assay_ledger::Action;

@@ -28,12 +28,13 @@ pub(super) struct Span {
     pub to_unix_s: u64,
 }
 
-/// Outages within one time of observation.
+/// Outages within one time of observation, or verdicts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Outages {
-    observed: Span,
-    outages: Vec<Span>,
+struct File {
+    observed: Option<Span>,
+    outages: Option<Vec<Span>>,
+    verdicts: Option<Vec<Row>>,
 }
 
 /// The fields of a row of `assay-bridge verdicts --json` that matter here.
@@ -109,17 +110,18 @@ impl History {
         }
     }
 
-    /// An object with outages, or an array of verdicts.
+    /// An object with outages or with verdicts.
     pub(super) fn from_json(
         text: &str,
         node: Option<NodeId>,
         epoch_s: u32,
     ) -> Result<Self, HistoryError> {
-        if text.trim_start().starts_with('[') {
-            return Self::of_verdicts(serde_json::from_str(text)?, node, epoch_s);
+        let file: File = serde_json::from_str(text)?;
+        match (file.observed, file.outages, file.verdicts) {
+            (Some(observed), Some(outages), None) => Self::of_outages(observed, outages),
+            (None, None, Some(rows)) => Self::of_verdicts(rows, node, epoch_s),
+            _ => Err(wrong("JSON", "observed and outages, or verdicts", "others")),
         }
-        let Outages { observed, outages } = serde_json::from_str(text)?;
-        Self::of_outages(observed, outages)
     }
 
     /// `what,from_unix_s,to_unix_s` and one line each: once `observed`, then `outage`.

@@ -166,18 +166,22 @@ fn verdict(epoch: u64, node: u8, availability: u32, coverage: u32) -> String {
     )
 }
 
+fn verdicts(rows: &[String]) -> String {
+    format!("{{\"verdicts\":[{}]}}", rows.join(","))
+}
+
 #[test]
 fn verdicts_are_a_history_and_what_was_not_decided_is_no_time() {
     let decided = (0..48).map(|n| verdict(n, 1, if n < 12 { 0 } else { 1_000_000 }, 900_000));
     let mut rows: Vec<String> = decided.collect();
     rows.push(verdict(48, 1, 0, 0));
-    let text = format!("[{}]", rows.join(","));
+    let text = verdicts(&rows);
     let quote = from_file("verdicts.json", &text, "").unwrap();
     assert_eq!((quote.observed_s, quote.down_s), (48 * 3_600, 12 * 3_600));
     assert!(quote.warnings.len() >= 2);
 
     rows.push(verdict(3, 2, 500_000, 900_000));
-    let two = format!("[{}]", rows.join(","));
+    let two = verdicts(&rows);
     let error = from_file("verdicts.json", &two, "")
         .unwrap_err()
         .to_string();
@@ -188,7 +192,7 @@ fn verdicts_are_a_history_and_what_was_not_decided_is_no_time() {
         from_file("verdicts.json", &two, &more).unwrap().down_s,
         1_800
     );
-    let twice = format!("[{},{}]", verdict(3, 1, 0, 1), verdict(3, 1, 0, 1));
+    let twice = verdicts(&[verdict(3, 1, 0, 1), verdict(3, 1, 0, 1)]);
     let error = from_file("verdicts.json", &twice, "")
         .unwrap_err()
         .to_string();
@@ -253,10 +257,18 @@ fn bad_histories_are_named() {
         ),
         ("x.txt", "", ".csv or .json"),
         ("x.json", "{\"observed\":{}}", "JSON"),
-        ("x.json", "[]", "at least one"),
+        ("x.json", "[]", "JSON"),
+        ("x.json", &verdicts(&[]), "at least one"),
+        ("x.json", "{}", "expected observed and outages, or verdicts"),
         (
             "x.json",
-            &format!("[{}]", verdict(0, 1, 1_000_001, 1)),
+            "{\"observed\":{\"from_unix_s\":0,\"to_unix_s\":9},\"outages\":[],\"verdicts\":[]}",
+            "expected observed and outages, or verdicts",
+        ),
+        ("x.json", "{\"verdicts\":[],\"rewards\":[]}", "JSON"),
+        (
+            "x.json",
+            &verdicts(&[verdict(0, 1, 1_000_001, 1)]),
             "availability_ppm",
         ),
     ];

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use assay_bridge::store::Store;
 use assay_ledger::LedgerKey;
+use assay_protocol::ids::NetworkId;
 use assay_transport::Identity;
 use serde_json::{Value, json};
 
@@ -62,6 +64,20 @@ impl Bed {
             "slow.toml",
             &PLAN.replace("void_after_ms = 5000", "void_after_ms = 8000"),
         );
+        file(
+            "file.toml",
+            &config.replace("state_dir = \"state\"", "state_dir = \"not.toml\""),
+        );
+        file(
+            "other.toml",
+            &config.replace("state_dir = \"state\"", "state_dir = \"other\""),
+        );
+        Store::open(&dir.join("other"), NetworkId([9; 32])).unwrap();
+        file(
+            "absent.toml",
+            &config.replace("state_dir = \"state\"", "state_dir = \"nowhere\""),
+        );
+        file("good.json", "{\"allowed_kinds\":[\"test\"],\"roots\":[]}");
         file("vendors.json", "{\"allowed_kinds\":[\"test\"]}");
         file("roots.pem", "no certificate");
         let private = |name: &str, text: &str| {
@@ -154,8 +170,14 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
     for command in signing {
         for (key, code, text) in [
             ("", 2, "--key"),
-            ("--key nowhere.key", 1, "nowhere.key"),
+            ("--key nowhere.key", 2, "nowhere.key"),
+            ("--key .", 2, "ledger key ."),
             ("--key short.key", 2, "64 hexadecimal digits"),
+            (
+                "--key poster.key --password-file nowhere.password",
+                2,
+                "nowhere.password",
+            ),
             ("--key open.key", 2, "chmod 600"),
             (
                 "--key poster.key --password-file password",
@@ -172,13 +194,18 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             ("--signer http://127.0.0.1:1", 2, "--from"),
             (
                 "--signer ftp://secret@x --from 1111111111111111111111111111111111111111",
-                1,
+                2,
                 "signer",
             ),
             ("--key poster.key --signer http://x --from 11", 2, "--from"),
             ("--key poster.key --max-fee-gwei many", 2, "many"),
             ("--key poster.key --max-fee-gwei 0", 1, "over the cap"),
             ("--key poster.key --rpc-ca roots.pem", 2, "roots.pem"),
+            (
+                "--signer https://x --signer-ca nowhere.pem --from 1111111111111111111111111111111111111111",
+                2,
+                "nowhere.pem",
+            ),
             ("--key poster.key --surprise", 2, "--surprise"),
         ] {
             // Genesis is open already: there is nothing to pay for.
@@ -220,6 +247,21 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             "ledger fund AT --key poor.key --gwei 1 --epochs 1 --first 9999",
             1,
             "has 0",
+        ),
+        (
+            "ledger fund AT --key poster.key --gwei 1 --epochs 1 --first 0",
+            1,
+            "--first: expected epoch ",
+        ),
+        (
+            "ledger fund AT --key poster.key --gwei 1 --epochs 1 --first 1800000000000",
+            1,
+            "(it begins within ten years), got 1800000000000",
+        ),
+        (
+            "ledger allocate AT --key poster.key --gwei 1 --epochs 2 --first 1800000000000",
+            1,
+            "(it begins within ten years), got 1800000000001",
         ),
         (&format!("{CLAIM} --key poster.key"), 1, "nothing earned"),
         (
@@ -359,7 +401,7 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
         ),
         (
             "ledger export --chain nowhere.db --chain-id 1 --out o",
-            1,
+            2,
             "no ledger here",
         ),
         (
@@ -412,7 +454,7 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
                 "{} --key poster.key",
                 HYPERNODE.replace("board.key", "nowhere")
             ),
-            1,
+            2,
             "nowhere",
         ),
         (
@@ -467,7 +509,7 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
         ),
         (
             "ledger convict-votes --config bridge.toml --key poster.key --epoch 3 --other nowhere",
-            1,
+            2,
             "nowhere",
         ),
         (
@@ -482,7 +524,7 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
         ),
         (
             "ledger convict-double-roots AT --key poster.key --first nowhere --second nowhere",
-            1,
+            2,
             "nowhere",
         ),
         (
@@ -520,7 +562,7 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
         ("run --config surprise.toml", 2, "surprise"),
         ("run --config nokey.toml", 2, "chmod 600"),
         ("run --config db.toml", 1, "password_file"),
-        ("run --config watch.toml", 1, "only loopback"),
+        ("run --config watch.toml", 2, "only loopback"),
         ("verdicts --config bridge.toml --first x", 2, "--first"),
         ("verdicts --config not.toml", 2, "not.toml"),
         (
@@ -533,18 +575,50 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
             2,
             "--node",
         ),
+        ("run --config file.toml", 2, "bridge state"),
+        ("verdicts --config absent.toml", 2, "bridge state"),
+        ("run --config other.toml", 2, "a state of its own"),
+        ("verdicts --config other.toml", 2, "a state of its own"),
         (
-            "trust --config bridge.toml --vendors vendors.json --out t",
-            1,
-            "vendors.json",
+            &format!(
+                "{} --key poster.key",
+                HYPERNODE.replace("board.key", "open.key")
+            ),
+            2,
+            "open.key",
         ),
-        ("keygen ledger --out poster.key", 1, "poster.key"),
         (
-            "keygen ledger --out new.key --password-file nowhere",
-            1,
+            "ledger convict-region AT --key poster.key --bundle b --receipt nowhere --region r",
+            2,
             "nowhere",
         ),
-        ("keygen board --out board.key", 1, "board.key"),
+        (
+            "ledger convict-outcomes AT --key poster.key --first .",
+            2,
+            "expected a file, got a folder",
+        ),
+        (
+            "trust --config bridge.toml --vendors nowhere.json --out t",
+            2,
+            "nowhere.json",
+        ),
+        (
+            "trust --config bridge.toml --vendors good.json --out nowhere/t",
+            2,
+            "nowhere/t",
+        ),
+        (
+            "trust --config bridge.toml --vendors vendors.json --out t",
+            2,
+            "vendors.json",
+        ),
+        ("keygen ledger --out poster.key", 2, "poster.key"),
+        (
+            "keygen ledger --out new.key --password-file nowhere",
+            2,
+            "nowhere",
+        ),
+        ("keygen board --out board.key", 2, "board.key"),
         ("walk", 2, "walk"),
         (
             "ledger set-classes AT --key poster.key --plan nowhere.toml",
@@ -774,7 +848,10 @@ fn every_command_answers_programs_in_json() {
     assert_eq!(made["account"].as_str().unwrap().len(), 40);
     assert!(answer("keygen board --out two.key")["key"].is_string());
     assert!(answer(&format!("status {at}"))["hypernodes"].is_array());
-    assert_eq!(answer("verdicts --config bridge.toml"), json!([]));
+    assert_eq!(
+        answer("verdicts --config bridge.toml"),
+        json!({ "verdicts": [] })
+    );
     let plan = format!(
         "--plan plan.toml --key deployer.key --rpc {}",
         bed.proxy.url()
@@ -810,7 +887,10 @@ fn every_command_answers_programs_in_json() {
     assert_eq!(minted["action"], "mint");
     let fund = format!("ledger fund {at} {by} --gwei 5 --epochs 1 --first 9999");
     assert_eq!(answer(&fund)["action"], "fund");
-    assert_eq!(answer("rewards --config bridge.toml"), json!([]));
+    assert_eq!(
+        answer("rewards --config bridge.toml"),
+        json!({ "rewards": [] })
+    );
     let output = bridge(dir, &format!("{CLAIM} {by} --json"));
     assert_eq!(output.status.code(), Some(1));
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();

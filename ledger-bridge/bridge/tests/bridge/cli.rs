@@ -272,17 +272,17 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
         let rest = ["--hypernode", &forked, "--first", first, "--second", second];
         with("convict-log", "provider.key", &rest)
     };
-    for (first, second, why) in [
-        ("a", "a", "expected two roots"),
-        ("a", "longer", "only audit bundles prove leaves"),
-        ("a", "network.json", "network.json"),
-        ("a", "nowhere", "nowhere"),
+    for (first, second, code, why) in [
+        ("a", "a", 1, "expected two roots"),
+        ("a", "longer", 1, "only audit bundles prove leaves"),
+        ("a", "network.json", 1, "network.json"),
+        ("a", "nowhere", 2, "nowhere"),
     ] {
         let args = convicts(first, second);
         fails(
             dir,
             &args.iter().map(String::as_str).collect::<Vec<_>>(),
-            1,
+            code,
             why,
         );
     }
@@ -293,7 +293,7 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
     await_port(board);
     assert_eq!(
         ok(dir, &["verdicts", "--config", "bridge.toml", "--json"]),
-        "[]"
+        "{\"verdicts\":[]}"
     );
 
     let twice = with(
@@ -340,7 +340,7 @@ fn a_network_is_set_up_by_commands_while_one_bridge_runs() {
         "--out",
         "trust.json",
     ];
-    fails(dir, &trust, 1, "vendors.json");
+    fails(dir, &trust, 2, "vendors.json");
     std::fs::write(
         dir.join("vendors.json"),
         "{\"allowed_kinds\":[\"test\"],\"roots\":[]}",
@@ -369,7 +369,7 @@ fn usage_and_configuration_errors_exit_with_2() {
     std::fs::write(dir.join("bridge.toml"), "surprise = 1\n").unwrap();
     fails(dir, &["run", "--config", "bridge.toml"], 2, "surprise");
     std::fs::write(dir.join("k.key"), "00").unwrap();
-    fails(dir, &["keygen", "ledger", "--out", "k.key"], 1, "k.key");
+    fails(dir, &["keygen", "ledger", "--out", "k.key"], 2, "k.key");
     let unknown = bridge(dir, &["status", "--json", "--rpx", "x"]);
     assert_eq!(unknown.status.code(), Some(2));
     let said: serde_json::Value = serde_json::from_slice(&unknown.stderr).unwrap();

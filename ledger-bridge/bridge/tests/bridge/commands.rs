@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::{Address, B256};
+use assay_bridge::plan_rules::TIME_MS_MAX;
 use assay_ledger::{LedgerKey, NodeRecord, NodeStatus, ReservationRecord, rpc};
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Seed, Stake};
@@ -64,13 +65,24 @@ impl Bed {
 
     /// `AT` stands for the ledger with its contract, `NODE` for the node.
     fn run(&self, line: &str) -> Output {
+        self.start(&format!("{line} --json"))
+    }
+
+    /// The same, for people.
+    #[track_caller]
+    fn prints(&self, line: &str) -> String {
+        let output = self.start(line);
+        assert!(output.status.success(), "{line}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn start(&self, line: &str) -> Output {
         let contract = self.net.params.contract;
         let at = format!("--rpc {} --contract {contract}", self.url);
         let line = line.replace("AT", &at).replace("NODE", &NODE.to_string());
         Command::new(env!("CARGO_BIN_EXE_assay-bridge"))
             .current_dir(self.net.dir.path())
             .args(line.split_whitespace())
-            .arg("--json")
             .output()
             .unwrap()
     }
@@ -265,6 +277,10 @@ fn a_builder_reserves_what_a_provider_offers_and_gives_up_what_has_not_begun() {
     bed.does("provider", offer, "offer");
     let price = || bed.net.ledger().offered_price(NODE).unwrap();
     assert_eq!(price(), Some(Stake(3 * GWEI)));
+    let offered = || bed.says("status AT")["nodes"][0]["offer"].clone();
+    let open =
+        |free: Value| json!({ "price_gwei": 3, "min_epochs": 2, "max_epochs": 6, "free": free });
+    assert_eq!(offered(), open(json!([{ "first": 2, "end": null }])));
     for (epochs, gwei, why) in [
         (6, 2, "offered for 3 gwei an epoch, at most 2"),
         (1, 3, "WrongLength"),
@@ -289,6 +305,8 @@ fn a_builder_reserves_what_a_provider_offers_and_gives_up_what_has_not_begun() {
         credited: Stake(0),
     };
     assert_eq!(bed.reservation(1), made);
+    let after = open(json!([{ "first": 9, "end": null }]));
+    assert_eq!(offered(), after, "one epoch before it is too short");
     assert_eq!(bed.tokens("builder"), RICH - 18 * GWEI, "not 5 an epoch");
 
     let cancel = "cancel-reservation AT --reservation 1";
@@ -304,6 +322,10 @@ fn a_builder_reserves_what_a_provider_offers_and_gives_up_what_has_not_begun() {
         ..made
     };
     assert_eq!(bed.reservation(1), cancelled);
+    assert_eq!(offered(), open(json!([{ "first": 5, "end": null }])));
+    let status = bed.prints("status AT");
+    let line = format!("offer {NODE}  3 gwei an epoch, 2 to 6 epochs  free: from 5 on\n");
+    assert!(status.contains(&line), "{status}");
     assert_eq!(bed.waiting("builder"), 12 * GWEI);
     let withdraw = format!("withdraw-rent AT --account {}", made.builder);
     bed.does("stranger", &withdraw, "withdraw");
@@ -312,6 +334,8 @@ fn a_builder_reserves_what_a_provider_offers_and_gives_up_what_has_not_begun() {
 
     bed.does("provider", &format!("{offer} --close"), "offer");
     assert_eq!(price(), None);
+    assert_eq!(offered(), Value::Null);
+    assert!(!bed.prints("status AT").contains("offer "));
     bed.refused("builder", reserve, "nobody offers it");
 }
 
@@ -374,6 +398,48 @@ fn budgets_are_funded_reclaimed_and_allocated_again() {
         [0, 5 * GWEI, 5 * GWEI + COIN / 2, COIN / 2],
         "beside what was funded"
     );
+}
+
+/// The contract takes any epoch to come: money for one that nobody will see would stay there.
+#[test]
+fn no_budget_is_put_aside_for_an_epoch_that_has_begun_or_never_comes() {
+    let bed = Bed::new(PLAN);
+    bed.just_before(Epoch(7));
+    bed.does("hypernode", "stake AT --gwei 1", "bond");
+    let since = bed.net.chain.timestamp_ms().unwrap() - GENESIS_MS;
+    let (earliest, last) = (8, (since + TIME_MS_MAX) / EPOCH_MS);
+    let of = |first: u64, epochs: u64| format!("AT --gwei 5 --epochs {epochs} --first {first}");
+    let too_early = format!("--first: expected epoch {earliest} or a later one");
+    let too_late =
+        |got: u64| format!("expected at most {last} (it begins within ten years), got {got}");
+    for (by, command) in [("stranger", "fund"), ("governor", "allocate")] {
+        for (first, epochs, why) in [
+            (
+                0,
+                1,
+                format!("{too_early} (budgets are fixed an epoch before), got 0"),
+            ),
+            (
+                earliest - 1,
+                3,
+                format!("{too_early} (budgets are fixed an epoch before), got 7"),
+            ),
+            (last + 1, 1, too_late(last + 1)),
+            (last, 2, too_late(last + 1)),
+            (u64::MAX, 3, too_late(u64::MAX)),
+            (earliest, u64::MAX, too_late(u64::MAX)),
+        ] {
+            bed.refused(by, &format!("{command} {}", of(first, epochs)), &why);
+        }
+    }
+    assert_eq!(bed.tokens("stranger"), RICH);
+    bed.does("stranger", &format!("fund {}", of(last - 1, 2)), "fund");
+    bed.does("stranger", &format!("fund {}", of(earliest, 1)), "fund");
+    bed.does("stranger", "fund AT --gwei 5 --epochs 1", "fund");
+    let budgets = [last - 1, last, last + 1].map(|epoch| bed.budget(epoch));
+    assert_eq!(budgets, [5 * GWEI, 5 * GWEI, 0]);
+    let twice = COIN + 2 * 5 * GWEI;
+    assert_eq!(bed.budget(earliest), twice, "beside what it had");
 }
 
 #[test]
@@ -452,7 +518,15 @@ fn anybody_claims_for_a_provider_what_complete_epochs_earned_and_once() {
             "provider": provider.to_string(), "epoch": last,
             "earned_gwei": gwei, "final_gwei": gwei, "paid_gwei": gwei,
         });
-        assert_eq!(bed.says("rewards --config bridge.toml"), json!([row]));
+        let rewards = json!({ "rewards": [row] });
+        assert_eq!(bed.says("rewards --config bridge.toml"), rewards);
     }
+    let said = bed.says("verdicts --config bridge.toml");
+    let epochs = said["verdicts"].as_array().unwrap().iter();
+    assert!(epochs.map(|row| &row["epoch"]).eq([0, 1, 2, 3].iter()));
+    let file = bed.net.dir.path().join("verdicts.json");
+    std::fs::write(file, said.to_string()).unwrap();
+    let quote = bed.says("quote --history verdicts.json --price-gwei 9 --block-hours 1");
+    assert_eq!(quote["observed_s"], 4 * 3_600, "as it was printed");
     assert_eq!(bed.tokens("stranger"), RICH, "the provider gets it");
 }

@@ -395,7 +395,7 @@ fn the_command_says_what_it_took_and_what_it_lacks() {
             "--board-key",
         ),
         ("import --config new.toml --board nowhere", 2, "HOST:PORT"),
-        ("import --config new.toml --from nowhere", 1, "nowhere"),
+        ("import --config new.toml --from nowhere", 2, "nowhere"),
         (
             "import --config missing.toml --from state",
             2,

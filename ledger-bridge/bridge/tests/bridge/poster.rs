@@ -3,6 +3,7 @@
 use assay_aggregate::agreement::input_set_hash;
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::History;
+use assay_bridge::config::ConfigError;
 use assay_bridge::export::{self, Range};
 use assay_bridge::poster::{Poster, Step, Tended};
 use assay_bridge::store::TxEnd;
@@ -396,6 +397,8 @@ fn bundles_and_tables_come_from_the_replayed_board() {
         assay_bridge::explain(error.unwrap_err().chain().map(ToString::to_string))
     };
     assert!(refused(range, "bundle").contains("not empty"));
+    let taken = export::export(&net.store, &net.ledger(), net.history(), &range, &out);
+    assert!(taken.unwrap_err().is::<ConfigError>(), "exit code 2");
     let stranger = Range {
         node: NodeId([5; 32]),
         ..range

@@ -181,12 +181,7 @@ fn wait_settled(network: &LocalNetwork) -> Result<()> {
 
 /// Whether everything that verdicts have asked for was taken.
 fn is_slashed(network: &LocalNetwork, nodes: &[Value]) -> Result<bool> {
-    let config = network.bridge_config();
-    let config = config.to_str().context("path is not text")?;
-    let verdicts = network
-        .programs
-        .run("assay-bridge", &["verdicts", "--config", config, "--json"])?;
-    let verdicts: Vec<Value> = serde_json::from_str(&verdicts)?;
+    let verdicts = network.verdicts()?;
     let asked = |node: &Value| {
         let of_node = verdicts.iter().filter(|row| row["node"] == node["node"]);
         of_node

@@ -67,16 +67,7 @@ pub struct LedgerSummary {
 /// Reads ledger and verdicts.
 pub fn collect(network: &LocalNetwork, bundles: &[Bundle], root: &Path) -> Result<Summary> {
     let status = network.status()?;
-    let config = network.bridge_config();
-    let config = config.to_str().context("path is not text")?;
-    let verdicts = network
-        .programs
-        .run("assay-bridge", &["verdicts", "--config", config, "--json"])?;
-    let verdicts: Vec<Value> = serde_json::from_str(&verdicts)?;
-    let rewards = network
-        .programs
-        .run("assay-bridge", &["rewards", "--config", config, "--json"])?;
-    let rewards: Vec<Value> = serde_json::from_str(&rewards)?;
+    let (verdicts, rewards) = (network.verdicts()?, network.rewards()?);
     let nodes = bundles
         .iter()
         .map(|bundle| node(bundle, &verdicts, &rewards, &status))

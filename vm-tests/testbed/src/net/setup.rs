@@ -338,6 +338,25 @@ impl LocalNetwork {
         )?)
     }
 
+    /// What became of every node in each posted epoch, by the bridge's board.
+    pub fn verdicts(&self) -> Result<Vec<serde_json::Value>> {
+        self.rows("verdicts")
+    }
+
+    /// What each provider has earned.
+    pub fn rewards(&self) -> Result<Vec<serde_json::Value>> {
+        self.rows("rewards")
+    }
+
+    fn rows(&self, name: &str) -> Result<Vec<serde_json::Value>> {
+        let config = self.bridge_config();
+        let config = config.to_str().context("path is not text")?;
+        let args = [name, "--config", config, "--json"];
+        let said = self.programs.run("assay-bridge", &args)?;
+        let mut said: serde_json::Value = serde_json::from_str(&said)?;
+        Ok(serde_json::from_value(said[name].take())?)
+    }
+
     /// Waits for the ledger to resolve an epoch.
     pub fn wait_for_epoch(&self, epoch: u64) -> Result<()> {
         let deadline = Instant::now() + RESOLVED;

@@ -22,10 +22,7 @@ pub fn resolved(network: &LocalNetwork, epoch: u64) {
 
 /// What became of the node in each epoch so far.
 pub fn verdicts_so_far(network: &LocalNetwork) -> Vec<Value> {
-    let config = network.bridge_config();
-    let args = ["verdicts", "--config", config.to_str().unwrap(), "--json"];
-    let said = network.programs.run("assay-bridge", &args).unwrap();
-    serde_json::from_str(&said).unwrap()
+    network.verdicts().unwrap()
 }
 
 /// The same, of which none to the last one was void.

@@ -94,9 +94,20 @@ impl Bed {
 
     #[track_caller]
     fn fails(&self, line: &str, text: &str) {
+        self.ends(line, 1, text);
+    }
+
+    /// Of a file that is not there, or is none.
+    #[track_caller]
+    fn is_misnamed(&self, line: &str, text: &str) {
+        self.ends(line, 2, text);
+    }
+
+    #[track_caller]
+    fn ends(&self, line: &str, code: i32, text: &str) {
         let output = self.run(line);
         let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{line}: {error}");
+        assert_eq!(output.status.code(), Some(code), "{line}: {error}");
         assert!(error.contains(text), "{line}: {error}");
         assert!(output.stdout.is_empty(), "{line}");
     }

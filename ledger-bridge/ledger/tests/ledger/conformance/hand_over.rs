@@ -6,13 +6,16 @@ use assay_ledger::{Action, is_owing};
 use assay_protocol::ids::{Address, Epoch, Stake, UnixMs};
 use std::collections::BTreeMap;
 
+use super::rent;
 use crate::network::*;
 
 /// The node of `active` in another provider's hands by a leaf of epoch 4, which is final in epoch 6.
 #[test]
 fn a_hand_over_does_not_change_who_owed_service_in_epochs_that_have_begun() {
-    let net = Network::active().enriched(&other_provider());
+    let net = rent::offered().enriched(&other_provider());
+    assert_eq!(rent::open_offers(&net).len(), 1);
     accepted(&net);
+    assert_eq!(rent::open_offers(&net), [], "nothing new while it is sold");
     let theirs = NodeLeaf {
         owner: other_provider().address(),
         ..leaf(4)
@@ -40,6 +43,10 @@ fn a_hand_over_does_not_change_who_owed_service_in_epochs_that_have_begun() {
     let owner = net.ledger.nodes().unwrap()[1].confirmed_owner;
     assert_eq!(owner, Some(other_provider().address()));
     assert_eq!(owing(), before, "epochs 4 and 5 are over, 6 has begun");
+    assert_eq!(rent::open_offers(&net), [], "the offer was the seller's");
+    net.does(&other_provider(), &Action::offer(&rent::offer(7)))
+        .unwrap();
+    assert_eq!(rent::open_offers(&net)[0].1.price, Stake(7));
     assert_eq!(standings(&net, 3), early);
     assert_eq!(standings(&net, 6), offered);
     net.finish(6);

@@ -1,8 +1,8 @@
 //! Builders: offers, prepaid rent, credits, shares of slashes.
 
 use assay_aggregate::root::NodeLeaf;
-use assay_ledger::{Action, NewOffer, ReservationRecord};
-use assay_protocol::ids::{Epoch, Stake};
+use assay_ledger::{Action, NewOffer, OpenOffer, ReservationRecord};
+use assay_protocol::ids::{Epoch, NodeId, Stake};
 
 use crate::network::*;
 
@@ -14,6 +14,13 @@ pub fn offer(price: u128) -> NewOffer {
         max_epochs: 6,
         open: true,
     }
+}
+
+/// The offers that a Builder can take now.
+pub fn open_offers(net: &Network) -> Vec<(NodeId, OpenOffer)> {
+    let nodes = net.ledger.nodes().unwrap();
+    let offers = net.ledger.open_offers(&nodes).unwrap();
+    offers.into_iter().collect()
 }
 
 /// A node that is offered for 10 an epoch, in epoch 2.
@@ -62,12 +69,19 @@ fn an_offer_is_seen_until_it_is_closed() {
     assert_eq!(net.ledger.offered_price(NODE).unwrap(), None);
     net.does(&provider(), &Action::offer(&offer(10))).unwrap();
     assert_eq!(net.ledger.offered_price(NODE).unwrap(), Some(Stake(10)));
+    let open = OpenOffer {
+        price: Stake(10),
+        min_epochs: 1,
+        max_epochs: 6,
+    };
+    assert_eq!(open_offers(&net), [(NODE, open)]);
     let closed = NewOffer {
         open: false,
         ..offer(10)
     };
     net.does(&provider(), &Action::offer(&closed)).unwrap();
     assert_eq!(net.ledger.offered_price(NODE).unwrap(), None);
+    assert_eq!(open_offers(&net), []);
 }
 
 #[test]
