@@ -173,10 +173,11 @@ fn verdicts_are_a_history_and_what_was_not_decided_is_no_time() {
     rows.push(verdict(48, 1, 0, 0));
     let text = format!("[{}]", rows.join(","));
     let quote = from_file("verdicts.json", &text, "").unwrap();
-    assert_eq!((quote.observed_s, quote.down_s), (48 * 3_600, 12 * 3_600));
+    // Nine tenths of each epoch were decided: the rest is no time either, as on the ledger.
+    assert_eq!((quote.observed_s, quote.down_s), (48 * 3_240, 12 * 3_240));
     assert!(quote.warnings.len() >= 2);
 
-    rows.push(verdict(3, 2, 500_000, 900_000));
+    rows.push(verdict(3, 2, 500_000, 1_000_000));
     let two = format!("[{}]", rows.join(","));
     let error = from_file("verdicts.json", &two, "")
         .unwrap_err()
@@ -193,6 +194,22 @@ fn verdicts_are_a_history_and_what_was_not_decided_is_no_time() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("epoch 3 twice"), "{error}");
+}
+
+/// Hours that were hardly seen weigh as little here as in `Billing.sol`: 20 slots of 60 down in one, 6 of 6 in another.
+#[test]
+fn an_epoch_weighs_as_much_as_was_decided_of_it() {
+    let rows = [
+        verdict(0, 1, 666_666, 1_000_000),
+        verdict(1, 1, 0, 100_000),
+        verdict(2, 1, 1_000_000, 16_666),
+        verdict(3, 1, 0, 0),
+    ];
+    let text = format!("[{}]", rows.join(","));
+    let quote = from_file("verdicts.json", &text, "--block-hours 1").unwrap();
+    // Shares in a million are rounded down, so what is made of them is rounded up: 1,201 s for a third of an hour.
+    assert_eq!(quote.observed_s, 3_600 + 360 + 60);
+    assert_eq!(quote.down_s, 1_201 + 360);
 }
 
 #[test]
@@ -256,8 +273,13 @@ fn bad_histories_are_named() {
         ("x.json", "[]", "at least one"),
         (
             "x.json",
-            &format!("[{}]", verdict(0, 1, 1_000_001, 1)),
-            "availability_ppm",
+            &format!("[{}]", verdict(7, 1, 1_000_001, 1)),
+            "epoch 7: availability_ppm: expected at most 1000000, got 1000001",
+        ),
+        (
+            "x.json",
+            &format!("[{}]", verdict(7, 1, 1, 1_000_001)),
+            "epoch 7: coverage_ppm: expected at most 1000000, got 1000001",
         ),
     ];
     for (name, text, named) in cases {
