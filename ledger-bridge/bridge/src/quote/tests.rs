@@ -80,6 +80,31 @@ fn always_down_costs_the_whole_price() {
     );
 }
 
+/// A tier of 10 % of 9 gwei is less than one: a period with a credit all the same. A tier of nothing is none.
+#[test]
+fn periods_with_credit_are_counted_before_there_is_money() {
+    let hourly = (0..360 * 24).map(|hour| (hour * 3_600, hour * 3_600 + 30));
+    let text: String = hourly
+        .map(|(from, to)| format!("outage,{from},{to}\n"))
+        .collect();
+    let end = 360 * DAY;
+    let text = format!("what,from_unix_s,to_unix_s\nobserved,0,{end}\n{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let (path, tiers) = (folder.path().join("x.csv"), folder.path().join("t.toml"));
+    std::fs::write(&path, text).unwrap();
+    let with = |price_gwei, lowest_bps: u32| {
+        let tier = format!("below_ppm = 995000\ncredit_bps = {lowest_bps}\n");
+        std::fs::write(&tiers, format!("name = \"t\"\n[[tiers]]\n{tier}")).unwrap();
+        let mut arguments = arguments(&path, "");
+        (arguments.price_gwei, arguments.credits) = (price_gwei, Some(tiers.clone()));
+        let quote = quote(&arguments).unwrap();
+        (quote.breach_ppm, quote.loss_most_gwei)
+    };
+    assert_eq!(with(10, 1_000), (1_000_000, 1));
+    assert_eq!(with(9, 1_000), (1_000_000, 0));
+    assert_eq!(with(9, 0), (0, 0));
+}
+
 #[test]
 fn a_constant_outage_costs_its_tier_in_every_period() {
     // The same minutes of every hour, in blocks of whole hours: every period has the same availability.
@@ -311,9 +336,10 @@ fn bad_credit_tiers_are_named_and_good_ones_apply_strictly_below() {
     let due = [
         1_000_000, 995_000, 994_999, 990_000, 989_999, 950_000, 949_999, 0,
     ];
-    let due: Vec<_> = due.iter().map(|ppm| good.due(10_000, *ppm)).collect();
+    let due = due.map(|ppm| good.due_bps(ppm));
     assert_eq!(due, [0, 0, 1_000, 1_000, 3_000, 3_000, 10_000, 10_000]);
-    assert_eq!(good.due(u64::MAX, 0), u64::MAX);
+    assert_eq!(credits::credit_gwei(u64::MAX, 10_000), u64::MAX);
+    assert_eq!(credits::credit_gwei(19, 1_000), 1, "rounded down");
 }
 
 #[test]
