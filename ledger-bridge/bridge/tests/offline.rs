@@ -128,6 +128,12 @@ fn bad_input_is_named_and_nothing_is_printed() {
     refused(here, "quote --history ok.csv", 2, "--price-gwei");
     refused(
         here,
+        "quote --history ok.csv --price-gwei 0",
+        2,
+        "invalid value '0' for '--price-gwei",
+    );
+    refused(
+        here,
         "quote --history ok.csv --price-gwei 1 --runs 5",
         2,
         "5",

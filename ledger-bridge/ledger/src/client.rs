@@ -402,7 +402,7 @@ pub(crate) fn read<C: SolCall>(
     decoded::<C>(&output.map_err(failed(name_of::<C>()))?)
 }
 
-fn name_of<C: SolCall>() -> &'static str {
+pub(crate) fn name_of<C: SolCall>() -> &'static str {
     C::SIGNATURE.split('(').next().unwrap_or(C::SIGNATURE)
 }
 

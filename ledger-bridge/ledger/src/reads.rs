@@ -19,6 +19,7 @@ use crate::abi::{
 };
 use crate::chain::{Event, LogQuery};
 use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
+use crate::records::{CHUNK, MAX_HYPERNODES, check_endpoint};
 use crate::types::{
     ClassTerms, Correction, CreditTier, EpochRecord, GenesisParameters, HyperNodeRecord,
     NodeRecord, NodeTerms, OpenOffer, RentTerms, Resolution, Resolved,
@@ -316,15 +317,24 @@ impl AssayLedger {
 
 /// HyperNodes and nodes.
 impl AssayLedger {
-    /// Who has registered, in order of registration.
+    /// Who has registered, in order of registration; more than 65,536 are a bad answer.
     pub fn hypernodes(&self) -> Result<Vec<HyperNodeRecord>, LedgerError> {
         let stake = self.contracts().stake;
-        let count = self.count(stake, &AssayStake::hyperNodeCountCall {})?;
+        let call = AssayStake::hyperNodeCountCall {};
+        let count = self.count(stake, &call, MAX_HYPERNODES)?;
         let one = |index| AssayStake::hyperNodeAtCall {
             index: U256::from(index),
         };
-        let all = self.read_all(stake, (0..count).map(one))?;
-        Ok(all.into_iter().map(hypernode).collect())
+        let mut records = Vec::new();
+        let mut next = 0;
+        while next < count {
+            let end = next.saturating_add(CHUNK).min(count);
+            for told in self.read_all(stake, (next..end).map(one))? {
+                records.push(hypernode(told)?);
+            }
+            next = end;
+        }
+        Ok(records)
     }
 
     /// The credit schedule of a class; empty without one.
@@ -492,10 +502,13 @@ fn open_offer(o: &reservations::IAssayReservations::Offer) -> OpenOffer {
     }
 }
 
-fn hypernode(h: stake::IAssayStake::HyperNode) -> HyperNodeRecord {
-    HyperNodeRecord {
+fn hypernode(h: stake::IAssayStake::HyperNode) -> Result<HyperNodeRecord, LedgerError> {
+    let ed25519 = HyperNodeId(h.ed25519Key.0);
+    let whose = format_args!("HyperNode {ed25519}");
+    check_endpoint::<AssayStake::hyperNodeAtCall>(whose, &h.endpoint)?;
+    Ok(HyperNodeRecord {
         address: ids::Address(h.signer.into_array()),
-        ed25519: HyperNodeId(h.ed25519Key.0),
+        ed25519,
         operator: Digest(h.operatorId.0),
         seed_end: Seed(h.seedChainEnd.0),
         endpoint: h.endpoint,
@@ -504,5 +517,5 @@ fn hypernode(h: stake::IAssayStake::HyperNode) -> HyperNodeRecord {
         unbonding: Stake(h.unbonding.to()),
         jailed: h.jailed,
         absent: h.absent,
-    }
+    })
 }

@@ -1,7 +1,8 @@
 //! Registrations of nodes and reservations: lists that only grow. What is over in them never changes again, and is read
-//! once.
+//! once. And what holds for every list that a node tells.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{MutexGuard, PoisonError};
 
 use alloy_primitives::{B256, U256};
@@ -9,20 +10,26 @@ use alloy_sol_types::SolCall;
 use assay_aggregate::epoch::Registration as Claim;
 use assay_protocol::class::ValidClass;
 use assay_protocol::ids::{self, Digest, Epoch, NodeId, Stake, UnixMs};
+use assay_protocol::limits::ENDPOINT_BYTES_MAX;
 
 use crate::abi::nodes::INodesTypes::{Account, Registration};
 use crate::abi::reservations::IAssayReservations::Reservation;
 use crate::abi::{AssayNodes, AssayReservations};
 use crate::chain::Finality;
 use crate::claims::{Beginning, claims_at};
-use crate::client::{AssayLedger, LedgerError, bad_answer, failed};
+use crate::client::{AssayLedger, LedgerError, bad_answer, failed, name_of};
 use crate::types::{NodeRecord, NodeStatus, ReservationRecord};
 
-/// Most records read; more are a fault, not a fleet.
+/// Most registrations of nodes, or reservations, that are read; more are a fault, not a fleet.
 const MAX_RECORDS: u64 = 10_000_000;
 
+/// Most HyperNodes that are read. The record of one that left stays: these are the 128 seats taken anew 512 times, and each
+/// record took a stake that was away until unbonding ended, and some 720,000 gas.
+pub(crate) const MAX_HYPERNODES: u64 = 65_536;
+
 /// Records that are asked for before those of them that are over are put aside: an interrupted reading goes on from there.
-const CHUNK: u64 = 1_000;
+/// A count that is not true costs no more than so many calls.
+pub(crate) const CHUNK: u64 = 1_000;
 
 /// No node of a chain that is of use is so far behind the others.
 const LONG_AGO_MS: u64 = 3_600_000;
@@ -89,7 +96,11 @@ impl AssayLedger {
     /// All reservations ever made, in order.
     pub fn reservations(&self) -> Result<Vec<ReservationRecord>, LedgerError> {
         let contract = self.contracts().reservations;
-        let count = self.count(contract, &AssayReservations::reservationCountCall {})?;
+        let count = self.count(
+            contract,
+            &AssayReservations::reservationCountCall {},
+            MAX_RECORDS,
+        )?;
         let mut known = self.known();
         let live = missing(count, &mut known.over, is_over, |ids| {
             let one = |id: &u64| AssayReservations::reservationCall {
@@ -122,13 +133,17 @@ impl AssayLedger {
 
     fn read_nodes(&self, known: &mut Records) -> Result<Vec<NodeRecord>, LedgerError> {
         let contract = self.contracts().nodes;
-        let count = self.count(contract, &AssayNodes::registrationCountCall {})?;
+        let count = self.count(contract, &AssayNodes::registrationCountCall {}, MAX_RECORDS)?;
         let (ended, accounts) = (&mut known.ended, &mut known.accounts);
         let live = missing(count, ended, has_ended, |ids| {
             let one = |id: &u64| AssayNodes::registrationAtCall {
                 id: U256::from(*id),
             };
             let read = self.read_all(contract, ids.iter().map(one))?;
+            for one in &read {
+                let node = format_args!("node {}", NodeId(one.node.0));
+                check_endpoint::<AssayNodes::registrationAtCall>(node, &one.endpoint)?;
+            }
             let nodes: BTreeSet<B256> = read.iter().map(|one| one.node).collect();
             let account = |node: &B256| AssayNodes::accountCall { node: *node };
             let theirs = self.read_all(contract, nodes.iter().map(account))?;
@@ -144,19 +159,35 @@ impl AssayLedger {
             .collect())
     }
 
-    /// How many records a list has. Refused above what is read of one.
-    pub(crate) fn count(
+    /// How many records a list has. Refused above `most`.
+    pub(crate) fn count<C: SolCall<Return = U256>>(
         &self,
         contract: ids::Address,
-        call: &impl SolCall<Return = U256>,
+        call: &C,
+        most: u64,
     ) -> Result<u64, LedgerError> {
         let count: u64 = self.read(contract, call)?.saturating_to();
-        if count > MAX_RECORDS {
-            let why = format!("{count} records, at most {MAX_RECORDS} are read");
-            return Err(bad_answer("count", why));
+        if count > most {
+            let why = format!("{count} records, at most {most} are read");
+            return Err(bad_answer(name_of::<C>(), why));
         }
         Ok(count)
     }
+}
+
+/// Refuses an endpoint that no contract would have taken, in the answer to a call.
+pub(crate) fn check_endpoint<C: SolCall>(
+    whose: impl fmt::Display,
+    endpoint: &str,
+) -> Result<(), LedgerError> {
+    let actual = endpoint.len();
+    if actual > ENDPOINT_BYTES_MAX {
+        let why = format!(
+            "endpoint of {whose}: expected at most {ENDPOINT_BYTES_MAX} bytes, got {actual}"
+        );
+        return Err(bad_answer(name_of::<C>(), why));
+    }
+    Ok(())
 }
 
 /// Reads the records 1 to `count` that are not in `over`; those that are over go there, the others are the answer.

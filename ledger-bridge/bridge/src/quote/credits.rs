@@ -120,12 +120,16 @@ impl Credits {
         )
     }
 
-    /// The credit of a period: that of the last tier the availability is below, rounded down.
-    pub(super) fn due(&self, price_gwei: u64, availability_ppm: u32) -> u64 {
+    /// The share of a period's price that goes back, in basis points: that of the last tier the availability is below.
+    pub(super) fn due_bps(&self, availability_ppm: u32) -> u32 {
         let mut below = self.tiers.iter().rev();
         let tier = below.find(|tier| availability_ppm < tier.below_ppm);
-        let bps = tier.map_or(0, |tier| tier.credit_bps);
-        let credit = u128::from(price_gwei) * u128::from(bps) / 10_000;
-        u64::try_from(credit).unwrap_or(u64::MAX)
+        tier.map_or(0, |tier| tier.credit_bps)
     }
+}
+
+/// A share of a price, rounded down.
+pub(super) fn credit_gwei(price_gwei: u64, bps: u32) -> u64 {
+    let credit = u128::from(price_gwei) * u128::from(bps) / 10_000;
+    u64::try_from(credit).unwrap_or(u64::MAX)
 }

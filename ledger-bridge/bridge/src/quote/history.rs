@@ -171,7 +171,7 @@ impl History {
         Self::new(end - start, outages.into_iter().map(shift).collect())
     }
 
-    /// Decided epochs end to end; in each, the share that was down comes first.
+    /// What was decided of each epoch, end to end; in each, the share that was down comes first.
     fn of_verdicts(
         rows: Vec<Row>,
         node: Option<NodeId>,
@@ -195,24 +195,15 @@ impl History {
             ));
         }
         let (mut now_s, mut down) = (0u64, Vec::new());
-        // No data is never up and never down: an epoch without a decided slot is left out.
-        for row in rows.iter().filter(|row| row.coverage_ppm > 0) {
-            let missing = PPM_ONE.checked_sub(row.availability_ppm.into());
-            let missing = missing.ok_or_else(|| {
-                wrong(
-                    format!("epoch {}", row.epoch),
-                    "availability_ppm up to 1000000",
-                    row.availability_ppm,
-                )
-            })?;
-            let down_s = (u64::from(epoch_s) * missing).div_ceil(PPM_ONE);
+        for row in &rows {
+            let (decided_s, down_s) = row.decided_and_down_s(epoch_s)?;
             if down_s > 0 {
                 down.push(Span {
                     from_unix_s: now_s,
                     to_unix_s: now_s + down_s,
                 });
             }
-            now_s += u64::from(epoch_s);
+            now_s += decided_s;
         }
         Self::new(now_s, down)
     }
@@ -269,6 +260,25 @@ impl History {
         };
         let span = self.down[last];
         self.before[last] + at_s.min(span.to_unix_s) - span.from_unix_s
+    }
+}
+
+impl Row {
+    /// Seconds of the epoch that were decided, and of those the ones that were down; both rounded up: the shares were
+    /// rounded down. No data is never up and never down, as on the ledger, which bills by decided slots.
+    fn decided_and_down_s(&self, epoch_s: u32) -> Result<(u64, u64), HistoryError> {
+        let share = |name: &str, ppm: u32| match u64::from(ppm) {
+            ppm if ppm <= PPM_ONE => Ok(ppm),
+            _ => {
+                let (part, expected) = (format!("epoch {}: {name}", self.epoch), "at most 1000000");
+                Err(wrong(part, expected, ppm))
+            }
+        };
+        let coverage = share("coverage_ppm", self.coverage_ppm)?;
+        let availability = share("availability_ppm", self.availability_ppm)?;
+        let decided_s = (u64::from(epoch_s) * coverage).div_ceil(PPM_ONE);
+        let down_s = (decided_s * (PPM_ONE - availability)).div_ceil(PPM_ONE);
+        Ok((decided_s, down_s))
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Arguments {
     #[arg(long)]
     credits: Option<PathBuf>,
     /// What the Builder pays for one period, in gwei.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     price_gwei: u64,
     /// Length of a period in hours.
     #[arg(long, default_value_t = 720, value_parser = clap::value_parser!(u32).range(1..=87_600))]
@@ -81,7 +81,7 @@ pub struct Quote {
     pub seed: u64,
     /// Mean credit of a period, rounded down.
     pub expected_credit_gwei: u64,
-    /// Periods in which some credit is due.
+    /// Periods in which some credit is due, also one that is less than a gwei.
     pub breach_ppm: u32,
     /// 95 % of periods cost at most this.
     pub loss_p95_gwei: u64,
@@ -148,11 +148,9 @@ fn quote(arguments: &Arguments) -> Result<Quote, QuoteError> {
         block_s,
     };
     let periods = (0..arguments.runs).map(|_| draw.availability(&mut random));
-    let losses = Losses::of(
-        periods
-            .map(|ppm| credits.due(arguments.price_gwei, ppm))
-            .collect(),
-    );
+    let due_bps: Vec<u32> = periods.map(|ppm| credits.due_bps(ppm)).collect();
+    let loss = |bps: &u32| credits::credit_gwei(arguments.price_gwei, *bps);
+    let losses = Losses::of(due_bps.iter().map(loss).collect());
     let hit = history.blocks_with_outage(block_s);
     Ok(Quote {
         credits: credits.name,
@@ -167,7 +165,7 @@ fn quote(arguments: &Arguments) -> Result<Quote, QuoteError> {
         runs: arguments.runs,
         seed: arguments.seed,
         expected_credit_gwei: losses.mean(),
-        breach_ppm: losses.positive_ppm(),
+        breach_ppm: model::with_credit_ppm(&due_bps),
         loss_p95_gwei: losses.percentile(95),
         loss_p99_gwei: losses.percentile(99),
         loss_most_gwei: losses.percentile(100),

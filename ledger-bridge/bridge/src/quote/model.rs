@@ -57,11 +57,11 @@ impl Losses {
         let rank = (self.0.len() * percent).div_ceil(100);
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or(0)
     }
+}
 
-    /// Share of periods with a loss, rounded up.
-    pub(super) fn positive_ppm(&self) -> u32 {
-        let positive = self.0.iter().filter(|loss| **loss > 0).count() as u64;
-        let ppm = (positive * PPM_ONE).div_ceil((self.0.len() as u64).max(1));
-        u32::try_from(ppm).unwrap_or(u32::MAX)
-    }
+/// Share of periods in which something goes back, whatever that is in money; rounded up.
+pub(super) fn with_credit_ppm(due_bps: &[u32]) -> u32 {
+    let with_credit = due_bps.iter().filter(|bps| **bps > 0).count() as u64;
+    let ppm = (with_credit * PPM_ONE).div_ceil((due_bps.len() as u64).max(1));
+    u32::try_from(ppm).unwrap_or(u32::MAX)
 }

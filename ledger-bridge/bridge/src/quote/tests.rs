@@ -80,6 +80,31 @@ fn always_down_costs_the_whole_price() {
     );
 }
 
+/// A tier of 10 % of 9 gwei is less than one: a period with a credit all the same. A tier of nothing is none.
+#[test]
+fn periods_with_credit_are_counted_before_there_is_money() {
+    let hourly = (0..360 * 24).map(|hour| (hour * 3_600, hour * 3_600 + 30));
+    let text: String = hourly
+        .map(|(from, to)| format!("outage,{from},{to}\n"))
+        .collect();
+    let end = 360 * DAY;
+    let text = format!("what,from_unix_s,to_unix_s\nobserved,0,{end}\n{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let (path, tiers) = (folder.path().join("x.csv"), folder.path().join("t.toml"));
+    std::fs::write(&path, text).unwrap();
+    let with = |price_gwei, lowest_bps: u32| {
+        let tier = format!("below_ppm = 995000\ncredit_bps = {lowest_bps}\n");
+        std::fs::write(&tiers, format!("name = \"t\"\n[[tiers]]\n{tier}")).unwrap();
+        let mut arguments = arguments(&path, "");
+        (arguments.price_gwei, arguments.credits) = (price_gwei, Some(tiers.clone()));
+        let quote = quote(&arguments).unwrap();
+        (quote.breach_ppm, quote.loss_most_gwei)
+    };
+    assert_eq!(with(10, 1_000), (1_000_000, 1));
+    assert_eq!(with(9, 1_000), (1_000_000, 0));
+    assert_eq!(with(9, 0), (0, 0));
+}
+
 #[test]
 fn a_constant_outage_costs_its_tier_in_every_period() {
     // The same minutes of every hour, in blocks of whole hours: every period has the same availability.
@@ -177,10 +202,11 @@ fn verdicts_are_a_history_and_what_was_not_decided_is_no_time() {
     rows.push(verdict(48, 1, 0, 0));
     let text = verdicts(&rows);
     let quote = from_file("verdicts.json", &text, "").unwrap();
-    assert_eq!((quote.observed_s, quote.down_s), (48 * 3_600, 12 * 3_600));
+    // Nine tenths of each epoch were decided: the rest is no time either, as on the ledger.
+    assert_eq!((quote.observed_s, quote.down_s), (48 * 3_240, 12 * 3_240));
     assert!(quote.warnings.len() >= 2);
 
-    rows.push(verdict(3, 2, 500_000, 900_000));
+    rows.push(verdict(3, 2, 500_000, 1_000_000));
     let two = verdicts(&rows);
     let error = from_file("verdicts.json", &two, "")
         .unwrap_err()
@@ -197,6 +223,22 @@ fn verdicts_are_a_history_and_what_was_not_decided_is_no_time() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("epoch 3 twice"), "{error}");
+}
+
+/// Hours that were hardly seen weigh as little here as in `Billing.sol`: 20 slots of 60 down in one, 6 of 6 in another.
+#[test]
+fn an_epoch_weighs_as_much_as_was_decided_of_it() {
+    let rows = [
+        verdict(0, 1, 666_666, 1_000_000),
+        verdict(1, 1, 0, 100_000),
+        verdict(2, 1, 1_000_000, 16_666),
+        verdict(3, 1, 0, 0),
+    ];
+    let text = format!("[{}]", rows.join(","));
+    let quote = from_file("verdicts.json", &text, "--block-hours 1").unwrap();
+    // Shares in a million are rounded down, so what is made of them is rounded up: 1,201 s for a third of an hour.
+    assert_eq!(quote.observed_s, 3_600 + 360 + 60);
+    assert_eq!(quote.down_s, 1_201 + 360);
 }
 
 #[test]
@@ -268,8 +310,13 @@ fn bad_histories_are_named() {
         ("x.json", "{\"verdicts\":[],\"rewards\":[]}", "JSON"),
         (
             "x.json",
-            &verdicts(&[verdict(0, 1, 1_000_001, 1)]),
-            "availability_ppm",
+            &verdicts(&[verdict(7, 1, 1_000_001, 1)]),
+            "epoch 7: availability_ppm: expected at most 1000000, got 1000001",
+        ),
+        (
+            "x.json",
+            &verdicts(&[verdict(7, 1, 1, 1_000_001)]),
+            "epoch 7: coverage_ppm: expected at most 1000000, got 1000001",
         ),
     ];
     for (name, text, named) in cases {
@@ -301,9 +348,10 @@ fn bad_credit_tiers_are_named_and_good_ones_apply_strictly_below() {
     let due = [
         1_000_000, 995_000, 994_999, 990_000, 989_999, 950_000, 949_999, 0,
     ];
-    let due: Vec<_> = due.iter().map(|ppm| good.due(10_000, *ppm)).collect();
+    let due = due.map(|ppm| good.due_bps(ppm));
     assert_eq!(due, [0, 0, 1_000, 1_000, 3_000, 3_000, 10_000, 10_000]);
-    assert_eq!(good.due(u64::MAX, 0), u64::MAX);
+    assert_eq!(credits::credit_gwei(u64::MAX, 10_000), u64::MAX);
+    assert_eq!(credits::credit_gwei(19, 1_000), 1, "rounded down");
 }
 
 #[test]

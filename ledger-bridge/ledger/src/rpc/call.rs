@@ -70,7 +70,7 @@ impl Caller {
         let answers = match status {
             200 => serde_json::from_slice::<Value>(&text).ok(),
             _ if refused => return Ok(None),
-            _ => return Err(self.unhappy(status)),
+            _ => return Err(self.unhappy(method, status, &text)),
         };
         let unusable = |why: &str| self.bad_answer(method, why);
         let Value::Array(mut answers) = answers.ok_or_else(|| unusable("not JSON"))? else {
@@ -96,7 +96,7 @@ impl Caller {
     fn request(&self, method: &'static str, params: Value) -> Result<Value, ChainError> {
         let (status, text) = self.exchange(method, &request(1, method, &params).to_string())?;
         if status != 200 {
-            return Err(self.unhappy(status));
+            return Err(self.unhappy(method, status, &text));
         }
         let answer: Option<Value> = serde_json::from_slice(&text).ok();
         let mut answer = answer.ok_or_else(|| self.bad_answer(method, "not JSON"))?;
@@ -119,7 +119,13 @@ impl Caller {
         posted.map_err(|e| self.unreachable(e.to_string()))
     }
 
-    fn unhappy(&self, status: u16) -> ChainError {
+    /// What a status other than 200 means. Providers put errors under statuses of their own: a range that is too long under
+    /// 400 or 413.
+    fn unhappy(&self, method: &'static str, status: u16, body: &[u8]) -> ChainError {
+        let can_tell = (400..600).contains(&status) && status != TOO_MANY_REQUESTS;
+        if let Some(error) = can_tell.then(|| error_in(body)).flatten() {
+            return self.remote_error(method, &error);
+        }
         self.unreachable(match status {
             300..=399 => format!("HTTP status {status}: redirects are not followed"),
             _ => format!("HTTP status {status}"),
@@ -162,6 +168,7 @@ impl Caller {
             .chars()
             .take(300)
             .collect();
+        let message = self.endpoint.without_secrets(&message);
         let data = error.get("data").and_then(wire::parse_data);
         match (method, code) {
             ("eth_call" | "eth_estimateGas", code::REVERTED) => {
@@ -201,6 +208,19 @@ impl Caller {
 
 fn request(id: u64, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+/// The error of an answer to the one request, if it is one: with its id, or none where the node read no id (JSON-RPC 2.0,
+/// section 5).
+fn error_in(body: &[u8]) -> Option<Value> {
+    let mut answer: Value = serde_json::from_slice(body).ok()?;
+    let is_ours = match answer.get("id") {
+        None | Some(Value::Null) => true,
+        Some(id) => *id == json!(1),
+    };
+    let error = answer.get_mut("error").map(Value::take)?;
+    let has_code = error.get("code").is_some_and(Value::is_i64);
+    (is_ours && has_code).then_some(error)
 }
 
 fn shortened(result: &Value) -> String {

@@ -12,9 +12,9 @@ use super::wire;
 use crate::chain::{Block, Chain, ChainError, Event, Finality, LogQuery, Market, Receipt, Trial};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Blocks asked for at once where a node refuses more, at first and at least.
+/// Blocks asked for at once where a node refuses more, at first and at least: some plans of providers allow no more.
 const LOG_BLOCKS: u64 = 10_000;
-const LOG_BLOCKS_MIN: u64 = 100;
+const LOG_BLOCKS_MIN: u64 = 10;
 /// Calls asked for in one request: what common nodes take.
 const CALLS_AT_ONCE: usize = 50;
 /// JSON-RPC error code of a block that a node has pruned (EIP-4444).

@@ -8,7 +8,7 @@ use assay_ledger::embedded::{EmbeddedChain, SystemClock};
 use assay_ledger::rpc::RpcChain;
 use assay_ledger::{Action, AssayLedger, Chain, ChainError, Event, Finality, LogQuery};
 use assay_protocol::ids::{Epoch, Keccak};
-use assay_testbed::web::{Reply, Request, Web};
+use assay_testbed::web::{Reply, Request, Web, http_reply};
 use serde_json::{Value, json};
 
 use super::network::*;
@@ -151,44 +151,69 @@ const SECONDS: u64 = 12;
 /// First and last block of each question.
 type Ranges = Arc<Mutex<Vec<(u64, u64)>>>;
 
-/// A node of 2,501 blocks with an event in each of `blocks`, that looks through `most` blocks at once.
-fn bounded(most: u64, blocks: Vec<u64>) -> (RpcChain, Ranges) {
-    pruned(0, most, blocks)
+/// A node of 2,501 blocks with an event in each of `blocks`.
+struct Node {
+    /// It has forgotten those before.
+    kept: u64,
+    /// It looks through so many at once, and refuses more with this status and code.
+    most: u64,
+    refusal: (u16, i64),
+    blocks: Vec<u64>,
 }
 
-/// The same, of a node that has forgotten the blocks before `kept`.
-fn pruned(kept: u64, most: u64, blocks: Vec<u64>) -> (RpcChain, Ranges) {
+/// One that looks through `most` blocks at once.
+fn bounded(most: u64, blocks: Vec<u64>) -> (RpcChain, Ranges) {
+    started(Node {
+        kept: 0,
+        most,
+        refusal: (200, -32_005),
+        blocks,
+    })
+}
+
+fn started(node: Node) -> (RpcChain, Ranges) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
-    let node = Web::plain(move |request| {
+    let web = Web::plain(move |request| {
         let request: Value = serde_json::from_slice(&request.body).unwrap();
-        let result = match request["method"].as_str().unwrap() {
-            "eth_chainId" => json!("0x7a69"),
-            "eth_getBlockByNumber" => match height(&request["params"][0]) {
-                forgotten if forgotten < kept / 2 => Value::Null,
-                forgotten if forgotten < kept => {
-                    let error = json!({"code": 4444, "message": "pruned history unavailable"});
-                    return answer("error", &error);
-                }
-                number => header(number),
-            },
+        match request["method"].as_str().unwrap() {
+            "eth_chainId" => answer("result", &json!("0x7a69")),
+            "eth_getBlockByNumber" => node.header(height(&request["params"][0])),
             "eth_getLogs" => {
                 let (from, to) = range(&request["params"][0]);
                 log.lock().unwrap().push((from, to));
-                if from > to || to - from >= most {
-                    let error = json!({"code": -32005, "message": "range too large"});
-                    return answer("error", &error);
-                }
-                let found = blocks.iter().filter(|b| (from..=to).contains(b));
-                found.map(|block| event(*block)).collect()
+                node.events(from, to)
             }
             other => panic!("{other}"),
-        };
-        answer("result", &result)
+        }
     })
     .unwrap();
-    let chain = RpcChain::connect(&format!("http://{}", node.address())).unwrap();
+    let chain = RpcChain::connect(&format!("http://{}", web.address())).unwrap();
     (chain, asked)
+}
+
+impl Node {
+    fn header(&self, number: u64) -> Reply {
+        match number {
+            forgotten if forgotten < self.kept / 2 => answer("result", &Value::Null),
+            forgotten if forgotten < self.kept => {
+                let error = json!({"code": 4444, "message": "pruned history unavailable"});
+                answer("error", &error)
+            }
+            number => answer("result", &header(number)),
+        }
+    }
+
+    fn events(&self, from: u64, to: u64) -> Reply {
+        if from > to || to - from >= self.most {
+            let (status, code) = self.refusal;
+            let error = json!({"code": code, "message": "range too large"});
+            let text = json!({"jsonrpc": "2.0", "id": 1, "error": error}).to_string();
+            return Reply::Raw(http_reply(status, "", text.as_bytes()));
+        }
+        let found = self.blocks.iter().filter(|b| (from..=to).contains(b));
+        answer("result", &found.map(|block| event(*block)).collect())
+    }
 }
 
 fn answer(key: &str, value: &Value) -> Reply {
@@ -292,7 +317,12 @@ fn blocks_before_the_time_of_an_event_are_not_looked_at() {
 
 #[test]
 fn a_node_that_has_forgotten_old_blocks_is_asked_about_those_it_has() {
-    let (chain, asked) = pruned(1_200, 1_000, vec![1_199, 1_200]);
+    let (chain, asked) = started(Node {
+        kept: 1_200,
+        most: 1_000,
+        refusal: (200, -32_005),
+        blocks: vec![1_199, 1_200],
+    });
     let query = LogQuery {
         since_s: 1,
         ..ASKED
@@ -308,7 +338,42 @@ fn a_node_that_refuses_any_range_is_an_error_after_a_few_questions() {
     let error = chain.logs(&ASKED, Finality::Latest).unwrap_err();
     assert!(error.to_string().contains("range too large"), "{error}");
     let asked = asked.lock().unwrap().len();
-    assert!(asked <= 4, "{asked}");
+    assert!(asked <= 5, "{asked}");
+}
+
+/// As providers do: QuickNode under 413, Alchemy under 400, and on some plans above ten blocks.
+#[test]
+fn a_node_that_refuses_long_ranges_under_a_status_of_its_own_is_asked_in_parts() {
+    let blocks = vec![0, 9, 10, 1_700, 2_500];
+    for (status, code, most) in [
+        (413, -32_614, 1_000),
+        (400, -32_600, 500),
+        (400, -32_600, 10),
+        (500, -32_000, 10),
+    ] {
+        let (chain, asked) = started(Node {
+            kept: 0,
+            most,
+            refusal: (status, code),
+            blocks: blocks.clone(),
+        });
+        let found = chain.logs(&ASKED, Finality::Finalized);
+        let found = found.unwrap_or_else(|error| panic!("{status} {most}: {error}"));
+        let heights: Vec<u64> = found.iter().map(|event| event.block).collect();
+        assert_eq!(heights, blocks, "{status} {most}");
+        let last = *asked.lock().unwrap().last().unwrap();
+        assert!(last.1 - last.0 < most, "{status} {most}: {last:?}");
+    }
+    // Too many questions are no range that is too long: parts are more questions.
+    let (chain, asked) = started(Node {
+        kept: 0,
+        most: 1_000,
+        refusal: (429, -32_005),
+        blocks,
+    });
+    let error = chain.logs(&ASKED, Finality::Finalized).unwrap_err();
+    assert!(matches!(error, ChainError::Unreachable { .. }), "{error}");
+    assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 /// What a node that answers `logs` is understood to say.

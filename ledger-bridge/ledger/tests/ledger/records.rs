@@ -1,16 +1,16 @@
 //! Lists that only grow, read by a chain that counts what it is asked.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
 use assay_aggregate::root::NodeLeaf;
-use assay_ledger::abi::{AssayNodes, AssayReservations};
+use assay_ledger::abi::{AssayNodes, AssayReservations, AssayStake};
 use assay_ledger::{
-    Action, AssayLedger, Block, Chain, ChainError, Event, Finality, LogQuery, Market, NodeStatus,
-    Receipt, Trial,
+    Action, AssayLedger, Block, Chain, ChainError, Event, Finality, LedgerError, LogQuery, Market,
+    NodeStatus, Receipt, Trial,
 };
 use assay_protocol::ids::{Epoch, NodeId, Stake, UnixMs};
 
@@ -18,20 +18,37 @@ use crate::bed::TestChain;
 use crate::conformance::rent::reserved;
 use crate::network::*;
 
-/// Counts records that are asked for.
-struct Counting(Arc<TestChain>, AtomicUsize);
+/// What it says to a call instead of the truth, if anything.
+type Lie = Box<dyn Fn(&[u8]) -> Option<Bytes> + Send + Sync>;
+
+/// Counts records that are asked for, and how many calls are at once.
+struct Counting {
+    chain: Arc<TestChain>,
+    records: AtomicUsize,
+    at_once: Mutex<Vec<usize>>,
+    lie: Lie,
+}
 
 impl Counting {
     /// Of a network, and a client of it that reads what is final.
     fn of(net: &Network) -> (Arc<Self>, AssayLedger) {
-        let chain = Arc::new(Self(net.chain.clone(), AtomicUsize::new(0)));
+        Self::lying(net, Box::new(|_| None))
+    }
+
+    fn lying(net: &Network, lie: Lie) -> (Arc<Self>, AssayLedger) {
+        let chain = Arc::new(Self {
+            chain: net.chain.clone(),
+            records: AtomicUsize::new(0),
+            at_once: Mutex::default(),
+            lie,
+        });
         let ledger = AssayLedger::at(chain.clone(), net.ledger.contract()).unwrap();
         (chain, ledger.reading(Finality::Finalized))
     }
 
     /// Since it was asked last.
     fn records(&self) -> usize {
-        self.1.swap(0, Ordering::SeqCst)
+        self.records.swap(0, Ordering::SeqCst)
     }
 }
 
@@ -42,42 +59,55 @@ impl Chain for Counting {
             AssayReservations::reservationCall::SELECTOR,
         ];
         if record.iter().any(|selector| data.starts_with(selector)) {
-            self.1.fetch_add(1, Ordering::SeqCst);
+            self.records.fetch_add(1, Ordering::SeqCst);
         }
-        self.0.call_at(to, data, at)
+        let lie = (self.lie)(data);
+        lie.map_or_else(|| self.chain.call_at(to, data, at), Ok)
+    }
+    fn calls_at(
+        &self,
+        to: Address,
+        calls: &[Vec<u8>],
+        at: Finality,
+    ) -> Result<Vec<Bytes>, ChainError> {
+        self.at_once.lock().unwrap().push(calls.len());
+        calls
+            .iter()
+            .map(|data| self.call_at(to, data, at))
+            .collect()
     }
     fn market(&self) -> Result<Market, ChainError> {
-        self.0.market()
+        self.chain.market()
     }
     fn chain_id(&self) -> Result<u64, ChainError> {
-        self.0.chain_id()
+        self.chain.chain_id()
     }
     fn block(&self, at: Finality) -> Result<Block, ChainError> {
-        self.0.block(at)
+        self.chain.block(at)
     }
     fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError> {
-        self.0.estimate_gas(trial)
+        self.chain.estimate_gas(trial)
     }
     fn send_raw(&self, raw: &[u8]) -> Result<B256, ChainError> {
-        self.0.send_raw(raw)
+        self.chain.send_raw(raw)
     }
     fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
-        self.0.receipt(hash)
+        self.chain.receipt(hash)
     }
     fn input(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
-        self.0.input(hash)
+        self.chain.input(hash)
     }
     fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError> {
-        self.0.nonce_at(address, at)
+        self.chain.nonce_at(address, at)
     }
     fn balance(&self, address: Address) -> Result<U256, ChainError> {
-        self.0.balance(address)
+        self.chain.balance(address)
     }
     fn code(&self, address: Address) -> Result<Bytes, ChainError> {
-        self.0.code(address)
+        self.chain.code(address)
     }
     fn logs(&self, query: &LogQuery, at: Finality) -> Result<Vec<Event>, ChainError> {
-        self.0.logs(query, at)
+        self.chain.logs(query, at)
     }
 }
 
@@ -188,4 +218,97 @@ fn what_is_not_final_is_read_anew() {
     }
     let nodes: Vec<NodeId> = ledger.nodes().unwrap().iter().map(|one| one.node).collect();
     assert_eq!(nodes, [NODE]);
+}
+
+/// A node that says that so many HyperNodes have registered, and of those that have not that they are the first one.
+fn crowd(count: u64, first: Option<Bytes>) -> Lie {
+    Box::new(move |data| {
+        if data.starts_with(&AssayStake::hyperNodeCountCall::SELECTOR) {
+            let count = U256::from(count);
+            return Some(AssayStake::hyperNodeCountCall::abi_encode_returns(&count).into());
+        }
+        let asked = AssayStake::hyperNodeAtCall::abi_decode(data).ok()?;
+        first.clone().filter(|_| asked.index >= U256::from(4))
+    })
+}
+
+#[test]
+fn a_crowd_of_hypernodes_is_read_in_chunks_and_refused_above_what_the_ledger_can_have() {
+    let net = Network::ready();
+    let index = U256::ZERO;
+    let call = AssayStake::hyperNodeAtCall { index }.abi_encode();
+    let stake = Address::from(net.ledger.contracts().stake.0);
+    let first = net.chain.call(stake, &call).unwrap();
+    let (chain, ledger) = Counting::lying(&net, crowd(2_500, Some(first)));
+    let all = ledger.hypernodes().unwrap();
+    assert_eq!(all.len(), 2_500);
+    assert_eq!(all[..4], net.ledger.hypernodes().unwrap());
+    assert_eq!(*chain.at_once.lock().unwrap(), [1_000, 1_000, 500]);
+    // The most there can be: it is asked about a few of them before the first that is not there.
+    let (chain, ledger) = Counting::lying(&net, crowd(65_536, None));
+    let error = ledger.hypernodes().unwrap_err();
+    assert!(matches!(error, LedgerError::Reverted { .. }), "{error}");
+    assert_eq!(*chain.at_once.lock().unwrap(), [1_000]);
+    for count in [65_537, 10_000_000, u64::MAX] {
+        let (chain, ledger) = Counting::lying(&net, crowd(count, None));
+        let error = ledger.hypernodes().unwrap_err();
+        assert!(matches!(error, LedgerError::BadAnswer { .. }), "{error}");
+        let why = format!(
+            "hyperNodeCount: the contract's answer cannot be read: {count} records, at most 65536"
+        );
+        assert!(error.to_string().contains(&why), "{error}");
+        assert!(chain.at_once.lock().unwrap().is_empty());
+    }
+}
+
+/// Of the first HyperNode, or the first registration of a node.
+#[test]
+fn an_endpoint_longer_than_the_contract_takes_is_named() {
+    let net = Network::ready();
+    let endpoint = |length| "h".repeat(length);
+    let truth = |to: assay_protocol::ids::Address, call: &[u8]| {
+        net.chain.call(Address::from(to.0), call).unwrap()
+    };
+    let contracts = *net.ledger.contracts();
+    let (index, id) = (U256::ZERO, U256::from(1));
+    let asked = AssayStake::hyperNodeAtCall { index }.abi_encode();
+    let told = truth(contracts.stake, &asked);
+    let mut told = AssayStake::hyperNodeAtCall::abi_decode_returns_validate(&told).unwrap();
+    let hypernode = |length| {
+        told.endpoint = endpoint(length);
+        let forged = AssayStake::hyperNodeAtCall::abi_encode_returns(&told);
+        let (_, ledger) = Counting::lying(&net, instead(asked.clone(), forged));
+        ledger.hypernodes().map(|all| all[0].endpoint.len())
+    };
+    refused_above_256(hypernode, "hyperNodeAt", "endpoint of HyperNode ");
+    let asked = AssayNodes::registrationAtCall { id }.abi_encode();
+    let told = truth(contracts.nodes, &asked);
+    let mut told = AssayNodes::registrationAtCall::abi_decode_returns_validate(&told).unwrap();
+    let node = |length| {
+        told.endpoint = endpoint(length);
+        let forged = AssayNodes::registrationAtCall::abi_encode_returns(&told);
+        let (_, ledger) = Counting::lying(&net, instead(asked.clone(), forged));
+        ledger.nodes().map(|all| all[0].endpoint.len())
+    };
+    refused_above_256(node, "registrationAt", &format!("endpoint of node {NODE}"));
+}
+
+fn instead(asked: Vec<u8>, forged: Vec<u8>) -> Lie {
+    Box::new(move |data| (data == asked).then(|| forged.clone().into()))
+}
+
+fn refused_above_256(
+    mut read: impl FnMut(usize) -> Result<usize, LedgerError>,
+    call: &str,
+    whose: &str,
+) {
+    assert_eq!(read(256).unwrap(), 256);
+    let error = read(257).unwrap_err();
+    assert!(matches!(error, LedgerError::BadAnswer { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with(call) && text.contains(whose), "{text}");
+    assert!(
+        text.contains("expected at most 256 bytes, got 257"),
+        "{text}"
+    );
 }

@@ -605,3 +605,88 @@ fn a_revert_is_known_by_its_reason_whatever_its_code() {
         assert!(matches!(error, ChainError::Rpc { .. }), "{data:?}: {error}");
     }
 }
+
+/// A node that answers the chain id, and all else with this status and body.
+fn under(status: u16, body: &Value) -> RpcChain {
+    let body = body.to_string();
+    let web = Web::plain(move |request| {
+        let is_first = String::from_utf8_lossy(&request.body).contains("eth_chainId");
+        match is_first {
+            true => Reply::Body(CHAIN_ID_ANSWER.to_vec()),
+            false => Reply::Raw(http_reply(status, "", body.as_bytes())),
+        }
+    })
+    .unwrap();
+    RpcChain::connect(&format!("http://{}/v3/token", web.address())).unwrap()
+}
+
+#[test]
+fn an_error_under_a_status_of_its_own_is_that_error() {
+    let with_id = |id: Value, error: Value| json!({"jsonrpc": "2.0", "id": id, "error": error});
+    let no = json!({"code": -32_600, "message": "no range at /v3/token"});
+    let anonymous = json!({"error": no});
+    for body in [
+        with_id(json!(1), no.clone()),
+        with_id(json!(null), no.clone()),
+        anonymous,
+    ] {
+        for status in [400, 401, 413, 500, 503] {
+            let error = under(status, &body).balance(Address::ZERO).unwrap_err();
+            assert!(
+                matches!(error, ChainError::Rpc { code: -32_600, .. }),
+                "{error}"
+            );
+            let text = error.to_string();
+            assert!(
+                text.contains("no range") && !text.contains("token"),
+                "{text}"
+            );
+        }
+        // The status says that the node is in trouble, the body in which: not that it takes no several requests.
+        let calls = [vec![1], vec![2]];
+        let several = under(503, &body).calls_at(Address::ZERO, &calls, Finality::Latest);
+        let error = several.unwrap_err();
+        assert!(matches!(error, ChainError::Rpc { .. }), "{error}");
+    }
+    let revert = json!({"code": 3, "message": "reverted", "data": "0x3204506f"});
+    let error = under(400, &with_id(json!(1), revert)).call(Address::ZERO, &[]);
+    let error = error.unwrap_err();
+    assert!(matches!(error, ChainError::Reverted(_)), "{error}");
+    let nonce = json!({"code": -32_000, "message": "nonce too low"});
+    let error = under(400, &with_id(json!(1), nonce))
+        .send_raw(&[2])
+        .unwrap_err();
+    assert!(matches!(error, ChainError::Refused(_)), "{error}");
+}
+
+#[test]
+fn what_is_no_error_of_the_request_under_another_status_is_that_status() {
+    let no = json!({"code": -32_600, "message": "no"});
+    let true_error = json!({"jsonrpc": "2.0", "id": 1, "error": no});
+    for (status, body) in [
+        (400, json!("no")),
+        (400, json!({"jsonrpc": "2.0", "id": 1, "result": "0x1"})),
+        (400, json!({"jsonrpc": "2.0", "id": 2, "error": no})),
+        (400, json!({"jsonrpc": "2.0", "id": 1, "error": null})),
+        (400, json!({"jsonrpc": "2.0", "id": 1, "error": "no"})),
+        (
+            400,
+            json!({"jsonrpc": "2.0", "id": 1, "error": {"code": "no"}}),
+        ),
+        (400, json!([true_error])),
+        (503, json!("no")),
+        (429, true_error.clone()),
+        (302, true_error.clone()),
+        (201, true_error),
+    ] {
+        let error = under(status, &body).balance(Address::ZERO).unwrap_err();
+        assert!(
+            matches!(error, ChainError::Unreachable { .. }),
+            "{body}: {error}"
+        );
+        assert!(
+            error.to_string().contains(&format!("status {status}")),
+            "{error}"
+        );
+    }
+}
