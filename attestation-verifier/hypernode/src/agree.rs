@@ -214,7 +214,7 @@ impl<'a> Round<'a> {
             let kind = object.kind();
             match self.board.post(self.epoch, object.clone()).await? {
                 Posted::Stored => {}
-                Posted::TooEarly => break,
+                Posted::NotNow => break,
                 Posted::Refused(why) => eprintln!("note: epoch {}: {kind}: {why}", self.epoch),
             }
             self.outbox.pop_front();

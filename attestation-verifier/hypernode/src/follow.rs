@@ -203,8 +203,8 @@ async fn sign(
     let object = root_signature(context, (epoch, round), &digest)?;
     match board.post(epoch, object).await? {
         Posted::Stored => eprintln!("epoch {epoch}: signed root {digest} in round {round}"),
-        Posted::TooEarly => {
-            bail!("epoch {epoch}: the board takes no signature of round {round} yet")
+        Posted::NotNow => {
+            bail!("epoch {epoch}: the board takes no signature of round {round} just now")
         }
         Posted::Refused(why) => bail!("epoch {epoch}: root-signature: {why}"),
     }

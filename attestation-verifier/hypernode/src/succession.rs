@@ -82,7 +82,7 @@ impl Coming {
         if !self.said {
             match board.post(epoch, self.word(context)).await? {
                 Posted::Stored => self.said = true,
-                Posted::TooEarly => return Ok(()),
+                Posted::NotNow => return Ok(()),
                 Posted::Refused(why) => {
                     self.said = true;
                     eprintln!("note: roster from epoch {}: {why}", self.from);

@@ -72,8 +72,8 @@ pub struct Board {
 pub enum Posted {
     /// Durable on the board.
     Stored,
-    /// Not now: ask again.
-    TooEarly,
+    /// Not now, too early or the board's disk failed: ask again.
+    NotNow,
     /// Never: too late, or something else is there already.
     Refused(String),
 }
@@ -102,10 +102,7 @@ impl Board {
     pub async fn post(&mut self, epoch: Epoch, object: BoardObject) -> Result<Posted, BoardError> {
         match self.ask(&BoardRequest::Post { epoch, object }).await? {
             BoardReply::Stored { .. } => Ok(Posted::Stored),
-            BoardReply::Refused(refusal) if refusal.code == RefusalCode::Busy => {
-                Ok(Posted::TooEarly)
-            }
-            BoardReply::Refused(refusal) => Ok(Posted::Refused(refusal.to_string())),
+            BoardReply::Refused(refusal) => Ok(refused(&refusal)),
             BoardReply::Objects { .. } => Err(BoardError::Answered {
                 expected: "a receipt",
                 actual: "objects",
@@ -178,6 +175,13 @@ impl Board {
         let socket = TcpStream::connect(self.address.as_ref()).await?;
         socket.set_nodelay(true)?;
         Ok(connector.connect(tls::server_name(), socket).await?)
+    }
+}
+
+fn refused(refusal: &Refusal) -> Posted {
+    match refusal.code {
+        RefusalCode::Busy | RefusalCode::Storage => Posted::NotNow,
+        _ => Posted::Refused(refusal.to_string()),
     }
 }
 
