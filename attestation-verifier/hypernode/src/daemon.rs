@@ -85,37 +85,13 @@ async fn watch_nodes(context: Arc<Context>) -> Result<()> {
     }
 }
 
-/// The nodes of an epoch of classes this network has; `None` while the ledger does not answer.
+/// The nodes of an epoch, read anew; `None` while the ledger does not answer.
 async fn known_nodes(context: &Context, epoch: Epoch) -> Option<Vec<Registered>> {
     if let Err(error) = context.ledger.refresh().await {
         context.note(explain(&error));
         return None;
     }
-    context.history(|history| context.ledger.settled(history.states()));
-    let mut nodes = context.ledger.nodes(epoch);
-    nodes.retain(|node| context.classes.contains_key(&node.class));
-    let max = report::nodes_max(&context.params);
-    if nodes.len() > max {
-        context.note(format!(
-            "{} nodes are registered, this network's reports hold {max}",
-            nodes.len()
-        ));
-        nodes.truncate(max);
-    }
-    Some(nodes)
-}
-
-/// The same, waiting for the ledger as long as commits are taken.
-async fn nodes_to_report(context: &Context, epoch: Epoch) -> Vec<Registered> {
-    let end = context.params.epoch_end(epoch).0;
-    let deadline = UnixMs(end.saturating_add(context.params.commit_ms));
-    loop {
-        let nodes = known_nodes(context, epoch).await;
-        if nodes.is_some() || clock::now() >= deadline {
-            return nodes.unwrap_or_default();
-        }
-        tokio::time::sleep(LEDGER_POLL).await;
-    }
+    Some(report::nodes(context, epoch))
 }
 
 /// One epoch after the other: close, report, agree, follow the ledger.
@@ -191,12 +167,7 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
              hint: `assay-bridge status` says why: absent (`ledger come-back`), or too little stake (`ledger stake`); keep it running while roots may name it"
         );
     }
-    let nodes = nodes_to_report(context, epoch).await;
-    let nodes = nodes
-        .into_iter()
-        .map(|node| (node.node, node.class))
-        .collect();
-    let kept = report::close_epoch(context, epoch, &nodes)?;
+    let kept = report::make(context, epoch).await?;
     Round::start(context, board, epoch, kept)?.run().await?;
     warn_of_absence(context);
     while context.history(|history| history.next()) <= epoch {

@@ -1,5 +1,6 @@
 //! What a HyperNode reads from the ledger. Every call blocks, so it runs on the blocking pool.
 
+use crate::clock;
 use anyhow::{Context as _, Result};
 use assay_aggregate::epoch::{NodeState, Registration, States};
 use assay_ledger::rpc::{self, RpcChain, RpcOptions};
@@ -33,6 +34,8 @@ pub struct LedgerView {
     client: Mutex<Option<Arc<AssayLedger>>>,
     endpoints: Mutex<BTreeMap<HyperNodeId, String>>,
     known: Mutex<BTreeMap<NodeId, Vec<NodeRecord>>>,
+    /// When the last reading of it began.
+    read_at: Mutex<Option<UnixMs>>,
     /// Whom roots left nodes to.
     owners: Mutex<BTreeMap<NodeId, Address>>,
 }
@@ -53,6 +56,7 @@ impl LedgerView {
             client,
             endpoints,
             known,
+            read_at: Mutex::default(),
             owners: Mutex::default(),
         }
     }
@@ -127,13 +131,20 @@ impl LedgerView {
 
     /// Reads registrations and where the other HyperNodes are reached; [`LedgerView::nodes`] then answers from it.
     pub async fn refresh(&self) -> Result<()> {
+        let begun = clock::now();
         let records = self.read(|ledger| Ok(ledger.hypernodes()?)).await?;
         let found = records
             .into_iter()
             .map(|record| (record.ed25519, record.endpoint));
         *lock(&self.endpoints) = found.collect();
         *lock(&self.known) = by_node(self.registrations().await?);
+        *lock(&self.read_at) = Some(begun);
         Ok(())
+    }
+
+    /// When the last [`LedgerView::refresh`] that succeeded began; `None` before the first.
+    pub fn read_at(&self) -> Option<UnixMs> {
+        *lock(&self.read_at)
     }
 
     /// Takes over whom the roots that were followed left nodes to.

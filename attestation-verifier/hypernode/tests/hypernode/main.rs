@@ -4,6 +4,7 @@ mod agreement;
 mod board;
 mod challenges;
 mod chassis;
+mod closing;
 mod control;
 mod measured;
 mod messages;
