@@ -4,10 +4,9 @@ use crate::agree::Round;
 use crate::config::Config;
 use crate::context::Context;
 use crate::follow::{follow_for, is_undone};
-use crate::ledger_view::Registered;
 use crate::{clock, control, explain, node, report, succession};
 use anyhow::{Context as _, Result};
-use assay_protocol::ids::{Epoch, Slot, UnixMs};
+use assay_protocol::ids::{Epoch, NodeId, Slot, UnixMs};
 use assay_transport::board::Board;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -71,34 +70,32 @@ async fn watch_nodes(context: Arc<Context>) -> Result<()> {
         if context.has_say(epoch) == Some(true) {
             context.note_say(epoch)?;
         }
-        for node in known_nodes(&context, epoch).await.unwrap_or_default() {
-            if watched.insert(node.node) {
-                eprintln!(
-                    "node {} at {}: watched",
-                    node.node,
-                    node.endpoint.escape_debug()
-                );
-                node::start(&context, node.node);
-            }
+        match context.ledger.refresh().await {
+            Ok(()) => start_nodes(&context, epoch, &mut watched),
+            Err(error) => context.note(explain(&error)),
         }
         tokio::time::sleep(LEDGER_POLL).await;
     }
 }
 
-/// The nodes of an epoch, read anew; `None` while the ledger does not answer.
-async fn known_nodes(context: &Context, epoch: Epoch) -> Option<Vec<Registered>> {
-    if let Err(error) = context.ledger.refresh().await {
-        context.note(explain(&error));
-        return None;
+fn start_nodes(context: &Arc<Context>, epoch: Epoch, watched: &mut BTreeSet<NodeId>) {
+    for node in report::nodes(context, epoch) {
+        if watched.insert(node.node) {
+            eprintln!(
+                "node {} at {}: watched",
+                node.node,
+                node.endpoint.escape_debug()
+            );
+            node::start(context, node.node);
+        }
     }
-    Some(report::nodes(context, epoch))
 }
 
 /// One epoch after the other: close, report, agree, follow the ledger.
 async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
     catch_up(&context, &mut board).await;
     let mut epoch = first_epoch(&context);
-    close_missed(&context, epoch).await?;
+    report::close_missed(&context, epoch)?;
     loop {
         let last = Slot(context.params.slots().saturating_sub(1));
         let closing = report::closing_time(&context, epoch, last);
@@ -111,7 +108,7 @@ async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
         }
         let following = epoch.next();
         epoch = following.max(context.history(|history| history.next()));
-        close_missed(&context, epoch).await?;
+        report::close_missed(&context, epoch)?;
     }
 }
 
@@ -175,21 +172,6 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
         tokio::time::sleep(LEDGER_POLL).await;
     }
     Ok(true)
-}
-
-/// Closes the journal of the epochs before `epoch` whose end this HyperNode missed.
-async fn close_missed(context: &Context, epoch: Epoch) -> Result<()> {
-    let mut nodes = None;
-    for missed in (0..epoch.0).map(Epoch) {
-        if context.closed_at(missed)?.is_none() {
-            if nodes.is_none() {
-                nodes = Some(known_nodes(context, missed).await.unwrap_or_default());
-            }
-            let ids = nodes.iter().flatten().map(|node| node.node);
-            report::close_journal(context, missed, ids)?;
-        }
-    }
-    Ok(())
 }
 
 /// The epoch whose report is still to be made: the one before now when its commits are still taken.

@@ -60,6 +60,20 @@ pub async fn close_slots(context: Arc<Context>) -> Result<()> {
     }
 }
 
+/// Closes the epochs before `before` whose end this HyperNode missed, as far as something was recorded in them and the ledger
+/// has resolved them. No clock that is ahead closes an epoch that is not over, and nothing is written for one without outcomes.
+pub fn close_missed(context: &Context, before: Epoch) -> Result<()> {
+    let resolved = context.history(|history| history.next());
+    let before = before.min(resolved);
+    for missed in context.journal(|journal| journal.epochs(before))? {
+        if context.closed_at(missed)?.is_none() {
+            let nodes = context.journal(|journal| journal.nodes(missed))?;
+            close_journal(context, missed, nodes)?;
+        }
+    }
+    Ok(())
+}
+
 /// Appends what is left of an epoch to the log and signs a checkpoint; done once, and for epochs that this HyperNode missed
 /// the end of, too: what it acknowledged in them stays provable. Returns the size of the log.
 pub fn close_journal(

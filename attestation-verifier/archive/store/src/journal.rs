@@ -39,6 +39,15 @@ const SCHEMA: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 ";
 const ORIGIN_KEY: &str = "journal/origin";
+/// Jumps from epoch to epoch: records are many.
+const EPOCHS: &str = "
+    WITH RECURSIVE found (epoch) AS (
+        SELECT min(epoch) FROM outcomes
+        UNION ALL
+        SELECT (SELECT min(epoch) FROM outcomes WHERE epoch > found.epoch) FROM found WHERE found.epoch < ?1
+    )
+    SELECT epoch FROM found WHERE epoch < ?1
+";
 const COLUMNS: &str = "epoch, slot, node, kind, salt, signed";
 
 /// Something to record: an outcome, an excuse, a region key's hash.
@@ -213,6 +222,31 @@ impl Journal {
         let sql =
             format!("SELECT {COLUMNS} FROM outcomes WHERE epoch = ?1 AND node = ?2 ORDER BY seq");
         self.records(&sql, params![number, node.0])
+    }
+
+    /// Epochs before `before` with records, ascending.
+    pub fn epochs(&self, before: Epoch) -> Result<Vec<Epoch>, StoreError> {
+        let before = i64::try_from(before.0).unwrap_or(i64::MAX);
+        self.read("list epochs", |connection| {
+            let mut statement = connection.prepare_cached(EPOCHS)?;
+            statement
+                .query_map([before], |row| {
+                    row.get(0).map(|epoch| Epoch(unsigned(epoch)))
+                })?
+                .collect()
+        })
+    }
+
+    /// Nodes with records in an epoch, ascending.
+    pub fn nodes(&self, epoch: Epoch) -> Result<Vec<NodeId>, StoreError> {
+        let number = sql_number("epoch", epoch.0)?;
+        self.read("list nodes", |connection| {
+            let sql = "SELECT DISTINCT node FROM outcomes WHERE epoch = ?1 ORDER BY node";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement
+                .query_map([number], |row| row.get(0).map(NodeId))?
+                .collect()
+        })
     }
 
     /// The leaf at an index.

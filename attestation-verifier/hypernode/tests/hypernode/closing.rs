@@ -1,10 +1,13 @@
 //! What is reported and closed at an epoch's end, whatever the ledger and the clock do.
 
+use assay_aggregate::inputs::History;
 use assay_bench::network::{Bench, CALM, NODE, Times};
-use assay_hypernode::report::{close_epoch, make};
-use assay_hypernode::{clock, context::Context};
+use assay_hypernode::challenge::Asking;
+use assay_hypernode::report::{close_epoch, close_missed, make, outcomes};
+use assay_hypernode::{clock, context::Context, export};
 use assay_protocol::cose;
 use assay_protocol::ids::{Epoch, NodeId, UnixMs};
+use assay_protocol::outcome::{OutcomeClass, OutcomeKind};
 use assay_protocol::report::Report;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -73,4 +76,51 @@ async fn a_report_that_was_made_asks_nobody() {
     assert!(clock::now() < UnixMs(context.params.epoch_end(E).0));
     let made = tokio::time::timeout(Duration::from_secs(5), make(&context, E));
     assert_eq!(made.await.expect("at once").unwrap(), kept);
+}
+
+fn record(bench: &Bench, context: &Context, kind: OutcomeKind) -> bool {
+    let node = bench.registered(NODE, "127.0.0.1:1");
+    let asking = Asking::begin(context, &node, bench.place()).unwrap();
+    let draft = asking.draft(kind, OutcomeClass::Pass);
+    context.record(draft).unwrap().is_some()
+}
+
+fn log_size(context: &Context) -> u64 {
+    context
+        .journal(|journal| Ok(journal.tree().size()))
+        .unwrap()
+}
+
+/// A start with a clock that is ahead, in the middle of epoch 0.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_ledger_has_not_resolved_is_not_closed_whatever_the_clock_says() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    assert!(record(&bench, &context, OutcomeKind::Probe));
+    close_missed(&context, Epoch(1_000_000)).unwrap();
+    assert_eq!(log_size(&context), 0);
+    assert!(record(&bench, &context, OutcomeKind::Attest));
+    assert_eq!(outcomes(&context, E, NODE).unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_epochs_that_were_missed_only_those_with_outcomes_are_closed_without_the_ledger() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    assert!(record(&bench, &context, OutcomeKind::Probe));
+    (0..5).for_each(|_| context.history(History::void));
+    close_missed(&context, E).unwrap();
+    assert_eq!(log_size(&context), 0, "only what is before");
+    for _ in 0..2 {
+        close_missed(&context, Epoch(5)).unwrap();
+        // Its slots and the node.
+        assert_eq!(log_size(&context), u64::from(bench.params.slots()) + 1);
+    }
+    assert_eq!(context.closed_at(E).unwrap(), Some(log_size(&context)));
+    assert_eq!(context.closed_at(Epoch(1)).unwrap(), None);
+    assert!(!record(&bench, &context, OutcomeKind::Attest), "it is over");
+    // The outcome, its proofs and the checkpoint.
+    let out = bench.path("part");
+    let written = export::write(&context, NODE, E, Epoch(4), &out).unwrap();
+    assert_eq!(written, 3);
 }

@@ -218,6 +218,28 @@ fn a_full_disk_is_named_and_loses_nothing() {
 }
 
 #[test]
+fn epochs_and_nodes_with_records_are_listed_once() {
+    let place = Place::new();
+    let mut journal = place.open();
+    assert_eq!(journal.epochs(Epoch(u64::MAX)).unwrap(), []);
+    for (epoch, slot, node) in [(7, 0, 2), (7, 1, 2), (7, 1, 1), (0, 3, 1), (9, 0, 3)] {
+        let record = Record {
+            epoch: Epoch(epoch),
+            ..record(slot, node, 1)
+        };
+        journal.acknowledge(&record).unwrap();
+    }
+    let epochs = |before| journal.epochs(Epoch(before)).unwrap();
+    assert_eq!(epochs(0), []);
+    assert_eq!(epochs(7), [Epoch(0)]);
+    assert_eq!(epochs(8), [Epoch(0), Epoch(7)]);
+    assert_eq!(epochs(u64::MAX), [Epoch(0), Epoch(7), Epoch(9)]);
+    let nodes = [1, 2].map(|node| NodeId([node; 32]));
+    assert_eq!(journal.nodes(Epoch(7)).unwrap(), nodes);
+    assert_eq!(journal.nodes(Epoch(8)).unwrap(), []);
+}
+
+#[test]
 fn facts_are_replaced_listed_and_forgotten() {
     let place = Place::new();
     let mut journal = place.open();
