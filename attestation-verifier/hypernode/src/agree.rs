@@ -13,15 +13,17 @@ use assay_aggregate::agreement::{
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{self, Gathered, Hearing, Opened, ROUND};
 use assay_protocol::cose;
-use assay_protocol::ids::{Digest, Epoch, UnixMs};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
 use assay_protocol::report::{Commit, Proposal, Reveal, Vote, commitment};
 use assay_protocol::wire::BoardObject;
-use assay_transport::board::{Board, Posted};
-use std::collections::VecDeque;
+use assay_transport::board::{Board, Posted, Reading};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Pages of the board that are read before anything else is done.
 const PAGES_AT_ONCE: usize = 16;
+/// Most commits of one HyperNode that are kept: the agreement takes no more.
+const COMMITS_MAX: usize = 2;
 /// Pause between two looks at the board.
 const POLL: Duration = Duration::from_millis(200);
 /// How long the round rests while the ledger is followed.
@@ -37,7 +39,9 @@ pub struct Round<'a> {
     report: KeptReport,
     machine: Agreement,
     gathered: Gathered,
-    seen: u64,
+    reading: Reading,
+    /// The commits that were seen in time and are kept, of everybody who has a say.
+    in_time: BTreeMap<HyperNodeId, BTreeSet<Digest>>,
     outbox: VecDeque<BoardObject>,
     phase: Phase,
     /// The list locked on, until its root is computed.
@@ -75,6 +79,7 @@ impl<'a> Round<'a> {
             .weights(epoch)
             .with_context(|| format!("nobody is known to have a say in epoch {epoch}"))?;
         let members: Vec<_> = weights.keys().copied().collect();
+        let in_time = members.iter().map(|id| (*id, BTreeSet::new())).collect();
         let (network, own) = (context.network, context.own);
         let setting = Setting {
             network,
@@ -95,7 +100,8 @@ impl<'a> Round<'a> {
             report,
             machine,
             gathered: Gathered::default(),
-            seen: 0,
+            reading: Reading::of(epoch),
+            in_time,
             outbox: VecDeque::new(),
             phase: Phase::Commits,
             to_compute: None,
@@ -103,6 +109,7 @@ impl<'a> Round<'a> {
             looked: None,
         };
         for (hypernode, commit) in context.commits_in_time(epoch)? {
+            round.in_time.entry(hypernode).or_default().insert(commit);
             round
                 .machine
                 .handle(Event::Commit(Entry { hypernode, commit }));
@@ -221,12 +228,11 @@ impl<'a> Round<'a> {
         }
         let hearing = self.context.hearing(self.epoch);
         for _ in 0..PAGES_AT_ONCE {
-            let page = self.board.read(self.epoch, self.seen).await?;
+            let page = self.reading.page(self.board).await?;
             if page.is_empty() {
                 return self.handle(Event::ReadToEnd).await;
             }
-            for (number, object) in page {
-                self.seen = self.seen.max(number);
+            for object in page {
                 self.take(&hearing, &object).await?;
             }
         }
@@ -247,9 +253,7 @@ impl<'a> Round<'a> {
         };
         let event = match &opened {
             Opened::Commit { from, commitment } => {
-                if self.phase < Phase::Reveals {
-                    context.keep_commit_in_time(self.epoch, from, commitment)?;
-                }
+                self.keep_in_time(from, commitment)?;
                 Some(Event::Commit(Entry {
                     hypernode: *from,
                     commit: *commitment,
@@ -274,6 +278,17 @@ impl<'a> Round<'a> {
             Some(event) => self.handle(event).await,
             None => Ok(()),
         }
+    }
+
+    fn keep_in_time(&mut self, from: &HyperNodeId, commit: &Digest) -> Result<()> {
+        let Some(kept) = self.in_time.get_mut(from) else {
+            return Ok(());
+        };
+        let is_taken = self.phase < Phase::Reveals && kept.len() < COMMITS_MAX;
+        if is_taken && kept.insert(*commit) {
+            self.context.keep_commit_in_time(self.epoch, from, commit)?;
+        }
+        Ok(())
     }
 
     async fn handle(&mut self, event: Event) -> Result<()> {

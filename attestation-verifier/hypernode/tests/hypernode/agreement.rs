@@ -10,7 +10,8 @@ use assay_hypernode::context::Context;
 use assay_hypernode::report::close_epoch;
 use assay_protocol::cose::{self, Signer as _};
 use assay_protocol::ids::{Digest, Epoch, UnixMs};
-use assay_protocol::report::{Proposal, Vote, input_set};
+use assay_protocol::limits::{BOARD_EPOCH_OBJECTS_MAX, BOARD_OBJECTS_MAX};
+use assay_protocol::report::{Commit, Proposal, Vote, input_set};
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
 use assay_transport::Identity;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,9 @@ struct Kept {
     objects: Vec<BoardObject>,
     /// What is refused for now, and how.
     hold_back: Option<(&'static str, RefusalCode)>,
+    /// Shows page after page for ever; how many objects were asked for, and how often for no more than before.
+    endless: bool,
+    asked: (u64, usize),
 }
 
 impl Kept {
@@ -52,6 +56,18 @@ impl Kept {
                 }
                 let number = self.objects.len() as u64;
                 say(&BoardReply::Stored { number })
+            }
+            BoardRequest::Read { after, .. } if self.endless => {
+                let again = if after > self.asked.0 {
+                    0
+                } else {
+                    self.asked.1 + 1
+                };
+                self.asked = (after, again);
+                let numbers = after + 1..=after + BOARD_OBJECTS_MAX as u64;
+                let objects = numbers.map(|number| (number, BoardObject::Vote(vec![0])));
+                let objects = objects.collect();
+                say(&BoardReply::Objects { objects })
             }
             BoardRequest::Read { after, .. } => {
                 let objects = (1..).zip(self.objects.iter().cloned());
@@ -244,6 +260,47 @@ async fn garbage_on_the_board_changes_nothing() {
     }
     scene.live(|board| board.posted("vote") >= 1).await;
     assert_eq!(scene.contents()["commit"].len(), 1);
+}
+
+/// A HyperNode that commits again and again, on a board that takes it: two prove that it does, and no more are kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_hypernode_that_commits_again_and_again_two_commits_are_kept() {
+    let scene = Scene::new(ENDED);
+    let other = &scene.bench.members[scene.turns[1]];
+    let context = scene.bench.open(scene.turns[0]);
+    let network = context.network;
+    let commit = |n: u8| Commit {
+        network,
+        epoch: E,
+        hypernode: other.id(),
+        commitment: Digest([n; 32]),
+        at: context.params.epoch_end(E),
+    };
+    let sealed = |n| {
+        let bytes = cose::seal(commit(n), &other.identity).bytes().to_vec();
+        BoardObject::Commit(bytes)
+    };
+    scene.board.lock().unwrap().objects = (1..=9).map(sealed).collect();
+    drop(context);
+    // What was kept in one life counts in the next.
+    for lives in 1..=2 {
+        scene.live(|board| board.posted("vote") >= lives).await;
+        let context = scene.bench.open(scene.turns[0]);
+        let kept = context.commits_in_time(E).unwrap();
+        let of_other = kept.iter().filter(|(id, _)| *id == other.id());
+        let of_other: Vec<_> = of_other.map(|(_, commit)| *commit).collect();
+        assert_eq!(of_other, [1, 2].map(|n| Digest([n; 32])));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_without_end_is_read_as_far_as_hypernodes_can_have_posted() {
+    let scene = Scene::new(ENDED);
+    scene.board.lock().unwrap().endless = true;
+    let given_up = |board: &Kept| board.asked.1 >= 3 && board.posted("reveal") >= 1;
+    scene.live(given_up).await;
+    let (after, _) = scene.board.lock().unwrap().asked;
+    assert!(after <= BOARD_EPOCH_OBJECTS_MAX as u64, "{after}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
