@@ -4,8 +4,8 @@
 use crate::clock;
 use crate::context::Context;
 use crate::explain;
-use crate::follow::{self, aggregate, follow_for, is_undone, raise_round};
-use crate::store::KeptReport;
+use crate::follow::{self, FOLLOWING, aggregate, follow_for, is_undone, raise_round};
+use crate::store::{AlreadySigned, KeptReport};
 use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::{
     Action, Agreement, Entry, Event, Setting, input_set_hash, proposers,
@@ -16,7 +16,7 @@ use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
 use assay_protocol::report::{Commit, Proposal, Reveal, Vote, commitment};
 use assay_protocol::wire::BoardObject;
-use assay_transport::board::{Board, Posted, Reading};
+use assay_transport::board::{Board, BoardError, Posted, Reading};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -125,12 +125,9 @@ impl<'a> Round<'a> {
     pub async fn run(mut self) -> Result<()> {
         while self.phase < Phase::Over && !self.is_resolved() {
             self.advance().await?;
-            if let Err(error) = self.exchange().await {
-                let why = explain(&error);
-                self.context.note(format!("epoch {}: {why}", self.epoch));
-            }
+            self.exchange().await?;
             self.try_root().await?;
-            self.look_at_ledger().await;
+            self.look_at_ledger().await?;
             tokio::time::sleep(POLL).await;
         }
         Ok(())
@@ -142,19 +139,16 @@ impl<'a> Round<'a> {
 
     /// Follows the ledger when it has something new. What it says may be wrong and be corrected by what is agreed here, so
     /// the round goes on meanwhile.
-    async fn look_at_ledger(&mut self) {
+    async fn look_at_ledger(&mut self) -> Result<()> {
         if self.looked.is_some_and(|at| at.elapsed() < LEDGER_POLL) {
-            return;
+            return Ok(());
         }
         self.looked = Some(Instant::now());
         let looked = match self.has_news().await {
             Ok(true) => follow_for(self.context, self.board, FOLLOW_AT_ONCE).await,
             other => other.map(|_| ()),
         };
-        if let Err(error) = looked {
-            self.context
-                .note(format!("following the ledger: {}", explain(&error)));
-        }
+        self.context.survives(FOLLOWING, looked)
     }
 
     async fn has_news(&self) -> Result<bool> {
@@ -216,7 +210,32 @@ impl<'a> Round<'a> {
         self.handle(event).await
     }
 
+    /// Posts and reads. The board may fail, and is asked again; what cannot be kept ends the round.
     async fn exchange(&mut self) -> Result<()> {
+        if let Err(error) = self.post_waiting().await {
+            self.note(&error.into());
+            return Ok(());
+        }
+        let hearing = self.context.hearing(self.epoch);
+        for _ in 0..PAGES_AT_ONCE {
+            let page = match self.reading.page(self.board).await {
+                Ok(page) => page,
+                Err(error) => {
+                    self.note(&error.into());
+                    return Ok(());
+                }
+            };
+            if page.is_empty() {
+                return self.handle(Event::ReadToEnd).await;
+            }
+            for object in page {
+                self.take(&hearing, &object).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn post_waiting(&mut self) -> Result<(), BoardError> {
         while let Some(object) = self.outbox.front() {
             let kind = object.kind();
             match self.board.post(self.epoch, object.clone()).await? {
@@ -226,17 +245,12 @@ impl<'a> Round<'a> {
             }
             self.outbox.pop_front();
         }
-        let hearing = self.context.hearing(self.epoch);
-        for _ in 0..PAGES_AT_ONCE {
-            let page = self.reading.page(self.board).await?;
-            if page.is_empty() {
-                return self.handle(Event::ReadToEnd).await;
-            }
-            for object in page {
-                self.take(&hearing, &object).await?;
-            }
-        }
         Ok(())
+    }
+
+    fn note(&self, error: &anyhow::Error) {
+        let why = explain(error);
+        self.context.note(format!("epoch {}: {why}", self.epoch));
     }
 
     async fn take(&mut self, hearing: &Hearing<'_>, object: &BoardObject) -> Result<()> {
@@ -318,12 +332,17 @@ impl<'a> Round<'a> {
                 return Ok(());
             }
         };
-        self.to_compute = None;
         let digest = follow::digest(self.context, &outcome.root);
-        if let Err(error) = self.context.keep_signed(&outcome.root, &digest) {
-            self.context.note(explain(&error));
-            return Ok(());
+        match self.context.keep_signed(&outcome.root, &digest) {
+            // Another one was signed: nothing more is signed in this round.
+            Err(error) if error.is::<AlreadySigned>() => {
+                self.to_compute = None;
+                self.note(&error);
+                return Ok(());
+            }
+            kept => kept?,
         }
+        self.to_compute = None;
         let input_set = input_set_hash(&self.context.network, self.epoch, &list);
         self.handle(Event::RootComputed { input_set, digest }).await
     }

@@ -1,9 +1,9 @@
 //! What every task of the daemon shares.
 
-use crate::clock;
 use crate::config::{Config, Loaded, Secrets};
 use crate::ledger_view::LedgerView;
 use crate::vcek::Vceks;
+use crate::{clock, explain, is_storage};
 use anyhow::{Context as _, Result, ensure};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::inputs::{Anchor, Hearing, History};
@@ -163,6 +163,17 @@ impl Context {
             if last.len() > NOTES_REMEMBERED {
                 last.pop_front();
             }
+        }
+    }
+
+    /// Tells what went wrong and goes on, unless the journal or the archive failed: then this HyperNode must end.
+    pub fn survives(&self, doing: &str, done: Result<()>) -> Result<()> {
+        match done {
+            Err(error) if !is_storage(&error) => {
+                self.note(format!("{doing}: {}", explain(&error)));
+                Ok(())
+            }
+            other => other,
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::agree::Round;
 use crate::config::Config;
 use crate::context::Context;
-use crate::follow::{follow_for, is_undone};
+use crate::follow::{FOLLOWING, follow_for, is_undone};
 use crate::{clock, control, explain, node, report, succession};
 use anyhow::{Context as _, Result};
 use assay_protocol::ids::{Epoch, NodeId, Slot, UnixMs};
@@ -93,14 +93,14 @@ fn start_nodes(context: &Arc<Context>, epoch: Epoch, watched: &mut BTreeSet<Node
 
 /// One epoch after the other: close, report, agree, follow the ledger.
 async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
-    catch_up(&context, &mut board).await;
+    catch_up(&context, &mut board).await?;
     let mut epoch = first_epoch(&context);
     report::close_missed(&context, epoch)?;
     loop {
         let last = Slot(context.params.slots().saturating_sub(1));
         let closing = report::closing_time(&context, epoch, last);
-        watch_ledger(&context, &mut board, closing).await;
-        catch_up_for(&context, &mut board, FOLLOW_BEFORE_ROUND).await;
+        watch_ledger(&context, &mut board, closing).await?;
+        catch_up_for(&context, &mut board, FOLLOW_BEFORE_ROUND).await?;
         if take_part(&context, &mut board, epoch).await? {
             eprintln!("epoch {epoch}: resolved on the ledger");
         } else {
@@ -114,13 +114,13 @@ async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
 
 /// Sleeps until a time. When the ledger resolves an epoch meanwhile, or undoes one, that is followed at once: a wrong root can
 /// be corrected for a while only.
-async fn watch_ledger(context: &Context, board: &mut Board, until: UnixMs) {
+async fn watch_ledger(context: &Context, board: &mut Board, until: UnixMs) -> Result<()> {
     let pause = Duration::from_millis(context.params.epoch_ms / 8);
     let pause = pause.clamp(LEDGER_POLL, LEDGER_LOOK_MAX);
     loop {
         let left = Duration::from_millis(until.0.saturating_sub(clock::now().0));
         if left.is_zero() {
-            return;
+            return Ok(());
         }
         tokio::time::sleep(left.min(pause)).await;
         let next = context.history(|history| history.next());
@@ -132,7 +132,7 @@ async fn watch_ledger(context: &Context, board: &mut Board, until: UnixMs) {
             || is_ahead.is_ok_and(|ledger| ledger > next)
             || is_undone(context).await.is_ok_and(|undone| undone)
         {
-            catch_up_for(context, board, left).await;
+            catch_up_for(context, board, left).await?;
         }
     }
 }
@@ -155,7 +155,7 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
         if context.history(|history| history.next()) > epoch {
             return Ok(false);
         }
-        catch_up(context, board).await;
+        catch_up(context, board).await?;
         tokio::time::sleep(LEDGER_POLL).await;
     }
     if context.has_say(epoch) == Some(false) {
@@ -168,7 +168,7 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
     Round::start(context, board, epoch, kept)?.run().await?;
     warn_of_absence(context);
     while context.history(|history| history.next()) <= epoch {
-        catch_up(context, board).await;
+        catch_up(context, board).await?;
         tokio::time::sleep(LEDGER_POLL).await;
     }
     Ok(true)
@@ -192,12 +192,10 @@ fn first_epoch(context: &Context) -> Epoch {
     }
 }
 
-async fn catch_up(context: &Context, board: &mut Board) {
-    catch_up_for(context, board, Duration::MAX).await;
+async fn catch_up(context: &Context, board: &mut Board) -> Result<()> {
+    catch_up_for(context, board, Duration::MAX).await
 }
 
-async fn catch_up_for(context: &Context, board: &mut Board, most: Duration) {
-    if let Err(error) = follow_for(context, board, most).await {
-        context.note(format!("following the ledger: {}", explain(&error)));
-    }
+async fn catch_up_for(context: &Context, board: &mut Board, most: Duration) -> Result<()> {
+    context.survives(FOLLOWING, follow_for(context, board, most).await)
 }

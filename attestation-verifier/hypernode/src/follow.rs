@@ -16,6 +16,8 @@ use assay_transport::board::{Board, BoardError, Posted};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// What is done here, for people.
+pub const FOLLOWING: &str = "following the ledger";
 /// So long a root stays wrong without being judged again: one wrong answer of the ledger's node must not last.
 const CONTEST_TIME: Duration = Duration::from_secs(30);
 

@@ -3,9 +3,9 @@
 
 use crate::agent_link::{AgentLink, LinkError};
 use crate::challenge::{ANSWER_WAIT, CONNECT_WAIT};
+use crate::clock;
 use crate::context::Context;
 use crate::ledger_view::Registered;
-use crate::{clock, explain};
 use anyhow::Result;
 use assay_aggregate::inputs::{self, Gathered, successor_of};
 use assay_protocol::cose;
@@ -25,9 +25,8 @@ const POLL: Duration = Duration::from_millis(500);
 pub async fn watch(context: Arc<Context>, mut board: Board) -> Result<()> {
     let mut coming = None;
     loop {
-        if let Err(error) = look(&context, &mut board, &mut coming).await {
-            context.note(explain(&error));
-        }
+        let looked = look(&context, &mut board, &mut coming).await;
+        context.survives("agreeing on whom agents answer", looked)?;
         tokio::time::sleep(POLL).await;
     }
 }

@@ -1,5 +1,6 @@
 //! A HyperNode that dies in the middle of an agreement sends, when it is back, the same bytes again.
 
+use crate::restart::refuse_writes;
 use assay_aggregate::agreement::proposers;
 use assay_aggregate::inputs::ROUND;
 use assay_bench::network::{Act, Bench, CALM, Times, say, serve};
@@ -7,6 +8,7 @@ use assay_hypernode::agree::Round;
 use assay_hypernode::clock;
 use assay_hypernode::config::BridgeSection;
 use assay_hypernode::context::Context;
+use assay_hypernode::is_storage;
 use assay_hypernode::report::close_epoch;
 use assay_protocol::cose::{self, Signer as _};
 use assay_protocol::ids::{Digest, Epoch, UnixMs};
@@ -37,10 +39,16 @@ struct Kept {
     /// Shows page after page for ever; how many objects were asked for, and how often for no more than before.
     endless: bool,
     asked: (u64, usize),
+    /// So many requests are not answered.
+    breaks: usize,
 }
 
 impl Kept {
     fn answer(&mut self, request: BoardRequest) -> Vec<Act> {
+        if self.breaks > 0 {
+            self.breaks -= 1;
+            return vec![Act::Close];
+        }
         match request {
             BoardRequest::Post { epoch, object } => {
                 assert_eq!(epoch, E);
@@ -301,6 +309,32 @@ async fn a_board_without_end_is_read_as_far_as_hypernodes_can_have_posted() {
     scene.live(given_up).await;
     let (after, _) = scene.board.lock().unwrap().asked;
     assert!(after <= BOARD_EPOCH_OBJECTS_MAX as u64, "{after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_breaks_off_is_asked_again() {
+    let scene = Scene::new(ENDED);
+    scene.board.lock().unwrap().breaks = 5;
+    scene.live(|board| board.posted("vote") >= 1).await;
+    assert_eq!(scene.contents()["commit"].len(), 1);
+}
+
+/// What is not written is not tried again: the process ends, and starts from what is on disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_ends_when_what_it_must_remember_cannot_be_kept() {
+    for key in ["seen/", "agreement/"] {
+        let scene = Scene::new(ENDED);
+        let first = scene.turns[0];
+        let is_key = format!("NEW.key LIKE '{key}%'");
+        refuse_writes(&scene.bench, first, "meta", &is_key);
+        let context = scene.bench.open(first);
+        let report = close_epoch(&context, E, &BTreeMap::new()).unwrap();
+        let mut board = scene.bridge.board(context.identity.clone());
+        let round = Round::start(&context, &mut board, E, report).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(50), round.run());
+        let error = ended.await.expect("it goes on").unwrap_err();
+        assert!(is_storage(&error), "{key}: {error:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
