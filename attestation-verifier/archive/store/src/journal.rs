@@ -3,6 +3,7 @@
 use crate::StoreError;
 use assay_log::{Checkpoint, Leaf, NodeLeaf, SlotLeaf, Tree, entries_root, salted_digest};
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, NodeId, Slot};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,6 +49,8 @@ const EPOCHS: &str = "
     )
     SELECT epoch FROM found WHERE epoch < ?1
 ";
+/// From a prefix to what comes after all keys that start with it.
+const WITH_PREFIX: &str = "SELECT key, value FROM meta WHERE key >= ?1 AND key < ?2 ORDER BY key";
 const COLUMNS: &str = "epoch, slot, node, kind, salt, signed";
 
 /// Something to record: an outcome, an excuse, a region key's hash.
@@ -295,11 +298,11 @@ impl Journal {
     /// Facts whose key starts with `prefix`, ascending by key.
     pub fn meta_with_prefix(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.read("read facts", |connection| {
-            let sql =
-                "SELECT key, value FROM meta WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key";
-            let mut statement = connection.prepare_cached(sql)?;
+            let mut statement = connection.prepare_cached(WITH_PREFIX)?;
             statement
-                .query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .query_map(params![prefix, after_all(prefix)], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?
                 .collect()
         })
     }
@@ -565,6 +568,19 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
 fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
     statement.query_row([key], |row| row.get(0)).optional()
+}
+
+/// What is greater than all texts that start with `prefix`, and not than others that are greater than it.
+fn after_all(prefix: &str) -> Value {
+    let mut before = prefix.to_owned();
+    while let Some(last) = before.pop() {
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            before.push(next);
+            return Value::Text(before);
+        }
+    }
+    // No text is greater than a blob.
+    Value::Blob(Vec::new())
 }
 
 fn put_meta(connection: &Connection, key: &str, value: &[u8]) -> rusqlite::Result<()> {

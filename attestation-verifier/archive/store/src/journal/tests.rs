@@ -267,6 +267,59 @@ fn facts_are_replaced_listed_and_forgotten() {
 }
 
 #[test]
+fn facts_are_found_by_every_prefix_and_no_other() {
+    let place = Place::new();
+    let mut journal = place.open();
+    let keys = [
+        "a",
+        "a/",
+        "a/1",
+        "a/é",
+        "a/\u{d7ff}x",
+        "a/\u{10ffff}b",
+        "a0",
+        "b",
+    ];
+    for key in keys {
+        journal.put_meta(key, b"x").unwrap();
+    }
+    for prefix in [
+        "",
+        "a",
+        "a/",
+        "a/\u{d7ff}",
+        "a/\u{10ffff}",
+        "\u{10ffff}",
+        "c",
+    ] {
+        let found = journal.meta_with_prefix(prefix).unwrap();
+        let mut found: Vec<_> = found.into_iter().map(|(key, _)| key).collect();
+        found.retain(|key| key != ORIGIN_KEY);
+        let expected = keys.into_iter().filter(|key| key.starts_with(prefix));
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{prefix:?}");
+    }
+}
+
+/// Journals grow for years: what is looked up often must not read all of a table.
+#[test]
+fn no_look_up_reads_a_whole_table() {
+    let journal = Place::new().open();
+    for (sql, values) in [(WITH_PREFIX, 2), (EPOCHS, 1)] {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let mut statement = journal.connection.prepare(&sql).unwrap();
+        let values = rusqlite::params_from_iter(vec![1; values]);
+        let steps = statement.query_map(values, |row| row.get::<_, String>(3));
+        let steps: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
+        let reads = |what: &str| steps.iter().filter(|step| step.starts_with(what)).count();
+        assert!(reads("SEARCH") >= 1, "{steps:?}");
+        // What was found so far is no table.
+        let scans = steps.iter().filter(|step| step.starts_with("SCAN"));
+        let scans: Vec<_> = scans.filter(|step| *step != "SCAN found").collect();
+        assert!(scans.is_empty(), "{steps:?}");
+    }
+}
+
+#[test]
 fn numbers_beyond_the_database_are_named() {
     let place = Place::new();
     let mut journal = place.open();
