@@ -86,6 +86,8 @@ pub struct Context {
     /// The roots that were taken over from the ledger, as far as they can be undone: their digests, and how often they had
     /// been corrected.
     followed: Mutex<BTreeMap<Epoch, (Keccak, u8)>>,
+    /// Epochs that were taken over as void since the last root.
+    voids: Mutex<BTreeSet<Epoch>>,
     /// The root that came out otherwise when last computed.
     contested: Mutex<Option<Contested>>,
     /// Epochs that were signed again, with the rounds.
@@ -122,7 +124,7 @@ impl Context {
         let objects = ObjectStore::open(config.state_dir.join("objects")).with_context(state)?;
         let vceks = Vceks::open(config.state_dir.join("vcek"), &config.kds).with_context(state)?;
         let history = History::new(&params, classes.values().cloned())?;
-        let ledger = LedgerView::new(config.node(), params.contract, classes.clone());
+        let ledger = LedgerView::new(config.node(), (&params).into(), classes.clone());
         let context = Self {
             network,
             own,
@@ -140,6 +142,7 @@ impl Context {
             anchor: Mutex::new(Anchor::at(history.clone())),
             history: Mutex::new(history),
             followed: Mutex::default(),
+            voids: Mutex::default(),
             contested: Mutex::default(),
             signed: Mutex::default(),
             beacons: Mutex::default(),
@@ -220,11 +223,26 @@ impl Context {
 
     /// Remembers what was taken over.
     pub fn note_followed(&self, epoch: Epoch, digest: Keccak, corrections: u8) {
+        locked(&self.voids).clear();
         let mut followed = locked(&self.followed);
         followed.insert(epoch, (digest, corrections));
         if followed.len() > FOLLOWED_MAX {
             followed.pop_first();
         }
+    }
+
+    /// Remembers that an epoch was taken over as void.
+    pub fn note_void(&self, epoch: Epoch) {
+        let mut voids = locked(&self.voids);
+        voids.insert(epoch);
+        if voids.len() > FOLLOWED_MAX {
+            voids.pop_first();
+        }
+    }
+
+    /// The epochs that were taken over as void since the last root, ascending.
+    pub fn voids(&self) -> Vec<Epoch> {
+        locked(&self.voids).iter().copied().collect()
     }
 
     /// What was contested before, now that this is.
@@ -259,6 +277,7 @@ impl Context {
         *locked(&self.beacons) = known.into_iter().filter_map(beacon).collect();
         let history = locked(&self.anchor).back(&undone);
         locked(&self.followed).clear();
+        locked(&self.voids).clear();
         let next = history.next();
         self.history(|held| *held = history);
         next

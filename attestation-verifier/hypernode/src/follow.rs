@@ -7,7 +7,7 @@ use assay_aggregate::epoch::{EpochOutcome, Included};
 use assay_aggregate::inputs::{self, Gathered, History};
 use assay_aggregate::root::EpochRoot;
 use assay_aggregate::roster::Roster;
-use assay_ledger::{LedgerError, Resolved};
+use assay_ledger::{LedgerError, Resolution, Resolved};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak};
 use assay_protocol::report::RootSignature;
@@ -27,7 +27,7 @@ pub async fn follow_for(context: &Context, board: &mut Board, most: Duration) ->
     if is_undone(context).await? {
         let from = context.go_back();
         eprintln!(
-            "note: a correction replaced or undid a root that was followed: computing again from epoch {from} on"
+            "note: what was followed is no more, by a correction or another answer of the ledger's node: computing again from epoch {from} on"
         );
     }
     let begun = Instant::now();
@@ -36,7 +36,10 @@ pub async fn follow_for(context: &Context, board: &mut Board, most: Duration) ->
         let next = context.history(|history| history.next());
         match context.ledger.resolved(next).await? {
             Resolved::Open => return sign_again(context, board, next).await,
-            Resolved::Void => context.history(History::void),
+            Resolved::Void => {
+                context.history(History::void);
+                context.note_void(next);
+            }
             Resolved::Posted(root) => take_over(context, board, &root).await?,
         }
         context.advance_anchor().await?;
@@ -44,8 +47,12 @@ pub async fn follow_for(context: &Context, board: &mut Board, most: Duration) ->
     Ok(())
 }
 
-/// Whether a correction replaced or undid a root that was followed.
+/// Whether a correction replaced or undid a root that was followed, or the ledger has a root of what was void.
 pub async fn is_undone(context: &Context) -> Result<bool> {
+    let newest = context.voids().last().copied();
+    if is_one_posted(context, newest).await? {
+        return Ok(true);
+    }
     let Some(last) = context.followed() else {
         return Ok(false);
     };
@@ -59,6 +66,17 @@ pub async fn is_undone(context: &Context) -> Result<bool> {
     // Undone it is when the newest root took the place of one that was followed; else the ledger's node is behind.
     let newest = context.ledger.newest_root().await?;
     Ok(newest.is_some_and(|(epoch, record)| context.is_replaced(epoch, &record)))
+}
+
+/// Whether the ledger has a root of an epoch that was taken over as void: one wrong answer of its node must not last.
+async fn is_one_posted(context: &Context, epochs: impl IntoIterator<Item = Epoch>) -> Result<bool> {
+    for epoch in epochs {
+        let record = context.ledger.epoch_record(epoch).await?;
+        if record.resolution == Resolution::Posted {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn take_over(context: &Context, board: &mut Board, posted: &EpochRoot) -> Result<()> {
@@ -106,6 +124,12 @@ async fn contest(
     (wrong, newest): (Keccak, Option<(Epoch, Keccak)>),
 ) -> Result<()> {
     context.relearn().await?;
+    if is_one_posted(context, context.voids()).await? {
+        let from = context.go_back();
+        bail!(
+            "an epoch that was followed as void has a root: computing again from epoch {from} on"
+        );
+    }
     let right = digest(context, root);
     let mut now = Contested {
         wrong,

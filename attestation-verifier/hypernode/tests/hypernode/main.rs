@@ -6,6 +6,7 @@ mod challenges;
 mod chassis;
 mod closing;
 mod control;
+mod following;
 mod measured;
 mod messages;
 mod probe;
