@@ -28,10 +28,12 @@ use assay_transport::Identity;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Notes that are not repeated.
 const NOTES_REMEMBERED: usize = 4;
+/// Pause between two readings of everything that was read before.
+const RELEARN_PAUSE: Duration = Duration::from_secs(30);
 /// Roots that can be undone, at most: as many as the contract keeps.
 const FOLLOWED_MAX: usize = 1_024;
 
@@ -90,6 +92,8 @@ pub struct Context {
     voids: Mutex<BTreeSet<Epoch>>,
     /// The root that came out otherwise when last computed.
     contested: Mutex<Option<Contested>>,
+    /// When everything was read anew.
+    relearnt: Mutex<Option<Instant>>,
     /// Epochs that were signed again, with the rounds.
     signed: Mutex<BTreeSet<(Epoch, u32)>>,
     /// Beacons of epochs that a history knew which was undone since: panels are probed on by them.
@@ -144,6 +148,7 @@ impl Context {
             followed: Mutex::default(),
             voids: Mutex::default(),
             contested: Mutex::default(),
+            relearnt: Mutex::default(),
             signed: Mutex::default(),
             beacons: Mutex::default(),
             lineage: Mutex::new(Lineage::genesis(params.clone())?),
@@ -245,9 +250,9 @@ impl Context {
         locked(&self.voids).iter().copied().collect()
     }
 
-    /// What was contested before, now that this is.
-    pub fn contests(&self, now: Contested) -> Option<Contested> {
-        locked(&self.contested).replace(now)
+    /// From now on this is contested.
+    pub fn contests(&self, now: Contested) {
+        *locked(&self.contested) = Some(now);
     }
 
     /// The root that is contested.
@@ -406,6 +411,7 @@ impl Context {
     /// Reads the rosters that were learnt again, and forgets registrations: a root on the ledger is another than the one
     /// computed.
     pub async fn relearn(&self) -> Result<()> {
+        *locked(&self.relearnt) = Some(Instant::now());
         self.ledger.forget_records().await?;
         for epoch in self.history(|history| history.learnt()) {
             let Some(roster) = self.ledger.roster(epoch).await? else {
@@ -416,6 +422,15 @@ impl Context {
             }
         }
         Ok(())
+    }
+
+    /// The same, unless it was done a moment ago: for what lasts, and is looked at again and again.
+    pub async fn relearn_if_due(&self) -> Result<()> {
+        let last = *locked(&self.relearnt);
+        match last.is_some_and(|at| at.elapsed() < RELEARN_PAUSE) {
+            true => Ok(()),
+            false => self.relearn().await,
+        }
     }
 
     /// Learns whose stake counts in the epochs that are judged and probed next, as far as the ledger has fixed that.

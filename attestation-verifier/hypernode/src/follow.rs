@@ -97,7 +97,7 @@ async fn take_over(context: &Context, board: &mut Board, posted: &EpochRoot) -> 
     let weights = context.weights(epoch).unwrap_or_default();
     let Some(input_set) = gathered.agreed(&weights) else {
         // Whose votes count may have been read wrongly.
-        context.relearn().await?;
+        context.relearn_if_due().await?;
         bail!("epoch {epoch}: the board shows no input set with votes of more than 2/3 yet");
     };
     let (reports, outcome) = judge(context, epoch, &gathered, &input_set).await?;
@@ -123,22 +123,26 @@ async fn contest(
     root: &EpochRoot,
     (wrong, newest): (Keccak, Option<(Epoch, Keccak)>),
 ) -> Result<()> {
-    context.relearn().await?;
+    let right = digest(context, root);
+    let same = |before: Contested| (before.wrong, before.right) == (wrong, right);
+    let is_certain = context.contested().is_some_and(same);
+    match is_certain {
+        true => context.relearn_if_due().await?,
+        false => context.relearn().await?,
+    }
     if is_one_posted(context, context.voids()).await? {
         let from = context.go_back();
         bail!(
             "an epoch that was followed as void has a root: computing again from epoch {from} on"
         );
     }
-    let right = digest(context, root);
     let mut now = Contested {
         wrong,
         right,
         newest,
         answered: None,
     };
-    let before = context.contests(now);
-    let is_certain = before.is_some_and(|before| (before.wrong, before.right) == (wrong, right));
+    context.contests(now);
     let said = contested_root(root.epoch, &now);
     if !is_certain {
         bail!("{said}; it is computed again");

@@ -16,6 +16,7 @@ use assay_transport::board::Board;
 use std::time::Duration;
 
 const E: Epoch = Epoch(0);
+const LATER: Epoch = Epoch(2);
 
 async fn bench() -> Bench {
     let nowhere = [const { String::new() }; 4].map(|_| "127.0.0.1:1".to_owned());
@@ -128,4 +129,26 @@ async fn a_node_of_another_chain_or_network_is_not_believed() {
     let expected = format!("network id: expected {}, got {network}", other.network);
     assert!(said.contains(&expected), "{said}");
     assert!(said.contains("\nhint: does `ledger_url`"), "{said}");
+}
+
+/// A board that lacks votes for long must not cost a reading of everything each time it is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_board_lacks_votes_what_was_read_is_not_read_anew_at_once() {
+    let bench = bench().await;
+    let context = bench.open(0);
+    post_root(&bench);
+    // Read wrongly: one has a say.
+    let wrong = || bench.params.roster[..1].to_vec();
+    let seats = || context.weights(LATER).map(|weights| weights.len());
+    context
+        .history(|history| history.learn(LATER, wrong()))
+        .unwrap();
+    follow(&context).await.unwrap_err();
+    assert_eq!(seats(), Some(4), "read anew");
+    let relearn = context.history(|history| history.relearn(LATER, wrong()));
+    relearn.unwrap();
+    follow(&context).await.unwrap_err();
+    assert_eq!(seats(), Some(1), "it was a moment ago");
+    context.relearn().await.unwrap();
+    assert_eq!(seats(), Some(4));
 }
