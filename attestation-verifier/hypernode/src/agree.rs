@@ -4,8 +4,8 @@
 use crate::clock;
 use crate::context::Context;
 use crate::explain;
-use crate::follow::{self, aggregate, follow_for, is_undone, raise_round};
-use crate::store::KeptReport;
+use crate::follow::{self, FOLLOWING, aggregate, follow_for, is_undone, raise_round};
+use crate::store::{AlreadySigned, KeptReport};
 use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::{
     Action, Agreement, Entry, Event, Setting, input_set_hash, proposers,
@@ -13,15 +13,17 @@ use assay_aggregate::agreement::{
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{self, Gathered, Hearing, Opened, ROUND};
 use assay_protocol::cose;
-use assay_protocol::ids::{Digest, Epoch, UnixMs};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
 use assay_protocol::report::{Commit, Proposal, Reveal, Vote, commitment};
 use assay_protocol::wire::BoardObject;
-use assay_transport::board::{Board, Posted};
-use std::collections::VecDeque;
+use assay_transport::board::{Board, BoardError, Posted, Reading};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Pages of the board that are read before anything else is done.
 const PAGES_AT_ONCE: usize = 16;
+/// Most commits of one HyperNode that are kept: the agreement takes no more.
+const COMMITS_MAX: usize = 2;
 /// Pause between two looks at the board.
 const POLL: Duration = Duration::from_millis(200);
 /// How long the round rests while the ledger is followed.
@@ -37,7 +39,9 @@ pub struct Round<'a> {
     report: KeptReport,
     machine: Agreement,
     gathered: Gathered,
-    seen: u64,
+    reading: Reading,
+    /// The commits that were seen in time and are kept, of everybody who has a say.
+    in_time: BTreeMap<HyperNodeId, BTreeSet<Digest>>,
     outbox: VecDeque<BoardObject>,
     phase: Phase,
     /// The list locked on, until its root is computed.
@@ -75,6 +79,7 @@ impl<'a> Round<'a> {
             .weights(epoch)
             .with_context(|| format!("nobody is known to have a say in epoch {epoch}"))?;
         let members: Vec<_> = weights.keys().copied().collect();
+        let in_time = members.iter().map(|id| (*id, BTreeSet::new())).collect();
         let (network, own) = (context.network, context.own);
         let setting = Setting {
             network,
@@ -95,7 +100,8 @@ impl<'a> Round<'a> {
             report,
             machine,
             gathered: Gathered::default(),
-            seen: 0,
+            reading: Reading::of(epoch),
+            in_time,
             outbox: VecDeque::new(),
             phase: Phase::Commits,
             to_compute: None,
@@ -103,6 +109,7 @@ impl<'a> Round<'a> {
             looked: None,
         };
         for (hypernode, commit) in context.commits_in_time(epoch)? {
+            round.in_time.entry(hypernode).or_default().insert(commit);
             round
                 .machine
                 .handle(Event::Commit(Entry { hypernode, commit }));
@@ -118,12 +125,9 @@ impl<'a> Round<'a> {
     pub async fn run(mut self) -> Result<()> {
         while self.phase < Phase::Over && !self.is_resolved() {
             self.advance().await?;
-            if let Err(error) = self.exchange().await {
-                let why = explain(&error);
-                self.context.note(format!("epoch {}: {why}", self.epoch));
-            }
+            self.exchange().await?;
             self.try_root().await?;
-            self.look_at_ledger().await;
+            self.look_at_ledger().await?;
             tokio::time::sleep(POLL).await;
         }
         Ok(())
@@ -135,19 +139,16 @@ impl<'a> Round<'a> {
 
     /// Follows the ledger when it has something new. What it says may be wrong and be corrected by what is agreed here, so
     /// the round goes on meanwhile.
-    async fn look_at_ledger(&mut self) {
+    async fn look_at_ledger(&mut self) -> Result<()> {
         if self.looked.is_some_and(|at| at.elapsed() < LEDGER_POLL) {
-            return;
+            return Ok(());
         }
         self.looked = Some(Instant::now());
         let looked = match self.has_news().await {
             Ok(true) => follow_for(self.context, self.board, FOLLOW_AT_ONCE).await,
             other => other.map(|_| ()),
         };
-        if let Err(error) = looked {
-            self.context
-                .note(format!("following the ledger: {}", explain(&error)));
-        }
+        self.context.survives(FOLLOWING, looked)
     }
 
     async fn has_news(&self) -> Result<bool> {
@@ -209,28 +210,47 @@ impl<'a> Round<'a> {
         self.handle(event).await
     }
 
+    /// Posts and reads. The board may fail, and is asked again; what cannot be kept ends the round.
     async fn exchange(&mut self) -> Result<()> {
-        while let Some(object) = self.outbox.front() {
-            let kind = object.kind();
-            match self.board.post(self.epoch, object.clone()).await? {
-                Posted::Stored => {}
-                Posted::TooEarly => break,
-                Posted::Refused(why) => eprintln!("note: epoch {}: {kind}: {why}", self.epoch),
-            }
-            self.outbox.pop_front();
+        if let Err(error) = self.post_waiting().await {
+            self.note(&error.into());
+            return Ok(());
         }
         let hearing = self.context.hearing(self.epoch);
         for _ in 0..PAGES_AT_ONCE {
-            let page = self.board.read(self.epoch, self.seen).await?;
+            let page = match self.reading.page(self.board).await {
+                Ok(page) => page,
+                Err(error) => {
+                    self.note(&error.into());
+                    return Ok(());
+                }
+            };
             if page.is_empty() {
                 return self.handle(Event::ReadToEnd).await;
             }
-            for (number, object) in page {
-                self.seen = self.seen.max(number);
+            for object in page {
                 self.take(&hearing, &object).await?;
             }
         }
         Ok(())
+    }
+
+    async fn post_waiting(&mut self) -> Result<(), BoardError> {
+        while let Some(object) = self.outbox.front() {
+            let kind = object.kind();
+            match self.board.post(self.epoch, object.clone()).await? {
+                Posted::Stored => {}
+                Posted::NotNow => break,
+                Posted::Refused(why) => eprintln!("note: epoch {}: {kind}: {why}", self.epoch),
+            }
+            self.outbox.pop_front();
+        }
+        Ok(())
+    }
+
+    fn note(&self, error: &anyhow::Error) {
+        let why = explain(error);
+        self.context.note(format!("epoch {}: {why}", self.epoch));
     }
 
     async fn take(&mut self, hearing: &Hearing<'_>, object: &BoardObject) -> Result<()> {
@@ -247,9 +267,7 @@ impl<'a> Round<'a> {
         };
         let event = match &opened {
             Opened::Commit { from, commitment } => {
-                if self.phase < Phase::Reveals {
-                    context.keep_commit_in_time(self.epoch, from, commitment)?;
-                }
+                self.keep_in_time(from, commitment)?;
                 Some(Event::Commit(Entry {
                     hypernode: *from,
                     commit: *commitment,
@@ -274,6 +292,17 @@ impl<'a> Round<'a> {
             Some(event) => self.handle(event).await,
             None => Ok(()),
         }
+    }
+
+    fn keep_in_time(&mut self, from: &HyperNodeId, commit: &Digest) -> Result<()> {
+        let Some(kept) = self.in_time.get_mut(from) else {
+            return Ok(());
+        };
+        let is_taken = self.phase < Phase::Reveals && kept.len() < COMMITS_MAX;
+        if is_taken && kept.insert(*commit) {
+            self.context.keep_commit_in_time(self.epoch, from, commit)?;
+        }
+        Ok(())
     }
 
     async fn handle(&mut self, event: Event) -> Result<()> {
@@ -303,12 +332,17 @@ impl<'a> Round<'a> {
                 return Ok(());
             }
         };
-        self.to_compute = None;
         let digest = follow::digest(self.context, &outcome.root);
-        if let Err(error) = self.context.keep_signed(&outcome.root, &digest) {
-            self.context.note(explain(&error));
-            return Ok(());
+        match self.context.keep_signed(&outcome.root, &digest) {
+            // Another one was signed: nothing more is signed in this round.
+            Err(error) if error.is::<AlreadySigned>() => {
+                self.to_compute = None;
+                self.note(&error);
+                return Ok(());
+            }
+            kept => kept?,
         }
+        self.to_compute = None;
         let input_set = input_set_hash(&self.context.network, self.epoch, &list);
         self.handle(Event::RootComputed { input_set, digest }).await
     }

@@ -1,9 +1,9 @@
 //! What every task of the daemon shares.
 
-use crate::clock;
 use crate::config::{Config, Loaded, Secrets};
 use crate::ledger_view::LedgerView;
 use crate::vcek::Vceks;
+use crate::{clock, explain, is_storage};
 use anyhow::{Context as _, Result, ensure};
 use assay_aggregate::draw::{Candidate, PanelOf, panel};
 use assay_aggregate::inputs::{Anchor, Hearing, History};
@@ -28,10 +28,12 @@ use assay_transport::Identity;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Notes that are not repeated.
 const NOTES_REMEMBERED: usize = 4;
+/// Pause between two readings of everything that was read before.
+const RELEARN_PAUSE: Duration = Duration::from_secs(30);
 /// Roots that can be undone, at most: as many as the contract keeps.
 const FOLLOWED_MAX: usize = 1_024;
 
@@ -86,8 +88,12 @@ pub struct Context {
     /// The roots that were taken over from the ledger, as far as they can be undone: their digests, and how often they had
     /// been corrected.
     followed: Mutex<BTreeMap<Epoch, (Keccak, u8)>>,
+    /// Epochs that were taken over as void since the last root.
+    voids: Mutex<BTreeSet<Epoch>>,
     /// The root that came out otherwise when last computed.
     contested: Mutex<Option<Contested>>,
+    /// When everything was read anew.
+    relearnt: Mutex<Option<Instant>>,
     /// Epochs that were signed again, with the rounds.
     signed: Mutex<BTreeSet<(Epoch, u32)>>,
     /// Beacons of epochs that a history knew which was undone since: panels are probed on by them.
@@ -122,7 +128,7 @@ impl Context {
         let objects = ObjectStore::open(config.state_dir.join("objects")).with_context(state)?;
         let vceks = Vceks::open(config.state_dir.join("vcek"), &config.kds).with_context(state)?;
         let history = History::new(&params, classes.values().cloned())?;
-        let ledger = LedgerView::new(config.node(), params.contract, classes.clone());
+        let ledger = LedgerView::new(config.node(), (&params).into(), classes.clone());
         let context = Self {
             network,
             own,
@@ -140,7 +146,9 @@ impl Context {
             anchor: Mutex::new(Anchor::at(history.clone())),
             history: Mutex::new(history),
             followed: Mutex::default(),
+            voids: Mutex::default(),
             contested: Mutex::default(),
+            relearnt: Mutex::default(),
             signed: Mutex::default(),
             beacons: Mutex::default(),
             lineage: Mutex::new(Lineage::genesis(params.clone())?),
@@ -163,6 +171,17 @@ impl Context {
             if last.len() > NOTES_REMEMBERED {
                 last.pop_front();
             }
+        }
+    }
+
+    /// Tells what went wrong and goes on, unless the journal or the archive failed: then this HyperNode must end.
+    pub fn survives(&self, doing: &str, done: Result<()>) -> Result<()> {
+        match done {
+            Err(error) if !is_storage(&error) => {
+                self.note(format!("{doing}: {}", explain(&error)));
+                Ok(())
+            }
+            other => other,
         }
     }
 
@@ -209,6 +228,7 @@ impl Context {
 
     /// Remembers what was taken over.
     pub fn note_followed(&self, epoch: Epoch, digest: Keccak, corrections: u8) {
+        locked(&self.voids).clear();
         let mut followed = locked(&self.followed);
         followed.insert(epoch, (digest, corrections));
         if followed.len() > FOLLOWED_MAX {
@@ -216,9 +236,23 @@ impl Context {
         }
     }
 
-    /// What was contested before, now that this is.
-    pub fn contests(&self, now: Contested) -> Option<Contested> {
-        locked(&self.contested).replace(now)
+    /// Remembers that an epoch was taken over as void.
+    pub fn note_void(&self, epoch: Epoch) {
+        let mut voids = locked(&self.voids);
+        voids.insert(epoch);
+        if voids.len() > FOLLOWED_MAX {
+            voids.pop_first();
+        }
+    }
+
+    /// The epochs that were taken over as void since the last root, ascending.
+    pub fn voids(&self) -> Vec<Epoch> {
+        locked(&self.voids).iter().copied().collect()
+    }
+
+    /// From now on this is contested.
+    pub fn contests(&self, now: Contested) {
+        *locked(&self.contested) = Some(now);
     }
 
     /// The root that is contested.
@@ -248,6 +282,7 @@ impl Context {
         *locked(&self.beacons) = known.into_iter().filter_map(beacon).collect();
         let history = locked(&self.anchor).back(&undone);
         locked(&self.followed).clear();
+        locked(&self.voids).clear();
         let next = history.next();
         self.history(|held| *held = history);
         next
@@ -376,6 +411,7 @@ impl Context {
     /// Reads the rosters that were learnt again, and forgets registrations: a root on the ledger is another than the one
     /// computed.
     pub async fn relearn(&self) -> Result<()> {
+        *locked(&self.relearnt) = Some(Instant::now());
         self.ledger.forget_records().await?;
         for epoch in self.history(|history| history.learnt()) {
             let Some(roster) = self.ledger.roster(epoch).await? else {
@@ -386,6 +422,15 @@ impl Context {
             }
         }
         Ok(())
+    }
+
+    /// The same, unless it was done a moment ago: for what lasts, and is looked at again and again.
+    pub async fn relearn_if_due(&self) -> Result<()> {
+        let last = *locked(&self.relearnt);
+        match last.is_some_and(|at| at.elapsed() < RELEARN_PAUSE) {
+            true => Ok(()),
+            false => self.relearn().await,
+        }
     }
 
     /// Learns whose stake counts in the epochs that are judged and probed next, as far as the ledger has fixed that.

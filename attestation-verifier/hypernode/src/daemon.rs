@@ -3,11 +3,10 @@
 use crate::agree::Round;
 use crate::config::Config;
 use crate::context::Context;
-use crate::follow::{follow_for, is_undone};
-use crate::ledger_view::Registered;
+use crate::follow::{FOLLOWING, follow_for, is_undone};
 use crate::{clock, control, explain, node, report, succession};
 use anyhow::{Context as _, Result};
-use assay_protocol::ids::{Epoch, Slot, UnixMs};
+use assay_protocol::ids::{Epoch, NodeId, Slot, UnixMs};
 use assay_transport::board::Board;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -71,63 +70,37 @@ async fn watch_nodes(context: Arc<Context>) -> Result<()> {
         if context.has_say(epoch) == Some(true) {
             context.note_say(epoch)?;
         }
-        for node in known_nodes(&context, epoch).await.unwrap_or_default() {
-            if watched.insert(node.node) {
-                eprintln!(
-                    "node {} at {}: watched",
-                    node.node,
-                    node.endpoint.escape_debug()
-                );
-                node::start(&context, node.node);
-            }
+        match context.ledger.refresh().await {
+            Ok(()) => start_nodes(&context, epoch, &mut watched),
+            Err(error) => context.note(explain(&error)),
         }
         tokio::time::sleep(LEDGER_POLL).await;
     }
 }
 
-/// The nodes of an epoch of classes this network has; `None` while the ledger does not answer.
-async fn known_nodes(context: &Context, epoch: Epoch) -> Option<Vec<Registered>> {
-    if let Err(error) = context.ledger.refresh().await {
-        context.note(explain(&error));
-        return None;
-    }
-    context.history(|history| context.ledger.settled(history.states()));
-    let mut nodes = context.ledger.nodes(epoch);
-    nodes.retain(|node| context.classes.contains_key(&node.class));
-    let max = report::nodes_max(&context.params);
-    if nodes.len() > max {
-        context.note(format!(
-            "{} nodes are registered, this network's reports hold {max}",
-            nodes.len()
-        ));
-        nodes.truncate(max);
-    }
-    Some(nodes)
-}
-
-/// The same, waiting for the ledger as long as commits are taken.
-async fn nodes_to_report(context: &Context, epoch: Epoch) -> Vec<Registered> {
-    let end = context.params.epoch_end(epoch).0;
-    let deadline = UnixMs(end.saturating_add(context.params.commit_ms));
-    loop {
-        let nodes = known_nodes(context, epoch).await;
-        if nodes.is_some() || clock::now() >= deadline {
-            return nodes.unwrap_or_default();
+fn start_nodes(context: &Arc<Context>, epoch: Epoch, watched: &mut BTreeSet<NodeId>) {
+    for node in report::nodes(context, epoch) {
+        if watched.insert(node.node) {
+            eprintln!(
+                "node {} at {}: watched",
+                node.node,
+                node.endpoint.escape_debug()
+            );
+            node::start(context, node.node);
         }
-        tokio::time::sleep(LEDGER_POLL).await;
     }
 }
 
 /// One epoch after the other: close, report, agree, follow the ledger.
 async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
-    catch_up(&context, &mut board).await;
+    catch_up(&context, &mut board).await?;
     let mut epoch = first_epoch(&context);
-    close_missed(&context, epoch).await?;
+    report::close_missed(&context, epoch)?;
     loop {
         let last = Slot(context.params.slots().saturating_sub(1));
         let closing = report::closing_time(&context, epoch, last);
-        watch_ledger(&context, &mut board, closing).await;
-        catch_up_for(&context, &mut board, FOLLOW_BEFORE_ROUND).await;
+        watch_ledger(&context, &mut board, closing).await?;
+        catch_up_for(&context, &mut board, FOLLOW_BEFORE_ROUND).await?;
         if take_part(&context, &mut board, epoch).await? {
             eprintln!("epoch {epoch}: resolved on the ledger");
         } else {
@@ -135,19 +108,19 @@ async fn epochs(context: Arc<Context>, mut board: Board) -> Result<()> {
         }
         let following = epoch.next();
         epoch = following.max(context.history(|history| history.next()));
-        close_missed(&context, epoch).await?;
+        report::close_missed(&context, epoch)?;
     }
 }
 
 /// Sleeps until a time. When the ledger resolves an epoch meanwhile, or undoes one, that is followed at once: a wrong root can
 /// be corrected for a while only.
-async fn watch_ledger(context: &Context, board: &mut Board, until: UnixMs) {
+async fn watch_ledger(context: &Context, board: &mut Board, until: UnixMs) -> Result<()> {
     let pause = Duration::from_millis(context.params.epoch_ms / 8);
     let pause = pause.clamp(LEDGER_POLL, LEDGER_LOOK_MAX);
     loop {
         let left = Duration::from_millis(until.0.saturating_sub(clock::now().0));
         if left.is_zero() {
-            return;
+            return Ok(());
         }
         tokio::time::sleep(left.min(pause)).await;
         let next = context.history(|history| history.next());
@@ -159,7 +132,7 @@ async fn watch_ledger(context: &Context, board: &mut Board, until: UnixMs) {
             || is_ahead.is_ok_and(|ledger| ledger > next)
             || is_undone(context).await.is_ok_and(|undone| undone)
         {
-            catch_up_for(context, board, left).await;
+            catch_up_for(context, board, left).await?;
         }
     }
 }
@@ -182,7 +155,7 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
         if context.history(|history| history.next()) > epoch {
             return Ok(false);
         }
-        catch_up(context, board).await;
+        catch_up(context, board).await?;
         tokio::time::sleep(LEDGER_POLL).await;
     }
     if context.has_say(epoch) == Some(false) {
@@ -191,34 +164,14 @@ async fn take_part(context: &Context, board: &mut Board, epoch: Epoch) -> Result
              hint: `assay-bridge status` says why: absent (`ledger come-back`), or too little stake (`ledger stake`); keep it running while roots may name it"
         );
     }
-    let nodes = nodes_to_report(context, epoch).await;
-    let nodes = nodes
-        .into_iter()
-        .map(|node| (node.node, node.class))
-        .collect();
-    let kept = report::close_epoch(context, epoch, &nodes)?;
+    let kept = report::make(context, epoch).await?;
     Round::start(context, board, epoch, kept)?.run().await?;
     warn_of_absence(context);
     while context.history(|history| history.next()) <= epoch {
-        catch_up(context, board).await;
+        catch_up(context, board).await?;
         tokio::time::sleep(LEDGER_POLL).await;
     }
     Ok(true)
-}
-
-/// Closes the journal of the epochs before `epoch` whose end this HyperNode missed.
-async fn close_missed(context: &Context, epoch: Epoch) -> Result<()> {
-    let mut nodes = None;
-    for missed in (0..epoch.0).map(Epoch) {
-        if context.closed_at(missed)?.is_none() {
-            if nodes.is_none() {
-                nodes = Some(known_nodes(context, missed).await.unwrap_or_default());
-            }
-            let ids = nodes.iter().flatten().map(|node| node.node);
-            report::close_journal(context, missed, ids)?;
-        }
-    }
-    Ok(())
 }
 
 /// The epoch whose report is still to be made: the one before now when its commits are still taken.
@@ -239,12 +192,10 @@ fn first_epoch(context: &Context) -> Epoch {
     }
 }
 
-async fn catch_up(context: &Context, board: &mut Board) {
-    catch_up_for(context, board, Duration::MAX).await;
+async fn catch_up(context: &Context, board: &mut Board) -> Result<()> {
+    catch_up_for(context, board, Duration::MAX).await
 }
 
-async fn catch_up_for(context: &Context, board: &mut Board, most: Duration) {
-    if let Err(error) = follow_for(context, board, most).await {
-        context.note(format!("following the ledger: {}", explain(&error)));
-    }
+async fn catch_up_for(context: &Context, board: &mut Board, most: Duration) -> Result<()> {
+    context.survives(FOLLOWING, follow_for(context, board, most).await)
 }

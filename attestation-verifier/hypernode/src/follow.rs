@@ -7,7 +7,7 @@ use assay_aggregate::epoch::{EpochOutcome, Included};
 use assay_aggregate::inputs::{self, Gathered, History};
 use assay_aggregate::root::EpochRoot;
 use assay_aggregate::roster::Roster;
-use assay_ledger::{LedgerError, Resolved};
+use assay_ledger::{LedgerError, Resolution, Resolved};
 use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak};
 use assay_protocol::report::RootSignature;
@@ -16,6 +16,8 @@ use assay_transport::board::{Board, BoardError, Posted};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// What is done here, for people.
+pub const FOLLOWING: &str = "following the ledger";
 /// So long a root stays wrong without being judged again: one wrong answer of the ledger's node must not last.
 const CONTEST_TIME: Duration = Duration::from_secs(30);
 
@@ -25,7 +27,7 @@ pub async fn follow_for(context: &Context, board: &mut Board, most: Duration) ->
     if is_undone(context).await? {
         let from = context.go_back();
         eprintln!(
-            "note: a correction replaced or undid a root that was followed: computing again from epoch {from} on"
+            "note: what was followed is no more, by a correction or another answer of the ledger's node: computing again from epoch {from} on"
         );
     }
     let begun = Instant::now();
@@ -34,7 +36,10 @@ pub async fn follow_for(context: &Context, board: &mut Board, most: Duration) ->
         let next = context.history(|history| history.next());
         match context.ledger.resolved(next).await? {
             Resolved::Open => return sign_again(context, board, next).await,
-            Resolved::Void => context.history(History::void),
+            Resolved::Void => {
+                context.history(History::void);
+                context.note_void(next);
+            }
             Resolved::Posted(root) => take_over(context, board, &root).await?,
         }
         context.advance_anchor().await?;
@@ -42,8 +47,12 @@ pub async fn follow_for(context: &Context, board: &mut Board, most: Duration) ->
     Ok(())
 }
 
-/// Whether a correction replaced or undid a root that was followed.
+/// Whether a correction replaced or undid a root that was followed, or the ledger has a root of what was void.
 pub async fn is_undone(context: &Context) -> Result<bool> {
+    let newest = context.voids().last().copied();
+    if is_one_posted(context, newest).await? {
+        return Ok(true);
+    }
     let Some(last) = context.followed() else {
         return Ok(false);
     };
@@ -57,6 +66,17 @@ pub async fn is_undone(context: &Context) -> Result<bool> {
     // Undone it is when the newest root took the place of one that was followed; else the ledger's node is behind.
     let newest = context.ledger.newest_root().await?;
     Ok(newest.is_some_and(|(epoch, record)| context.is_replaced(epoch, &record)))
+}
+
+/// Whether the ledger has a root of an epoch that was taken over as void: one wrong answer of its node must not last.
+async fn is_one_posted(context: &Context, epochs: impl IntoIterator<Item = Epoch>) -> Result<bool> {
+    for epoch in epochs {
+        let record = context.ledger.epoch_record(epoch).await?;
+        if record.resolution == Resolution::Posted {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn take_over(context: &Context, board: &mut Board, posted: &EpochRoot) -> Result<()> {
@@ -77,7 +97,7 @@ async fn take_over(context: &Context, board: &mut Board, posted: &EpochRoot) -> 
     let weights = context.weights(epoch).unwrap_or_default();
     let Some(input_set) = gathered.agreed(&weights) else {
         // Whose votes count may have been read wrongly.
-        context.relearn().await?;
+        context.relearn_if_due().await?;
         bail!("epoch {epoch}: the board shows no input set with votes of more than 2/3 yet");
     };
     let (reports, outcome) = judge(context, epoch, &gathered, &input_set).await?;
@@ -103,16 +123,26 @@ async fn contest(
     root: &EpochRoot,
     (wrong, newest): (Keccak, Option<(Epoch, Keccak)>),
 ) -> Result<()> {
-    context.relearn().await?;
     let right = digest(context, root);
+    let same = |before: Contested| (before.wrong, before.right) == (wrong, right);
+    let is_certain = context.contested().is_some_and(same);
+    match is_certain {
+        true => context.relearn_if_due().await?,
+        false => context.relearn().await?,
+    }
+    if is_one_posted(context, context.voids()).await? {
+        let from = context.go_back();
+        bail!(
+            "an epoch that was followed as void has a root: computing again from epoch {from} on"
+        );
+    }
     let mut now = Contested {
         wrong,
         right,
         newest,
         answered: None,
     };
-    let before = context.contests(now);
-    let is_certain = before.is_some_and(|before| (before.wrong, before.right) == (wrong, right));
+    context.contests(now);
     let said = contested_root(root.epoch, &now);
     if !is_certain {
         bail!("{said}; it is computed again");
@@ -203,8 +233,8 @@ async fn sign(
     let object = root_signature(context, (epoch, round), &digest)?;
     match board.post(epoch, object).await? {
         Posted::Stored => eprintln!("epoch {epoch}: signed root {digest} in round {round}"),
-        Posted::TooEarly => {
-            bail!("epoch {epoch}: the board takes no signature of round {round} yet")
+        Posted::NotNow => {
+            bail!("epoch {epoch}: the board takes no signature of round {round} just now")
         }
         Posted::Refused(why) => bail!("epoch {epoch}: root-signature: {why}"),
     }

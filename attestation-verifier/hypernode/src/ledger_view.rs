@@ -1,6 +1,7 @@
 //! What a HyperNode reads from the ledger. Every call blocks, so it runs on the blocking pool.
 
-use anyhow::{Context as _, Result};
+use crate::clock;
+use anyhow::{Context as _, Result, ensure};
 use assay_aggregate::epoch::{NodeState, Registration, States};
 use assay_ledger::rpc::{self, RpcChain, RpcOptions};
 use assay_ledger::{
@@ -8,7 +9,7 @@ use assay_ledger::{
     is_known, is_owing,
 };
 use assay_protocol::class::ValidClass;
-use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NodeId, Stake, UnixMs};
+use assay_protocol::ids::{Address, Digest, Epoch, HyperNodeId, NetworkId, NodeId, Stake, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,35 +25,59 @@ pub struct Registered {
     pub class: Digest,
 }
 
+/// Where a network is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The chain.
+    pub chain_id: u64,
+    /// The contract there.
+    pub contract: Address,
+    /// The network that it must be of.
+    pub network: NetworkId,
+}
+
+impl From<&NetworkParams> for Place {
+    fn from(params: &NetworkParams) -> Self {
+        Self {
+            chain_id: params.chain_id,
+            contract: params.contract,
+            network: params.network_id(),
+        }
+    }
+}
+
 /// The ledger's final state through its client, with what was read last.
 pub struct LedgerView {
     url: String,
     options: RpcOptions,
-    contract: Address,
+    place: Place,
     classes: BTreeMap<Digest, ValidClass>,
     client: Mutex<Option<Arc<AssayLedger>>>,
     endpoints: Mutex<BTreeMap<HyperNodeId, String>>,
     known: Mutex<BTreeMap<NodeId, Vec<NodeRecord>>>,
+    /// When the last reading of it began.
+    read_at: Mutex<Option<UnixMs>>,
     /// Whom roots left nodes to.
     owners: Mutex<BTreeMap<NodeId, Address>>,
 }
 
 impl LedgerView {
-    /// A view of the contract behind a JSON-RPC URL; connects when first used. `classes` are those in force.
+    /// A view of a network's contract behind a JSON-RPC URL; connects when first used. `classes` are those in force.
     pub fn new(
         (url, options): (&str, RpcOptions),
-        contract: Address,
+        place: Place,
         classes: BTreeMap<Digest, ValidClass>,
     ) -> Self {
         let (client, endpoints, known) = (Mutex::new(None), Mutex::default(), Mutex::default());
         Self {
             url: url.to_owned(),
             options,
-            contract,
+            place,
             classes,
             client,
             endpoints,
             known,
+            read_at: Mutex::default(),
             owners: Mutex::default(),
         }
     }
@@ -66,11 +91,31 @@ impl LedgerView {
             let url = rpc::shown(&self.url);
             format!("ledger {url}\nhint: is the bridge running?")
         })?;
-        let ledger = AssayLedger::at(Arc::new(chain), self.contract)?;
+        let ledger = AssayLedger::at(Arc::new(chain), self.place.contract)?;
+        self.check(&ledger).with_context(|| {
+            let url = rpc::shown(&self.url);
+            format!("ledger {url}\nhint: does `ledger_url` name a node of this network's chain?")
+        })?;
         // What is voted on and signed rests on nothing that a reorganisation takes back.
         let made = Arc::new(ledger.reading(Finality::Finalized));
         *client = Some(Arc::clone(&made));
         Ok(made)
+    }
+
+    /// A node of another chain may have a contract at the same address.
+    fn check(&self, ledger: &AssayLedger) -> Result<()> {
+        let (expected, actual) = (self.place.chain_id, ledger.chain_id()?);
+        ensure!(
+            expected == actual,
+            "chain id: expected {expected}, got {actual}"
+        );
+        let (expected, actual) = (self.place.network, ledger.network_id()?);
+        let shown = actual.map_or("none".to_owned(), |id| id.to_string());
+        ensure!(
+            actual == Some(expected),
+            "network id: expected {expected}, got {shown}"
+        );
+        Ok(())
     }
 
     async fn read<T: Send + 'static>(
@@ -127,13 +172,20 @@ impl LedgerView {
 
     /// Reads registrations and where the other HyperNodes are reached; [`LedgerView::nodes`] then answers from it.
     pub async fn refresh(&self) -> Result<()> {
+        let begun = clock::now();
         let records = self.read(|ledger| Ok(ledger.hypernodes()?)).await?;
         let found = records
             .into_iter()
             .map(|record| (record.ed25519, record.endpoint));
         *lock(&self.endpoints) = found.collect();
         *lock(&self.known) = by_node(self.registrations().await?);
+        *lock(&self.read_at) = Some(begun);
         Ok(())
+    }
+
+    /// When the last [`LedgerView::refresh`] that succeeded began; `None` before the first.
+    pub fn read_at(&self) -> Option<UnixMs> {
+        *lock(&self.read_at)
     }
 
     /// Takes over whom the roots that were followed left nodes to.
@@ -305,7 +357,12 @@ mod tests {
     fn view(records: &[NodeRecord]) -> LedgerView {
         let classes = BTreeMap::from([(class().digest(), class())]);
         let node = ("http://127.0.0.1:1", RpcOptions::default());
-        let view = LedgerView::new(node, Address([0; 20]), classes);
+        let place = Place {
+            chain_id: 1,
+            contract: Address([0; 20]),
+            network: NetworkId([0; 32]),
+        };
+        let view = LedgerView::new(node, place, classes);
         *lock(&view.known) = by_node(records.to_vec());
         view
     }

@@ -20,6 +20,8 @@ pub mod store;
 pub mod succession;
 pub mod vcek;
 
+use assay_store::StoreError;
+
 /// An error with its causes on one line; hints keep lines of their own, last. A text that its cause repeats is said once.
 pub fn explain(error: &anyhow::Error) -> String {
     let (mut texts, mut hints): (Vec<String>, Vec<String>) = Default::default();
@@ -36,4 +38,9 @@ pub fn explain(error: &anyhow::Error) -> String {
     let mut lines = vec![texts.join(": ")];
     lines.extend(hints);
     lines.join("\n")
+}
+
+/// Whether the journal or the archive could not be read or written.
+pub fn is_storage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<StoreError>())
 }

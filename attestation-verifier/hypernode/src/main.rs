@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 use assay_hypernode::config::{self, Secrets};
 use assay_hypernode::context::Context;
-use assay_hypernode::{daemon, explain, export};
+use assay_hypernode::{daemon, explain, export, is_storage};
 use assay_protocol::cose::Signer as _;
 use assay_protocol::ids::{Epoch, HyperNodeId, NodeId};
 use assay_protocol::limits::SEED_CHAIN_MAX;
@@ -73,7 +73,15 @@ fn main() -> ExitCode {
             seed_chain_links,
         } => (init(&key, &secrets, seed_chain_links), 1),
         Command::Run { config } => match open(&config) {
-            Ok((context, config)) => (block_on(daemon::run(context, config)), 1),
+            Ok((context, config)) => {
+                let ended = block_on(daemon::run(context, config));
+                let code = if ended.as_ref().is_err_and(is_storage) {
+                    3
+                } else {
+                    1
+                };
+                (ended, code)
+            }
             Err(error) => (Err(error), 2),
         },
         Command::Export {

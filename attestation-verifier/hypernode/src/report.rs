@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::context::Context;
+use crate::ledger_view::Registered;
 use crate::store::KeptReport;
 use anyhow::{Context as _, Result};
 use assay_appraisal::summary::{self, Attested};
@@ -16,7 +17,10 @@ use assay_protocol::region::RegionId;
 use assay_protocol::report::{NodeReport, RegionReveal, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+/// Pause between two looks at what was read of the ledger.
+const POLL: Duration = Duration::from_millis(200);
 /// What a node takes in a report besides one byte a slot, generously.
 const NODE_BYTES_MAX: usize = 512;
 
@@ -56,6 +60,20 @@ pub async fn close_slots(context: Arc<Context>) -> Result<()> {
     }
 }
 
+/// Closes the epochs before `before` whose end this HyperNode missed, as far as something was recorded in them and the ledger
+/// has resolved them. No clock that is ahead closes an epoch that is not over, and nothing is written for one without outcomes.
+pub fn close_missed(context: &Context, before: Epoch) -> Result<()> {
+    let resolved = context.history(|history| history.next());
+    let before = before.min(resolved);
+    for missed in context.journal(|journal| journal.epochs(before))? {
+        if context.closed_at(missed)?.is_none() {
+            let nodes = context.journal(|journal| journal.nodes(missed))?;
+            close_journal(context, missed, nodes)?;
+        }
+    }
+    Ok(())
+}
+
 /// Appends what is left of an epoch to the log and signs a checkpoint; done once, and for epochs that this HyperNode missed
 /// the end of, too: what it acknowledged in them stays provable. Returns the size of the log.
 pub fn close_journal(
@@ -80,6 +98,56 @@ pub fn close_journal(
     })?;
     context.keep_closed(epoch, size)?;
     Ok(size)
+}
+
+/// The report of an epoch that has ended: the one that was made, or a new one about the nodes that the ledger has.
+pub async fn make(context: &Context, epoch: Epoch) -> Result<KeptReport> {
+    match context.own_report(epoch)? {
+        Some(kept) => Ok(kept),
+        None => close_epoch(context, epoch, &nodes_to_report(context, epoch).await),
+    }
+}
+
+/// The nodes of an epoch as last read, of classes this network has, as many as a report holds.
+pub fn nodes(context: &Context, epoch: Epoch) -> Vec<Registered> {
+    context.history(|history| context.ledger.settled(history.states()));
+    let mut nodes = context.ledger.nodes(epoch);
+    nodes.retain(|node| context.classes.contains_key(&node.class));
+    let max = nodes_max(&context.params);
+    if nodes.len() > max {
+        context.note(format!(
+            "{} nodes are registered, this network's reports hold {max}",
+            nodes.len()
+        ));
+        nodes.truncate(max);
+    }
+    nodes
+}
+
+/// The nodes that an epoch's report speaks of: as read after its end, or, while the ledger does not answer, as read last. Its
+/// commit must be on the board early, so it waits for a quarter of the time of commits only; who has read nothing yet, for
+/// half of it. An old list does no harm: which claims are judged is read from the ledger when the root is computed, so what
+/// is said about a node that left is not counted, and about one that came later nothing was found out yet.
+async fn nodes_to_report(context: &Context, epoch: Epoch) -> BTreeMap<NodeId, Digest> {
+    let end = context.params.epoch_end(epoch);
+    let commits = |part: u64| UnixMs(end.0.saturating_add(context.params.commit_ms / part));
+    loop {
+        let read_at = context.ledger.read_at();
+        let deadline = commits(if read_at.is_some() { 4 } else { 2 });
+        if read_at.is_some_and(|at| at >= end) {
+            break;
+        }
+        if clock::now() >= deadline {
+            context.note(match read_at {
+                Some(_) => format!("epoch {epoch}: its report is about the nodes that the ledger had before its end"),
+                None => format!("epoch {epoch}: the ledger was never read: its report is about no node"),
+            });
+            break;
+        }
+        tokio::time::sleep(POLL.min(clock::until(deadline))).await;
+    }
+    let nodes = nodes(context, epoch).into_iter();
+    nodes.map(|node| (node.node, node.class)).collect()
 }
 
 /// Closes an epoch and returns its report, made once and kept.

@@ -3,7 +3,7 @@
 use crate::challenge::ima::KeptPosition;
 use crate::clock;
 use crate::context::Context;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::Memory;
 use assay_aggregate::root::EpochRoot;
 use assay_appraisal::tpm::attest::ClockInfo;
@@ -71,6 +71,20 @@ cbor_map! {
         /// The signed report.
         2 => signed: Blob,
     }
+}
+
+/// Another root was signed of this epoch and round before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("epoch {epoch}: already signed root digest {signed} in round {round}, refusing {refused}")]
+pub struct AlreadySigned {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The round.
+    pub round: u32,
+    /// Signed before.
+    pub signed: Keccak,
+    /// Refused now.
+    pub refused: Keccak,
 }
 
 impl Context {
@@ -273,10 +287,16 @@ impl Context {
         let (epoch, round) = (root.epoch, root.round);
         let key = format!("signed/{epoch}/{round}/{}", root.committee);
         match self.get::<Keccak>(&key)? {
-            Some(signed) => ensure!(
-                signed == *digest,
-                "epoch {epoch}: already signed root digest {signed} in round {round}, refusing {digest}"
-            ),
+            Some(signed) if signed != *digest => {
+                return Err(AlreadySigned {
+                    epoch,
+                    round,
+                    signed,
+                    refused: *digest,
+                }
+                .into());
+            }
+            Some(_) => {}
             None => self.put(&key, digest)?,
         }
         Ok(())

@@ -3,9 +3,9 @@
 
 use crate::agent_link::{AgentLink, LinkError};
 use crate::challenge::{ANSWER_WAIT, CONNECT_WAIT};
+use crate::clock;
 use crate::context::Context;
 use crate::ledger_view::Registered;
-use crate::{clock, explain};
 use anyhow::Result;
 use assay_aggregate::inputs::{self, Gathered, successor_of};
 use assay_protocol::cose;
@@ -14,7 +14,7 @@ use assay_protocol::succession::{
     Lineage, LineageError, Link, Member, members, roster_digest, succession,
 };
 use assay_protocol::wire::{AgentReply, AgentRequest, BoardObject};
-use assay_transport::board::{Board, Posted};
+use assay_transport::board::{Board, Posted, Reading};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +25,8 @@ const POLL: Duration = Duration::from_millis(500);
 pub async fn watch(context: Arc<Context>, mut board: Board) -> Result<()> {
     let mut coming = None;
     loop {
-        if let Err(error) = look(&context, &mut board, &mut coming).await {
-            context.note(explain(&error));
-        }
+        let looked = look(&context, &mut board, &mut coming).await;
+        context.survives("agreeing on whom agents answer", looked)?;
         tokio::time::sleep(POLL).await;
     }
 }
@@ -37,7 +36,7 @@ struct Coming {
     from: Epoch,
     members: Vec<Member>,
     gathered: Gathered,
-    seen: u64,
+    reading: Reading,
     said: bool,
 }
 
@@ -53,7 +52,7 @@ async fn look(context: &Context, board: &mut Board, coming: &mut Option<Coming>)
             from,
             members,
             gathered: Gathered::default(),
-            seen: 0,
+            reading: Reading::of(board_of(from)),
             said: false,
         });
     }
@@ -75,14 +74,18 @@ fn roster_that_changes(context: &Context, from: Epoch) -> Option<Vec<Member>> {
     context.lineage(changes).then_some(members)
 }
 
+/// The board on which a roster is spoken of, see [`successor_of`].
+fn board_of(from: Epoch) -> Epoch {
+    Epoch(from.0.saturating_sub(2))
+}
+
 impl Coming {
     async fn exchange(&mut self, context: &Context, board: &mut Board) -> Result<()> {
-        // The board on which this roster is spoken of, see [`successor_of`].
-        let epoch = Epoch(self.from.0.saturating_sub(2));
+        let epoch = board_of(self.from);
         if !self.said {
             match board.post(epoch, self.word(context)).await? {
                 Posted::Stored => self.said = true,
-                Posted::TooEarly => return Ok(()),
+                Posted::NotNow => return Ok(()),
                 Posted::Refused(why) => {
                     self.said = true;
                     eprintln!("note: roster from epoch {}: {why}", self.from);
@@ -90,8 +93,7 @@ impl Coming {
             }
         }
         let hearing = context.hearing(epoch);
-        for (number, object) in board.read(epoch, self.seen).await? {
-            self.seen = self.seen.max(number);
+        for object in self.reading.page(board).await? {
             if !matches!(object, BoardObject::Succession(_)) {
                 continue;
             }

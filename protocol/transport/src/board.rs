@@ -72,8 +72,8 @@ pub struct Board {
 pub enum Posted {
     /// Durable on the board.
     Stored,
-    /// Not now: ask again.
-    TooEarly,
+    /// Not now, too early or the board's disk failed: ask again.
+    NotNow,
     /// Never: too late, or something else is there already.
     Refused(String),
 }
@@ -102,10 +102,7 @@ impl Board {
     pub async fn post(&mut self, epoch: Epoch, object: BoardObject) -> Result<Posted, BoardError> {
         match self.ask(&BoardRequest::Post { epoch, object }).await? {
             BoardReply::Stored { .. } => Ok(Posted::Stored),
-            BoardReply::Refused(refusal) if refusal.code == RefusalCode::Busy => {
-                Ok(Posted::TooEarly)
-            }
-            BoardReply::Refused(refusal) => Ok(Posted::Refused(refusal.to_string())),
+            BoardReply::Refused(refusal) => Ok(refused(&refusal)),
             BoardReply::Objects { .. } => Err(BoardError::Answered {
                 expected: "a receipt",
                 actual: "objects",
@@ -135,18 +132,13 @@ impl Board {
         epoch: Epoch,
         mut show: impl FnMut(BoardObject) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (mut count, mut after) = (0usize, 0);
+        let mut reading = Reading::of(epoch);
         loop {
-            let objects = self.read(epoch, after).await?;
-            let Some((last, _)) = objects.last() else {
+            let objects = reading.page(self).await?;
+            if objects.is_empty() {
                 return Ok(());
-            };
-            after = *last;
-            count = count.saturating_add(objects.len());
-            if count > BOARD_EPOCH_OBJECTS_MAX {
-                return Err(BoardError::TooMany(epoch).into());
             }
-            for (_, object) in objects {
+            for object in objects {
                 show(object)?;
             }
         }
@@ -178,6 +170,45 @@ impl Board {
         let socket = TcpStream::connect(self.address.as_ref()).await?;
         socket.set_nodelay(true)?;
         Ok(connector.connect(tls::server_name(), socket).await?)
+    }
+}
+
+/// How far the board of an epoch was read: no board shows objects without end.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    epoch: Epoch,
+    after: u64,
+    count: usize,
+}
+
+impl Reading {
+    /// Nothing of an epoch yet.
+    pub fn of(epoch: Epoch) -> Self {
+        let (after, count) = (0, 0);
+        Self {
+            epoch,
+            after,
+            count,
+        }
+    }
+
+    /// The objects that come next, each once; empty when there are none just now.
+    pub async fn page(&mut self, board: &mut Board) -> Result<Vec<BoardObject>, BoardError> {
+        let objects = board.read(self.epoch, self.after).await?;
+        let count = self.count.saturating_add(objects.len());
+        if count > BOARD_EPOCH_OBJECTS_MAX {
+            return Err(BoardError::TooMany(self.epoch));
+        }
+        self.count = count;
+        self.after = objects.last().map_or(self.after, |(number, _)| *number);
+        Ok(objects.into_iter().map(|(_, object)| object).collect())
+    }
+}
+
+fn refused(refusal: &Refusal) -> Posted {
+    match refusal.code {
+        RefusalCode::Busy | RefusalCode::Storage => Posted::NotNow,
+        _ => Posted::Refused(refusal.to_string()),
     }
 }
 

@@ -6,7 +6,7 @@ use assay_hypernode::context::Context;
 use assay_hypernode::ledger_view::Registered;
 use assay_hypernode::report;
 use assay_hypernode::vcek::KdsSection;
-use assay_ledger::embedded::{ChainConfig, EmbeddedChain, SystemClock};
+use assay_ledger::embedded::{ChainConfig, EmbeddedChain};
 use assay_ledger::{
     Action, AssayLedger, ClassTerms, Deployment, GenesisParameters, LedgerKey, NewHyperNode,
     NewNode, possession_message, rpc,
@@ -30,7 +30,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -39,6 +39,8 @@ use tempfile::TempDir;
 pub const FRAME_MAX: usize = 16 * 1024 * 1024;
 /// The node that scripted agents play.
 pub const NODE: NodeId = NodeId([0x11; 32]);
+/// From the deployment of the contracts to the genesis that they are told.
+const TO_GENESIS_MS: u64 = 600_000;
 const CHAIN_ID: u64 = 31_337;
 const LINKS: u64 = 16;
 /// Secrets of two accounts of the ledger: every byte is this.
@@ -99,6 +101,8 @@ pub struct Bench {
     /// The roster, in its order.
     pub members: Vec<Member>,
     ledger: Option<AssayLedger>,
+    /// How far the chain's clock is ahead.
+    ahead_ms: Arc<AtomicU64>,
     opened: AtomicU32,
 }
 
@@ -168,6 +172,17 @@ impl Bench {
         ledger.submit(&key(PROVIDER), &register).unwrap();
     }
 
+    /// The ledger.
+    pub fn ledger(&self) -> &AssayLedger {
+        self.ledger.as_ref().unwrap()
+    }
+
+    /// From now on the ledger's blocks are at least so much later than its epoch 0 began.
+    pub fn go_on(&self, since_genesis_ms: u64) {
+        let ahead = TO_GENESIS_MS + since_genesis_ms;
+        self.ahead_ms.store(ahead, Ordering::Relaxed);
+    }
+
     /// Has the provider register a HyperNode after genesis.
     pub fn register_stranger(&self, identity: &Identity, seed_end: Seed, endpoint: &str) {
         let (ledger, provider) = (self.ledger.as_ref().unwrap(), key(PROVIDER));
@@ -201,6 +216,7 @@ impl Bench {
             class,
             members,
             ledger: None,
+            ahead_ms: Arc::default(),
             opened,
         }
     }
@@ -261,10 +277,12 @@ impl Bench {
             chain_id: CHAIN_ID,
             balances: keys.chain([&deployer, &provider]).map(rich).collect(),
         };
-        let chain = EmbeddedChain::open(&self.path("chain.db"), &config, SystemClock).unwrap();
+        let ahead = Arc::clone(&self.ahead_ms);
+        let clock = move || clock::now().0 + ahead.load(Ordering::Relaxed);
+        let chain = EmbeddedChain::open(&self.path("chain.db"), &config, clock).unwrap();
         let chain = Arc::new(chain);
         let genesis = GenesisParameters::least(
-            UnixMs(clock::now().0 + 600_000),
+            UnixMs(clock::now().0 + TO_GENESIS_MS),
             self.params.epoch_ms,
             self.params.void_after_ms,
             self.params.operator_cap_bps,
@@ -346,7 +364,7 @@ impl Member {
             ledger_ca: None,
             ledger_confirmations: None,
             bridge: BridgeSection {
-                address: SocketAddr::from(([127, 0, 0, 1], 1)),
+                address: "127.0.0.1:1".parse().unwrap(),
                 key: Digest([0; 32]),
             },
             kds: KdsSection::default(),

@@ -3,6 +3,7 @@
 use crate::StoreError;
 use assay_log::{Checkpoint, Leaf, NodeLeaf, SlotLeaf, Tree, entries_root, salted_digest};
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, NodeId, Slot};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,6 +40,17 @@ const SCHEMA: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 ";
 const ORIGIN_KEY: &str = "journal/origin";
+/// Jumps from epoch to epoch: records are many.
+const EPOCHS: &str = "
+    WITH RECURSIVE found (epoch) AS (
+        SELECT min(epoch) FROM outcomes
+        UNION ALL
+        SELECT (SELECT min(epoch) FROM outcomes WHERE epoch > found.epoch) FROM found WHERE found.epoch < ?1
+    )
+    SELECT epoch FROM found WHERE epoch < ?1
+";
+/// From a prefix to what comes after all keys that start with it.
+const WITH_PREFIX: &str = "SELECT key, value FROM meta WHERE key >= ?1 AND key < ?2 ORDER BY key";
 const COLUMNS: &str = "epoch, slot, node, kind, salt, signed";
 
 /// Something to record: an outcome, an excuse, a region key's hash.
@@ -215,6 +227,31 @@ impl Journal {
         self.records(&sql, params![number, node.0])
     }
 
+    /// Epochs before `before` with records, ascending.
+    pub fn epochs(&self, before: Epoch) -> Result<Vec<Epoch>, StoreError> {
+        let before = i64::try_from(before.0).unwrap_or(i64::MAX);
+        self.read("list epochs", |connection| {
+            let mut statement = connection.prepare_cached(EPOCHS)?;
+            statement
+                .query_map([before], |row| {
+                    row.get(0).map(|epoch| Epoch(unsigned(epoch)))
+                })?
+                .collect()
+        })
+    }
+
+    /// Nodes with records in an epoch, ascending.
+    pub fn nodes(&self, epoch: Epoch) -> Result<Vec<NodeId>, StoreError> {
+        let number = sql_number("epoch", epoch.0)?;
+        self.read("list nodes", |connection| {
+            let sql = "SELECT DISTINCT node FROM outcomes WHERE epoch = ?1 ORDER BY node";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement
+                .query_map([number], |row| row.get(0).map(NodeId))?
+                .collect()
+        })
+    }
+
     /// The leaf at an index.
     pub fn leaf(&self, index: u64) -> Result<Option<Leaf>, StoreError> {
         let number = sql_number("leaf index", index)?;
@@ -261,11 +298,11 @@ impl Journal {
     /// Facts whose key starts with `prefix`, ascending by key.
     pub fn meta_with_prefix(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.read("read facts", |connection| {
-            let sql =
-                "SELECT key, value FROM meta WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key";
-            let mut statement = connection.prepare_cached(sql)?;
+            let mut statement = connection.prepare_cached(WITH_PREFIX)?;
             statement
-                .query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .query_map(params![prefix, after_all(prefix)], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?
                 .collect()
         })
     }
@@ -531,6 +568,19 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
 fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
     statement.query_row([key], |row| row.get(0)).optional()
+}
+
+/// What is greater than all texts that start with `prefix`, and not than others that are greater than it.
+fn after_all(prefix: &str) -> Value {
+    let mut before = prefix.to_owned();
+    while let Some(last) = before.pop() {
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            before.push(next);
+            return Value::Text(before);
+        }
+    }
+    // No text is greater than a blob.
+    Value::Blob(Vec::new())
 }
 
 fn put_meta(connection: &Connection, key: &str, value: &[u8]) -> rusqlite::Result<()> {

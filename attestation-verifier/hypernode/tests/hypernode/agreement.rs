@@ -1,5 +1,6 @@
 //! A HyperNode that dies in the middle of an agreement sends, when it is back, the same bytes again.
 
+use crate::restart::refuse_writes;
 use assay_aggregate::agreement::proposers;
 use assay_aggregate::inputs::ROUND;
 use assay_bench::network::{Act, Bench, CALM, Times, say, serve};
@@ -7,10 +8,12 @@ use assay_hypernode::agree::Round;
 use assay_hypernode::clock;
 use assay_hypernode::config::BridgeSection;
 use assay_hypernode::context::Context;
+use assay_hypernode::is_storage;
 use assay_hypernode::report::close_epoch;
 use assay_protocol::cose::{self, Signer as _};
 use assay_protocol::ids::{Digest, Epoch, UnixMs};
-use assay_protocol::report::{Proposal, Vote, input_set};
+use assay_protocol::limits::{BOARD_EPOCH_OBJECTS_MAX, BOARD_OBJECTS_MAX};
+use assay_protocol::report::{Commit, Proposal, Vote, input_set};
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
 use assay_transport::Identity;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,17 +34,29 @@ const ENDED: Times = Times {
 struct Kept {
     posts: Vec<BoardObject>,
     objects: Vec<BoardObject>,
-    hold_back: Option<&'static str>,
+    /// What is refused for now, and how.
+    hold_back: Option<(&'static str, RefusalCode)>,
+    /// Shows page after page for ever; how many objects were asked for, and how often for no more than before.
+    endless: bool,
+    asked: (u64, usize),
+    /// So many requests are not answered.
+    breaks: usize,
 }
 
 impl Kept {
     fn answer(&mut self, request: BoardRequest) -> Vec<Act> {
+        if self.breaks > 0 {
+            self.breaks -= 1;
+            return vec![Act::Close];
+        }
         match request {
             BoardRequest::Post { epoch, object } => {
                 assert_eq!(epoch, E);
-                if self.hold_back == Some(object.kind()) {
-                    let early = Refusal::new(RefusalCode::Busy, "too early");
-                    return say(&BoardReply::Refused(early));
+                if let Some((kind, code)) = self.hold_back
+                    && kind == object.kind()
+                {
+                    let later = Refusal::new(code, "not now");
+                    return say(&BoardReply::Refused(later));
                 }
                 self.posts.push(object.clone());
                 if !self.objects.contains(&object) {
@@ -49,6 +64,18 @@ impl Kept {
                 }
                 let number = self.objects.len() as u64;
                 say(&BoardReply::Stored { number })
+            }
+            BoardRequest::Read { after, .. } if self.endless => {
+                let again = if after > self.asked.0 {
+                    0
+                } else {
+                    self.asked.1 + 1
+                };
+                self.asked = (after, again);
+                let numbers = after + 1..=after + BOARD_OBJECTS_MAX as u64;
+                let objects = numbers.map(|number| (number, BoardObject::Vote(vec![0])));
+                let objects = objects.collect();
+                say(&BoardReply::Objects { objects })
             }
             BoardRequest::Read { after, .. } => {
                 let objects = (1..).zip(self.objects.iter().cloned());
@@ -201,26 +228,29 @@ async fn a_later_proposer_that_starts_again_votes_for_the_list_that_is_there() {
     assert_eq!(vote.payload().input_set, input_set(&network, E, list));
 }
 
+/// Too early, or the bridge's database hiccups.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_early_for_the_board_is_offered_again_and_blocks_nothing_for_ever() {
-    let scene = Scene::new(ENDED);
-    scene.board.lock().unwrap().hold_back = Some("commit");
-    let (board, released) = (Arc::clone(&scene.board), clock::now().0 + 1_000);
-    scene
-        .live(move |kept| {
-            if clock::now().0 < released {
-                assert_eq!(kept.posts, []);
-                return false;
-            }
-            kept.posted("commit") >= 1 || {
-                // Released from outside of the lock that is held here.
-                let board = Arc::clone(&board);
-                std::thread::spawn(move || board.lock().unwrap().hold_back = None);
-                false
-            }
-        })
-        .await;
-    assert_eq!(scene.board.lock().unwrap().posted("commit"), 1);
+async fn what_the_board_cannot_take_now_is_offered_again_and_blocks_nothing_for_ever() {
+    for code in [RefusalCode::Busy, RefusalCode::Storage] {
+        let scene = Scene::new(ENDED);
+        scene.board.lock().unwrap().hold_back = Some(("commit", code));
+        let (board, released) = (Arc::clone(&scene.board), clock::now().0 + 1_000);
+        scene
+            .live(move |kept| {
+                if clock::now().0 < released {
+                    assert_eq!(kept.posts, []);
+                    return false;
+                }
+                kept.posted("commit") >= 1 || {
+                    // Released from outside of the lock that is held here.
+                    let board = Arc::clone(&board);
+                    std::thread::spawn(move || board.lock().unwrap().hold_back = None);
+                    false
+                }
+            })
+            .await;
+        assert_eq!(scene.board.lock().unwrap().posted("commit"), 1);
+    }
 }
 
 /// Bad objects on the board are said and passed over: they neither end the round nor change what is sent.
@@ -240,13 +270,80 @@ async fn garbage_on_the_board_changes_nothing() {
     assert_eq!(scene.contents()["commit"].len(), 1);
 }
 
+/// A HyperNode that commits again and again, on a board that takes it: two prove that it does, and no more are kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_hypernode_that_commits_again_and_again_two_commits_are_kept() {
+    let scene = Scene::new(ENDED);
+    let other = &scene.bench.members[scene.turns[1]];
+    let context = scene.bench.open(scene.turns[0]);
+    let network = context.network;
+    let commit = |n: u8| Commit {
+        network,
+        epoch: E,
+        hypernode: other.id(),
+        commitment: Digest([n; 32]),
+        at: context.params.epoch_end(E),
+    };
+    let sealed = |n| {
+        let bytes = cose::seal(commit(n), &other.identity).bytes().to_vec();
+        BoardObject::Commit(bytes)
+    };
+    scene.board.lock().unwrap().objects = (1..=9).map(sealed).collect();
+    drop(context);
+    // What was kept in one life counts in the next.
+    for lives in 1..=2 {
+        scene.live(|board| board.posted("vote") >= lives).await;
+        let context = scene.bench.open(scene.turns[0]);
+        let kept = context.commits_in_time(E).unwrap();
+        let of_other = kept.iter().filter(|(id, _)| *id == other.id());
+        let of_other: Vec<_> = of_other.map(|(_, commit)| *commit).collect();
+        assert_eq!(of_other, [1, 2].map(|n| Digest([n; 32])));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_without_end_is_read_as_far_as_hypernodes_can_have_posted() {
+    let scene = Scene::new(ENDED);
+    scene.board.lock().unwrap().endless = true;
+    let given_up = |board: &Kept| board.asked.1 >= 3 && board.posted("reveal") >= 1;
+    scene.live(given_up).await;
+    let (after, _) = scene.board.lock().unwrap().asked;
+    assert!(after <= BOARD_EPOCH_OBJECTS_MAX as u64, "{after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_breaks_off_is_asked_again() {
+    let scene = Scene::new(ENDED);
+    scene.board.lock().unwrap().breaks = 5;
+    scene.live(|board| board.posted("vote") >= 1).await;
+    assert_eq!(scene.contents()["commit"].len(), 1);
+}
+
+/// What is not written is not tried again: the process ends, and starts from what is on disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_ends_when_what_it_must_remember_cannot_be_kept() {
+    for key in ["seen/", "agreement/"] {
+        let scene = Scene::new(ENDED);
+        let first = scene.turns[0];
+        let is_key = format!("NEW.key LIKE '{key}%'");
+        refuse_writes(&scene.bench, first, "meta", &is_key);
+        let context = scene.bench.open(first);
+        let report = close_epoch(&context, E, &BTreeMap::new()).unwrap();
+        let mut board = scene.bridge.board(context.identity.clone());
+        let round = Round::start(&context, &mut board, E, report).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(50), round.run());
+        let error = ended.await.expect("it goes on").unwrap_err();
+        assert!(is_storage(&error), "{key}: {error:#}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_round_of_an_epoch_without_a_beacon_is_refused() {
     let bench = Bench::new(CALM);
     let context: Arc<Context> = bench.open(0);
     let report = close_epoch(&context, E, &BTreeMap::new()).unwrap();
     let bridge = bench.members[0].config.bridge.clone();
-    let mut board = Board::new(context.identity.clone(), bridge);
+    let mut board = bridge.board(context.identity.clone());
     let started = Round::start(&context, &mut board, Epoch(2), report);
     let error = started.err().unwrap().to_string();
     assert!(error.contains("no beacon for epoch 2"), "{error}");

@@ -126,17 +126,21 @@ async fn replies_of_the_wrong_kind_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_post_is_stored_or_early_or_refused() {
+async fn a_post_is_stored_or_to_be_tried_again_or_refused() {
     let mut stored = board(|_| say(&BoardReply::Stored { number: 4 }));
     assert_eq!(stored.post(E, commit(1)).await.unwrap(), Posted::Stored);
-    let mut early = board(|_| refused(RefusalCode::Busy));
-    assert_eq!(early.post(E, commit(1)).await.unwrap(), Posted::TooEarly);
-    let mut refusing = board(|_| refused(RefusalCode::NotAllowed));
-    let posted = refusing.post(E, commit(1)).await.unwrap();
-    assert!(
-        matches!(&posted, Posted::Refused(why) if why.contains("not now")),
-        "{posted:?}"
-    );
+    for code in [RefusalCode::Busy, RefusalCode::Storage] {
+        let mut later = board(move |_| refused(code));
+        assert_eq!(later.post(E, commit(1)).await.unwrap(), Posted::NotNow);
+    }
+    for code in [RefusalCode::NotAllowed, RefusalCode::BadRequest] {
+        let mut refusing = board(move |_| refused(code));
+        let posted = refusing.post(E, commit(1)).await.unwrap();
+        assert!(
+            matches!(&posted, Posted::Refused(why) if why.contains("not now")),
+            "{posted:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

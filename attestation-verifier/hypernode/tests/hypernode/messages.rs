@@ -1,6 +1,7 @@
 //! What the program says when it cannot start, and its exit codes.
 
-use assay_bench::network::{Bench, CALM, Member};
+use crate::restart::refuse_writes;
+use assay_bench::network::{Bench, CALM, Member, Times};
 use assay_protocol::ids::HyperNodeId;
 use assay_testbed::net::Daemon;
 use std::fs;
@@ -331,6 +332,21 @@ fn the_state_of_a_running_hypernode_is_not_shared() {
             "hint: stop the other",
         ],
     );
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_any_more_ends_the_program_with_3() {
+    let bench = Bench::new(Times {
+        slot: 1_000,
+        ..CALM
+    });
+    refuse_writes(&bench, 0, "leaves", "true");
+    let ended = start(&bench.members[0].file);
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    let said = ["error: ", "journal.sqlite: cannot append a leaf", "is full"];
+    for said in said {
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
 }
 
 #[test]

@@ -53,6 +53,19 @@ fn again(bench: &Bench, context: Arc<Context>) -> Arc<Context> {
     bench.open(0)
 }
 
+/// From now on a member's journal takes no row of this table for which the condition (SQL) holds, as if the disk were full.
+/// Nobody may have it open.
+pub fn refuse_writes(bench: &Bench, member: usize, table: &str, condition: &str) {
+    drop(bench.open(member));
+    let state_dir = &bench.members[member].config.state_dir;
+    let journal = rusqlite::Connection::open(state_dir.join("journal.sqlite")).unwrap();
+    let trigger = format!(
+        "CREATE TRIGGER refusing BEFORE INSERT ON {table} WHEN {condition}
+         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+    );
+    journal.execute_batch(&trigger).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn outcomes_and_their_evidence_are_there_and_count_once() {
     let bench = Bench::new(CALM);

@@ -218,6 +218,28 @@ fn a_full_disk_is_named_and_loses_nothing() {
 }
 
 #[test]
+fn epochs_and_nodes_with_records_are_listed_once() {
+    let place = Place::new();
+    let mut journal = place.open();
+    assert_eq!(journal.epochs(Epoch(u64::MAX)).unwrap(), []);
+    for (epoch, slot, node) in [(7, 0, 2), (7, 1, 2), (7, 1, 1), (0, 3, 1), (9, 0, 3)] {
+        let record = Record {
+            epoch: Epoch(epoch),
+            ..record(slot, node, 1)
+        };
+        journal.acknowledge(&record).unwrap();
+    }
+    let epochs = |before| journal.epochs(Epoch(before)).unwrap();
+    assert_eq!(epochs(0), []);
+    assert_eq!(epochs(7), [Epoch(0)]);
+    assert_eq!(epochs(8), [Epoch(0), Epoch(7)]);
+    assert_eq!(epochs(u64::MAX), [Epoch(0), Epoch(7), Epoch(9)]);
+    let nodes = [1, 2].map(|node| NodeId([node; 32]));
+    assert_eq!(journal.nodes(Epoch(7)).unwrap(), nodes);
+    assert_eq!(journal.nodes(Epoch(8)).unwrap(), []);
+}
+
+#[test]
 fn facts_are_replaced_listed_and_forgotten() {
     let place = Place::new();
     let mut journal = place.open();
@@ -242,6 +264,59 @@ fn facts_are_replaced_listed_and_forgotten() {
     journal.remove_meta("w").unwrap();
     assert_eq!(journal.meta("w").unwrap(), None);
     assert_eq!(journal.meta("vote/2").unwrap().as_deref(), Some(&b"b"[..]));
+}
+
+#[test]
+fn facts_are_found_by_every_prefix_and_no_other() {
+    let place = Place::new();
+    let mut journal = place.open();
+    let keys = [
+        "a",
+        "a/",
+        "a/1",
+        "a/é",
+        "a/\u{d7ff}x",
+        "a/\u{10ffff}b",
+        "a0",
+        "b",
+    ];
+    for key in keys {
+        journal.put_meta(key, b"x").unwrap();
+    }
+    for prefix in [
+        "",
+        "a",
+        "a/",
+        "a/\u{d7ff}",
+        "a/\u{10ffff}",
+        "\u{10ffff}",
+        "c",
+    ] {
+        let found = journal.meta_with_prefix(prefix).unwrap();
+        let mut found: Vec<_> = found.into_iter().map(|(key, _)| key).collect();
+        found.retain(|key| key != ORIGIN_KEY);
+        let expected = keys.into_iter().filter(|key| key.starts_with(prefix));
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{prefix:?}");
+    }
+}
+
+/// Journals grow for years: what is looked up often must not read all of a table.
+#[test]
+fn no_look_up_reads_a_whole_table() {
+    let journal = Place::new().open();
+    for (sql, values) in [(WITH_PREFIX, 2), (EPOCHS, 1)] {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let mut statement = journal.connection.prepare(&sql).unwrap();
+        let values = rusqlite::params_from_iter(vec![1; values]);
+        let steps = statement.query_map(values, |row| row.get::<_, String>(3));
+        let steps: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
+        let reads = |what: &str| steps.iter().filter(|step| step.starts_with(what)).count();
+        assert!(reads("SEARCH") >= 1, "{steps:?}");
+        // What was found so far is no table.
+        let scans = steps.iter().filter(|step| step.starts_with("SCAN"));
+        let scans: Vec<_> = scans.filter(|step| *step != "SCAN found").collect();
+        assert!(scans.is_empty(), "{steps:?}");
+    }
 }
 
 #[test]
