@@ -60,6 +60,13 @@ pub const OUTCOME_EVIDENCE_MAX: usize = 64;
 pub const MEDIA_TYPE_BYTES_MAX: usize = 128;
 /// Longest report, in bytes.
 pub const REPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most that a node's entry takes in a report besides one byte a slot, in bytes. The largest one takes some 300, as tests of
+/// `report` encode it; the others are for what a later version adds.
+pub const NODE_REPORT_BYTES_MAX: usize = 512;
+/// Most region keys in a node's entry: of two periods.
+pub const REGION_REVEALS_MAX: usize = 2;
+/// Most that a signed reveal takes besides the entries of its report's nodes, in bytes. Two envelopes and ids take some 900.
+pub const REVEAL_ROOM_BYTES: usize = 4_096;
 /// Most nodes in one report.
 pub const REPORT_NODES_MAX: usize = 20_000;
 /// Most slots in one epoch.

@@ -6,7 +6,9 @@ use crate::ids::{
     Address, Digest, Epoch, HyperNodeId, Keccak, NetworkId, NodeId, RegionKey, Seed, UnixMs,
 };
 use crate::item::{Blob, Item};
-use crate::limits::{REPORT_BYTES_MAX, SMALL_OBJECT_BYTES_MAX};
+use crate::limits::{
+    NODE_REPORT_BYTES_MAX, REPORT_BYTES_MAX, REVEAL_ROOM_BYTES, SMALL_OBJECT_BYTES_MAX,
+};
 use crate::outcome::OutcomeClass;
 use crate::{cbor_map, signed_payload};
 use serde::{Deserialize, Serialize};
@@ -225,10 +227,22 @@ cbor_map! {
 signed_payload!(
     Reveal,
     "application/vnd.assay.reveal+cbor",
-    REPORT_BYTES_MAX + 4_096,
+    REPORT_BYTES_MAX + REVEAL_ROOM_BYTES,
     |p| p.hypernode,
     p.at
 );
+
+/// Most bytes of a node's entry in a report about an epoch of so many slots: one cell for each, and
+/// [`REGION_REVEALS_MAX`](crate::limits::REGION_REVEALS_MAX) keys.
+pub fn node_report_bytes_max(slots: u32) -> usize {
+    NODE_REPORT_BYTES_MAX.saturating_add(slots as usize)
+}
+
+/// Most bytes of a signed [`Reveal`] whose report has so many nodes.
+pub fn reveal_bytes_max(nodes: usize, slots: u32) -> usize {
+    let entries = nodes.saturating_mul(node_report_bytes_max(slots));
+    entries.saturating_add(REVEAL_ROOM_BYTES)
+}
 
 cbor_map! {
     /// The input set a proposer puts to the vote.
@@ -322,3 +336,97 @@ signed_payload!(
     |p| p.hypernode,
     p.at
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cose::seal;
+    use crate::cose::tests::TestKey;
+    use crate::limits::{EPOCH_SLOTS_MAX, REGION_REVEALS_MAX};
+
+    /// Every number at its widest, nothing left out.
+    fn largest_entry(slots: u32) -> NodeReport {
+        let class = || {
+            OutcomeClass::ALL
+                .into_iter()
+                .max_by_key(|c| c.encode().len())
+        };
+        let kind = [ChaseKind::Liveness, ChaseKind::Iops];
+        let reveal = RegionReveal {
+            region: u32::MAX,
+            generation: u64::MAX,
+            key: RegionKey([0xff; 32]),
+        };
+        NodeReport {
+            node: NodeId([0xff; 32]),
+            class: Digest([0xff; 32]),
+            cells: Blob(vec![Cell::Excluded as u8; slots as usize]),
+            attest: AttestSummary {
+                class: class().unwrap(),
+                tier: u8::MAX,
+                owner: Some(Address([0xff; 20])),
+                chips: Some(Digest([0xff; 32])),
+            },
+            chase: ChaseSummary {
+                class: class().unwrap(),
+                reads_per_s: u64::MAX,
+                kind: kind.into_iter().max_by_key(|k| k.encode().len()).unwrap(),
+            },
+            outcome_root: Digest([0xff; 32]),
+            outcomes: u32::MAX,
+            reveals: vec![reveal; REGION_REVEALS_MAX],
+        }
+    }
+
+    fn largest_reveal(nodes: usize, slots: u32) -> usize {
+        let key = TestKey::new(1);
+        let (network, epoch) = (NetworkId([0xff; 32]), Epoch(u64::MAX));
+        let (hypernode, at) = (HyperNodeId([0xff; 32]), UnixMs(u64::MAX));
+        let report = Report {
+            network,
+            epoch,
+            hypernode,
+            seed: Seed([0xff; 32]),
+            log_size: u64::MAX,
+            log_root: Digest([0xff; 32]),
+            nodes: vec![largest_entry(slots); nodes],
+            at,
+        };
+        let reveal = Reveal {
+            network,
+            epoch,
+            hypernode,
+            salt: [0xff; 32],
+            report: Blob(seal(report, &key).bytes().to_vec()),
+            at,
+        };
+        seal(reveal, &key).bytes().len()
+    }
+
+    /// With room left for what a later version adds, and not for another one.
+    #[test]
+    fn the_largest_entry_of_a_node_fits_what_is_reckoned_for_one() {
+        for slots in [1, 24, 60, 256, EPOCH_SLOTS_MAX] {
+            let taken = largest_entry(slots).encode().len();
+            let max = node_report_bytes_max(slots);
+            let range = max - NODE_REPORT_BYTES_MAX / 2..=max;
+            assert!(
+                range.contains(&taken),
+                "{taken} bytes with {slots} slots: expected {range:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_largest_reveal_of_so_many_nodes_fits_what_is_reckoned_for_it() {
+        for slots in [1, 60, EPOCH_SLOTS_MAX] {
+            for nodes in [0, 1, 23, 24, 256] {
+                let (taken, max) = (largest_reveal(nodes, slots), reveal_bytes_max(nodes, slots));
+                assert!(
+                    taken <= max,
+                    "{taken} bytes of {nodes} nodes and {slots} slots: expected at most {max}"
+                );
+            }
+        }
+    }
+}

@@ -10,24 +10,20 @@ use assay_log::Leaf;
 use assay_protocol::cose::{self, Authenticated, Signer as _};
 use assay_protocol::ids::{Digest, Epoch, NodeId, Slot, UnixMs};
 use assay_protocol::item::Blob;
-use assay_protocol::limits::{REPORT_BYTES_MAX, REPORT_NODES_MAX};
+use assay_protocol::limits::{REGION_REVEALS_MAX, REPORT_BYTES_MAX, REPORT_NODES_MAX};
 use assay_protocol::outcome::{Outcome, OutcomeKind, metric};
 use assay_protocol::params::NetworkParams;
 use assay_protocol::region::RegionId;
-use assay_protocol::report::{NodeReport, RegionReveal, Report};
+use assay_protocol::report::{NodeReport, RegionReveal, Report, node_report_bytes_max};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Pause between two looks at what was read of the ledger.
 const POLL: Duration = Duration::from_millis(200);
-/// What a node takes in a report besides one byte a slot, generously.
-const NODE_BYTES_MAX: usize = 512;
-
 /// Nodes that surely fit a report, so that nobody's registrations can make one unreadable.
 pub fn nodes_max(params: &NetworkParams) -> usize {
-    let each = NODE_BYTES_MAX.saturating_add(params.slots() as usize);
-    (REPORT_BYTES_MAX / each).min(REPORT_NODES_MAX)
+    (REPORT_BYTES_MAX / node_report_bytes_max(params.slots())).min(REPORT_NODES_MAX)
 }
 
 /// A slot is closed one slot after its end, so that late recordings of it are in.
@@ -258,14 +254,12 @@ fn panel_slots(context: &Context, epoch: Epoch, node: NodeId) -> Result<BTreeSet
 /// epoch every period is over.
 fn reveals(context: &Context, epoch: Epoch, node: NodeId) -> Result<Vec<RegionReveal>> {
     let current = context.params.region_generation(epoch);
-    let mut ended: Vec<u64> = current.checked_sub(1).into_iter().collect();
     let leaves = context.has_say(epoch.next()) == Some(false);
     let is_over = context.params.reveals_regions(epoch);
-    if is_over || leaves {
-        ended.push(current);
-    }
+    let this = (is_over || leaves).then_some(current);
+    let ended: [_; REGION_REVEALS_MAX] = [current.checked_sub(1), this];
     let mut reveals = Vec::new();
-    for generation in ended {
+    for generation in ended.into_iter().flatten() {
         if key_hash_logged(context, generation, node)? {
             if generation == current && !is_over {
                 context.keep_told_early(current)?;
@@ -295,51 +289,4 @@ fn key_hash_logged(context: &Context, generation: u64, node: NodeId) -> Result<b
         }
     }
     Ok(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use assay_protocol::item::Item as _;
-    use assay_protocol::outcome::OutcomeClass;
-    use assay_protocol::report::{AttestSummary, ChaseKind, ChaseSummary};
-
-    /// The largest a node can be: every number at its widest, two region keys.
-    fn widest(slots: usize) -> NodeReport {
-        let reveal = RegionReveal {
-            region: u32::MAX,
-            generation: u64::MAX,
-            key: assay_protocol::ids::RegionKey([0xff; 32]),
-        };
-        NodeReport {
-            node: NodeId([0xff; 32]),
-            class: Digest([0xff; 32]),
-            cells: Blob(vec![4; slots]),
-            attest: AttestSummary {
-                class: OutcomeClass::Inconclusive,
-                tier: u8::MAX,
-                owner: Some(assay_protocol::ids::Address([0xff; 20])),
-                chips: Some(Digest([0xff; 32])),
-            },
-            chase: ChaseSummary {
-                class: OutcomeClass::Inconclusive,
-                reads_per_s: u64::MAX,
-                kind: ChaseKind::Iops,
-            },
-            outcome_root: Digest([0xff; 32]),
-            outcomes: u32::MAX,
-            reveals: vec![reveal.clone(), reveal],
-        }
-    }
-
-    #[test]
-    fn a_node_never_takes_more_of_a_report_than_is_reckoned() {
-        for slots in [1, 60, 4_096] {
-            let taken = widest(slots).encode().len();
-            assert!(
-                taken <= NODE_BYTES_MAX + slots,
-                "{taken} bytes with {slots} slots"
-            );
-        }
-    }
 }

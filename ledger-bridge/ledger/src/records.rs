@@ -63,6 +63,12 @@ impl AssayLedger {
         Ok(records)
     }
 
+    /// How many registrations of nodes were ever made: one call. It only grows.
+    pub fn registration_count(&self) -> Result<u64, LedgerError> {
+        let call = AssayNodes::registrationCountCall {};
+        self.count(self.contracts().nodes, &call, MAX_RECORDS)
+    }
+
     /// The claims that count in an epoch, see [`claims_at`]. Refused while blocks that are not final may change them: the
     /// final state must be of after the epoch's start, or the newest there is.
     pub fn claims(
@@ -133,7 +139,7 @@ impl AssayLedger {
 
     fn read_nodes(&self, known: &mut Records) -> Result<Vec<NodeRecord>, LedgerError> {
         let contract = self.contracts().nodes;
-        let count = self.count(contract, &AssayNodes::registrationCountCall {}, MAX_RECORDS)?;
+        let count = self.registration_count()?;
         let (ended, accounts) = (&mut known.ended, &mut known.accounts);
         let live = missing(count, ended, has_ended, |ids| {
             let one = |id: &u64| AssayNodes::registrationAtCall {

@@ -1,9 +1,10 @@
-//! Who is heard on the board: the HyperNodes of genesis, and those that the ledger has registered since.
+//! Who is heard on the board: the HyperNodes of genesis, and those that the ledger has registered since; and how many nodes
+//! they can speak of.
 //!
 //! The ledger is read by [`Heard::refresh`] alone: a slow one holds up no post.
 
 use assay_aggregate::roster::Known;
-use assay_ledger::{AssayLedger, LedgerError};
+use assay_ledger::{AssayLedger, Finality, LedgerError};
 use assay_protocol::ids::{Epoch, HyperNodeId, UnixMs};
 use assay_protocol::params::{NetworkParams, RosterEntry, STAKES_FIXED_AHEAD};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// Whom the ledger knows, as last read.
 pub struct Heard {
     ledger: AssayLedger,
+    /// The same with its newest block: what others take for final is in there.
+    newest: AssayLedger,
     read: RwLock<Read>,
 }
 
@@ -25,12 +28,31 @@ struct Read {
     signing: Option<(Epoch, Vec<RosterEntry>)>,
     /// The first epoch that can still be corrected, or signed again because one before it was.
     open: Epoch,
+    registrations: Registrations,
+}
+
+/// Registrations of nodes that the ledger has, as last read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Registrations {
+    /// All that were ever made.
+    pub count: u64,
+    /// When that was read, by the bridge's clock; 0 before the first time.
+    pub at: UnixMs,
+}
+
+impl Registrations {
+    /// Of several ledger nodes behind one address, one can be behind another: the most that was read counts.
+    fn add(&mut self, count: u64, at: UnixMs) {
+        let count = self.count.max(count);
+        *self = Self { count, at };
+    }
 }
 
 impl Heard {
-    /// What `ledger` says at the finality that it reads at.
+    /// What `ledger` says at the finality that it reads at. Registrations of nodes are counted in its newest block.
     pub fn on(ledger: AssayLedger) -> Self {
         Self {
+            newest: ledger.reading(Finality::Latest),
             ledger,
             read: RwLock::default(),
         }
@@ -41,6 +63,7 @@ impl Heard {
         let (running, _) = params.at(now).unwrap_or_default();
         let open = params.void_after_ms.checked_div(params.epoch_ms);
         let back = open.unwrap_or(0).saturating_add(2);
+        self.refresh_registrations(now)?;
         self.refresh_newest()?;
         let first = Epoch(running.0.saturating_sub(back)).min(self.read().open);
         let first = first.max(Epoch(STAKES_FIXED_AHEAD));
@@ -57,6 +80,13 @@ impl Heard {
             .into_iter()
             .filter(|record| record.stake.0 > 0 || record.unbonding.0 > 0);
         self.write().registered = at_stake.map(|record| record.ed25519).collect();
+        Ok(())
+    }
+
+    /// One call.
+    fn refresh_registrations(&self, now: UnixMs) -> Result<(), LedgerError> {
+        let count = self.newest.registration_count()?;
+        self.write().registrations.add(count, now);
         Ok(())
     }
 
@@ -100,11 +130,31 @@ impl Heard {
         self.read().open
     }
 
+    /// How many registrations of nodes there are, and when that was read.
+    pub fn registrations(&self) -> Registrations {
+        self.read().registrations
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Read> {
         self.read.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Read> {
         self.read.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_node_that_is_behind_takes_no_registration_back() {
+        let mut read = Registrations::default();
+        for (count, at, most) in [(3, 1, 3), (2, 2, 3), (4, 3, 4)] {
+            read.add(count, UnixMs(at));
+            let (count, at) = (most, UnixMs(at));
+            assert_eq!(read, Registrations { count, at });
+        }
     }
 }

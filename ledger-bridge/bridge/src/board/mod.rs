@@ -14,7 +14,7 @@ use assay_protocol::cose;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, NetworkId, UnixMs};
 use assay_protocol::limits::{BOARD_FRAME_BYTES_MAX, BOARD_OBJECTS_MAX, ROOT_SIGNATURES_MAX};
 use assay_protocol::params::NetworkParams;
-use assay_protocol::report::Commit;
+use assay_protocol::report::{Commit, reveal_bytes_max};
 use assay_protocol::wire::{BoardObject, Refusal, RefusalCode};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +25,11 @@ use heard::Heard;
 
 /// Room for a frame's header and the framing of its objects.
 const FRAME_SLACK_BYTES: usize = 64 * 1024;
+
+/// Registrations of nodes for which a reveal has room beside those that were read. No reveal is refused for good by what was
+/// read before commits were closed, and no report is made later: these are only what a HyperNode's ledger node had final
+/// before that of the bridge had it at all. So many take 53 million gas.
+pub const REGISTRATIONS_UNSEEN: u64 = 256;
 
 /// The board of a network.
 pub struct Board {
@@ -73,6 +78,7 @@ impl Board {
         self.in_time(epoch, object, &opened, now)?;
         self.has_room(peer, epoch, &place)?;
         if let Opened::Reveal(revealed) = &opened {
+            self.is_of_the_registered(epoch, revealed.from, object)?;
             self.opens_commit(epoch, revealed)?;
         }
         let stored = self.store.insert_at(epoch, &peer, &place, object);
@@ -190,6 +196,37 @@ impl Board {
                 "{kind} of epoch {epoch} by {peer}: {ROOT_SIGNATURES_MAX} are taken at most"
             ))),
         }
+    }
+
+    /// A report has one entry for a node at most, and none for one without a registration (a HyperNode's `LedgerView::nodes`):
+    /// a longer reveal is nobody's honest one. While the ledger was last read before commits were closed, a report can be of
+    /// more than was read, so a long one is asked for again.
+    fn is_of_the_registered(
+        &self,
+        epoch: Epoch,
+        from: HyperNodeId,
+        reveal: &BoardObject,
+    ) -> Result<(), Refusal> {
+        let read = self.heard.registrations();
+        let nodes = read.count.saturating_add(REGISTRATIONS_UNSEEN);
+        let nodes = usize::try_from(nodes).unwrap_or(usize::MAX);
+        let max = reveal_bytes_max(nodes, self.params.slots());
+        let (actual, count) = (reveal.bytes().len(), read.count);
+        if actual <= max {
+            return Ok(());
+        }
+        let text = format!(
+            "reveal of epoch {epoch} by {from}: expected at most {max} bytes with {count} registrations of nodes, got {actual}"
+        );
+        let end = self.params.epoch_end(epoch).0;
+        let closed = UnixMs(end.saturating_add(self.params.commit_ms));
+        Err(match read.at >= closed {
+            true => not_allowed(text),
+            false => Refusal::new(
+                RefusalCode::Busy,
+                format!("{text}: the ledger was not read since commits are closed"),
+            ),
+        })
     }
 
     fn opens_commit(&self, epoch: Epoch, revealed: &Revealed) -> Result<(), Refusal> {

@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
+use assay_bridge::board::REGISTRATIONS_UNSEEN;
+use assay_bridge::board::heard::Heard;
 use assay_bridge::store::{Store, StoreError};
-use assay_protocol::ids::{Digest, Epoch, Keccak, NetworkId};
-use assay_protocol::report::Vote;
+use assay_ledger::Finality;
+use assay_protocol::ids::{Digest, Epoch, Keccak, NetworkId, NodeId, RegionKey};
+use assay_protocol::item::Blob;
+use assay_protocol::limits::REGION_REVEALS_MAX;
+use assay_protocol::report::{
+    Cell, NodeReport, RegionReveal, Vote, commitment, node_report_bytes_max, reveal_bytes_max,
+};
 use assay_protocol::succession::Succession;
 use assay_protocol::wire::{BoardObject, Refusal, RefusalCode};
 use assay_transport::Identity;
 
-use crate::network::{Network, key};
+use crate::network::{HyperNode, Network, key};
 
 const E: Epoch = Epoch(0);
 
@@ -221,6 +228,145 @@ fn a_reveal_must_open_its_author_s_commit() {
         "report's epoch",
     );
     net.post(a, E, &a.reveal(&net, E)).unwrap();
+}
+
+/// A commit to a report of these entries, and its reveal.
+fn of_entries(net: &Network, h: &HyperNode, nodes: Vec<NodeReport>) -> [BoardObject; 2] {
+    let mut report = h.report(net, E);
+    report.nodes = nodes;
+    let report = h.seal(report);
+    let commitment = commitment(&net.network, E, &h.salt(), &report);
+    let commit = h.commit_to(net, E, commitment);
+    [commit, h.reveal_of(net, E, h.salt(), &report)]
+}
+
+/// The same of a reveal with exactly so many bytes: one entry of a node has nearly all of them.
+fn of_bytes(net: &Network, h: &HyperNode, bytes: usize) -> [BoardObject; 2] {
+    let entries = |cells| {
+        let mut nodes = h.report(net, E).nodes;
+        nodes[0].cells = Blob(vec![Cell::None as u8; cells]);
+        nodes
+    };
+    let around = |cells| of_entries(net, h, entries(cells))[1].bytes().len() - cells;
+    let cells = bytes - around(bytes / 2);
+    let both = of_entries(net, h, entries(cells));
+    assert_eq!(both[1].bytes().len(), bytes);
+    both
+}
+
+/// Most bytes of a reveal when so many registrations were read.
+fn most(net: &Network, registrations: u64) -> usize {
+    let nodes = usize::try_from(registrations + REGISTRATIONS_UNSEEN).unwrap();
+    reveal_bytes_max(nodes, net.params.slots())
+}
+
+/// Also the small network's board does not store what only a large one can have to say.
+#[test]
+fn a_reveal_has_room_for_the_nodes_that_are_registered_and_no_more() {
+    let net = Network::open();
+    let [a, b, ..] = &net.hypernodes[..] else {
+        unreachable!()
+    };
+    let max = most(&net, 1);
+    let (fits, long) = (of_bytes(&net, a, max), of_bytes(&net, b, max + 1));
+    net.at(E, 0);
+    net.post(a, E, &fits[0]).unwrap();
+    net.post(b, E, &long[0]).unwrap();
+    net.at(E, 1_000);
+    let said = format!(
+        "expected at most {max} bytes with 1 registrations of nodes, got {}",
+        max + 1
+    );
+    refused(net.post(b, E, &long[1]), RefusalCode::NotAllowed, &said);
+    assert_eq!(net.board.read(E, 2).unwrap(), [], "nothing is stored");
+    assert_eq!(net.post(a, E, &fits[1]), Ok(3));
+    assert!(max < 160 * 1024, "of 4 MiB: {max}");
+}
+
+/// Its slack holds as many nodes that this bridge has not seen, whatever there is to say of each.
+#[test]
+fn an_honest_report_fits_also_with_nodes_that_were_registered_after_the_ledger_was_read() {
+    let net = Network::open();
+    let h = &net.hypernodes[0];
+    let [entry] = &h.report(&net, E).nodes[..] else {
+        unreachable!()
+    };
+    let mut entry = entry.clone();
+    entry.attest.chips = Some(Digest([0xff; 32]));
+    entry.attest.tier = u8::MAX;
+    entry.chase.reads_per_s = u64::MAX;
+    entry.outcomes = u32::MAX;
+    let reveal = RegionReveal {
+        region: u32::MAX,
+        generation: u64::MAX,
+        key: RegionKey([0xff; 32]),
+    };
+    entry.reveals = vec![reveal; REGION_REVEALS_MAX];
+    let node = |n: u64| NodeReport {
+        node: NodeId(std::array::from_fn(|at| n.to_be_bytes()[at % 8])),
+        ..entry.clone()
+    };
+    let nodes = (0..=REGISTRATIONS_UNSEEN).map(node).collect();
+    let [commit, reveal] = of_entries(&net, h, nodes);
+    net.at(E, 0);
+    net.post(h, E, &commit).unwrap();
+    let now = net.at(E, 1_000);
+    net.board.post(h.id(), E, &reveal, now).unwrap();
+}
+
+/// A report is made before commits are closed: what was read later is enough for it, and what was read before need not be.
+#[test]
+fn a_long_reveal_is_refused_for_good_only_when_the_ledger_was_read_since_commits_are_closed() {
+    let net = Network::open();
+    let h = &net.hypernodes[0];
+    let [commit, reveal] = of_bytes(&net, h, most(&net, 2));
+    net.at(E, 0);
+    net.post(h, E, &commit).unwrap();
+    net.at(E, 999);
+    net.board.refresh(net.now()).unwrap();
+    let post = || net.board.post(h.id(), E, &reveal, net.now());
+    net.at(E, 1_000);
+    refused(post(), RefusalCode::Busy, "not read since");
+    net.board.refresh(net.now()).unwrap();
+    refused(post(), RefusalCode::NotAllowed, "with 1 registrations");
+    // One more registration, if only of the same node.
+    net.register(&key(49));
+    refused(post(), RefusalCode::NotAllowed, "with 1 registrations");
+    net.board.refresh(net.now()).unwrap();
+    post().unwrap();
+    assert_eq!(
+        most(&net, 2) - most(&net, 1),
+        node_report_bytes_max(net.params.slots())
+    );
+}
+
+/// What is final for a HyperNode's ledger node may not be for that of the bridge.
+#[test]
+fn registrations_count_before_they_are_final() {
+    let net = Network::on_node();
+    net.node().mine(3).unwrap();
+    let finalized = net.ledger().reading(Finality::Finalized);
+    net.register(&key(11));
+    assert_eq!(finalized.registration_count().unwrap(), 1);
+    let heard = Heard::on(finalized);
+    heard.refresh(&net.params, net.now()).unwrap();
+    let read = heard.registrations();
+    assert_eq!((read.count, read.at), (2, net.now()));
+}
+
+#[test]
+fn a_board_that_has_not_read_the_ledger_yet_asks_for_a_long_reveal_again() {
+    let net = Network::open();
+    let h = &net.hypernodes[0];
+    let board = net.board_over(net.store.clone());
+    let [commit, reveal] = of_bytes(&net, h, most(&net, 1));
+    let now = net.at(E, 0);
+    board.post(h.id(), E, &commit, now).unwrap();
+    let now = net.at(E, 1_500);
+    let unread = board.post(h.id(), E, &reveal, now);
+    refused(unread, RefusalCode::Busy, "with 0 registrations");
+    board.refresh(now).unwrap();
+    assert_eq!(board.post(h.id(), E, &reveal, now), Ok(2));
 }
 
 #[test]

@@ -134,6 +134,7 @@ fn what_is_over_is_read_once() {
     let ended = ledger.nodes().unwrap()[1].clone();
     assert_eq!(chain.records(), 2, "told that it ended");
     assert_eq!(ended.status, NodeStatus::None);
+    assert_eq!(ledger.registration_count().unwrap(), 2, "that one, too");
 
     let first = (ended.ended_at.unwrap().0 - GENESIS_MS) / EPOCH_MS;
     for before in 0..first {
