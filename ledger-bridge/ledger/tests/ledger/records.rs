@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::SolCall;
 use assay_aggregate::root::NodeLeaf;
 use assay_ledger::abi::{AssayNodes, AssayReservations};
-use assay_ledger::{
-    Action, AssayLedger, Block, Chain, ChainError, Event, Finality, LogQuery, Market, NodeStatus,
-    Receipt, Trial,
-};
+use assay_ledger::{Action, AssayLedger, Chain, ChainError, Finality, Market, NodeStatus};
 use assay_protocol::ids::{Epoch, NodeId, Stake, UnixMs};
 
 use crate::bed::TestChain;
 use crate::conformance::rent::reserved;
 use crate::network::*;
+use crate::passes_on::passes_on;
 
 /// Counts records that are asked for.
 struct Counting(Arc<TestChain>, AtomicUsize);
@@ -49,36 +47,7 @@ impl Chain for Counting {
     fn market(&self) -> Result<Market, ChainError> {
         self.0.market()
     }
-    fn chain_id(&self) -> Result<u64, ChainError> {
-        self.0.chain_id()
-    }
-    fn block(&self, at: Finality) -> Result<Block, ChainError> {
-        self.0.block(at)
-    }
-    fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError> {
-        self.0.estimate_gas(trial)
-    }
-    fn send_raw(&self, raw: &[u8]) -> Result<B256, ChainError> {
-        self.0.send_raw(raw)
-    }
-    fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
-        self.0.receipt(hash)
-    }
-    fn input(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
-        self.0.input(hash)
-    }
-    fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError> {
-        self.0.nonce_at(address, at)
-    }
-    fn balance(&self, address: Address) -> Result<U256, ChainError> {
-        self.0.balance(address)
-    }
-    fn code(&self, address: Address) -> Result<Bytes, ChainError> {
-        self.0.code(address)
-    }
-    fn logs(&self, query: &LogQuery, at: Finality) -> Result<Vec<Event>, ChainError> {
-        self.0.logs(query, at)
-    }
+    passes_on!(0);
 }
 
 /// And what is said of a node by whoever had it once is what is true now.
