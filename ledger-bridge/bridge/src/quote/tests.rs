@@ -234,7 +234,8 @@ fn an_epoch_weighs_as_much_as_was_decided_of_it() {
         verdict(2, 1, 1_000_000, 16_666),
         verdict(3, 1, 0, 0),
     ];
-    let text = format!("[{}]", rows.join(","));
+    let rows: Vec<String> = rows.into();
+    let text = verdicts(&rows);
     let quote = from_file("verdicts.json", &text, "--block-hours 1").unwrap();
     // Shares in a million are rounded down, so what is made of them is rounded up: 1,201 s for a third of an hour.
     assert_eq!(quote.observed_s, 3_600 + 360 + 60);

@@ -365,7 +365,7 @@ fn bridge(dir: &Path, line: &str) -> Output {
 }
 
 #[test]
-fn the_command_says_what_it_took_and_what_it_lacks() {
+fn the_command_says_what_it_took() {
     let (net, _) = network(2);
     let dir = net.dir.path();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -387,30 +387,4 @@ fn the_command_says_what_it_took_and_what_it_lacks() {
     let again = String::from_utf8(bridge(dir, line).stdout).unwrap();
     let expected = "0 objects taken, 0 refused, 0 contradictions kept; the next open epoch is 2\n";
     assert_eq!(again, expected);
-    let bad = [
-        ("import --config new.toml", 2, "--from"),
-        (
-            "import --config new.toml --board 127.0.0.1:1",
-            2,
-            "--board-key",
-        ),
-        ("import --config new.toml --board nowhere", 2, "HOST:PORT"),
-        ("import --config new.toml --from nowhere", 2, "nowhere"),
-        (
-            "import --config missing.toml --from state",
-            2,
-            "missing.toml",
-        ),
-        (
-            "import --config new.toml --from state --first x",
-            2,
-            "--first",
-        ),
-    ];
-    for (line, code, why) in bad {
-        let output = bridge(dir, line);
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{line}: {error}");
-        assert!(error.contains(why), "{line}: {error}");
-    }
 }

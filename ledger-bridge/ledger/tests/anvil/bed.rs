@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, Bytes};
 use assay_ledger::embedded::ChainConfig;
 use assay_ledger::rpc::RpcChain;
-use assay_ledger::{Block, Chain, ChainError, Event, Finality, LogQuery, Market, Receipt, Trial};
+use assay_ledger::{Chain, ChainError, Finality, Market};
 use assay_testbed::Anvil;
 
 use super::network::START_MS;
+use super::passes_on::passes_on;
 
 pub type TestChain = FreeGas;
 
@@ -28,39 +29,10 @@ impl Chain for FreeGas {
         let base = self.0.market()?.base;
         Ok(Market { base, tip: 0 })
     }
-    fn chain_id(&self) -> Result<u64, ChainError> {
-        self.0.chain_id()
-    }
-    fn block(&self, at: Finality) -> Result<Block, ChainError> {
-        self.0.block(at)
-    }
     fn call_at(&self, to: Address, data: &[u8], at: Finality) -> Result<Bytes, ChainError> {
         self.0.call_at(to, data, at)
     }
-    fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError> {
-        self.0.estimate_gas(trial)
-    }
-    fn send_raw(&self, raw: &[u8]) -> Result<B256, ChainError> {
-        self.0.send_raw(raw)
-    }
-    fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
-        self.0.receipt(hash)
-    }
-    fn input(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
-        self.0.input(hash)
-    }
-    fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError> {
-        self.0.nonce_at(address, at)
-    }
-    fn balance(&self, address: Address) -> Result<U256, ChainError> {
-        self.0.balance(address)
-    }
-    fn code(&self, address: Address) -> Result<Bytes, ChainError> {
-        self.0.code(address)
-    }
-    fn logs(&self, query: &LogQuery, at: Finality) -> Result<Vec<Event>, ChainError> {
-        self.0.logs(query, at)
-    }
+    passes_on!(0);
 }
 
 #[derive(Clone)]

@@ -8,4 +8,6 @@ mod finality;
 mod gas;
 #[path = "../ledger/network.rs"]
 mod network;
+#[path = "../ledger/passes_on.rs"]
+mod passes_on;
 mod signer;

@@ -6,5 +6,6 @@ mod conformance;
 mod embedded;
 mod events;
 mod network;
+mod passes_on;
 mod records;
 mod rpc;

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall;
 use assay_aggregate::root::NodeLeaf;
 use assay_ledger::abi::{AssayNodes, AssayReservations, AssayStake};
 use assay_ledger::{
-    Action, AssayLedger, Block, Chain, ChainError, Event, Finality, LedgerError, LogQuery, Market,
-    NodeStatus, Receipt, Trial,
+    Action, AssayLedger, Chain, ChainError, Finality, LedgerError, Market, NodeStatus,
 };
 use assay_protocol::ids::{Epoch, NodeId, Stake, UnixMs};
 
 use crate::bed::TestChain;
 use crate::conformance::rent::reserved;
 use crate::network::*;
+use crate::passes_on::passes_on;
 
 /// What it says to a call instead of the truth, if anything.
 type Lie = Box<dyn Fn(&[u8]) -> Option<Bytes> + Send + Sync>;
@@ -79,36 +79,7 @@ impl Chain for Counting {
     fn market(&self) -> Result<Market, ChainError> {
         self.chain.market()
     }
-    fn chain_id(&self) -> Result<u64, ChainError> {
-        self.chain.chain_id()
-    }
-    fn block(&self, at: Finality) -> Result<Block, ChainError> {
-        self.chain.block(at)
-    }
-    fn estimate_gas(&self, trial: &Trial<'_>) -> Result<u64, ChainError> {
-        self.chain.estimate_gas(trial)
-    }
-    fn send_raw(&self, raw: &[u8]) -> Result<B256, ChainError> {
-        self.chain.send_raw(raw)
-    }
-    fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
-        self.chain.receipt(hash)
-    }
-    fn input(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
-        self.chain.input(hash)
-    }
-    fn nonce_at(&self, address: Address, at: Finality) -> Result<u64, ChainError> {
-        self.chain.nonce_at(address, at)
-    }
-    fn balance(&self, address: Address) -> Result<U256, ChainError> {
-        self.chain.balance(address)
-    }
-    fn code(&self, address: Address) -> Result<Bytes, ChainError> {
-        self.chain.code(address)
-    }
-    fn logs(&self, query: &LogQuery, at: Finality) -> Result<Vec<Event>, ChainError> {
-        self.chain.logs(query, at)
-    }
+    passes_on!(chain);
 }
 
 /// And what is said of a node by whoever had it once is what is true now.
