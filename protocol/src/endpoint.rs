@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 use std::str::FromStr;
 
 use crate::limits::ENDPOINT_BYTES_MAX;
