@@ -346,7 +346,7 @@ impl Member {
             ledger_ca: None,
             ledger_confirmations: None,
             bridge: BridgeSection {
-                address: SocketAddr::from(([127, 0, 0, 1], 1)),
+                address: "127.0.0.1:1".parse().unwrap(),
                 key: Digest([0; 32]),
             },
             kds: KdsSection::default(),

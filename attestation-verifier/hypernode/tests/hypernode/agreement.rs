@@ -246,7 +246,7 @@ async fn a_round_of_an_epoch_without_a_beacon_is_refused() {
     let context: Arc<Context> = bench.open(0);
     let report = close_epoch(&context, E, &BTreeMap::new()).unwrap();
     let bridge = bench.members[0].config.bridge.clone();
-    let mut board = Board::new(context.identity.clone(), bridge);
+    let mut board = bridge.board(context.identity.clone());
     let started = Round::start(&context, &mut board, Epoch(2), report);
     let error = started.err().unwrap().to_string();
     assert!(error.contains("no beacon for epoch 2"), "{error}");

@@ -1,7 +1,6 @@
 //! Stakes change: HyperNodes sign who follows, and agents are told once enough of them have.
 
 use assay_bench::network::{Bench, CALM, Member, NODE, Times, say, serve, stranger_key};
-use assay_hypernode::board::Board;
 use assay_hypernode::config::{self, BridgeSection, Config, Secrets};
 use assay_hypernode::context::Context;
 use assay_hypernode::succession;
@@ -64,7 +63,7 @@ fn learn(bench: &Bench, context: &Context) {
 type Tasks = JoinSet<anyhow::Result<()>>;
 
 fn watch(tasks: &mut Tasks, context: &Arc<Context>, bridge: &BridgeSection) {
-    let board = Board::new(context.identity.clone(), bridge.clone());
+    let board = bridge.board(context.identity.clone());
     tasks.spawn(succession::watch(Arc::clone(context), board));
 }
 
