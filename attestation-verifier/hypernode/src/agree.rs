@@ -8,7 +8,7 @@ use crate::follow::{self, aggregate, follow_for, is_undone, raise_round};
 use crate::store::KeptReport;
 use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::{
-    Action, Agreement, Entry, Event, Setting, input_set_hash, proposers,
+    Action, Agreement, Arrival, CommitEdges, Entry, Event, Setting, input_set_hash, proposers,
 };
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{self, Gathered, Hearing, Opened, ROUND};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// Pages of the board that are read before anything else is done.
 const PAGES_AT_ONCE: usize = 16;
-/// Pause between two looks at the board.
+/// Pause between two looks at the board: with the time of a look, less than [`assay_aggregate::agreement::LOOK_MS`].
 const POLL: Duration = Duration::from_millis(200);
 /// How long the round rests while the ledger is followed.
 const FOLLOW_AT_ONCE: Duration = Duration::from_secs(1);
@@ -52,12 +52,25 @@ pub struct Round<'a> {
 enum Phase {
     Commits,
     CommitsDue,
+    CommitsListed,
     Reveals,
     RevealsDue,
     Votes,
     SecondTurn,
     ThirdTurn,
     Over,
+}
+
+impl Phase {
+    /// What a commit is that is seen now.
+    fn arrival(self) -> Arrival {
+        match self {
+            Self::Commits => Arrival::Early,
+            Self::CommitsDue => Arrival::Midway,
+            Self::CommitsListed => Arrival::Edge,
+            _ => Arrival::Late,
+        }
+    }
 }
 
 impl<'a> Round<'a> {
@@ -102,10 +115,9 @@ impl<'a> Round<'a> {
             signed_round: None,
             looked: None,
         };
-        for (hypernode, commit) in context.commits_in_time(epoch)? {
-            round
-                .machine
-                .handle(Event::Commit(Entry { hypernode, commit }));
+        for (hypernode, commit, arrival) in context.commits_in_time(epoch)? {
+            let entry = Entry { hypernode, commit };
+            round.machine.handle(Event::CommitSeen(entry, arrival));
         }
         round.send_commit();
         for action in again {
@@ -164,9 +176,10 @@ impl<'a> Round<'a> {
     }
 
     async fn advance(&mut self) -> Result<()> {
-        let due =
-            |from: u64, to: u64| from.saturating_add(to.saturating_sub(from).saturating_mul(3) / 4);
         let params = &self.context.params;
+        let edges = CommitEdges::of(params);
+        let revealing = params.reveal_ms.saturating_sub(params.commit_ms);
+        let reveals_due = revealing.saturating_mul(3) / 4;
         // The later ones propose when no list has come by then; votes need the rest of the time.
         let voting = params.vote_ms.saturating_sub(params.reveal_ms);
         let turn = |tenths| {
@@ -175,9 +188,13 @@ impl<'a> Round<'a> {
         };
         let end = params.epoch_end(self.epoch).0;
         let steps = [
-            (Phase::CommitsDue, due(0, params.commit_ms)),
-            (Phase::Reveals, params.commit_ms),
-            (Phase::RevealsDue, due(params.commit_ms, params.reveal_ms)),
+            (Phase::CommitsDue, edges.due_ms),
+            (Phase::CommitsListed, edges.listed_ms),
+            (Phase::Reveals, edges.closed_ms),
+            (
+                Phase::RevealsDue,
+                params.commit_ms.saturating_add(reveals_due),
+            ),
             (Phase::Votes, params.reveal_ms),
             (Phase::SecondTurn, turn(4)),
             (Phase::ThirdTurn, turn(7)),
@@ -197,6 +214,7 @@ impl<'a> Round<'a> {
         let event = match phase {
             Phase::Commits => return Ok(()),
             Phase::CommitsDue => Event::CommitsDue,
+            Phase::CommitsListed => Event::CommitsListed,
             Phase::Reveals => {
                 self.handle(Event::CommitsClosed).await?;
                 self.send_reveal();
@@ -247,8 +265,9 @@ impl<'a> Round<'a> {
         };
         let event = match &opened {
             Opened::Commit { from, commitment } => {
-                if self.phase < Phase::Reveals {
-                    context.keep_commit_in_time(self.epoch, from, commitment)?;
+                let arrival = self.phase.arrival();
+                if arrival < Arrival::Late {
+                    context.keep_commit_in_time(self.epoch, from, commitment, arrival)?;
                 }
                 Some(Event::Commit(Entry {
                     hypernode: *from,

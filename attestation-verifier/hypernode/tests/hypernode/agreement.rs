@@ -1,6 +1,6 @@
 //! A HyperNode that dies in the middle of an agreement sends, when it is back, the same bytes again.
 
-use assay_aggregate::agreement::proposers;
+use assay_aggregate::agreement::{CommitEdges, proposers};
 use assay_aggregate::inputs::ROUND;
 use assay_bench::network::{Act, Bench, CALM, Times, say, serve};
 use assay_hypernode::agree::Round;
@@ -8,9 +8,9 @@ use assay_hypernode::clock;
 use assay_hypernode::config::BridgeSection;
 use assay_hypernode::context::Context;
 use assay_hypernode::report::close_epoch;
-use assay_protocol::cose::{self, Signer as _};
-use assay_protocol::ids::{Digest, Epoch, UnixMs};
-use assay_protocol::report::{Proposal, Vote, input_set};
+use assay_protocol::cose::{self, Payload, Signer as _};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
+use assay_protocol::report::{Commit, Proposal, Reveal, Vote, input_set};
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
 use assay_transport::Identity;
 use std::collections::{BTreeMap, BTreeSet};
@@ -199,6 +199,55 @@ async fn a_later_proposer_that_starts_again_votes_for_the_list_that_is_there() {
     let vote = vote.expect("its vote");
     let network = bench.params.network_id();
     assert_eq!(vote.payload().input_set, input_set(&network, E, list));
+}
+
+/// Also when it starts again in between: it keeps when it saw them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_near_the_closing_is_on_no_list_and_keeps_nobody_from_voting() {
+    let scene = Scene::new(Times {
+        phases: [10_000, 12_000, 14_000, 120_000],
+        ..ENDED
+    });
+    let edges = CommitEdges::of(&scene.bench.params);
+    let end = scene.bench.params.epoch_end(E).0;
+    let key = |turn: usize| scene.bench.members[scene.turns[turn]].id();
+    let at = |ms| clock::sleep_until(UnixMs(end + ms));
+    let others = async {
+        at(edges.due_ms + 500).await;
+        scene.live_as(1, posted_by::<Commit>(key(1))).await;
+        at(edges.listed_ms + 500).await;
+        scene.live_as(2, posted_by::<Commit>(key(2))).await;
+        at(edges.closed_ms).await;
+        for turn in [1, 2] {
+            scene.live_as(turn, posted_by::<Reveal>(key(turn))).await;
+        }
+    };
+    let first = async {
+        // It has read both, and is gone before commits close.
+        let read = end + edges.listed_ms + 2_000;
+        scene.live(|_| clock::now().0 >= read).await;
+        scene.live(posted_by::<Proposal>(key(0))).await;
+    };
+    tokio::join!(others, first);
+    scene.live_as(2, posted_by::<Vote>(key(2))).await;
+    let contents = scene.contents();
+    let proposal = contents["proposal"].first().unwrap();
+    let proposal = cose::open::<Proposal>(proposal, &key(0).0).unwrap();
+    let list = &proposal.payload().entries;
+    let listed: BTreeSet<_> = list.iter().map(|(from, _)| *from).collect();
+    assert_eq!(listed, [key(0), key(1)].into(), "without the third");
+    let mut votes = contents["vote"].iter();
+    let vote = votes.find_map(|vote| cose::open::<Vote>(vote, &key(2).0).ok());
+    let vote = vote.expect("its vote");
+    let network = scene.bench.params.network_id();
+    assert_eq!(vote.payload().input_set, input_set(&network, E, list));
+}
+
+fn posted_by<T: Payload>(who: HyperNodeId) -> impl Fn(&Kept) -> bool {
+    move |board| {
+        let mut posts = board.posts.iter();
+        posts.any(|post| cose::open::<T>(post.bytes(), &who.0).is_ok())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 use super::*;
 
+mod clocks;
 mod cluster;
 
 const WEIGHTS: [u128; 4] = [40, 25, 20, 15];
@@ -157,6 +158,60 @@ fn an_entry_that_cannot_be_opened_waits_for_its_reveal() {
         votes_for(&machine.handle(Event::Reveal(entry(3)))),
         [hash_of(&all())]
     );
+}
+
+/// Told by the clock, or by what was kept before a restart.
+#[test]
+fn when_a_commit_was_seen_decides_whether_it_is_required_listed_and_allowed() {
+    use Arrival::{Early, Edge, Late, Midway};
+    let clock = [
+        (Early, None),
+        (Midway, Some(Event::CommitsDue)),
+        (Edge, Some(Event::CommitsListed)),
+        (Late, Some(Event::CommitsClosed)),
+    ];
+    let (rest, all) = (&all()[..3], all());
+    let machine = |own, arrival: Arrival, kept: bool| {
+        let mut machine = Agreement::start(setting(own, 0));
+        if kept {
+            machine.handle(Event::CommitSeen(entry(3), arrival));
+        }
+        for entry in rest {
+            machine.handle(Event::Commit(*entry));
+        }
+        for (reached, event) in clock.clone() {
+            event
+                .into_iter()
+                .for_each(|event| drop(machine.handle(event)));
+            if reached == arrival {
+                machine.handle(Event::Commit(entry(3)));
+            }
+        }
+        for entry in &all {
+            machine.handle(Event::Reveal(*entry));
+        }
+        machine.handle(Event::RevealsDue);
+        machine
+    };
+    for (arrival, required, listed, allowed) in [
+        (Early, true, true, true),
+        (Midway, false, true, true),
+        (Edge, false, false, true),
+        (Late, false, false, false),
+    ] {
+        for kept in [false, true] {
+            let votes = |list: &[Entry]| {
+                let actions = machine(1, arrival, kept).handle(proposal(0, list));
+                !votes_for(&actions).is_empty()
+            };
+            assert_eq!(votes(rest), !required, "{arrival:?}");
+            assert_eq!(votes(&all), allowed, "{arrival:?}");
+            let list = if listed { &all[..] } else { rest };
+            let actions = due(&mut machine(0, arrival, kept));
+            let proposal = Action::SendProposal(list.to_vec());
+            assert!(actions.contains(&proposal), "{arrival:?}: {actions:?}");
+        }
+    }
 }
 
 #[test]
