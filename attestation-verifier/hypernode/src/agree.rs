@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::{
     Action, Agreement, Arrival, CommitEdges, Entry, Event, Setting, input_set_hash, proposers,
 };
+use assay_aggregate::draw::{Candidate, ProposersOf};
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{self, Gathered, Hearing, Opened, ROUND};
 use assay_protocol::cose;
@@ -84,18 +85,24 @@ impl<'a> Round<'a> {
         let beacon = context
             .beacon(epoch)
             .with_context(|| format!("no beacon for epoch {epoch}"))?;
-        let weights = context
-            .weights(epoch)
+        let roster = context
+            .history(|history| history.roster(epoch).cloned())
             .with_context(|| format!("nobody is known to have a say in epoch {epoch}"))?;
-        let members: Vec<_> = weights.keys().copied().collect();
+        let members: Vec<_> = roster.seats().iter().map(Candidate::from).collect();
         let (network, own) = (context.network, context.own);
+        let turns = ProposersOf {
+            network,
+            beacon,
+            epoch,
+            round: ROUND,
+        };
         let setting = Setting {
             network,
             epoch,
             round: ROUND,
             own,
-            proposers: proposers(&beacon, &members, ROUND),
-            weights,
+            proposers: proposers(&turns, &members),
+            weights: roster.weights(),
         };
         let (machine, again) = match context.agreement_memory(epoch)? {
             Some(memory) => Agreement::restore(setting, memory)?,

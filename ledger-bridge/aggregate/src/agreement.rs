@@ -26,9 +26,9 @@
 //! Everything that must survive a crash is in [`Memory`]. It is handed out as [`Action::Persist`] *before* the action
 //! that depends on it: carry out actions in order, and a crash never makes this HyperNode sign two different things.
 
-use crate::draw::proposer;
+use crate::draw::{Candidate, ProposersOf, Urn};
 use crate::more_than_two_thirds;
-use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, NetworkId};
 use assay_protocol::limits::ROSTER_MAX;
 use assay_protocol::report;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,7 @@ use view::View;
 /// Most different proposals of one proposer remembered.
 const PROPOSALS_MAX: usize = 8;
 /// Turns of a round, each of another HyperNode.
-pub const TURNS: u32 = 3;
+pub const TURNS: usize = 3;
 const MEMORY_LABEL: &[u8] = b"assay/agreement/1";
 
 /// One agreed input: whose report, and the commit it was promised by.
@@ -209,12 +209,11 @@ fn total_of(weights: &BTreeMap<HyperNodeId, u128>) -> u128 {
         .fold(0u128, |sum, weight| sum.saturating_add(*weight))
 }
 
-/// Who proposes in a round, in order: one after the other by [`proposer`], at most [`TURNS`].
-pub fn proposers(beacon: &Beacon, members: &[HyperNodeId], round: u32) -> Vec<HyperNodeId> {
-    let turns = TURNS.min(u32::try_from(members.len()).unwrap_or(TURNS));
-    (0..turns)
-        .filter_map(|turn| proposer(beacon, members, round.saturating_add(turn)))
-        .collect()
+/// Who proposes in a round, in order of their turns, drawn by capped weight: at most [`TURNS`].
+pub fn proposers(of: &ProposersOf, members: &[Candidate]) -> Vec<HyperNodeId> {
+    let drawn = Urn::new(members.iter().copied()).proposers(of, TURNS);
+    let drawn = drawn.into_iter();
+    drawn.map(|candidate| candidate.hypernode).collect()
 }
 
 /// One HyperNode in one round.

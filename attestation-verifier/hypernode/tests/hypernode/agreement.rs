@@ -1,6 +1,7 @@
 //! A HyperNode that dies in the middle of an agreement sends, when it is back, the same bytes again.
 
 use assay_aggregate::agreement::{CommitEdges, proposers};
+use assay_aggregate::draw::{Candidate, ProposersOf};
 use assay_aggregate::inputs::ROUND;
 use assay_bench::network::{Act, Bench, CALM, Times, say, serve};
 use assay_hypernode::agree::Round;
@@ -74,14 +75,23 @@ struct Scene {
 impl Scene {
     fn new(times: Times) -> Self {
         let bench = Bench::new(times);
-        let beacon = bench.open(0).beacon(E).unwrap();
+        let context = bench.open(0);
+        let of = ProposersOf {
+            network: context.network,
+            beacon: context.beacon(E).unwrap(),
+            epoch: E,
+            round: ROUND,
+        };
+        let roster = context.history(|history| history.roster(E).cloned());
+        let seats = roster.unwrap().seats().to_vec();
+        let candidates: Vec<_> = seats.iter().map(Candidate::from).collect();
         let ids: Vec<_> = bench
             .members
             .iter()
             .map(assay_bench::network::Member::id)
             .collect();
         let member = |proposer| ids.iter().position(|id| *id == proposer).unwrap();
-        let turns = proposers(&beacon, &ids, ROUND).into_iter().map(member);
+        let turns = proposers(&of, &candidates).into_iter().map(member);
         let turns = turns.collect();
         let board = Arc::new(Mutex::new(Kept::default()));
         let (identity, shared) = (Identity::generate().unwrap(), Arc::clone(&board));

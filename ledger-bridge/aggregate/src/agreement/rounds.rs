@@ -39,7 +39,7 @@ pub struct Setting {
     pub epoch: Epoch,
     /// This HyperNode.
     pub own: HyperNodeId,
-    /// Who proposes in round r: the one at r mod length; see [`crate::draw::proposer`].
+    /// Who proposes in round r: the one at r mod length; see [`crate::draw::Urn::proposers`].
     pub turns: Vec<HyperNodeId>,
     /// Capped weights of the committee.
     pub weights: BTreeMap<HyperNodeId, u128>,

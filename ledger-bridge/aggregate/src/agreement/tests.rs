@@ -1,4 +1,5 @@
 use super::*;
+use assay_protocol::ids::Beacon;
 
 mod clocks;
 mod cluster;
@@ -346,18 +347,25 @@ fn a_proposer_that_starts_again_after_its_turn_reads_the_board_first() {
 
 #[test]
 fn turns_are_of_so_many_different_members() {
-    let members: Vec<_> = (0..5).map(id).collect();
-    for beacon in 0..20 {
-        let turns = proposers(&Beacon([beacon; 32]), &members, 0);
-        assert_eq!(turns.len(), TURNS as usize);
-        assert_eq!(BTreeSet::from_iter(&turns).len(), TURNS as usize);
-        assert_eq!(
-            turns[0],
-            proposer(&Beacon([beacon; 32]), &members, 0).unwrap()
-        );
+    let member = |n: usize| Candidate {
+        hypernode: id(n),
+        operator: Digest([n as u8; 32]),
+        weight: 1,
+    };
+    for (members, turns) in [(5, TURNS), (TURNS, TURNS), (2, 2), (0, 0)] {
+        let members: Vec<_> = (0..members).map(member).collect();
+        for beacon in 0..20 {
+            let of = ProposersOf {
+                network: NetworkId([9; 32]),
+                beacon: Beacon([beacon; 32]),
+                epoch: Epoch(5),
+                round: 0,
+            };
+            let drawn = proposers(&of, &members);
+            assert_eq!(drawn.len(), turns);
+            assert_eq!(BTreeSet::from_iter(&drawn).len(), turns);
+        }
     }
-    assert_eq!(proposers(&Beacon([1; 32]), &members[..2], 0).len(), 2);
-    assert_eq!(proposers(&Beacon([1; 32]), &[], 0), []);
 }
 
 #[test]
