@@ -285,6 +285,7 @@ fn memory() -> Vec<Vec<u8>> {
     let events = [
         Event::Commit(entry),
         Event::CommitsDue,
+        Event::CommitsListed,
         Event::CommitsClosed,
         Event::Reveal(entry),
         Event::RevealsDue,

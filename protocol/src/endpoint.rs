@@ -1,8 +1,8 @@
 //! Where somebody is reached: a name or an address, and a port.
 
+use core::net::Ipv6Addr;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use core::net::Ipv6Addr;
 use std::str::FromStr;
 
 use crate::limits::ENDPOINT_BYTES_MAX;

@@ -8,8 +8,9 @@ use crate::follow::{self, FOLLOWING, aggregate, follow_for, is_undone, raise_rou
 use crate::store::{AlreadySigned, KeptReport};
 use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::{
-    Action, Agreement, Entry, Event, Setting, input_set_hash, proposers,
+    Action, Agreement, Arrival, CommitEdges, Entry, Event, Setting, input_set_hash, proposers,
 };
+use assay_aggregate::draw::{Candidate, ProposersOf};
 use assay_aggregate::epoch::EpochOutcome;
 use assay_aggregate::inputs::{self, Gathered, Hearing, Opened, ROUND};
 use assay_protocol::cose;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 const PAGES_AT_ONCE: usize = 16;
 /// Most commits of one HyperNode that are kept: the agreement takes no more.
 const COMMITS_MAX: usize = 2;
-/// Pause between two looks at the board.
+/// Pause between two looks at the board: with the time of a look, less than [`assay_aggregate::agreement::LOOK_MS`].
 const POLL: Duration = Duration::from_millis(200);
 /// How long the round rests while the ledger is followed.
 const FOLLOW_AT_ONCE: Duration = Duration::from_secs(1);
@@ -56,12 +57,25 @@ pub struct Round<'a> {
 enum Phase {
     Commits,
     CommitsDue,
+    CommitsListed,
     Reveals,
     RevealsDue,
     Votes,
     SecondTurn,
     ThirdTurn,
     Over,
+}
+
+impl Phase {
+    /// What a commit is that is seen now.
+    fn arrival(self) -> Arrival {
+        match self {
+            Self::Commits => Arrival::Early,
+            Self::CommitsDue => Arrival::Midway,
+            Self::CommitsListed => Arrival::Edge,
+            _ => Arrival::Late,
+        }
+    }
 }
 
 impl<'a> Round<'a> {
@@ -75,19 +89,28 @@ impl<'a> Round<'a> {
         let beacon = context
             .beacon(epoch)
             .with_context(|| format!("no beacon for epoch {epoch}"))?;
-        let weights = context
-            .weights(epoch)
+        let roster = context
+            .history(|history| history.roster(epoch).cloned())
             .with_context(|| format!("nobody is known to have a say in epoch {epoch}"))?;
-        let members: Vec<_> = weights.keys().copied().collect();
-        let in_time = members.iter().map(|id| (*id, BTreeSet::new())).collect();
+        let members: Vec<_> = roster.seats().iter().map(Candidate::from).collect();
+        let in_time = members
+            .iter()
+            .map(|member| (member.hypernode, BTreeSet::new()))
+            .collect();
         let (network, own) = (context.network, context.own);
+        let turns = ProposersOf {
+            network,
+            beacon,
+            epoch,
+            round: ROUND,
+        };
         let setting = Setting {
             network,
             epoch,
             round: ROUND,
             own,
-            proposers: proposers(&beacon, &members, ROUND),
-            weights,
+            proposers: proposers(&turns, &members),
+            weights: roster.weights(),
         };
         let (machine, again) = match context.agreement_memory(epoch)? {
             Some(memory) => Agreement::restore(setting, memory)?,
@@ -108,11 +131,10 @@ impl<'a> Round<'a> {
             signed_round: None,
             looked: None,
         };
-        for (hypernode, commit) in context.commits_in_time(epoch)? {
+        for (hypernode, commit, arrival) in context.commits_in_time(epoch)? {
             round.in_time.entry(hypernode).or_default().insert(commit);
-            round
-                .machine
-                .handle(Event::Commit(Entry { hypernode, commit }));
+            let entry = Entry { hypernode, commit };
+            round.machine.handle(Event::CommitSeen(entry, arrival));
         }
         round.send_commit();
         for action in again {
@@ -165,9 +187,10 @@ impl<'a> Round<'a> {
     }
 
     async fn advance(&mut self) -> Result<()> {
-        let due =
-            |from: u64, to: u64| from.saturating_add(to.saturating_sub(from).saturating_mul(3) / 4);
         let params = &self.context.params;
+        let edges = CommitEdges::of(params);
+        let revealing = params.reveal_ms.saturating_sub(params.commit_ms);
+        let reveals_due = revealing.saturating_mul(3) / 4;
         // The later ones propose when no list has come by then; votes need the rest of the time.
         let voting = params.vote_ms.saturating_sub(params.reveal_ms);
         let turn = |tenths| {
@@ -176,9 +199,13 @@ impl<'a> Round<'a> {
         };
         let end = params.epoch_end(self.epoch).0;
         let steps = [
-            (Phase::CommitsDue, due(0, params.commit_ms)),
-            (Phase::Reveals, params.commit_ms),
-            (Phase::RevealsDue, due(params.commit_ms, params.reveal_ms)),
+            (Phase::CommitsDue, edges.due_ms),
+            (Phase::CommitsListed, edges.listed_ms),
+            (Phase::Reveals, edges.closed_ms),
+            (
+                Phase::RevealsDue,
+                params.commit_ms.saturating_add(reveals_due),
+            ),
             (Phase::Votes, params.reveal_ms),
             (Phase::SecondTurn, turn(4)),
             (Phase::ThirdTurn, turn(7)),
@@ -198,6 +225,7 @@ impl<'a> Round<'a> {
         let event = match phase {
             Phase::Commits => return Ok(()),
             Phase::CommitsDue => Event::CommitsDue,
+            Phase::CommitsListed => Event::CommitsListed,
             Phase::Reveals => {
                 self.handle(Event::CommitsClosed).await?;
                 self.send_reveal();
@@ -298,9 +326,11 @@ impl<'a> Round<'a> {
         let Some(kept) = self.in_time.get_mut(from) else {
             return Ok(());
         };
-        let is_taken = self.phase < Phase::Reveals && kept.len() < COMMITS_MAX;
+        let arrival = self.phase.arrival();
+        let is_taken = arrival < Arrival::Late && kept.len() < COMMITS_MAX;
         if is_taken && kept.insert(*commit) {
-            self.context.keep_commit_in_time(self.epoch, from, commit)?;
+            self.context
+                .keep_commit_in_time(self.epoch, from, commit, arrival)?;
         }
         Ok(())
     }

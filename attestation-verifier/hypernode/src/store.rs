@@ -4,7 +4,7 @@ use crate::challenge::ima::KeptPosition;
 use crate::clock;
 use crate::context::Context;
 use anyhow::{Context as _, Result};
-use assay_aggregate::agreement::Memory;
+use assay_aggregate::agreement::{Arrival, Memory};
 use assay_aggregate::root::EpochRoot;
 use assay_appraisal::tpm::attest::ClockInfo;
 use assay_protocol::answers::EnrolRecord;
@@ -318,30 +318,36 @@ impl Context {
         Ok(None)
     }
 
-    /// Commits of others that were seen before commits closed.
-    pub fn commits_in_time(&self, epoch: Epoch) -> Result<Vec<(HyperNodeId, Digest)>> {
+    /// Commits that were seen before commits closed, and when.
+    pub fn commits_in_time(&self, epoch: Epoch) -> Result<Vec<(HyperNodeId, Digest, Arrival)>> {
         let prefix = format!("seen/{epoch}/");
         let found = self.journal(|journal| journal.meta_with_prefix(&prefix))?;
         found
             .into_iter()
-            .map(|(key, _)| {
+            .map(|(key, kept)| {
                 let (id, commit) = key
                     .strip_prefix(&prefix)
                     .and_then(|rest| rest.split_once('/'))
                     .with_context(|| format!("stored record {key}"))?;
-                Ok((id.parse()?, commit.parse()?))
+                let arrival = arrival(&kept).with_context(|| format!("stored record {key}"))?;
+                Ok((id.parse()?, commit.parse()?, arrival))
             })
             .collect()
     }
 
-    /// Remembers a commit seen in time.
+    /// Remembers a commit seen in time; when it was seen first stays.
     pub fn keep_commit_in_time(
         &self,
         epoch: Epoch,
         id: &HyperNodeId,
         commit: &Digest,
+        arrival: Arrival,
     ) -> Result<()> {
-        self.put(&format!("seen/{epoch}/{id}/{commit}"), &true)
+        let key = format!("seen/{epoch}/{id}/{commit}");
+        match self.journal(|journal| journal.meta(&key))? {
+            Some(_) => Ok(()),
+            None => self.put(&key, &arrival.code()),
+        }
     }
 
     /// Remembers which object holds the raw evidence behind a salted digest.
@@ -384,4 +390,13 @@ impl Context {
     pub fn chips_of(&self, salted: &Digest) -> Result<Option<Digest>> {
         self.get(&format!("chips/{salted}"))
     }
+}
+
+/// When a commit was seen, as it is kept. Versions before this one kept only that it was before the closing.
+fn arrival(kept: &[u8]) -> Option<Arrival> {
+    if kept == true.encode() {
+        return Some(Arrival::Edge);
+    }
+    let code = u8::decode("arrival", kept.len(), kept).ok()?;
+    Arrival::from_code(code)
 }

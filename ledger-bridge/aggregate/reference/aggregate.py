@@ -111,9 +111,18 @@ def committee(purpose, network, beacon, epoch, node, members, seats):
     return votes
 
 
-def proposer(beacon, ids, round_number):
-    members = sorted(set(ids))
-    return members[(int.from_bytes(beacon[:8], "big") + round_number) % len(members)] if members else None
+def proposers(network, beacon, epoch, round_number, members, count):
+    words = Words("assay/draw/proposers/1", network, beacon, epoch, b"", round_number)
+    turns, left = [], urn_of(members)
+    while left and len(turns) < count:
+        # Everybody whose operator has had no turn in this pass; when there is nobody, all that are left again.
+        urn = left
+        while urn and len(turns) < count:
+            member = draw_one(words, urn)
+            turns.append(member)
+            urn = [other for other in urn if other[1] != member[1]]
+        left = [other for other in left if other not in turns]
+    return turns
 
 
 # ---------------------------------------------------------------- 3. slots
@@ -620,13 +629,12 @@ def run_draws(c):
     votes = lambda purpose: {
         identity.hex(): str(seats) for identity, seats in committee(purpose, *place, members, c["seats"]).items()
     }
-    turn = proposer(place[1], [identity for identity, _, _ in members], c["slot"])
     return {
         "panel": named(panel(*place, c["slot"], members, c["seats"])),
         "keepers": named(keepers(*place, members, c["seats"])),
         "committee": votes("committee"),
         "reaudit": votes("reaudit"),
-        "proposer": turn.hex() if turn else None,
+        "proposers": named(proposers(*place[:3], c["slot"], members, c["seats"])),
     }
 
 

@@ -1,7 +1,7 @@
 //! Agreement on the input set of an epoch before anything is aggregated: one HyperNode's part, as a state machine.
 //!
 //! ```text
-//! commits ──CommitsDue──CommitsClosed── reveals ──RevealsDue──ProposalDue── votes ── lock ── sign
+//! commits ──CommitsDue──CommitsListed──CommitsClosed── reveals ──RevealsDue──ProposalDue── votes ── lock ── sign
 //! H(L) = SHA-256("assay/inputs/1" ‖ network ‖ epoch u64 ‖ (HyperNode id ‖ commit)*)   ascending by id
 //! ```
 //!
@@ -12,31 +12,38 @@
 //!   before its turn. One vote per (epoch, round), ever.
 //! - With votes for one H(L) by strictly more than two thirds of the weight it locks on L, computes the root and signs.
 //!   As honest HyperNodes vote once, two input sets cannot both get there while less than a third of the weight lies.
-//! - Due comes before closed (and reveals are accepted until the end) so that an entry that arrives at the edge is
-//!   allowed by everybody though required by nobody. Whoever can delay messages can still make the round fail:
-//!   then the epoch is void and loses nothing.
+//! - What a commit is depends on when it was *seen*, which differs from one HyperNode to the next. Three edges keep that
+//!   from dividing them ([`CommitEdges`]): voters require what they saw before the first, proposers list what they saw before
+//!   the second, voters allow what they saw before the third. So what one voter requires is listed by every honest proposer,
+//!   and what an honest proposer lists is allowed by every voter, as long as each sees a commit within a third of the window
+//!   of when any other does. Who posts at an edge divides nobody; who posts after the second is on no honest list.
+//! - Reveals have two edges: the first proposer's list is of what it read after their window's end, and who has not read a
+//!   reveal yet waits for it.
+//! - Whoever can delay messages for longer can still make the round fail: then the epoch is void and loses nothing.
 //!
 //! This is one round, and all that HyperNodes run in this version. [`rounds`] has the rules across rounds.
 //!
 //! Everything that must survive a crash is in [`Memory`]. It is handed out as [`Action::Persist`] *before* the action
 //! that depends on it: carry out actions in order, and a crash never makes this HyperNode sign two different things.
 
-use crate::draw::proposer;
+use crate::draw::{Candidate, ProposersOf, Urn};
 use crate::more_than_two_thirds;
-use assay_protocol::ids::{Beacon, Digest, Epoch, HyperNodeId, Keccak, NetworkId};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, NetworkId};
 use assay_protocol::limits::ROSTER_MAX;
 use assay_protocol::report;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod edges;
 pub mod rounds;
 mod view;
 
+pub use edges::{Arrival, CommitEdges, LOOK_MS, commit_ms_min};
 use view::View;
 
 /// Most different proposals of one proposer remembered.
 const PROPOSALS_MAX: usize = 8;
 /// Turns of a round, each of another HyperNode.
-pub const TURNS: u32 = 3;
+pub const TURNS: usize = 3;
 const MEMORY_LABEL: &[u8] = b"assay/agreement/1";
 
 /// One agreed input: whose report, and the commit it was promised by.
@@ -82,8 +89,12 @@ pub struct Memory {
 pub enum Event {
     /// A commit was seen.
     Commit(Entry),
+    /// A commit was seen before the last restart.
+    CommitSeen(Entry, Arrival),
     /// From now on commits are not required.
     CommitsDue,
+    /// From now on commits are not listed by whoever proposes.
+    CommitsListed,
     /// From now on commits are not even allowed. Must precede the own reveal.
     CommitsClosed,
     /// A report was seen that opens this commit.
@@ -198,12 +209,11 @@ fn total_of(weights: &BTreeMap<HyperNodeId, u128>) -> u128 {
         .fold(0u128, |sum, weight| sum.saturating_add(*weight))
 }
 
-/// Who proposes in a round, in order: one after the other by [`proposer`], at most [`TURNS`].
-pub fn proposers(beacon: &Beacon, members: &[HyperNodeId], round: u32) -> Vec<HyperNodeId> {
-    let turns = TURNS.min(u32::try_from(members.len()).unwrap_or(TURNS));
-    (0..turns)
-        .filter_map(|turn| proposer(beacon, members, round.saturating_add(turn)))
-        .collect()
+/// Who proposes in a round, in order of their turns, drawn by capped weight: at most [`TURNS`].
+pub fn proposers(of: &ProposersOf, members: &[Candidate]) -> Vec<HyperNodeId> {
+    let drawn = Urn::new(members.iter().copied()).proposers(of, TURNS);
+    let drawn = drawn.into_iter();
+    drawn.map(|candidate| candidate.hypernode).collect()
 }
 
 /// One HyperNode in one round.
@@ -274,8 +284,10 @@ impl Agreement {
         let mut actions = Vec::new();
         match event {
             Event::Commit(entry) => self.view.commit(entry),
-            Event::CommitsDue => self.view.commits_due(),
-            Event::CommitsClosed => self.view.commits_closed(),
+            Event::CommitSeen(entry, arrival) => self.view.commit_seen(entry, arrival),
+            Event::CommitsDue => self.view.commits_are(Arrival::Midway),
+            Event::CommitsListed => self.view.commits_are(Arrival::Edge),
+            Event::CommitsClosed => self.view.commits_are(Arrival::Late),
             Event::Reveal(entry) => self.view.reveal(entry),
             Event::RevealsDue => self.view.reveals_due(),
             Event::ProposalDue => {
@@ -367,7 +379,7 @@ impl Agreement {
         if !mine || self.failed || spoke {
             return;
         }
-        let list = self.view.everything_allowed();
+        let list = self.view.to_propose();
         if list.is_empty() {
             return;
         }

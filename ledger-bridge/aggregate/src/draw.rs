@@ -1,4 +1,4 @@
-//! Who probes, who judges and who keeps regions: stake-weighted draws, recomputable by anybody.
+//! Who probes, who judges, who keeps regions and who proposes: stake-weighted draws, recomputable by anybody.
 //!
 //! | draw | label | period | how |
 //! |---|---|---|---|
@@ -6,9 +6,10 @@
 //! | keepers of a node's regions | `assay/draw/keepers/1` | region generation | without replacement, distinct operators |
 //! | committee of a node | `assay/draw/committee/1` | epoch | seats with replacement, one vote each |
 //! | re-audit committee | `assay/draw/reaudit/1` | epoch | seats with replacement, one vote each |
+//! | proposers of a round | `assay/draw/proposers/1` | epoch, and the round | without replacement, distinct operators first, in order |
 //!
-//! Random words are `SHA-256(label ‖ network ‖ beacon ‖ period u64 ‖ node ‖ [slot u32] ‖ i u64)`, i = 0, 1, …; the first
-//! 16 bytes, big-endian, are x. With W the weight still in the urn, x is rejected when x ≥ ⌊2¹²⁸/W⌋·W (so that no
+//! Random words are `SHA-256(label ‖ network ‖ beacon ‖ period u64 ‖ [node] ‖ [slot or round u32] ‖ i u64)`, i = 0, 1, …; the
+//! first 16 bytes, big-endian, are x. With W the weight still in the urn, x is rejected when x ≥ ⌊2¹²⁸/W⌋·W (so that no
 //! member is favoured) and else falls on the member whose weight covers x mod W, members in ascending order of id.
 //! Without replacement, a drawn member leaves the urn with everybody of its operator.
 //!
@@ -22,6 +23,7 @@ use assay_protocol::ids::{Beacon, Epoch, HyperNodeId, NetworkId, NodeId, Slot};
 use std::collections::BTreeMap;
 
 const PANEL_LABEL: &[u8] = b"assay/draw/1";
+const PROPOSERS_LABEL: &[u8] = b"assay/draw/proposers/1";
 
 /// A HyperNode that can be drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +83,19 @@ pub struct DrawOf {
     pub period: u64,
     /// The node.
     pub node: NodeId,
+}
+
+/// What proposers are drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProposersOf {
+    /// Network.
+    pub network: NetworkId,
+    /// Public randomness of the epoch.
+    pub beacon: Beacon,
+    /// Epoch to be agreed upon.
+    pub epoch: Epoch,
+    /// Round of the agreement.
+    pub round: u32,
 }
 
 /// Candidates in their canonical order, sorted once for many draws.
@@ -179,6 +194,25 @@ impl Urn {
             .collect()
     }
 
+    /// Who proposes: at most `count` members in the order in which they are drawn. Of an operator that was drawn already only
+    /// when no other is left, so that turns are no fewer than members.
+    pub fn proposers(&self, of: &ProposersOf, count: usize) -> Vec<Candidate> {
+        let (epoch, round) = (of.epoch.0.to_be_bytes(), of.round.to_be_bytes());
+        let (network, beacon) = (&of.network.0, &of.beacon.0);
+        let mut words = Words::new(&[PROPOSERS_LABEL, network, beacon, &epoch, &round]);
+        let mut turns: Vec<Candidate> = Vec::new();
+        loop {
+            let left = self.balls.iter().filter(|ball| !turns.contains(ball));
+            let urn = Self::new(left.copied());
+            let drawn = urn.in_order(&mut words, count.saturating_sub(turns.len()));
+            if drawn.is_empty() {
+                return turns;
+            }
+            let drawn = drawn.into_iter();
+            turns.extend(drawn.filter_map(|at| urn.balls.get(at).copied()));
+        }
+    }
+
     /// Votes in a committee of `seats` seats: everybody's capped weight when there are no more members than seats,
     /// else one vote for each seat drawn, with replacement. Members without a vote are left out.
     pub fn committee(
@@ -210,6 +244,13 @@ impl Urn {
 
     /// Up to `count` members of distinct operators, as ascending indices.
     fn distinct(&self, words: &mut Words, count: usize) -> Vec<usize> {
+        let mut drawn = self.in_order(words, count);
+        drawn.sort_unstable();
+        drawn
+    }
+
+    /// The same in the order in which they are drawn.
+    fn in_order(&self, words: &mut Words, count: usize) -> Vec<usize> {
         let mut drawn: Vec<usize> = Vec::with_capacity(count.min(self.balls.len()));
         let mut gone: Vec<usize> = Vec::new();
         let mut gone_weight = 0u128;
@@ -226,7 +267,6 @@ impl Urn {
             }
             gone.sort_unstable();
         }
-        drawn.sort_unstable();
         drawn
     }
 
@@ -266,21 +306,6 @@ pub fn panel(of: &PanelOf, candidates: &[Candidate], seats: usize) -> Vec<HyperN
         .into_iter()
         .map(|candidate| candidate.hypernode)
         .collect()
-}
-
-/// The proposer of a round: members ascending by id, rotated by the beacon, one further each round.
-/// `None` only for an empty committee.
-pub fn proposer(beacon: &Beacon, committee: &[HyperNodeId], round: u32) -> Option<HyperNodeId> {
-    let mut members = committee.to_vec();
-    members.sort_unstable();
-    members.dedup();
-    let start = beacon
-        .0
-        .first_chunk()
-        .map_or(0, |head| u64::from_be_bytes(*head));
-    let turn = u128::from(start).saturating_add(u128::from(round));
-    let at = turn.checked_rem(members.len() as u128)?;
-    members.get(usize::try_from(at).ok()?).copied()
 }
 
 /// SHA-256 in counter mode behind a label and what is drawn for.
@@ -328,6 +353,8 @@ mod tests {
     use assay_protocol::ids::Digest;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    mod proposers;
 
     fn candidate(id: u8, operator: u8, weight: u128) -> Candidate {
         Candidate {
@@ -551,26 +578,8 @@ mod tests {
         assert!(won.abs_diff(2_500) < 200, "{won} of 5000");
     }
 
-    #[test]
-    fn proposer_rotates_through_everybody() {
-        let committee: Vec<_> = (0..4).map(|id| HyperNodeId([id; 32])).collect();
-        let turns: BTreeSet<_> = (0..4)
-            .filter_map(|round| proposer(&Beacon([7; 32]), &committee, round))
-            .collect();
-        assert_eq!(turns.len(), 4);
-        let mut reversed = committee.clone();
-        reversed.reverse();
-        let beacon = Beacon([7; 32]);
-        assert_eq!(
-            proposer(&beacon, &committee, 1),
-            proposer(&beacon, &reversed, 1)
-        );
-        assert!(proposer(&Beacon([0xff; 32]), &committee, u32::MAX).is_some());
-        assert_eq!(proposer(&beacon, &[], 0), None);
-    }
-
     /// The rule as it is written: balls in a row, taken out by hand.
-    fn by_hand(words: &mut Words, all: &[Candidate], seats: usize) -> Vec<Candidate> {
+    fn in_order_by_hand(words: &mut Words, all: &[Candidate], seats: usize) -> Vec<Candidate> {
         let mut urn: Vec<_> = all.iter().copied().filter(|c| c.weight > 0).collect();
         urn.sort_unstable();
         let mut drawn = Vec::new();
@@ -587,6 +596,11 @@ mod tests {
             urn.retain(|candidate| candidate.operator != winner.operator);
             drawn.push(winner);
         }
+        drawn
+    }
+
+    fn by_hand(words: &mut Words, all: &[Candidate], seats: usize) -> Vec<Candidate> {
+        let mut drawn = in_order_by_hand(words, all, seats);
         drawn.sort_unstable();
         drawn
     }

@@ -1,7 +1,8 @@
 //! A HyperNode that dies in the middle of an agreement sends, when it is back, the same bytes again.
 
 use crate::restart::refuse_writes;
-use assay_aggregate::agreement::proposers;
+use assay_aggregate::agreement::{CommitEdges, proposers};
+use assay_aggregate::draw::{Candidate, ProposersOf};
 use assay_aggregate::inputs::ROUND;
 use assay_bench::network::{Act, Bench, CALM, Times, say, serve};
 use assay_hypernode::agree::Round;
@@ -10,10 +11,10 @@ use assay_hypernode::config::BridgeSection;
 use assay_hypernode::context::Context;
 use assay_hypernode::is_storage;
 use assay_hypernode::report::close_epoch;
-use assay_protocol::cose::{self, Signer as _};
-use assay_protocol::ids::{Digest, Epoch, UnixMs};
+use assay_protocol::cose::{self, Payload, Signer as _};
+use assay_protocol::ids::{Digest, Epoch, HyperNodeId, UnixMs};
 use assay_protocol::limits::{BOARD_EPOCH_OBJECTS_MAX, BOARD_OBJECTS_MAX};
-use assay_protocol::report::{Commit, Proposal, Vote, input_set};
+use assay_protocol::report::{Commit, Proposal, Reveal, Vote, input_set};
 use assay_protocol::wire::{BoardObject, BoardReply, BoardRequest, Refusal, RefusalCode};
 use assay_transport::Identity;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,14 +102,23 @@ struct Scene {
 impl Scene {
     fn new(times: Times) -> Self {
         let bench = Bench::new(times);
-        let beacon = bench.open(0).beacon(E).unwrap();
+        let context = bench.open(0);
+        let of = ProposersOf {
+            network: context.network,
+            beacon: context.beacon(E).unwrap(),
+            epoch: E,
+            round: ROUND,
+        };
+        let roster = context.history(|history| history.roster(E).cloned());
+        let seats = roster.unwrap().seats().to_vec();
+        let candidates: Vec<_> = seats.iter().map(Candidate::from).collect();
         let ids: Vec<_> = bench
             .members
             .iter()
             .map(assay_bench::network::Member::id)
             .collect();
         let member = |proposer| ids.iter().position(|id| *id == proposer).unwrap();
-        let turns = proposers(&beacon, &ids, ROUND).into_iter().map(member);
+        let turns = proposers(&of, &candidates).into_iter().map(member);
         let turns = turns.collect();
         let board = Arc::new(Mutex::new(Kept::default()));
         let (identity, shared) = (Identity::generate().unwrap(), Arc::clone(&board));
@@ -228,6 +238,55 @@ async fn a_later_proposer_that_starts_again_votes_for_the_list_that_is_there() {
     assert_eq!(vote.payload().input_set, input_set(&network, E, list));
 }
 
+/// Also when it starts again in between: it keeps when it saw them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_near_the_closing_is_on_no_list_and_keeps_nobody_from_voting() {
+    let scene = Scene::new(Times {
+        phases: [10_000, 12_000, 14_000, 120_000],
+        ..ENDED
+    });
+    let edges = CommitEdges::of(&scene.bench.params);
+    let end = scene.bench.params.epoch_end(E).0;
+    let key = |turn: usize| scene.bench.members[scene.turns[turn]].id();
+    let at = |ms| clock::sleep_until(UnixMs(end + ms));
+    let others = async {
+        at(edges.due_ms + 500).await;
+        scene.live_as(1, posted_by::<Commit>(key(1))).await;
+        at(edges.listed_ms + 500).await;
+        scene.live_as(2, posted_by::<Commit>(key(2))).await;
+        at(edges.closed_ms).await;
+        for turn in [1, 2] {
+            scene.live_as(turn, posted_by::<Reveal>(key(turn))).await;
+        }
+    };
+    let first = async {
+        // It has read both, and is gone before commits close.
+        let read = end + edges.listed_ms + 2_000;
+        scene.live(|_| clock::now().0 >= read).await;
+        scene.live(posted_by::<Proposal>(key(0))).await;
+    };
+    tokio::join!(others, first);
+    scene.live_as(2, posted_by::<Vote>(key(2))).await;
+    let contents = scene.contents();
+    let proposal = contents["proposal"].first().unwrap();
+    let proposal = cose::open::<Proposal>(proposal, &key(0).0).unwrap();
+    let list = &proposal.payload().entries;
+    let listed: BTreeSet<_> = list.iter().map(|(from, _)| *from).collect();
+    assert_eq!(listed, [key(0), key(1)].into(), "without the third");
+    let mut votes = contents["vote"].iter();
+    let vote = votes.find_map(|vote| cose::open::<Vote>(vote, &key(2).0).ok());
+    let vote = vote.expect("its vote");
+    let network = scene.bench.params.network_id();
+    assert_eq!(vote.payload().input_set, input_set(&network, E, list));
+}
+
+fn posted_by<T: Payload>(who: HyperNodeId) -> impl Fn(&Kept) -> bool {
+    move |board| {
+        let mut posts = board.posts.iter();
+        posts.any(|post| cose::open::<T>(post.bytes(), &who.0).is_ok())
+    }
+}
+
 /// Too early, or the bridge's database hiccups.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_board_cannot_take_now_is_offered_again_and_blocks_nothing_for_ever() {
@@ -295,8 +354,8 @@ async fn of_a_hypernode_that_commits_again_and_again_two_commits_are_kept() {
         scene.live(|board| board.posted("vote") >= lives).await;
         let context = scene.bench.open(scene.turns[0]);
         let kept = context.commits_in_time(E).unwrap();
-        let of_other = kept.iter().filter(|(id, _)| *id == other.id());
-        let of_other: Vec<_> = of_other.map(|(_, commit)| *commit).collect();
+        let of_other = kept.iter().filter(|(id, _, _)| *id == other.id());
+        let of_other: Vec<_> = of_other.map(|(_, commit, _)| *commit).collect();
         assert_eq!(of_other, [1, 2].map(|n| Digest([n; 32])));
     }
 }

@@ -1,6 +1,6 @@
 //! What a HyperNode knows after its process ended without notice: everything it acknowledged.
 
-use assay_aggregate::agreement::{Agreement, Setting};
+use assay_aggregate::agreement::{Agreement, Arrival, Setting};
 use assay_aggregate::root::EpochRoot;
 use assay_appraisal::tpm::attest::ClockInfo;
 use assay_bench::network::{Bench, CALM, NODE, outcome};
@@ -253,23 +253,48 @@ async fn what_agreement_needs_is_there() {
     };
     let memory = Agreement::start(setting).memory().clone();
     let seen = [
-        (HyperNodeId([1; 32]), Digest([2; 32])),
-        (HyperNodeId([1; 32]), Digest([3; 32])),
+        (HyperNodeId([1; 32]), Digest([2; 32]), Arrival::Early),
+        (HyperNodeId([1; 32]), Digest([3; 32]), Arrival::Midway),
+        (HyperNodeId([1; 32]), Digest([4; 32]), Arrival::Edge),
     ];
     context.keep_agreement_memory(E, &memory).unwrap();
-    for (id, commit) in &seen {
-        context.keep_commit_in_time(E, id, commit).unwrap();
-        context.keep_commit_in_time(E, id, commit).unwrap();
+    let keep = |epoch, id: &HyperNodeId, commit: &Digest, arrival| {
+        let kept = context.keep_commit_in_time(epoch, id, commit, arrival);
+        kept.unwrap();
+    };
+    for (id, commit, arrival) in &seen {
+        keep(E, id, commit, *arrival);
+        // The board shows it again after a restart.
+        keep(E, id, commit, Arrival::Edge);
     }
+    // Epoch 10's keys start with those of epoch 1.
+    keep(Epoch(10), &seen[0].0, &seen[0].1, Arrival::Early);
     let context = again(&bench, context);
     assert_eq!(context.agreement_memory(E).unwrap(), Some(memory));
     assert_eq!(context.agreement_memory(Epoch(1)).unwrap(), None);
     assert_eq!(context.commits_in_time(E).unwrap(), seen);
-    // Epoch 10's keys start with those of epoch 1.
-    context
-        .keep_commit_in_time(Epoch(10), &seen[0].0, &seen[0].1)
-        .unwrap();
     assert_eq!(context.commits_in_time(Epoch(1)).unwrap(), []);
+}
+
+/// Earlier versions kept `true` for what came before the closing: it is neither required nor listed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_which_it_is_not_kept_when_it_came_is_only_allowed() {
+    let bench = Bench::new(CALM);
+    let context = bench.open(0);
+    let (id, commit) = (HyperNodeId([1; 32]), Digest([2; 32]));
+    let keep = |kept: &[u8]| {
+        let key = format!("seen/{E}/{id}/{commit}");
+        let put = context.journal(|journal| journal.put_meta(&key, kept));
+        put.unwrap();
+    };
+    keep(&[0xf5]);
+    let seen = context.commits_in_time(E).unwrap();
+    assert_eq!(seen, [(id, commit, Arrival::Edge)]);
+    for unknown in [&[4][..], &[], &[0, 0], &[0xf4]] {
+        keep(unknown);
+        let error = context.commits_in_time(E).unwrap_err().to_string();
+        assert!(error.contains("stored record seen/0/"), "{error}");
+    }
 }
 
 pub fn opened(context: &Context, kept: &KeptReport) -> Report {

@@ -13,14 +13,14 @@
 //! are never both signed by more than 2/3, in whatever rounds, while at most 1/3 of the weight lies.
 //!
 //! Rounds end by the clock, so nobody needs to vote for "nothing". A round ends well when its proposer is honest and
-//! what was posted before it has arrived. What differs for good is the view of who committed in time: whoever can
-//! delay commits across their closing can keep two thirds apart until the epoch is void, which loses nothing.
+//! what was posted before it has arrived. What differs for good is the view of when a commit came: whoever can delay
+//! one by more than a third of their window can keep two thirds apart until the epoch is void, which loses nothing.
 //!
 //! As in one round, [`Memory`] is persisted before the action that depends on it. HyperNodes of this version run round
 //! 0 only ([`super::Agreement`]); board, windows and daemon know no later one yet.
 
 use super::view::View;
-use super::{Entry, input_set_hash, is_list, total_of};
+use super::{Arrival, Entry, input_set_hash, is_list, total_of};
 use crate::more_than_two_thirds;
 use assay_protocol::ids::{Digest, Epoch, HyperNodeId, Keccak, NetworkId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,7 @@ pub struct Setting {
     pub epoch: Epoch,
     /// This HyperNode.
     pub own: HyperNodeId,
-    /// Who proposes in round r: the one at r mod length; see [`crate::draw::proposer`].
+    /// Who proposes in round r: the one at r mod length; see [`crate::draw::Urn::proposers`].
     pub turns: Vec<HyperNodeId>,
     /// Capped weights of the committee.
     pub weights: BTreeMap<HyperNodeId, u128>,
@@ -79,6 +79,8 @@ pub enum Event {
     Commit(Entry),
     /// See [`super::Event::CommitsDue`].
     CommitsDue,
+    /// See [`super::Event::CommitsListed`].
+    CommitsListed,
     /// See [`super::Event::CommitsClosed`].
     CommitsClosed,
     /// See [`super::Event::Reveal`].
@@ -180,8 +182,9 @@ impl Rounds {
         let mut actions = Vec::new();
         match event {
             Event::Commit(entry) => self.view.commit(entry),
-            Event::CommitsDue => self.view.commits_due(),
-            Event::CommitsClosed => self.view.commits_closed(),
+            Event::CommitsDue => self.view.commits_are(Arrival::Midway),
+            Event::CommitsListed => self.view.commits_are(Arrival::Edge),
+            Event::CommitsClosed => self.view.commits_are(Arrival::Late),
             Event::Reveal(entry) => self.view.reveal(entry),
             Event::RevealsDue => self.view.reveals_due(),
             Event::Round(round) => self.enter(round),
@@ -274,7 +277,7 @@ impl Rounds {
             return;
         }
         let proposed = self.latest_quorum(round).unwrap_or_else(|| Proposed {
-            list: self.view.everything_allowed(),
+            list: self.view.to_propose(),
             quorum_in: None,
         });
         if proposed.list.is_empty() {

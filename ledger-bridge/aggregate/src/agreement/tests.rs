@@ -1,5 +1,7 @@
 use super::*;
+use assay_protocol::ids::Beacon;
 
+mod clocks;
 mod cluster;
 
 const WEIGHTS: [u128; 4] = [40, 25, 20, 15];
@@ -159,6 +161,60 @@ fn an_entry_that_cannot_be_opened_waits_for_its_reveal() {
     );
 }
 
+/// Told by the clock, or by what was kept before a restart.
+#[test]
+fn when_a_commit_was_seen_decides_whether_it_is_required_listed_and_allowed() {
+    use Arrival::{Early, Edge, Late, Midway};
+    let clock = [
+        (Early, None),
+        (Midway, Some(Event::CommitsDue)),
+        (Edge, Some(Event::CommitsListed)),
+        (Late, Some(Event::CommitsClosed)),
+    ];
+    let (rest, all) = (&all()[..3], all());
+    let machine = |own, arrival: Arrival, kept: bool| {
+        let mut machine = Agreement::start(setting(own, 0));
+        if kept {
+            machine.handle(Event::CommitSeen(entry(3), arrival));
+        }
+        for entry in rest {
+            machine.handle(Event::Commit(*entry));
+        }
+        for (reached, event) in clock.clone() {
+            event
+                .into_iter()
+                .for_each(|event| drop(machine.handle(event)));
+            if reached == arrival {
+                machine.handle(Event::Commit(entry(3)));
+            }
+        }
+        for entry in &all {
+            machine.handle(Event::Reveal(*entry));
+        }
+        machine.handle(Event::RevealsDue);
+        machine
+    };
+    for (arrival, required, listed, allowed) in [
+        (Early, true, true, true),
+        (Midway, false, true, true),
+        (Edge, false, false, true),
+        (Late, false, false, false),
+    ] {
+        for kept in [false, true] {
+            let votes = |list: &[Entry]| {
+                let actions = machine(1, arrival, kept).handle(proposal(0, list));
+                !votes_for(&actions).is_empty()
+            };
+            assert_eq!(votes(rest), !required, "{arrival:?}");
+            assert_eq!(votes(&all), allowed, "{arrival:?}");
+            let list = if listed { &all[..] } else { rest };
+            let actions = due(&mut machine(0, arrival, kept));
+            let proposal = Action::SendProposal(list.to_vec());
+            assert!(actions.contains(&proposal), "{arrival:?}: {actions:?}");
+        }
+    }
+}
+
 #[test]
 fn late_entries_are_allowed_but_not_required() {
     for with_late in [false, true] {
@@ -291,18 +347,25 @@ fn a_proposer_that_starts_again_after_its_turn_reads_the_board_first() {
 
 #[test]
 fn turns_are_of_so_many_different_members() {
-    let members: Vec<_> = (0..5).map(id).collect();
-    for beacon in 0..20 {
-        let turns = proposers(&Beacon([beacon; 32]), &members, 0);
-        assert_eq!(turns.len(), TURNS as usize);
-        assert_eq!(BTreeSet::from_iter(&turns).len(), TURNS as usize);
-        assert_eq!(
-            turns[0],
-            proposer(&Beacon([beacon; 32]), &members, 0).unwrap()
-        );
+    let member = |n: usize| Candidate {
+        hypernode: id(n),
+        operator: Digest([n as u8; 32]),
+        weight: 1,
+    };
+    for (members, turns) in [(5, TURNS), (TURNS, TURNS), (2, 2), (0, 0)] {
+        let members: Vec<_> = (0..members).map(member).collect();
+        for beacon in 0..20 {
+            let of = ProposersOf {
+                network: NetworkId([9; 32]),
+                beacon: Beacon([beacon; 32]),
+                epoch: Epoch(5),
+                round: 0,
+            };
+            let drawn = proposers(&of, &members);
+            assert_eq!(drawn.len(), turns);
+            assert_eq!(BTreeSet::from_iter(&drawn).len(), turns);
+        }
     }
-    assert_eq!(proposers(&Beacon([1; 32]), &members[..2], 0).len(), 2);
-    assert_eq!(proposers(&Beacon([1; 32]), &[], 0), []);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What one HyperNode has seen of commits and reveals, and when: which lists it may vote for.
 
-use super::Entry;
+use super::{Arrival, Entry};
 use assay_protocol::ids::{Digest, HyperNodeId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ const COMMITS_MAX: usize = 2;
 #[derive(Debug, Clone, Default)]
 pub(super) struct View {
     members: BTreeSet<HyperNodeId>,
-    commits_due: bool,
-    commits_closed: bool,
+    /// What a commit that is seen now is.
+    now: Arrival,
     reveals_due: bool,
     seen: BTreeMap<HyperNodeId, Vec<Seen>>,
     equivocators: BTreeSet<HyperNodeId>,
@@ -22,8 +22,7 @@ pub(super) struct View {
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     commit: Digest,
-    commit_in_time: bool,
-    commit_allowed: bool,
+    arrival: Arrival,
     revealed: bool,
     reveal_in_time: bool,
 }
@@ -37,12 +36,9 @@ impl View {
         }
     }
 
-    pub(super) fn commits_due(&mut self) {
-        self.commits_due = true;
-    }
-
-    pub(super) fn commits_closed(&mut self) {
-        (self.commits_due, self.commits_closed) = (true, true);
+    /// Commits that are seen from now on have arrived so, or later.
+    pub(super) fn commits_are(&mut self, arrival: Arrival) {
+        self.now = self.now.max(arrival);
     }
 
     pub(super) fn reveals_due(&mut self) {
@@ -64,6 +60,11 @@ impl View {
     }
 
     pub(super) fn commit(&mut self, entry: Entry) {
+        self.commit_seen(entry, self.now);
+    }
+
+    /// The first time that a commit was seen counts.
+    pub(super) fn commit_seen(&mut self, entry: Entry, arrival: Arrival) {
         if !self.members.contains(&entry.hypernode) {
             return;
         }
@@ -76,8 +77,7 @@ impl View {
         }
         commits.push(Seen {
             commit: entry.commit,
-            commit_in_time: !self.commits_due,
-            commit_allowed: !self.commits_closed,
+            arrival,
             revealed: false,
             reveal_in_time: false,
         });
@@ -101,17 +101,20 @@ impl View {
 
     /// Whether every entry can be opened and was committed to in time, and nobody is missing who must not be.
     pub(super) fn acceptable(&self, list: &[Entry]) -> bool {
-        let allowed = |entry: &Entry| self.find(entry).is_some_and(|seen| seen.commit_allowed);
+        let allowed = |entry: &Entry| {
+            self.find(entry)
+                .is_some_and(|seen| seen.arrival < Arrival::Late)
+        };
         let complete = || self.required().all(|entry| list.contains(&entry));
         self.opens(list) && list.iter().all(allowed) && complete()
     }
 
-    /// One entry of everybody whose report may be included.
-    pub(super) fn everything_allowed(&self) -> Vec<Entry> {
+    /// What to propose: one entry of everybody that revealed, but none that others may have seen only after the closing.
+    pub(super) fn to_propose(&self) -> Vec<Entry> {
         let entry = |(id, commits): (&HyperNodeId, &Vec<Seen>)| {
             let seen = commits
                 .iter()
-                .find(|seen| seen.commit_allowed && seen.revealed)?;
+                .find(|seen| seen.arrival < Arrival::Edge && seen.revealed)?;
             Some(Entry {
                 hypernode: *id,
                 commit: seen.commit,
@@ -120,12 +123,14 @@ impl View {
         self.seen.iter().filter_map(entry).collect()
     }
 
-    /// Entries that were in time and must not be omitted. Who committed twice is required by nobody.
+    /// Entries that were there early and must not be omitted. Who committed twice is required by nobody.
     fn required(&self) -> impl Iterator<Item = Entry> {
         self.seen
             .iter()
             .filter_map(|(id, commits)| match commits[..] {
-                [only] if only.commit_in_time && only.revealed && only.reveal_in_time => {
+                [only]
+                    if only.arrival == Arrival::Early && only.revealed && only.reveal_in_time =>
+                {
                     Some(Entry {
                         hypernode: *id,
                         commit: only.commit,

@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::random::Random;
 use assay_aggregate::availability::{Seat, SlotState, slot_state};
-use assay_aggregate::draw::{Candidate, DrawOf, PanelOf, Purpose, Urn, proposer};
+use assay_aggregate::draw::{Candidate, DrawOf, PanelOf, ProposersOf, Purpose, Urn};
 use assay_aggregate::epoch::share_out;
 use assay_aggregate::median;
 use assay_aggregate::persistence::{Record, Rule};
@@ -113,8 +113,12 @@ pub fn draws(random: &mut Random) -> Case {
             .map(|(id, seats)| (id.to_string(), seats.to_string().into()))
             .collect::<serde_json::Map<_, _>>()
     };
-    let all: Vec<_> = members.iter().map(|m| m.hypernode).collect();
-    let turn = proposer(&of.beacon, &all, slot).map(|id| id.to_string());
+    let turns = ProposersOf {
+        network: of.network,
+        beacon: of.beacon,
+        epoch: Epoch(of.period),
+        round: slot,
+    };
     Case {
         rule: "draws",
         input: json!({
@@ -126,7 +130,7 @@ pub fn draws(random: &mut Random) -> Case {
             "keepers": ids(urn.keepers(&of, seats)),
             "committee": votes(Purpose::Committee),
             "reaudit": votes(Purpose::Reaudit),
-            "proposer": turn,
+            "proposers": ids(urn.proposers(&turns, seats)),
         }),
     }
 }
