@@ -210,7 +210,7 @@ interface INodesTypes {
     error ExitTooEarly(bytes32 node, address provider, uint256 freeAtMs, uint256 nowMs);
     /// @notice No leaf at or after the end of the exit delay was settled, or its root is not final or was replaced.
     error LastLeafMissing(bytes32 node, uint64 expectedEpoch, uint64 settledEpochs);
-    /// @notice `release` comes first: `escrow` is not final or not paid out, its earliest entry taken by a root of
+    /// @notice `release` comes first: `escrow` is not final or not paid out, its earliest entry asked for by a root of
     /// `epoch`.
     error EscrowPending(bytes32 node, address provider, uint64 epoch, uint128 escrow);
     /// @notice `actual`, who accepts or whom the leaf names, is not whom the node is offered to: `expected`, zero for
@@ -377,7 +377,7 @@ interface INodesCollateral is INodesTypes {
     function providerAt(bytes32 node, uint64 epoch) external view returns (address);
     /// @notice The node that is bound to these processors, by the newest leaf that `confirm` took; zero without.
     function nodeOfChips(bytes32 chips) external view returns (bytes32);
-    /// @notice How many entries of escrow wait for `release`.
+    /// @notice How many entries wait for `release`, those that took nothing too: `exit` waits for no such.
     function pendingReleases(bytes32 node, address provider) external view returns (uint256);
     /// @notice Sum of all collateral and escrow: what this contract owes.
     function totalHeld() external view returns (uint256);
