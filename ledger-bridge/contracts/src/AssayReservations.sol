@@ -179,10 +179,14 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         if (msg.sender != address(NODES)) revert OnlyNodes(address(NODES), msg.sender);
         address to = reservedBy(node, epoch);
         if (to == address(0)) to = TREASURY;
-        balanceOf[to] += amount;
-        totalHeld += amount;
         emit SlashShare(node, epoch, to, amount);
-        Funds.pull(TOKEN, msg.sender, amount);
+        _deposit(to, amount);
+    }
+
+    function deposit(address to, uint128 amount) external override nonReentrant {
+        if (msg.sender != address(NODES)) revert OnlyNodes(address(NODES), msg.sender);
+        emit Deposited(to, amount);
+        _deposit(to, amount);
     }
 
     // -------------------------------------------------------------------------------------------------------- governor
@@ -322,6 +326,13 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     function _above(uint64 from, uint64 to) private pure returns (uint64) {
         if (to <= from) return 0; // equivalent: equal ones have no distance
         return to - from;
+    }
+
+    /// @dev Takes the caller's tokens for an account. Reverts: WrongAmountReceived.
+    function _deposit(address to, uint128 amount) private {
+        balanceOf[to] += amount;
+        totalHeld += amount;
+        Funds.pull(TOKEN, msg.sender, amount);
     }
 
     /// @dev Held rent that becomes the Builder's again.

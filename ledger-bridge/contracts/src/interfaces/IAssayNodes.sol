@@ -278,6 +278,8 @@ interface INodesIdentity is INodesTypes {
 }
 
 /// @title Pledges, settlement, exit.
+/// @notice Whatever is paid here, to a provider or the treasury, is paid at once; whom the token does not let receive it has it
+/// in AssayReservations (`deposit`, `withdraw`).
 interface INodesCollateral is INodesTypes {
     // ------------------------------------------------------------------------------------------------------ provider
 

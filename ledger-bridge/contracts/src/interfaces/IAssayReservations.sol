@@ -114,6 +114,8 @@ interface IAssayReservations {
     /// @notice The Builder's share of a slash that a leaf of `epoch` asked for was added to the balance of `to`: who
     /// had the node reserved then, or else the treasury.
     event SlashShare(bytes32 indexed node, uint64 indexed epoch, address indexed to, uint128 amount);
+    /// @notice What AssayNodes had to pay to `to`, and the token did not let it receive, was added to its balance.
+    event Deposited(address indexed to, uint128 amount);
     /// @notice All of an account's balance, `amount` in the token's smallest unit, was paid to it.
     event Withdrawn(address indexed account, uint128 amount);
 
@@ -122,7 +124,7 @@ interface IAssayReservations {
     error BadParameter(string name, uint256 limit, uint256 actual);
     /// @notice Schedules are set by the governor, `expected`, only.
     error OnlyGovernor(address expected, address actual);
-    /// @notice Shares of slashes come from AssayNodes, `expected`, only.
+    /// @notice Shares of slashes, and what an account could not receive, come from AssayNodes, `expected`, only.
     error OnlyNodes(address expected, address actual);
     /// @notice The caller, `actual`, is not the node's confirmed owner, `expected`; that is zero when it has none.
     error OnlyOwner(bytes32 node, address expected, address actual);
@@ -221,7 +223,8 @@ interface IAssayReservations {
     /// @dev Reverts: UnknownReservation, ReservationOver, RefundTooEarly.
     function refund(uint256 id) external;
 
-    /// @notice Pays an account what it has here: rent, credits, refunds, shares of slashes. Anyone may; the account gets it.
+    /// @notice Pays an account what it has here: rent, credits, refunds, shares of slashes, and what AssayNodes could not pay
+    /// it. Anyone may; the account gets it.
     /// @dev Reverts: NothingToWithdraw.
     function withdraw(address account) external;
 
@@ -229,6 +232,12 @@ interface IAssayReservations {
     /// treasury when nobody had. Only by AssayNodes.
     /// @dev Reverts: OnlyNodes, WrongAmountReceived.
     function depositSlash(bytes32 node, uint64 epoch, uint128 amount) external;
+
+    /// @notice Takes what AssayNodes had to pay to an account that the token lets receive nothing, and keeps it for
+    /// `withdraw`: a blocked treasury holds up no release, and a blocked provider nobody who waits for its exit. Only by
+    /// AssayNodes.
+    /// @dev Reverts: OnlyNodes, WrongAmountReceived.
+    function deposit(address to, uint128 amount) external;
 
     // -------------------------------------------------------------------------------------------------------- governor
 

@@ -213,8 +213,12 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         a.changeAnnouncedAtMs = 0;
     }
 
-    function _pay(address to, uint256 amount) internal {
-        if (amount != 0) SafeERC20.safeTransfer(TOKEN, to, amount);
+    /// @dev Whom the token lets receive nothing holds up nobody else: what it has to get waits in AssayReservations.
+    function _pay(address to, uint128 amount) internal {
+        if (amount == 0 || SafeERC20.trySafeTransfer(TOKEN, to, amount)) return;
+        IAssayReservations reservations = _reservations();
+        SafeERC20.forceApprove(TOKEN, address(reservations), amount);
+        reservations.deposit(to, amount);
     }
 
     function _checkEndpoint(string calldata endpoint) internal pure {

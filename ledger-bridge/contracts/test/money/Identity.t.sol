@@ -5,6 +5,7 @@ import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
 import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
 import {Vm} from "../support/Vm.sol";
 import {Money} from "./Money.sol";
+import {BlockingToken} from "./Tokens.sol";
 
 /// @title Identity.tree: change of owner, of processors.
 contract IdentityTest is Money {
@@ -338,6 +339,24 @@ contract IdentityTest is Money {
         nodes.exit(NODE, alice);
         vm.prank(bob);
         nodes.offerTransfer(NODE, builder);
+    }
+
+    /// @dev Who cannot receive its pledge does not keep its successor from handing over, and loses nothing.
+    function test_transfer_afterABlockedPredecessor() public {
+        BlockingToken blocking = new BlockingToken();
+        deploy(blocking);
+        handedOver();
+        toEpoch(registrationOf(alice).exitEpochs + 60);
+        blocking.setBlocked(alice, true);
+        nodes.exit(NODE, alice);
+        assertMoney(alice, 0, 0, 0);
+        vm.assertEq(reservations.balanceOf(alice), PLEDGE, "waits");
+        vm.prank(bob);
+        nodes.offerTransfer(NODE, builder);
+        blocking.setBlocked(alice, false);
+        reservations.withdraw(alice);
+        vm.assertEq(token.balanceOf(alice), 1_000_000, "paid");
+        assertConserved();
     }
 
     function test_transfer_withOtherChips() public {

@@ -595,6 +595,14 @@ contract ReservationsTest is Money {
         );
     }
 
+    function test_deposit_onlyNodes() public {
+        refuse(
+            abi.encodeWithSelector(IAssayReservations.OnlyNodes.selector, address(nodes), alice),
+            alice,
+            abi.encodeCall(reservations.deposit, (alice, 1))
+        );
+    }
+
     function test_withdraw_paysTheAccountOnce() public {
         uint256 id = started(24);
         bill(id, slots(83, 2_400, 60));
