@@ -59,7 +59,7 @@ pub enum Command {
     Offer(Offer),
     /// Reserve a node, prepaid, by a Builder's key.
     Reserve(Reserve),
-    /// Give up the billing periods of a reservation that have not begun.
+    /// Give up the billing periods of a reservation that have not begun; one is paid for at least.
     CancelReservation(OfReservation),
     /// Pay an account its rent, credits and shares of slashes.
     WithdrawRent(OfAccount),

@@ -119,11 +119,14 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         if (r.madeEpoch == uint56(EPOCHS.currentEpoch())) revert MadeNow(id, r.madeEpoch);
         uint64 end = _cancelledEnd(r);
         if (end >= r.endEpoch) revert NothingToCancel(id, r.endEpoch);
-        uint128 back = r.pricePerEpoch * (r.endEpoch - end);
+        uint128 toProvider = _cancelledRent(r, end);
+        uint128 back = r.pricePerEpoch * (r.endEpoch - end) - toProvider;
         r.endEpoch = end;
         _intervals[r.node].shorten(r.firstEpoch, end);
+        r.held -= toProvider;
+        balanceOf[r.provider] += toProvider;
         _credit(r, back);
-        emit Cancelled(id, end, back);
+        emit Cancelled(id, end, back, toProvider);
     }
 
     // ---------------------------------------------------------------------------------------------------------- anyone
@@ -275,6 +278,16 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         uint64 n = _parameters.periodEpochs;
         // slither-disable-next-line divide-before-multiply: rounds up to whole periods
         return r.firstEpoch + (cut - r.firstEpoch + n - 1) / n * n;
+    }
+
+    /// @dev What a cancellation to `end` owes the provider: where no period stays that is paid for when it is over, the rent
+    /// of the first one. Nothing where the provider can be reserved no more.
+    function _cancelledRent(Reservation storage r, uint64 end) private view returns (uint128) {
+        if (end != r.firstEpoch) return 0;
+        if (!NODES.isReservable(r.node) || NODES.account(r.node).owner != r.provider) return 0;
+        uint64 n = _parameters.periodEpochs;
+        uint64 length = r.endEpoch - r.firstEpoch;
+        return r.pricePerEpoch * (length < n ? length : n); // equivalent: equal ones are either
     }
 
     /// @dev Last epoch of the billing period that is to be settled next.

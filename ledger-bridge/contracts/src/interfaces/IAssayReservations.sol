@@ -50,7 +50,7 @@ interface IAssayReservations {
     /// @param downSlots the same for down slots
     /// @param started whether `upSlots` and `downSlots` are known
     /// @param madeEpoch the epoch in which it was made
-    /// @param held prepaid rent that is still here: price × (endEpoch - settledThrough)
+    /// @param held prepaid rent that is nobody's yet: price × (endEpoch - settledThrough)
     /// @param credited what went back to the Builder so far: credits, undecided slots, refunds
     struct Reservation {
         bytes32 node;
@@ -106,8 +106,9 @@ interface IAssayReservations {
         uint128 credit,
         uint128 undecided
     );
-    /// @notice The Builder gave up all epochs from `endEpoch` on; their rent, `refunded`, was added to its balance.
-    event Cancelled(uint256 indexed id, uint64 endEpoch, uint128 refunded);
+    /// @notice The Builder gave up all epochs from `endEpoch` on. Of their rent `refunded` was added to its balance, and
+    /// `toProvider` to that of the reservation's provider.
+    event Cancelled(uint256 indexed id, uint64 endEpoch, uint128 refunded, uint128 toProvider);
     /// @notice `refundEpochs` after the end: all rent that nobody had settled, `amount`, was added to the Builder's
     /// balance.
     event Refunded(uint256 indexed id, uint128 amount);
@@ -204,6 +205,11 @@ interface IAssayReservations {
     /// @notice The Builder gives up the billing periods that have not begun `noticeEpochs` from now; their rent goes back
     /// to it. A period under way stays whole, or its credit could be chosen by cancelling. Not in the epoch in which it was
     /// made: records are kept for ever, so a node has no more of them than it can have upcoming in each epoch.
+    ///
+    /// A reservation costs one billing period at least: when all of it is given up, the rent of its first period, or of all
+    /// of it when that is shorter, is the provider's at once. Otherwise nodes could be kept from everybody for nothing. All
+    /// goes back when the provider is the reason: the node is suspended or removed, its owner leaves or offers it to another,
+    /// or it has another owner.
     /// @dev Reverts: UnknownReservation, OnlyBuilder, ReservationOver, MadeNow, NothingToCancel.
     function cancel(uint256 id) external;
 

@@ -61,6 +61,7 @@ contract ExitTest is Money {
         toEpoch(epochs.currentEpoch() + 1);
         vm.prank(builder);
         reservations.cancel(id);
+        vm.assertEq(reservations.balanceOf(builder), 200, "all of it: the provider leaves");
         last = requestExit();
         vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "through the current epoch and a trial of it");
         vm.assertLt(last, 64 + TRIAL, "earlier");
