@@ -190,6 +190,13 @@ fn a_hypernode_s_operator_registers_stakes_and_takes_stake_back() {
     assert_eq!(record.operator, Digest([0x77; 32]));
     assert_eq!(record.seed_end, Seed([0x33; 32]));
     assert_eq!(record.endpoint, "h:1");
+
+    let admit = format!("admit AT --member {}", named("stranger").address());
+    bed.refused("stranger", &admit, "NotRegistered");
+    bed.does("newcomer", &admit, "admit");
+    Identity::create(&bed.net.dir.path().join("stranger.id")).unwrap();
+    let join = register.replace("newcomer.id", "stranger.id");
+    bed.refused("builder", &join, "NotAdmitted");
 }
 
 #[test]
