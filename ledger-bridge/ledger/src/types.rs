@@ -170,7 +170,7 @@ impl Deployment {
         let all = Bps(10_000);
         Self {
             nodes: NodeTerms {
-                provisional_ms: until_final_ms,
+                provisional_ms: until_final_ms.saturating_mul(2),
                 change_delay_ms: 0,
                 remove_after_ms: 0,
                 silence_ms: until_final_ms,

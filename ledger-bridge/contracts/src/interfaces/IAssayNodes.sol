@@ -7,7 +7,8 @@ import {NodeLeaf, NodeStatus} from "./Types.sol";
 interface INodesTypes {
     /// @notice Network parameters, fixed for ever by the constructor.
     /// @param provisionalMs how long a registration waits for its confirmation, the acceptance of an offer from the end of
-    /// `changeDelayMs` on; how long it is held once a posted root named it
+    /// `changeDelayMs` on; how long it is held once a posted root named it: at least twice the time until a root is final at
+    /// the latest, since one that a correction undid is posted again
     /// @param changeDelayMs from an announced change of owner until a leaf can bring it
     /// @param removeAfterMs a suspension of this length ends in removal
     /// @param silenceMs after the exit delay: without any leaf for so long, collateral is free

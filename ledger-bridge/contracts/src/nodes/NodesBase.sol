@@ -44,7 +44,9 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         IAssayEpochs.Parameters memory network = epochs.parameters();
         uint256 untilFinalMs =
             uint256(network.voidAfterMs) + network.disputeWindowMs + network.disputeExtensionMs + network.epochMs;
-        if (p.provisionalMs < untilFinalMs) revert BadParameter("provisionalMs", untilFinalMs, p.provisionalMs);
+        // a root that named a registration may be posted again, after a correction at the very end of the windows
+        uint256 namedMs = 2 * untilFinalMs;
+        if (p.provisionalMs < namedMs) revert BadParameter("provisionalMs", namedMs, p.provisionalMs);
         if (p.silenceMs < untilFinalMs) revert BadParameter("silenceMs", untilFinalMs, p.silenceMs);
         _checkYears("provisionalMs", p.provisionalMs);
         _checkYears("changeDelayMs", p.changeDelayMs);
