@@ -18,7 +18,7 @@ interface IAssayEpochs {
     /// @param voidAfterMs time after an epoch's end from which anyone may declare it void
     /// @param disputeWindowMs time after the posting of a root until it is final
     /// @param disputeBond what a dispute costs when no correction comes of it
-    /// @param disputeExtensionMs how long a dispute keeps an epoch from becoming final, once
+    /// @param disputeExtensionMs by how much a dispute extends that time, once
     struct Parameters {
         uint64 genesisUnixMs;
         uint64 epochMs;
@@ -184,9 +184,10 @@ interface IAssayEpochs {
     /// @dev Reverts with GenesisNotOpen, Retired, WrongEpoch, VoidTooEarly, OldEpochNotFinal, LastRootKept.
     function postVoid(uint64 epoch) external;
 
-    /// @notice Says, with a bond, that an epoch's root does not follow from its agreed input set. Once per root: it
-    /// stays open for the extension, so that the committee can recompute. So do the epochs after it, but none longer than
-    /// window and extension together after its own posting, however many disputes there are.
+    /// @notice Says, with a bond, that an epoch's root does not follow from its agreed input set. Once per root, and whenever
+    /// it comes: the root stays open for window and extension together after its posting, so that the committee can
+    /// recompute, and no dispute that comes early takes that time from a later one. So do the epochs after it, but none
+    /// longer than that after its own posting, however many disputes there are.
     /// @dev Reverts with EpochNotPosted, EpochIsFinal, AlreadyDisputed, Funds.WrongAmountReceived.
     function dispute(uint64 epoch) external;
 
