@@ -320,7 +320,10 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
 
     // --------------------------------------------------------- seats and stake
 
+    /// @dev Reverts: StakeTooLarge. All of a HyperNode's stake together fits 96 bits, so that a slash takes of all of it.
     function _addStake(Record storage r, uint256 index, uint96 amount) private {
+        uint256 sum = uint256(r.bonded) + r.unbonding + amount;
+        if (sum > type(uint96).max) revert StakeTooLarge(type(uint96).max, sum);
         r.bonded += amount;
         _totalHeld += amount;
         emit Bonded(r.ed25519Key, amount, r.bonded);

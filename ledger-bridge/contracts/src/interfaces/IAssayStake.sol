@@ -105,6 +105,8 @@ interface IAssayStake {
     error ZeroId();
     /// @notice Less than the least stake.
     error StakeTooSmall(uint96 least, uint96 actual);
+    /// @notice Bonded and unbonding stake together would be more than the 96 bits that a slash takes it of.
+    error StakeTooLarge(uint96 most, uint256 actual);
     /// @notice An amount of nothing.
     error ZeroAmount();
     /// @notice The caller has registered before; ledger keys are never reused.
@@ -182,7 +184,7 @@ interface IAssayStake {
     function admit(address member) external;
 
     /// @notice Adds to the caller's stake, and takes a seat if it has none and can. An absent one stays absent.
-    /// @dev Reverts with NetworkPaused, NotRegistered, Jailed, ZeroAmount, Funds.WrongAmountReceived.
+    /// @dev Reverts with NetworkPaused, NotRegistered, Jailed, ZeroAmount, StakeTooLarge, Funds.WrongAmountReceived.
     function bond(uint96 amount) external;
 
     /// @notice Starts to take stake back. It stops counting from the next snapshot that is not fixed yet.
