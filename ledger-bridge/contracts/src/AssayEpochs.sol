@@ -325,9 +325,9 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         // a closed one was about another root: about this one it is closed when the epoch is final
         if (d.by != address(0) && !d.closed) revert AlreadyDisputed(epoch);
         _disputes[epoch] = Dispute(msg.sender, false, false, e.digest);
-        _keepOpen(epoch, _clockAt(e.postedAtMs) + _disputeWindowMs + _disputeExtensionMs);
+        uint64 last = _keepOpen(epoch, _clockAt(e.postedAtMs) + _disputeWindowMs + _disputeExtensionMs);
         _funds.bonds += _disputeBond;
-        emit Disputed(epoch, msg.sender, _disputeBond, _timeOf(e.finalClockMs));
+        emit Disputed(epoch, msg.sender, _disputeBond, _timeOf(e.finalClockMs), last);
         Funds.pull(_token, msg.sender, _disputeBond);
     }
 
@@ -348,12 +348,15 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
 
     /// @dev Not final before: this epoch, and those after it, for finality is ordered. At most one round of the ring, and
     /// only those that would be final earlier.
-    function _keepOpen(uint64 epoch, uint64 until) private {
+    /// @return last of them; `epoch` when there is none
+    function _keepOpen(uint64 epoch, uint64 until) private returns (uint64 last) {
         uint48 untilClockMs = uint48(until);
+        last = epoch;
         for (uint64 next = _head.nextEpoch; epoch < next; ++epoch) {
             Entry storage e = _ring[epoch % RING];
             if (e.finalClockMs >= untilClockMs) break; // equivalent: an equal one stays as it is
             e.finalClockMs = untilClockMs;
+            last = epoch;
         }
         if (_head.finalClockMs < untilClockMs) _head.finalClockMs = untilClockMs; // equivalent: so does it here
     }

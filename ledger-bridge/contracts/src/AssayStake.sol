@@ -265,10 +265,10 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         _takeParts(r, taken - ofBonded);
         r.jailed = true;
         _totalHeld -= taken;
-        uint96 share = uint96(uint256(taken) * _reporterBps / BPS);
-        emit Slashed(ed25519Key, reason, taken, beneficiary, share);
         _sync(r, index);
-        _paySlash(beneficiary, share, taken);
+        uint96 share = _paySlash(beneficiary, uint96(uint256(taken) * _reporterBps / BPS), taken);
+        // slither-disable-next-line reentrancy-events: what was paid is known afterwards
+        emit Slashed(ed25519Key, reason, taken, beneficiary, share);
     }
 
     /// @inheritdoc IAssayStake
@@ -309,10 +309,11 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     }
 
     /// @dev Nothing here reverts: a slash must stand whatever the token says of its recipients.
-    function _paySlash(address beneficiary, uint96 share, uint96 taken) private {
-        if (share != 0 && !_token.trySafeTransfer(beneficiary, share)) share = 0;
-        uint96 rest = taken - share;
-        if (rest == 0 || _token.trySafeTransfer(_treasury, rest)) return;
+    /// @return paid what the beneficiary got
+    function _paySlash(address beneficiary, uint96 share, uint96 taken) private returns (uint96 paid) {
+        if (share != 0 && _token.trySafeTransfer(beneficiary, share)) paid = share;
+        uint96 rest = taken - paid;
+        if (rest == 0 || _token.trySafeTransfer(_treasury, rest)) return paid;
         _treasuryOwed += rest;
         _totalHeld += rest;
         emit TreasuryOwed(_treasuryOwed);

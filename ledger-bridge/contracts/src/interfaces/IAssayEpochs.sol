@@ -73,8 +73,9 @@ interface IAssayEpochs {
     event RootCorrected(uint64 indexed epoch, bytes32 wrongDigest, bytes32 digest, EpochRoot r);
     /// @notice An epoch's outcome counts no more, since an epoch before it was corrected.
     event EpochUndone(uint64 indexed epoch, uint64 corrected);
-    /// @notice A root is disputed and stays open until `finalAtMs`.
-    event Disputed(uint64 indexed epoch, address indexed by, uint128 bond, uint64 finalAtMs);
+    /// @notice A root is disputed and stays open until `finalAtMs`, and so do those after it through `lastEpoch`; later ones
+    /// would in any case.
+    event Disputed(uint64 indexed epoch, address indexed by, uint128 bond, uint64 finalAtMs, uint64 lastEpoch);
     /// @notice A bond was paid out: to who put it up when `corrected`, else to the treasury.
     event DisputeResolved(uint64 indexed epoch, address indexed by, bool corrected, uint128 bond);
     /// @notice Money came in for budgets.

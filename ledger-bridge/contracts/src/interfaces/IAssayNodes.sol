@@ -129,7 +129,8 @@ interface INodesTypes {
     event NodeConfirming(bytes32 indexed node, address indexed provider, uint64 epoch);
     /// @notice `chips` as the leaf has them: `ChipsChanged` tells what was bound.
     event NodeConfirmed(bytes32 indexed node, address indexed provider, uint64 epoch, bytes32 chips);
-    /// @notice The owner `from` offers the node to `to`, or to nobody any more when that is zero.
+    /// @notice The owner `from` offers the node to `to`, or to nobody any more when that is zero: it took the offer back, is
+    /// removed, or leaves.
     event TransferOffered(bytes32 indexed node, address indexed from, address indexed to);
     /// @notice The offer that `provider` had accepted ended: no leaf makes it the owner by that, and it owes service
     /// through `lastEpoch` only.

@@ -88,7 +88,7 @@ interface IAssayStake {
     event SeatChanged(uint256 indexed seat, uint64 indexed epoch, uint256 holder);
     /// @notice Another endpoint, or another seed chain from `epoch` on.
     event Updated(bytes32 indexed ed25519Key, bytes32 seedChainEnd, uint64 epoch, string endpoint);
-    /// @notice Stake was taken.
+    /// @notice Stake was taken. `share` of it was paid to `beneficiary`: nothing when that cannot receive.
     event Slashed(bytes32 indexed ed25519Key, bytes32 indexed reason, uint96 taken, address beneficiary, uint96 share);
     /// @notice An absent HyperNode counts no longer, in epochs from `fromEpoch` on; the root of `leafEpoch` says so.
     event MarkedAbsent(bytes32 indexed ed25519Key, uint64 leafEpoch, uint64 fromEpoch);

@@ -211,6 +211,7 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
     /// @dev Who leaves or was removed offers nothing, and hands over to nobody.
     function _endOffer(Account storage a, bytes32 node) internal {
         _lapse(a, node);
+        if (a.transferTo != address(0)) emit TransferOffered(node, a.owner, address(0));
         a.transferTo = address(0);
         a.changeAnnouncedAtMs = 0;
     }

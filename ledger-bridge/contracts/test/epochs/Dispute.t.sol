@@ -31,6 +31,8 @@ contract EpochsDisputeTest is FourHyperNodes {
         }
         uint64 untilMs = epochs.epochRecord(1).finalAtMs + EXTENSION_MS;
         vm.warp(epochs.epochRecord(1).finalAtMs / 1000 - 1);
+        vm.expectEmit(true, true, true, true, address(epochs));
+        emit IAssayEpochs.Disputed(1, disputer, BOND, untilMs, 3);
         dispute(1);
         vm.assertTrue(epochs.isFinal(0), "the one before");
         for (uint64 e = 1; e < 4; ++e) {

@@ -667,6 +667,8 @@ contract IdentityTest is Money {
     function expectLapse() private {
         vm.expectEmit(true, true, true, true, address(nodes));
         emit INodesTypes.AcceptanceLapsed(NODE, bob, epochs.currentEpoch());
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.TransferOffered(NODE, alice, address(0));
     }
 
     /// @dev Alice's registration is removed, and what Bob accepted is over.

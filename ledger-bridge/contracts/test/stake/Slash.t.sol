@@ -159,8 +159,16 @@ contract StakeBlockedTest is FourHyperNodes {
 
     function test_slash_reporterBlocked() public {
         blocking.setBlocked(reporter, true);
+        vm.expectEmit(true, true, true, true, address(stake));
+        emit IAssayStake.Slashed(edKey(0), "", 1000 ether, reporter, 0);
         vm.assertEq(slash(), 1000 ether, "taken");
         vm.assertEq(token.balanceOf(treasury), 1000 ether, "all to the treasury");
+    }
+
+    function test_slash_tellsWhatWasPaid() public {
+        vm.expectEmit(true, true, true, true, address(stake));
+        emit IAssayStake.Slashed(edKey(0), "", 1000 ether, reporter, 100 ether);
+        slash();
     }
 
     function test_slash_hyperNodeBlocked() public {
