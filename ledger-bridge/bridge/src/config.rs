@@ -286,7 +286,7 @@ pub struct LedgerPlan {
     pub governor: Option<Address>,
     /// May pause new risks; without, the deployer.
     pub guardian: Option<Address>,
-    /// How long a dispute keeps a root open.
+    /// How much longer a dispute keeps a root open.
     pub dispute_extension_epochs: u64,
     /// What a dispute costs when no correction comes of it.
     pub dispute_bond_gwei: u64,

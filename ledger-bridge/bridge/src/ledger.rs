@@ -31,6 +31,8 @@ pub enum Command {
     SetClasses(WithPlan),
     /// Join as a HyperNode, by its ledger key.
     Register(RegisterHyperNode),
+    /// Let another account register a HyperNode under one's own operator id, by who registered under it first.
+    Admit(Admit),
     /// Begin the network with the HyperNodes that have registered and write the network file, by the deployer's key.
     OpenGenesis(OpenGenesis),
     /// Add to a HyperNode's stake.
@@ -59,7 +61,7 @@ pub enum Command {
     Offer(Offer),
     /// Reserve a node, prepaid, by a Builder's key.
     Reserve(Reserve),
-    /// Give up the billing periods of a reservation that have not begun.
+    /// Give up the billing periods of a reservation that have not begun; one is paid for at least.
     CancelReservation(OfReservation),
     /// Pay an account its rent, credits and shares of slashes.
     WithdrawRent(OfAccount),
@@ -143,7 +145,7 @@ pub struct RegisterHyperNode {
     /// The HyperNode's Ed25519 key file: it signs that this account may register it.
     #[arg(long)]
     identity: PathBuf,
-    /// Its operator, 32 bytes.
+    /// Its operator, 32 bytes: an id that nobody has, or one whose owner has admitted this account.
     #[arg(long)]
     operator: Digest,
     /// End of its seed chain.
@@ -155,6 +157,15 @@ pub struct RegisterHyperNode {
     /// Stake in gwei.
     #[arg(long)]
     stake_gwei: u64,
+}
+
+#[derive(Args)]
+pub struct Admit {
+    #[command(flatten)]
+    signed: Signed,
+    /// The account, 40 hexadecimal digits.
+    #[arg(long)]
+    member: Address,
 }
 
 #[derive(Args)]
@@ -351,6 +362,7 @@ impl Command {
             Self::Deploy(arg) => arg.output.json,
             Self::SetClasses(arg) => arg.signed.output.json,
             Self::Register(arg) => arg.signed.output.json,
+            Self::Admit(arg) => arg.signed.output.json,
             Self::OpenGenesis(arg) => arg.with.signed.output.json,
             Self::Stake(arg) | Self::Unstake(arg) => arg.signed.output.json,
             Self::ComeBack(arg) | Self::Withdraw(arg) => arg.output.json,
@@ -380,6 +392,7 @@ impl Command {
             Self::Deploy(arg) => deploy(&arg),
             Self::SetClasses(arg) => set_classes(&arg),
             Self::Register(arg) => register_hypernode(arg),
+            Self::Admit(arg) => arg.signed.submit(&Action::admit(arg.member)),
             Self::OpenGenesis(arg) => open_genesis(&arg),
             Self::Stake(arg) => arg.signed.submit_of(arg.gwei, Action::bond),
             Self::Unstake(arg) => arg.signed.submit_of(arg.gwei, Action::unbond),

@@ -30,11 +30,14 @@ pub fn deployment(
     let l = &plan.ledger;
     let until_final = genesis.until_final_ms();
     let at_least = |epochs: u64| epochs.saturating_mul(plan.epoch_ms).max(until_final);
-    // A period's last epoch may be posted again, after a correction at the very end of the windows.
-    let refund = until_final.saturating_mul(2).div_ceil(plan.epoch_ms);
+    // A root may be posted again, after a correction at the very end of the windows: that of a period's last epoch, or one
+    // that names a registration.
+    let anew = until_final.saturating_mul(2);
+    let refund = anew.div_ceil(plan.epoch_ms);
+    let provisional = l.provisional_epochs.saturating_mul(plan.epoch_ms);
     Ok(Deployment {
         nodes: NodeTerms {
-            provisional_ms: at_least(l.provisional_epochs),
+            provisional_ms: provisional.max(anew),
             change_delay_ms: l.change_delay_epochs.saturating_mul(plan.epoch_ms),
             remove_after_ms: l.remove_after_epochs.saturating_mul(plan.epoch_ms),
             silence_ms: at_least(l.silence_epochs),

@@ -325,9 +325,9 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         // a closed one was about another root: about this one it is closed when the epoch is final
         if (d.by != address(0) && !d.closed) revert AlreadyDisputed(epoch);
         _disputes[epoch] = Dispute(msg.sender, false, false, e.digest);
-        _keepOpen(epoch, _openUntil(e));
+        uint64 last = _keepOpen(epoch, _clockAt(e.postedAtMs) + _disputeWindowMs + _disputeExtensionMs);
         _funds.bonds += _disputeBond;
-        emit Disputed(epoch, msg.sender, _disputeBond, _timeOf(e.finalClockMs));
+        emit Disputed(epoch, msg.sender, _disputeBond, _timeOf(e.finalClockMs), last);
         Funds.pull(_token, msg.sender, _disputeBond);
     }
 
@@ -346,21 +346,17 @@ contract AssayEpochs is IAssayEpochs, WindowClock, EIP712, ReentrancyGuardTransi
         _token.safeTransfer(corrected ? d.by : treasury, _disputeBond);
     }
 
-    /// @dev The extension from now on, but never more than one after the epoch's own window: what disputes of many epochs
-    /// add up to is no longer than one of them.
-    function _openUntil(Entry storage e) private view returns (uint48) {
-        uint64 untilClockMs = _clockMs() + _disputeExtensionMs;
-        uint64 latest = _clockAt(e.postedAtMs) + _disputeWindowMs + _disputeExtensionMs;
-        return uint48(untilClockMs < latest ? untilClockMs : latest); // equivalent: equal ones are either
-    }
-
     /// @dev Not final before: this epoch, and those after it, for finality is ordered. At most one round of the ring, and
     /// only those that would be final earlier.
-    function _keepOpen(uint64 epoch, uint48 untilClockMs) private {
+    /// @return last of them; `epoch` when there is none
+    function _keepOpen(uint64 epoch, uint64 until) private returns (uint64 last) {
+        uint48 untilClockMs = uint48(until);
+        last = epoch;
         for (uint64 next = _head.nextEpoch; epoch < next; ++epoch) {
             Entry storage e = _ring[epoch % RING];
             if (e.finalClockMs >= untilClockMs) break; // equivalent: an equal one stays as it is
             e.finalClockMs = untilClockMs;
+            last = epoch;
         }
         if (_head.finalClockMs < untilClockMs) _head.finalClockMs = untilClockMs; // equivalent: so does it here
     }

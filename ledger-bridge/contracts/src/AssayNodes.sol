@@ -226,8 +226,8 @@ contract AssayNodes is NodesSettlement {
 
     /// @dev Reverts: EscrowPending, ExitTooEarly, LastLeafMissing.
     function _requireFree(Account storage a, uint64 id, Registration storage r) private view {
-        SlashQueue.Queue storage q = _queues[id];
-        if (!q.isEmpty()) revert EscrowPending(r.node, r.provider, q.first().epoch, r.escrow);
+        // of entries that took nothing none is waited for: whatever becomes of their roots, they move no money
+        if (r.escrow != 0) revert EscrowPending(r.node, r.provider, _queues[id].first().epoch, r.escrow);
         uint64 fromEpochs = r.exitEpochs;
         // who handed over answers through that, also when it had asked to leave before; all ones are of who left, and that
         // registration has ended

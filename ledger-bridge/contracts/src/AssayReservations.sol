@@ -119,11 +119,14 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         if (r.madeEpoch == uint56(EPOCHS.currentEpoch())) revert MadeNow(id, r.madeEpoch);
         uint64 end = _cancelledEnd(r);
         if (end >= r.endEpoch) revert NothingToCancel(id, r.endEpoch);
-        uint128 back = r.pricePerEpoch * (r.endEpoch - end);
+        uint128 toProvider = _cancelledRent(r, end);
+        uint128 back = r.pricePerEpoch * (r.endEpoch - end) - toProvider;
         r.endEpoch = end;
         _intervals[r.node].shorten(r.firstEpoch, end);
+        r.held -= toProvider;
+        balanceOf[r.provider] += toProvider;
         _credit(r, back);
-        emit Cancelled(id, end, back);
+        emit Cancelled(id, end, back, toProvider);
     }
 
     // ---------------------------------------------------------------------------------------------------------- anyone
@@ -179,10 +182,14 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         if (msg.sender != address(NODES)) revert OnlyNodes(address(NODES), msg.sender);
         address to = reservedBy(node, epoch);
         if (to == address(0)) to = TREASURY;
-        balanceOf[to] += amount;
-        totalHeld += amount;
         emit SlashShare(node, epoch, to, amount);
-        Funds.pull(TOKEN, msg.sender, amount);
+        _deposit(to, amount);
+    }
+
+    function deposit(address to, uint128 amount) external override nonReentrant {
+        if (msg.sender != address(NODES)) revert OnlyNodes(address(NODES), msg.sender);
+        emit Deposited(to, amount);
+        _deposit(to, amount);
     }
 
     // -------------------------------------------------------------------------------------------------------- governor
@@ -273,6 +280,16 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
         return r.firstEpoch + (cut - r.firstEpoch + n - 1) / n * n;
     }
 
+    /// @dev What a cancellation to `end` owes the provider: where no period stays that is paid for when it is over, the rent
+    /// of the first one. Nothing where the provider can be reserved no more.
+    function _cancelledRent(Reservation storage r, uint64 end) private view returns (uint128) {
+        if (end != r.firstEpoch) return 0;
+        if (!NODES.isReservable(r.node) || NODES.account(r.node).owner != r.provider) return 0;
+        uint64 n = _parameters.periodEpochs;
+        uint64 length = r.endEpoch - r.firstEpoch;
+        return r.pricePerEpoch * (length < n ? length : n); // equivalent: equal ones are either
+    }
+
     /// @dev Last epoch of the billing period that is to be settled next.
     function _periodEnd(Reservation storage r) private view returns (uint64) {
         uint64 n = _parameters.periodEpochs;
@@ -322,6 +339,13 @@ contract AssayReservations is IAssayReservations, ReentrancyGuardTransient {
     function _above(uint64 from, uint64 to) private pure returns (uint64) {
         if (to <= from) return 0; // equivalent: equal ones have no distance
         return to - from;
+    }
+
+    /// @dev Takes the caller's tokens for an account. Reverts: WrongAmountReceived.
+    function _deposit(address to, uint128 amount) private {
+        balanceOf[to] += amount;
+        totalHeld += amount;
+        Funds.pull(TOKEN, msg.sender, amount);
     }
 
     /// @dev Held rent that becomes the Builder's again.

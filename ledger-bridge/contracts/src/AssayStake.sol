@@ -16,7 +16,7 @@ import {AbsenceLeaf} from "./interfaces/Types.sol";
 /// @title The one implementation of IAssayStake; every rule is described there.
 /// @dev Storage by slot: 0 `_records` (never erased, so that old committees stay computable; 5 slots and three arrays each) ·
 /// 1 `_indexOfKey`, 2 `_indexOfSigner` (1 + index) · 3 `_holders` (16, 8 to a slot: who holds a seat in the latest snapshot) ·
-/// 19 `_seatHistory` (128, one trace a seat) · 147 two sums. Histories are keyed by the epoch from which a value counts.
+/// 19 `_seatHistory` (128, one trace a seat) · 147 two sums · 148 `operatorOwner` · 149 `isAdmitted`. Histories are keyed by the epoch from which a value counts.
 contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     using Checkpoints for Checkpoints.Trace160;
     using Checkpoints for Checkpoints.Trace256;
@@ -75,6 +75,8 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     Checkpoints.Trace160[MAX_SEATS] private _seatHistory;
     uint128 private _totalHeld;
     uint128 private _treasuryOwed;
+    mapping(bytes32 => address) public override operatorOwner;
+    mapping(bytes32 => mapping(address => bool)) public override isAdmitted;
 
     /// @param epochs_ the network's contract of epochs: names token, treasury and verifier
     /// @dev Reverts with BadParameters. Unbonding outlasts everything in which a root of the last epoch that the stake
@@ -115,6 +117,7 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         if (_indexOfSigner[msg.sender] != 0) revert SignerTaken(msg.sender);
         if (_indexOfKey[ed25519Key] != 0) revert KeyTaken(ed25519Key);
         Ed25519.verify(ed25519Key, possessionMessage(msg.sender), ed25519Proof);
+        _joinOperator(operatorId);
         uint256 index = _addRecord(ed25519Key, operatorId, seedChainEnd);
         _records[index].endpoint = endpoint;
         emit HyperNodeRegistered(index, msg.sender, ed25519Key, operatorId, amount);
@@ -125,6 +128,22 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     /// @inheritdoc IAssayStake
     function possessionMessage(address signer) public view override returns (bytes memory) {
         return abi.encodePacked("assay-hypernode-key-v1", block.chainid, address(this), signer);
+    }
+
+    /// @inheritdoc IAssayStake
+    function admit(address member) external override {
+        (Record storage r,) = _recordOfCaller();
+        address owner = operatorOwner[r.operatorId];
+        if (msg.sender != owner) revert Unauthorized(owner, msg.sender);
+        isAdmitted[r.operatorId][member] = true;
+        emit Admitted(r.operatorId, member);
+    }
+
+    /// @dev Who comes first has the id for ever; the others are whom it admits. Reverts: NotAdmitted.
+    function _joinOperator(bytes32 operatorId) private {
+        address owner = operatorOwner[operatorId];
+        if (owner == address(0)) operatorOwner[operatorId] = msg.sender;
+        else if (!isAdmitted[operatorId][msg.sender]) revert NotAdmitted(operatorId, owner, msg.sender);
     }
 
     /// @dev The caller's record, still without endpoint and stake.
@@ -246,10 +265,10 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
         _takeParts(r, taken - ofBonded);
         r.jailed = true;
         _totalHeld -= taken;
-        uint96 share = uint96(uint256(taken) * _reporterBps / BPS);
-        emit Slashed(ed25519Key, reason, taken, beneficiary, share);
         _sync(r, index);
-        _paySlash(beneficiary, share, taken);
+        uint96 share = _paySlash(beneficiary, uint96(uint256(taken) * _reporterBps / BPS), taken);
+        // slither-disable-next-line reentrancy-events: what was paid is known afterwards
+        emit Slashed(ed25519Key, reason, taken, beneficiary, share);
     }
 
     /// @inheritdoc IAssayStake
@@ -290,10 +309,11 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
     }
 
     /// @dev Nothing here reverts: a slash must stand whatever the token says of its recipients.
-    function _paySlash(address beneficiary, uint96 share, uint96 taken) private {
-        if (share != 0 && !_token.trySafeTransfer(beneficiary, share)) share = 0;
-        uint96 rest = taken - share;
-        if (rest == 0 || _token.trySafeTransfer(_treasury, rest)) return;
+    /// @return paid what the beneficiary got
+    function _paySlash(address beneficiary, uint96 share, uint96 taken) private returns (uint96 paid) {
+        if (share != 0 && _token.trySafeTransfer(beneficiary, share)) paid = share;
+        uint96 rest = taken - paid;
+        if (rest == 0 || _token.trySafeTransfer(_treasury, rest)) return paid;
         _treasuryOwed += rest;
         _totalHeld += rest;
         emit TreasuryOwed(_treasuryOwed);
@@ -301,7 +321,10 @@ contract AssayStake is IAssayStake, ReentrancyGuardTransient {
 
     // --------------------------------------------------------- seats and stake
 
+    /// @dev Reverts: StakeTooLarge. All of a HyperNode's stake together fits 96 bits, so that a slash takes of all of it.
     function _addStake(Record storage r, uint256 index, uint96 amount) private {
+        uint256 sum = uint256(r.bonded) + r.unbonding + amount;
+        if (sum > type(uint96).max) revert StakeTooLarge(type(uint96).max, sum);
         r.bonded += amount;
         _totalHeld += amount;
         emit Bonded(r.ed25519Key, amount, r.bonded);

@@ -46,7 +46,7 @@ contract EscrowCheck is Test, NodesSlash {
     uint64 private constant ID = 1;
 
     constructor()
-        NodesBase(IAssayEpochs(address(new OneRecord())), address(3), INodesTypes.Parameters(1, 1, 1, 1, 1, 1))
+        NodesBase(IAssayEpochs(address(new OneRecord())), address(3), INodesTypes.Parameters(2, 1, 1, 1, 1, 1))
     {}
 
     /// @dev A registration with one entry in its queue, of any sums that belong together.

@@ -100,22 +100,22 @@ contract ReservationsCheck is Test {
         assert(balanceOf[address(reservations)] == rent);
     }
 
-    function cancelled(uint96 price, uint64 epoch, uint64 left) private {
+    function cancelled(uint96 price, uint64 epoch, uint64 left, uint64 paid) private {
         reserve(price, 60);
         currentEpoch = epoch;
         vm.prank(BUILDER);
         reservations.cancel(1);
         assertRent(uint256(price) * 60);
         assert(reservations.reservation(1).held == uint256(price) * left);
-        assert(reservations.balanceOf(PROVIDER) == 0);
+        assert(reservations.balanceOf(PROVIDER) == uint256(price) * paid);
     }
 
     function check_cancel_before(uint96 price) external {
-        cancelled(price, 5, 0);
+        cancelled(price, 5, 0, 24);
     }
 
     function check_cancel_within(uint96 price) external {
-        cancelled(price, 9, 24);
+        cancelled(price, 9, 24, 0);
     }
 
     function check_settle(uint96 price, uint64[2] calldata up, uint64[2] calldata down) external {

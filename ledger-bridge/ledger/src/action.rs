@@ -196,6 +196,12 @@ impl Action {
         Self::of("openGenesis", Target::Epochs, &call)
     }
 
+    /// Lets an account register a HyperNode under the sender's operator id, by the id's owner.
+    pub fn admit(member: ids::Address) -> Self {
+        let member = Address::from(member.0);
+        Self::of("admit", Target::Stake, &AssayStake::admitCall { member })
+    }
+
     /// Adds to the sender's stake.
     pub fn bond(amount: Stake) -> Self {
         let call = AssayStake::bondCall {

@@ -18,7 +18,7 @@ pub struct GenesisParameters {
     pub void_after_ms: u64,
     /// Milliseconds from the posting of a root until it is final.
     pub dispute_window_ms: u64,
-    /// Milliseconds that a dispute keeps a root from becoming final.
+    /// Milliseconds by which a dispute extends the window.
     pub dispute_extension_ms: u64,
     /// What a dispute costs when no correction comes of it.
     pub dispute_bond: Stake,
@@ -170,7 +170,7 @@ impl Deployment {
         let all = Bps(10_000);
         Self {
             nodes: NodeTerms {
-                provisional_ms: until_final_ms,
+                provisional_ms: until_final_ms.saturating_mul(2),
                 change_delay_ms: 0,
                 remove_after_ms: 0,
                 silence_ms: until_final_ms,

@@ -349,6 +349,12 @@ fn bad_input_to_every_command_is_named_and_nothing_is_sent() {
         ),
         ("ledger come-back AT --key poster.key", 1, "NotRegistered"),
         (
+            "ledger admit AT --key poster.key --member 1111111111111111111111111111111111111111",
+            1,
+            "NotRegistered",
+        ),
+        ("ledger admit AT --key poster.key", 2, "--member"),
+        (
             "ledger refresh AT --key poster.key --hypernode ID",
             1,
             "UnknownKey",

@@ -202,6 +202,13 @@ fn a_hypernode_s_operator_registers_stakes_and_takes_stake_back() {
     assert_eq!(record.operator, Digest([0x77; 32]));
     assert_eq!(record.seed_end, Seed([0x33; 32]));
     assert_eq!(record.endpoint, "h:1");
+
+    let admit = format!("admit AT --member {}", named("stranger").address());
+    bed.refused("stranger", &admit, "NotRegistered");
+    bed.does("newcomer", &admit, "admit");
+    Identity::create(&bed.net.dir.path().join("stranger.id")).unwrap();
+    let join = register.replace("newcomer.id", "stranger.id");
+    bed.refused("builder", &join, "NotAdmitted");
 }
 
 #[test]
@@ -479,10 +486,10 @@ fn a_dispute_costs_the_plan_s_bond_and_keeps_a_root_open_and_so_does_the_guardia
     bed.refused("stranger", "dispute AT --epoch 1", "EpochNotPosted");
     bed.does("stranger", dispute, "dispute");
     assert_eq!(bed.tokens("stranger"), RICH - bond);
-    assert_eq!(final_at(), posted + 3 * EPOCH_MS);
+    assert_eq!(final_at(), posted + 5 * EPOCH_MS);
     bed.refused("builder", dispute, "AlreadyDisputed");
     bed.does("governor", "extend-windows AT --ms 60000", "extendWindows");
-    assert_eq!(final_at(), posted + 3 * EPOCH_MS + 60_000);
+    assert_eq!(final_at(), posted + 5 * EPOCH_MS + 60_000);
 
     bed.net.clock.store(final_at() - 1_000, Ordering::SeqCst);
     bed.refused("builder", close, "EpochNotFinal");

@@ -18,7 +18,7 @@ interface IAssayEpochs {
     /// @param voidAfterMs time after an epoch's end from which anyone may declare it void
     /// @param disputeWindowMs time after the posting of a root until it is final
     /// @param disputeBond what a dispute costs when no correction comes of it
-    /// @param disputeExtensionMs how long a dispute keeps an epoch from becoming final, once
+    /// @param disputeExtensionMs by how much a dispute extends that time, once
     struct Parameters {
         uint64 genesisUnixMs;
         uint64 epochMs;
@@ -73,8 +73,9 @@ interface IAssayEpochs {
     event RootCorrected(uint64 indexed epoch, bytes32 wrongDigest, bytes32 digest, EpochRoot r);
     /// @notice An epoch's outcome counts no more, since an epoch before it was corrected.
     event EpochUndone(uint64 indexed epoch, uint64 corrected);
-    /// @notice A root is disputed and stays open until `finalAtMs`.
-    event Disputed(uint64 indexed epoch, address indexed by, uint128 bond, uint64 finalAtMs);
+    /// @notice A root is disputed and stays open until `finalAtMs`, and so do those after it through `lastEpoch`; later ones
+    /// would in any case.
+    event Disputed(uint64 indexed epoch, address indexed by, uint128 bond, uint64 finalAtMs, uint64 lastEpoch);
     /// @notice A bond was paid out: to who put it up when `corrected`, else to the treasury.
     event DisputeResolved(uint64 indexed epoch, address indexed by, bool corrected, uint128 bond);
     /// @notice Money came in for budgets.
@@ -184,9 +185,10 @@ interface IAssayEpochs {
     /// @dev Reverts with GenesisNotOpen, Retired, WrongEpoch, VoidTooEarly, OldEpochNotFinal, LastRootKept.
     function postVoid(uint64 epoch) external;
 
-    /// @notice Says, with a bond, that an epoch's root does not follow from its agreed input set. Once per root: it
-    /// stays open for the extension, so that the committee can recompute. So do the epochs after it, but none longer than
-    /// window and extension together after its own posting, however many disputes there are.
+    /// @notice Says, with a bond, that an epoch's root does not follow from its agreed input set. Once per root, and whenever
+    /// it comes: the root stays open for window and extension together after its posting, so that the committee can
+    /// recompute, and no dispute that comes early takes that time from a later one. So do the epochs after it, but none
+    /// longer than that after its own posting, however many disputes there are.
     /// @dev Reverts with EpochNotPosted, EpochIsFinal, AlreadyDisputed, Funds.WrongAmountReceived.
     function dispute(uint64 epoch) external;
 

@@ -7,7 +7,8 @@ import {NodeLeaf, NodeStatus} from "./Types.sol";
 interface INodesTypes {
     /// @notice Network parameters, fixed for ever by the constructor.
     /// @param provisionalMs how long a registration waits for its confirmation, the acceptance of an offer from the end of
-    /// `changeDelayMs` on; how long it is held once a posted root named it
+    /// `changeDelayMs` on; how long it is held once a posted root named it: at least twice the time until a root is final at
+    /// the latest, since one that a correction undid is posted again
     /// @param changeDelayMs from an announced change of owner until a leaf can bring it
     /// @param removeAfterMs a suspension of this length ends in removal
     /// @param silenceMs after the exit delay: without any leaf for so long, collateral is free
@@ -128,7 +129,8 @@ interface INodesTypes {
     event NodeConfirming(bytes32 indexed node, address indexed provider, uint64 epoch);
     /// @notice `chips` as the leaf has them: `ChipsChanged` tells what was bound.
     event NodeConfirmed(bytes32 indexed node, address indexed provider, uint64 epoch, bytes32 chips);
-    /// @notice The owner `from` offers the node to `to`, or to nobody any more when that is zero.
+    /// @notice The owner `from` offers the node to `to`, or to nobody any more when that is zero: it took the offer back, is
+    /// removed, or leaves.
     event TransferOffered(bytes32 indexed node, address indexed from, address indexed to);
     /// @notice The offer that `provider` had accepted ended: no leaf makes it the owner by that, and it owes service
     /// through `lastEpoch` only.
@@ -210,7 +212,7 @@ interface INodesTypes {
     error ExitTooEarly(bytes32 node, address provider, uint256 freeAtMs, uint256 nowMs);
     /// @notice No leaf at or after the end of the exit delay was settled, or its root is not final or was replaced.
     error LastLeafMissing(bytes32 node, uint64 expectedEpoch, uint64 settledEpochs);
-    /// @notice `release` comes first: `escrow` is not final or not paid out, its earliest entry taken by a root of
+    /// @notice `release` comes first: `escrow` is not final or not paid out, its earliest entry asked for by a root of
     /// `epoch`.
     error EscrowPending(bytes32 node, address provider, uint64 epoch, uint128 escrow);
     /// @notice `actual`, who accepts or whom the leaf names, is not whom the node is offered to: `expected`, zero for
@@ -278,6 +280,8 @@ interface INodesIdentity is INodesTypes {
 }
 
 /// @title Pledges, settlement, exit.
+/// @notice Whatever is paid here, to a provider or the treasury, is paid at once; whom the token does not let receive it has it
+/// in AssayReservations (`deposit`, `withdraw`).
 interface INodesCollateral is INodesTypes {
     // ------------------------------------------------------------------------------------------------------ provider
 
@@ -377,7 +381,7 @@ interface INodesCollateral is INodesTypes {
     function providerAt(bytes32 node, uint64 epoch) external view returns (address);
     /// @notice The node that is bound to these processors, by the newest leaf that `confirm` took; zero without.
     function nodeOfChips(bytes32 chips) external view returns (bytes32);
-    /// @notice How many entries of escrow wait for `release`.
+    /// @notice How many entries wait for `release`, those that took nothing too: `exit` waits for no such.
     function pendingReleases(bytes32 node, address provider) external view returns (uint256);
     /// @notice Sum of all collateral and escrow: what this contract owes.
     function totalHeld() external view returns (uint256);

@@ -50,7 +50,7 @@ interface IAssayReservations {
     /// @param downSlots the same for down slots
     /// @param started whether `upSlots` and `downSlots` are known
     /// @param madeEpoch the epoch in which it was made
-    /// @param held prepaid rent that is still here: price × (endEpoch - settledThrough)
+    /// @param held prepaid rent that is nobody's yet: price × (endEpoch - settledThrough)
     /// @param credited what went back to the Builder so far: credits, undecided slots, refunds
     struct Reservation {
         bytes32 node;
@@ -106,14 +106,17 @@ interface IAssayReservations {
         uint128 credit,
         uint128 undecided
     );
-    /// @notice The Builder gave up all epochs from `endEpoch` on; their rent, `refunded`, was added to its balance.
-    event Cancelled(uint256 indexed id, uint64 endEpoch, uint128 refunded);
+    /// @notice The Builder gave up all epochs from `endEpoch` on. Of their rent `refunded` was added to its balance, and
+    /// `toProvider` to that of the reservation's provider.
+    event Cancelled(uint256 indexed id, uint64 endEpoch, uint128 refunded, uint128 toProvider);
     /// @notice `refundEpochs` after the end: all rent that nobody had settled, `amount`, was added to the Builder's
     /// balance.
     event Refunded(uint256 indexed id, uint128 amount);
     /// @notice The Builder's share of a slash that a leaf of `epoch` asked for was added to the balance of `to`: who
     /// had the node reserved then, or else the treasury.
     event SlashShare(bytes32 indexed node, uint64 indexed epoch, address indexed to, uint128 amount);
+    /// @notice What AssayNodes had to pay to `to`, and the token did not let it receive, was added to its balance.
+    event Deposited(address indexed to, uint128 amount);
     /// @notice All of an account's balance, `amount` in the token's smallest unit, was paid to it.
     event Withdrawn(address indexed account, uint128 amount);
 
@@ -122,7 +125,7 @@ interface IAssayReservations {
     error BadParameter(string name, uint256 limit, uint256 actual);
     /// @notice Schedules are set by the governor, `expected`, only.
     error OnlyGovernor(address expected, address actual);
-    /// @notice Shares of slashes come from AssayNodes, `expected`, only.
+    /// @notice Shares of slashes, and what an account could not receive, come from AssayNodes, `expected`, only.
     error OnlyNodes(address expected, address actual);
     /// @notice The caller, `actual`, is not the node's confirmed owner, `expected`; that is zero when it has none.
     error OnlyOwner(bytes32 node, address expected, address actual);
@@ -202,6 +205,11 @@ interface IAssayReservations {
     /// @notice The Builder gives up the billing periods that have not begun `noticeEpochs` from now; their rent goes back
     /// to it. A period under way stays whole, or its credit could be chosen by cancelling. Not in the epoch in which it was
     /// made: records are kept for ever, so a node has no more of them than it can have upcoming in each epoch.
+    ///
+    /// A reservation costs one billing period at least: when all of it is given up, the rent of its first period, or of all
+    /// of it when that is shorter, is the provider's at once. Otherwise nodes could be kept from everybody for nothing. All
+    /// goes back when the provider is the reason: the node is suspended or removed, its owner leaves or offers it to another,
+    /// or it has another owner.
     /// @dev Reverts: UnknownReservation, OnlyBuilder, ReservationOver, MadeNow, NothingToCancel.
     function cancel(uint256 id) external;
 
@@ -221,7 +229,8 @@ interface IAssayReservations {
     /// @dev Reverts: UnknownReservation, ReservationOver, RefundTooEarly.
     function refund(uint256 id) external;
 
-    /// @notice Pays an account what it has here: rent, credits, refunds, shares of slashes. Anyone may; the account gets it.
+    /// @notice Pays an account what it has here: rent, credits, refunds, shares of slashes, and what AssayNodes could not pay
+    /// it. Anyone may; the account gets it.
     /// @dev Reverts: NothingToWithdraw.
     function withdraw(address account) external;
 
@@ -229,6 +238,12 @@ interface IAssayReservations {
     /// treasury when nobody had. Only by AssayNodes.
     /// @dev Reverts: OnlyNodes, WrongAmountReceived.
     function depositSlash(bytes32 node, uint64 epoch, uint128 amount) external;
+
+    /// @notice Takes what AssayNodes had to pay to an account that the token lets receive nothing, and keeps it for
+    /// `withdraw`: a blocked treasury holds up no release, and a blocked provider nobody who waits for its exit. Only by
+    /// AssayNodes.
+    /// @dev Reverts: OnlyNodes, WrongAmountReceived.
+    function deposit(address to, uint128 amount) external;
 
     // -------------------------------------------------------------------------------------------------------- governor
 

@@ -30,7 +30,7 @@ interface IAssayStake {
 
     /// @param signer its ledger key: signs roots, receives withdrawals
     /// @param ed25519Key its HyperNode id: signs votes, receipts, log checkpoints
-    /// @param operatorId who operates it; shares one cap with all of the same id
+    /// @param operatorId who operates it; shares one cap with all of the same id, whose owner has admitted them
     /// @param seedChainEnd end of the hash chain of its seeds
     /// @param registeredEpoch first epoch that its stake can count in; 0 for who registered before genesis, and nobody else
     /// @param bonded stake that counts once active
@@ -74,6 +74,8 @@ interface IAssayStake {
     event HyperNodeRegistered(
         uint256 indexed index, address indexed signer, bytes32 indexed ed25519Key, bytes32 operatorId, uint96 amount
     );
+    /// @notice The owner of an operator's id lets `member` register under it.
+    event Admitted(bytes32 indexed operatorId, address indexed member);
     /// @notice Stake was added.
     event Bonded(bytes32 indexed ed25519Key, uint96 amount, uint96 bonded);
     /// @notice Stake is on its way out, and free at `releaseAtMs` unless windows are extended.
@@ -86,7 +88,7 @@ interface IAssayStake {
     event SeatChanged(uint256 indexed seat, uint64 indexed epoch, uint256 holder);
     /// @notice Another endpoint, or another seed chain from `epoch` on.
     event Updated(bytes32 indexed ed25519Key, bytes32 seedChainEnd, uint64 epoch, string endpoint);
-    /// @notice Stake was taken.
+    /// @notice Stake was taken. `share` of it was paid to `beneficiary`: nothing when that cannot receive.
     event Slashed(bytes32 indexed ed25519Key, bytes32 indexed reason, uint96 taken, address beneficiary, uint96 share);
     /// @notice An absent HyperNode counts no longer, in epochs from `fromEpoch` on; the root of `leafEpoch` says so.
     event MarkedAbsent(bytes32 indexed ed25519Key, uint64 leafEpoch, uint64 fromEpoch);
@@ -103,12 +105,16 @@ interface IAssayStake {
     error ZeroId();
     /// @notice Less than the least stake.
     error StakeTooSmall(uint96 least, uint96 actual);
+    /// @notice Bonded and unbonding stake together would be more than the 96 bits that a slash takes it of.
+    error StakeTooLarge(uint96 most, uint256 actual);
     /// @notice An amount of nothing.
     error ZeroAmount();
     /// @notice The caller has registered before; ledger keys are never reused.
     error SignerTaken(address signer);
     /// @notice The Ed25519 key was registered before; keys are never reused.
     error KeyTaken(bytes32 ed25519Key);
+    /// @notice The operator's id is another's, and `owner` has not admitted `signer`.
+    error NotAdmitted(bytes32 operatorId, address owner, address signer);
     /// @notice The caller is no HyperNode.
     error NotRegistered(address signer);
     /// @notice No HyperNode has this key.
@@ -144,13 +150,15 @@ interface IAssayStake {
 
     /// @notice Joins with `amount` of the token as stake; the caller is its ledger key. Keys are never reused. Whose key it
     /// is, proves that by a signature, so that nobody can take another's; a key of small order, by which anybody can
-    /// sign, is refused: nothing that it signed would convict it.
-    /// @dev Reverts with NetworkPaused, ZeroId, EndpointTooLong, StakeTooSmall, SignerTaken, KeyTaken,
+    /// sign, is refused: nothing that it signed would convict it. Who first registers under an operator's id owns it for ever,
+    /// also once it has left; others need its `admit`, or anybody could share an honest operator's cap and leave it less.
+    /// Nobody proves who it is: one owner can have many ids.
+    /// @dev Reverts with NetworkPaused, ZeroId, EndpointTooLong, StakeTooSmall, SignerTaken, KeyTaken, NotAdmitted,
     /// Funds.WrongAmountReceived, what the verifier's `enrol` reverts with, and of `Ed25519`: Ed25519WrongLength,
     /// Ed25519BadKey (no canonical point, or of small order), Ed25519BadScalar, Ed25519WrongSignature.
     /// @param ed25519Key its HyperNode id, as RFC 8032 encodes a public key
     /// @param ed25519Proof 64 bytes, R ‖ S: the pure Ed25519 signature by this key over `possessionMessage(caller)`
-    /// @param operatorId who operates it; not zero
+    /// @param operatorId who operates it; not zero, and the caller's to use
     /// @param seedChainEnd end of the hash chain of its seeds; not zero
     /// @param endpoint where it answers; at most 256 bytes
     /// @param blsKey empty, or the member's key in the encoding of `BlsQuorum`
@@ -170,8 +178,13 @@ interface IAssayStake {
     /// "assay-hypernode-key-v1" (22) ‖ chain id (32, big-endian) ‖ address of this contract (20) ‖ `signer` (20).
     function possessionMessage(address signer) external view returns (bytes memory);
 
+    /// @notice Lets `member` register under the caller's operator id, once and for all. Only by the id's owner, with its ledger
+    /// key, registered, jailed or gone.
+    /// @dev Reverts with NotRegistered, Unauthorized.
+    function admit(address member) external;
+
     /// @notice Adds to the caller's stake, and takes a seat if it has none and can. An absent one stays absent.
-    /// @dev Reverts with NetworkPaused, NotRegistered, Jailed, ZeroAmount, Funds.WrongAmountReceived.
+    /// @dev Reverts with NetworkPaused, NotRegistered, Jailed, ZeroAmount, StakeTooLarge, Funds.WrongAmountReceived.
     function bond(uint96 amount) external;
 
     /// @notice Starts to take stake back. It stops counting from the next snapshot that is not fixed yet.
@@ -245,6 +258,10 @@ interface IAssayStake {
     function hyperNodeOf(bytes32 ed25519Key) external view returns (HyperNode memory);
     /// @notice All zero when this account has not registered.
     function hyperNodeOfSigner(address signer) external view returns (HyperNode memory);
+    /// @notice Ledger key of who first registered under an operator's id; zero while nobody has.
+    function operatorOwner(bytes32 operatorId) external view returns (address);
+    /// @notice Whether the owner of an operator's id lets this account register under it.
+    function isAdmitted(bytes32 operatorId, address member) external view returns (bool);
     /// @notice Stake that counts in an epoch, before the operator cap; 0 without a seat.
     /// @dev Reverts with UnknownKey, as do the two below.
     function stakeAt(bytes32 ed25519Key, uint64 epoch) external view returns (uint96);

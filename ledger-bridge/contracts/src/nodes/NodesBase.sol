@@ -44,7 +44,9 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
         IAssayEpochs.Parameters memory network = epochs.parameters();
         uint256 untilFinalMs =
             uint256(network.voidAfterMs) + network.disputeWindowMs + network.disputeExtensionMs + network.epochMs;
-        if (p.provisionalMs < untilFinalMs) revert BadParameter("provisionalMs", untilFinalMs, p.provisionalMs);
+        // a root that named a registration may be posted again, after a correction at the very end of the windows
+        uint256 namedMs = 2 * untilFinalMs;
+        if (p.provisionalMs < namedMs) revert BadParameter("provisionalMs", namedMs, p.provisionalMs);
         if (p.silenceMs < untilFinalMs) revert BadParameter("silenceMs", untilFinalMs, p.silenceMs);
         _checkYears("provisionalMs", p.provisionalMs);
         _checkYears("changeDelayMs", p.changeDelayMs);
@@ -209,12 +211,17 @@ abstract contract NodesBase is INodesTypes, ReentrancyGuardTransient {
     /// @dev Who leaves or was removed offers nothing, and hands over to nobody.
     function _endOffer(Account storage a, bytes32 node) internal {
         _lapse(a, node);
+        if (a.transferTo != address(0)) emit TransferOffered(node, a.owner, address(0));
         a.transferTo = address(0);
         a.changeAnnouncedAtMs = 0;
     }
 
-    function _pay(address to, uint256 amount) internal {
-        if (amount != 0) SafeERC20.safeTransfer(TOKEN, to, amount);
+    /// @dev Whom the token lets receive nothing holds up nobody else: what it has to get waits in AssayReservations.
+    function _pay(address to, uint128 amount) internal {
+        if (amount == 0 || SafeERC20.trySafeTransfer(TOKEN, to, amount)) return;
+        IAssayReservations reservations = _reservations();
+        SafeERC20.forceApprove(TOKEN, address(reservations), amount);
+        reservations.deposit(to, amount);
     }
 
     function _checkEndpoint(string calldata endpoint) internal pure {

@@ -29,8 +29,10 @@ contract EpochsDisputeTest is FourHyperNodes {
         for (uint64 e; e < 4; ++e) {
             postReward(e, provider, 1 ether);
         }
-        uint64 untilMs = epochs.epochRecord(1).finalAtMs + EXTENSION_MS - 1000;
+        uint64 untilMs = epochs.epochRecord(1).finalAtMs + EXTENSION_MS;
         vm.warp(epochs.epochRecord(1).finalAtMs / 1000 - 1);
+        vm.expectEmit(true, true, true, true, address(epochs));
+        emit IAssayEpochs.Disputed(1, disputer, BOND, untilMs, 3);
         dispute(1);
         vm.assertTrue(epochs.isFinal(0), "the one before");
         for (uint64 e = 1; e < 4; ++e) {
@@ -48,14 +50,14 @@ contract EpochsDisputeTest is FourHyperNodes {
         vm.assertTrue(epochs.isFinal(3), "final");
     }
 
-    /// @dev A dispute early in the window adds nothing: it only takes care that there is time.
+    /// @dev Who signed a wrong root cannot use up the extension by a dispute of its own, before there is need of it.
     function test_dispute_early() public {
         postReward(0, provider, 1 ether);
-        uint64 before = epochs.epochRecord(0).finalAtMs;
+        uint64 untilMs = epochs.epochRecord(0).finalAtMs + EXTENSION_MS;
         dispute(0);
-        vm.assertEq(epochs.epochRecord(0).finalAtMs, before, "enough time");
+        vm.assertEq(epochs.epochRecord(0).finalAtMs, untilMs, "as much time as by the latest");
         postReward(1, provider, 1 ether);
-        vm.assertGe(epochs.epochRecord(1).finalAtMs, before, "ordered");
+        vm.assertGe(epochs.epochRecord(1).finalAtMs, untilMs, "ordered");
     }
 
     function test_dispute_later_successorsStayOrdered() public {
@@ -63,7 +65,7 @@ contract EpochsDisputeTest is FourHyperNodes {
         passMs(WINDOW_MS - 1000);
         dispute(0);
         uint64 untilMs = epochs.epochRecord(0).finalAtMs;
-        vm.assertEq(untilMs, nowMs() + EXTENSION_MS, "extended");
+        vm.assertEq(untilMs, nowMs() + 1000 + EXTENSION_MS, "extended");
         postReward(1, provider, 1 ether);
         vm.assertGe(epochs.epochRecord(1).finalAtMs, untilMs, "ordered");
         toEndOf(2 + 12);
@@ -100,7 +102,7 @@ contract EpochsDisputeTest is FourHyperNodes {
         uint64 finalMs = nowMs() + WINDOW_MS;
         passMs(WINDOW_MS - 1000);
         dispute(0);
-        vm.assertEq(epochs.epochRecord(0).finalAtMs, finalMs - 1000 + EXTENSION_MS, "the extension");
+        vm.assertEq(epochs.epochRecord(0).finalAtMs, finalMs + EXTENSION_MS, "the extension");
     }
 
     function test_dispute_final() public {
@@ -362,7 +364,7 @@ contract EpochsDisputeTest is FourHyperNodes {
             postReward(e, provider, 1 ether);
         }
         dispute(0);
-        passMs(WINDOW_MS);
+        passMs(WINDOW_MS + EXTENSION_MS);
         for (uint64 e = 2; e < 1025; ++e) {
             if (e == 1024) postReward(e, provider, 1 ether);
             else epochs.postVoid(e);

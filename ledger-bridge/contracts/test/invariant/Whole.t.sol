@@ -76,7 +76,7 @@ contract WholeInvariantTest is Test {
             handler.drain();
             games.push(handler);
         }
-        string[50] memory all = [
+        string[51] memory all = [
             "post",
             "void",
             "pass",
@@ -116,6 +116,7 @@ contract WholeInvariantTest is Test {
             "offer",
             "reserve",
             "cancel a reservation",
+            "pay for a cancellation",
             "start a reservation",
             "bill",
             "credit",

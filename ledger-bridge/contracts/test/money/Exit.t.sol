@@ -61,6 +61,7 @@ contract ExitTest is Money {
         toEpoch(epochs.currentEpoch() + 1);
         vm.prank(builder);
         reservations.cancel(id);
+        vm.assertEq(reservations.balanceOf(builder), 200, "all of it: the provider leaves");
         last = requestExit();
         vm.assertEq(registrationOf(alice).exitEpochs, last + 1, "through the current epoch and a trial of it");
         vm.assertLt(last, 64 + TRIAL, "earlier");
@@ -196,6 +197,29 @@ contract ExitTest is Money {
         exit("");
         vm.assertEq(token.balanceOf(alice), 1_000_000 - 30, "less the slash");
         assertMoney(alice, 0, 0, 30);
+    }
+
+    /// @dev BUILDERS.md, section 7: the sixth slash takes nothing, so nobody releases it, and the last tenth comes back.
+    function test_exit_notHeldByASlashThatTookNothing() public {
+        active();
+        uint64 last = requestExit();
+        for (uint64 i = 1; i < 6; ++i) {
+            settle(last + DELAY - 6 + i, 3, 40 * i);
+        }
+        toFinal(last + DELAY - 1);
+        settle(last + DELAY, 3, 240);
+        assertMoney(alice, 20, 180, 0);
+        exit(abi.encodeWithSelector(INodesTypes.EscrowPending.selector, NODE, alice, last + DELAY - 5, 180));
+        nodes.release(NODE, alice);
+        assertMoney(alice, 20, 0, 180);
+        vm.assertEq(nodes.pendingReleases(NODE, alice), 1, "the sixth is not final");
+        exit(abi.encodeWithSelector(INodesTypes.LastLeafMissing.selector, NODE, last + DELAY, last + DELAY + 1));
+        toFinal(last + DELAY);
+        exit("");
+        vm.assertEq(token.balanceOf(alice), 1_000_000 - 180, "the last tenth");
+        nodes.release(NODE, alice);
+        assertMoney(alice, 0, 0, 180);
+        assertStatus(NodeStatus.Removed, "what waited moves nothing");
     }
 
     function test_exit_ofTheRemovedNeedsNoRequest() public {

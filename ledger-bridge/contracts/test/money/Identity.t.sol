@@ -5,6 +5,7 @@ import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
 import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
 import {Vm} from "../support/Vm.sol";
 import {Money} from "./Money.sol";
+import {BlockingToken} from "./Tokens.sol";
 
 /// @title Identity.tree: change of owner, of processors.
 contract IdentityTest is Money {
@@ -311,7 +312,8 @@ contract IdentityTest is Money {
         NodeLeaf memory leaf = leafOf(NODE, bob, uint64((fromMs - epochs.GENESIS_MS()) / 3_600_000));
         bytes32[] memory proof = post(leaf);
         toFinal(leaf.epoch);
-        vm.assertGt(block.timestamp * 1000, plainMs, "a plain one would have expired");
+        // a plain one would have expired
+        vm.warp(plainMs / 1000);
         vm.expectPartialRevert(INodesTypes.NotExpired.selector);
         nodes.expire(NODE, bob);
         nodes.confirm(leaf, proof);
@@ -338,6 +340,24 @@ contract IdentityTest is Money {
         nodes.exit(NODE, alice);
         vm.prank(bob);
         nodes.offerTransfer(NODE, builder);
+    }
+
+    /// @dev Who cannot receive its pledge does not keep its successor from handing over, and loses nothing.
+    function test_transfer_afterABlockedPredecessor() public {
+        BlockingToken blocking = new BlockingToken();
+        deploy(blocking);
+        handedOver();
+        toEpoch(registrationOf(alice).exitEpochs + 60);
+        blocking.setBlocked(alice, true);
+        nodes.exit(NODE, alice);
+        assertMoney(alice, 0, 0, 0);
+        vm.assertEq(reservations.balanceOf(alice), PLEDGE, "waits");
+        vm.prank(bob);
+        nodes.offerTransfer(NODE, builder);
+        blocking.setBlocked(alice, false);
+        reservations.withdraw(alice);
+        vm.assertEq(token.balanceOf(alice), 1_000_000, "paid");
+        assertConserved();
     }
 
     function test_transfer_withOtherChips() public {
@@ -647,6 +667,8 @@ contract IdentityTest is Money {
     function expectLapse() private {
         vm.expectEmit(true, true, true, true, address(nodes));
         emit INodesTypes.AcceptanceLapsed(NODE, bob, epochs.currentEpoch());
+        vm.expectEmit(true, true, true, true, address(nodes));
+        emit INodesTypes.TransferOffered(NODE, alice, address(0));
     }
 
     /// @dev Alice's registration is removed, and what Bob accepted is over.

@@ -54,7 +54,7 @@ abstract contract Money is Test {
 
     function nodeParameters() internal pure returns (INodesTypes.Parameters memory) {
         return INodesTypes.Parameters({
-            provisionalMs: 72 * 3_600_000,
+            provisionalMs: 100 * 3_600_000,
             changeDelayMs: 48 * 3_600_000,
             removeAfterMs: 168 * 3_600_000,
             silenceMs: 240 * 3_600_000,

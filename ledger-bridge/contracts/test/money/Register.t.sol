@@ -16,8 +16,8 @@ contract RegisterTest is Money {
     function test_constructor_refusesTimesThatAreTooShortOrTooLong() public {
         uint64 least = 600_000 + 49 * 3_600_000;
         INodesTypes.Parameters memory p = nodeParameters();
-        p.provisionalMs = least - 1;
-        refuseParameters(p, "provisionalMs", least, least - 1);
+        p.provisionalMs = 2 * least - 1;
+        refuseParameters(p, "provisionalMs", 2 * least, 2 * least - 1);
         p = nodeParameters();
         p.silenceMs = least - 1;
         refuseParameters(p, "silenceMs", least, least - 1);
@@ -41,8 +41,8 @@ contract RegisterTest is Money {
 
     function test_constructor_takesTheLimits() public {
         INodesTypes.Parameters memory p = nodeParameters();
-        p.provisionalMs = 600_000 + 49 * 3_600_000;
-        p.silenceMs = p.provisionalMs;
+        p.silenceMs = 600_000 + 49 * 3_600_000;
+        p.provisionalMs = 2 * p.silenceMs;
         p.changeDelayMs = 315_360_000_000;
         p.removeAfterMs = 315_360_000_000;
         vm.assertEq(deployer.nodes(address(epochs), governor, p).parameters().silenceMs, p.silenceMs, "taken");
@@ -50,14 +50,14 @@ contract RegisterTest is Money {
 
     function test_constructor_roundsTheExitDelayUpAndNotFurther() public {
         IAssayEpochs.Parameters memory network = epochs.parameters();
+        INodesTypes.Parameters memory p = nodeParameters();
+        p.provisionalMs += 3_600_000;
         network.voidAfterMs = 3_600_000;
         vm.mockCall(address(epochs), abi.encodeCall(IAssayEpochs.parameters, ()), abi.encode(network));
-        vm.assertEq(deployer.nodes(address(epochs), governor, nodeParameters()).exitDelayEpochs(), 60, "6 + 4 + 50 h");
+        vm.assertEq(deployer.nodes(address(epochs), governor, p).exitDelayEpochs(), 60, "6 + 4 + 50 h");
         network.voidAfterMs += 1;
         vm.mockCall(address(epochs), abi.encodeCall(IAssayEpochs.parameters, ()), abi.encode(network));
-        vm.assertEq(
-            deployer.nodes(address(epochs), governor, nodeParameters()).exitDelayEpochs(), 61, "a millisecond more"
-        );
+        vm.assertEq(deployer.nodes(address(epochs), governor, p).exitDelayEpochs(), 61, "a millisecond more");
     }
 
     function test_constructor_refusesNoGovernor() public {
@@ -167,7 +167,7 @@ contract RegisterTest is Money {
         vm.assertEq(registrationOf(alice).offeredBy, address(0), "not offered");
         settle(leafOf(NODE, alice, 12));
         vm.assertEq(registrationOf(alice).confirmedAtMs, 0, "nor by a root that is not final");
-        skip(72 * HOUR);
+        skip(100 * HOUR);
         nodes.expire(NODE, alice);
         vm.assertEq(registrationOf(alice).confirmedAtMs, 0, "nor by its end");
     }
@@ -199,7 +199,7 @@ contract RegisterTest is Money {
         deploy(calling);
         register(alice, NODE, CLASS);
         calling.arm(address(nodes), abi.encodeCall(nodes.expire, (NODE, alice)));
-        skip(73 * HOUR);
+        skip(101 * HOUR);
         nodes.expire(NODE, alice);
         vm.assertEq(bytes32(calling.answer()), bytes32(bytes4(keccak256("ReentrancyGuardReentrantCall()"))), "guarded");
         assertMoney(alice, 0, 0, 0);
@@ -284,7 +284,7 @@ contract RegisterTest is Money {
         settle(leafOf(NODE, alice, 14));
         vm.assertEq(registrationOf(alice).confirmingAtMs, heldMs, "held once, not for ever");
         vm.warp((heldMs + nodeParameters().provisionalMs) / 1000);
-        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, alice, heldMs + 72 * 3_600_000));
+        refuseCancel(alice, abi.encodeWithSelector(INodesTypes.Counts.selector, NODE, alice, heldMs + 100 * 3_600_000));
         nodes.expire(NODE, alice);
         assertMoney(alice, 0, 0, 0);
     }
@@ -448,7 +448,7 @@ contract RegisterTest is Money {
         leaf.confirmed = false;
         refuseFinal(leaf, abi.encodeWithSelector(INodesTypes.NotConfirmed.selector, NODE, 12));
         refuseFinal(leafOf(NODE, bob, 12), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, bob));
-        skip(72 * HOUR);
+        skip(100 * HOUR);
         nodes.expire(NODE, alice);
         refuseFinal(leafOf(NODE, alice, 12), abi.encodeWithSelector(INodesTypes.NotRegistered.selector, NODE, alice));
     }
@@ -458,7 +458,7 @@ contract RegisterTest is Money {
         register(alice, NODE, CLASS);
         NodeLeaf memory leaf = leafOf(NODE, alice, 12);
         bytes32[] memory proof = post(leaf);
-        skip(72 * HOUR);
+        skip(100 * HOUR);
         nodes.expire(NODE, alice);
         register(alice, NODE, CLASS);
         uint256 registeredMs = registrationOf(alice).registeredAtMs;

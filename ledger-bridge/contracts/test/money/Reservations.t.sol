@@ -300,15 +300,106 @@ contract ReservationsTest is Money {
 
     // ------------------------------------------------------------------------------------------------------------ cancel
 
-    function test_cancel_beforeItBegan_givesAllBack() public {
+    function test_cancel_beforeItBegan_costsOnePeriod() public {
         uint256 id = reserved(60);
         toEpoch(57);
+        vm.expectEmit(true, true, true, true, address(reservations));
+        emit IAssayReservations.Cancelled(id, 60, 360, 240);
         cancel(id);
-        assertBalances(0, 600);
+        vm.snapshotGasLastCall("AssayReservations", "cancel");
+        assertBalances(240, 360);
+        assertCancelled(id);
         vm.assertEq(reservations.reservedBy(NODE, 60), address(0), "free again");
         refuseCancel(id, builder, abi.encodeWithSelector(IAssayReservations.ReservationOver.selector, id));
         vm.prank(bob);
         reservations.reserve(NODE, 60, 60, PRICE);
+    }
+
+    /// @dev Neither settled nor refunded nor cancelled a second time.
+    function assertCancelled(uint256 id) private {
+        IAssayReservations.Reservation memory r = reservations.reservation(id);
+        vm.assertEq(r.held, 0, "nothing left to settle");
+        vm.assertEq(r.endEpoch, r.settledThrough, "over");
+        bytes memory over = abi.encodeWithSelector(IAssayReservations.ReservationOver.selector, id);
+        vm.expectRevert(over);
+        reservations.refund(id);
+        vm.expectRevert(over);
+        reservations.start(id, slots(59, 0, 0), new bytes32[](0));
+        assertConserved();
+    }
+
+    function test_cancel_ofLessThanAPeriod_costsAllOfIt() public {
+        uint256 id = reserved(23);
+        toEpoch(57);
+        cancel(id);
+        assertBalances(230, 0);
+        assertCancelled(id);
+    }
+
+    /// @dev As many short ones as a node can have ahead: who keeps it from everybody pays for every one of them.
+    function test_cancel_blockingCostsRent() public {
+        vm.startPrank(builder);
+        for (uint64 i; i < Intervals.MAX_UPCOMING; ++i) {
+            reservations.reserve(NODE, 60 + i, 1, PRICE);
+        }
+        toEpoch(38);
+        for (uint256 id = 1; id <= Intervals.MAX_UPCOMING; ++id) {
+            reservations.cancel(id);
+        }
+        vm.stopPrank();
+        assertBalances(uint128(Intervals.MAX_UPCOMING) * PRICE, 0);
+        assertConserved();
+    }
+
+    function cancelsForNothing(uint256 id) private {
+        cancel(id);
+        assertBalances(0, 600);
+        assertCancelled(id);
+    }
+
+    function test_cancel_ofWhoLeaves_givesAllBack() public {
+        uint256 id = reserved(60);
+        vm.prank(alice);
+        nodes.requestExit(NODE);
+        toEpoch(40);
+        cancelsForNothing(id);
+    }
+
+    function test_cancel_ofWhatIsOfferedToAnother_givesAllBack() public {
+        uint256 id = reserved(60);
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, bob);
+        toEpoch(40);
+        cancelsForNothing(id);
+    }
+
+    function test_cancel_ofTheSuspendedAndTheRemoved_givesAllBack() public {
+        vm.prank(builder);
+        uint256 later = reservations.reserve(NODE, 400, 60, PRICE);
+        uint256 id = reserved(60);
+        settle(40, 3, 0);
+        uint256 warned = vm.snapshotState();
+        cancel(id);
+        assertBalances(240, 360);
+        vm.revertToState(warned);
+        settle(41, 3, 0);
+        cancelsForNothing(id);
+        skip(168 * HOUR);
+        nodes.remove(NODE);
+        cancel(later);
+        assertBalances(0, 1_200);
+    }
+
+    function test_cancel_ofAnotherOwners_givesAllBack() public {
+        vm.prank(builder);
+        uint256 id = reservations.reserve(NODE, 400, 60, PRICE);
+        vm.prank(alice);
+        nodes.offerTransfer(NODE, bob);
+        vm.prank(bob);
+        nodes.acceptTransfer(NODE, "bob:1", PLEDGE);
+        confirm(leafOf(NODE, bob, 90));
+        vm.assertTrue(nodes.isReservable(NODE), "by another owner");
+        cancelsForNothing(id);
     }
 
     function test_cancel_keepsThePeriodThatRunsAfterTheNotice() public {
@@ -592,6 +683,14 @@ contract ReservationsTest is Money {
             abi.encodeWithSelector(IAssayReservations.OnlyNodes.selector, address(nodes), alice),
             alice,
             abi.encodeCall(reservations.depositSlash, (NODE, 60, 1))
+        );
+    }
+
+    function test_deposit_onlyNodes() public {
+        refuse(
+            abi.encodeWithSelector(IAssayReservations.OnlyNodes.selector, address(nodes), alice),
+            alice,
+            abi.encodeCall(reservations.deposit, (alice, 1))
         );
     }
 

@@ -2,9 +2,11 @@
 pragma solidity 0.8.37;
 
 import {INodesTypes} from "../../src/interfaces/IAssayNodes.sol";
+import {IAssayReservations} from "../../src/interfaces/IAssayReservations.sol";
 import {NodeLeaf, NodeStatus} from "../../src/interfaces/Types.sol";
 import {SlashQueue} from "../../src/lib/SlashQueue.sol";
 import {Money} from "./Money.sol";
+import {BlockingToken} from "./Tokens.sol";
 
 /// @title Slash.tree: what leaves ask for, what is taken, released and given back.
 contract SlashTest is Money {
@@ -179,6 +181,27 @@ contract SlashTest is Money {
         assertMoney(alice, 0, 0, 200);
         assertStatus(NodeStatus.Removed, "nothing left");
         vm.assertEq(registrationOf(alice).exitEpochs, epochs.currentEpoch() + 1, "nothing left to try it for");
+    }
+
+    /// @dev A treasury that cannot receive holds up no release: what it has to get waits for it.
+    function test_released_whenTheTreasuryIsBlocked() public {
+        BlockingToken blocking = new BlockingToken();
+        deploy(blocking);
+        active();
+        settle(40, 3, 30);
+        toFinal(40);
+        blocking.setBlocked(treasury, true);
+        vm.expectEmit(true, true, true, true, address(reservations));
+        emit IAssayReservations.Deposited(treasury, 23);
+        nodes.release(NODE, alice);
+        assertMoney(alice, 170, 0, 30);
+        vm.assertEq(reservations.balanceOf(treasury), 30, "waits, with the Builder's share without a Builder");
+        vm.expectRevert("blocked");
+        reservations.withdraw(treasury);
+        blocking.setBlocked(treasury, false);
+        reservations.withdraw(treasury);
+        vm.assertEq(token.balanceOf(treasury), 30, "paid");
+        assertConserved();
     }
 
     // ------------------------------------------------------------------------------------------------------- given back

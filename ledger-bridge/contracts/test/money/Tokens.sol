@@ -9,6 +9,20 @@ contract PlainToken is ERC20("Plain", "PLN") {
     }
 }
 
+/// @title Lets accounts that were blocked receive nothing.
+contract BlockingToken is PlainToken {
+    mapping(address => bool) private _blocked;
+
+    function setBlocked(address account, bool value) external {
+        _blocked[account] = value;
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        require(!_blocked[to], "blocked");
+        super._update(from, to, value);
+    }
+}
+
 /// @title Takes one unit of every transfer.
 contract FeeToken is PlainToken {
     function _update(address from, address to, uint256 value) internal override {

@@ -122,6 +122,57 @@ contract StakeRegisterTest is FourHyperNodes {
         refused(taken, keccak256("l"), operator(0), keccak256("s"), MIN_STAKE);
     }
 
+    function refusedByOperator(uint256 owner) private {
+        bytes memory failure =
+            abi.encodeWithSelector(IAssayStake.NotAdmitted.selector, operator(owner), vm.addr(keys[owner]), joiner);
+        refused(failure, keccak256("k"), operator(owner), keccak256("s"), MIN_STAKE);
+    }
+
+    /// @dev Or anybody could share an honest operator's cap.
+    function test_register_underAnothersOperatorId() public {
+        vm.assertEq(stake.operatorOwner(operator(0)), vm.addr(keys[0]), "who came first");
+        refusedByOperator(0);
+        vm.prank(vm.addr(keys[1]));
+        stake.admit(joiner);
+        refusedByOperator(0);
+        vm.expectEmit(true, true, true, true, address(stake));
+        emit IAssayStake.Admitted(operator(0), joiner);
+        vm.prank(vm.addr(keys[0]));
+        stake.admit(joiner);
+        vm.snapshotGasLastCall("AssayStake", "admit");
+        vm.assertTrue(stake.isAdmitted(operator(0), joiner), "admitted");
+        refusedByOperator(2);
+        register(keccak256("k"), operator(0), keccak256("s"), MIN_STAKE);
+        vm.assertEq(stake.hyperNodeOfSigner(joiner).operatorId, operator(0), "a member");
+        vm.assertEq(stake.operatorOwner(operator(0)), vm.addr(keys[0]), "and not the owner");
+    }
+
+    function test_register_anOperatorIdStaysItsOwnersWhoLeft() public {
+        address leaver = vm.addr(keys[3]);
+        vm.startPrank(leaver);
+        stake.unbond(15_000 ether);
+        passMs(40 days * 1000);
+        stake.withdraw();
+        vm.stopPrank();
+        refusedByOperator(3);
+        vm.prank(leaver);
+        stake.admit(joiner);
+        register(keccak256("k"), operator(3), keccak256("s"), MIN_STAKE);
+    }
+
+    function test_admit_refused() public {
+        vm.prank(joiner);
+        vm.expectRevert(abi.encodeWithSelector(IAssayStake.NotRegistered.selector, joiner));
+        stake.admit(joiner);
+        vm.prank(vm.addr(keys[0]));
+        stake.admit(joiner);
+        register(keccak256("k"), operator(0), keccak256("s"), MIN_STAKE);
+        vm.prank(joiner);
+        vm.expectRevert(abi.encodeWithSelector(IAssayStake.Unauthorized.selector, vm.addr(keys[0]), joiner));
+        stake.admit(treasury);
+        vm.assertFalse(stake.isAdmitted(operator(0), treasury), "by the owner only");
+    }
+
     /// @dev Who has left entirely cannot come back under the same keys.
     function test_register_takenForEver() public {
         address leaver = vm.addr(keys[3]);

@@ -81,6 +81,21 @@ contract StakeSlashTest is FourHyperNodes {
         vm.assertEq(slash(1, 10_000), 0, "too late");
     }
 
+    /// @dev Nobody's stake is so large that a slash takes less of it.
+    function test_slash_ofAllThereCanBe() public {
+        address whale = vm.addr(keys[0]);
+        uint96 most = type(uint96).max;
+        give(whale, address(stake), most);
+        vm.startPrank(whale);
+        stake.bond(most - 40_000 ether);
+        stake.unbond(most);
+        vm.expectRevert(abi.encodeWithSelector(IAssayStake.StakeTooLarge.selector, most, uint256(most) + 1));
+        stake.bond(1);
+        vm.stopPrank();
+        vm.assertEq(slash(0, 10_000), most, "all of it");
+        vm.assertEq(token.balanceOf(address(stake)), stake.totalHeld(), "balance");
+    }
+
     /// @dev Parts that a slash used up make place for new ones.
     function test_slash_partsAreFreed() public {
         vm.startPrank(vm.addr(keys[0]));
@@ -144,8 +159,16 @@ contract StakeBlockedTest is FourHyperNodes {
 
     function test_slash_reporterBlocked() public {
         blocking.setBlocked(reporter, true);
+        vm.expectEmit(true, true, true, true, address(stake));
+        emit IAssayStake.Slashed(edKey(0), "", 1000 ether, reporter, 0);
         vm.assertEq(slash(), 1000 ether, "taken");
         vm.assertEq(token.balanceOf(treasury), 1000 ether, "all to the treasury");
+    }
+
+    function test_slash_tellsWhatWasPaid() public {
+        vm.expectEmit(true, true, true, true, address(stake));
+        emit IAssayStake.Slashed(edKey(0), "", 1000 ether, reporter, 100 ether);
+        slash();
     }
 
     function test_slash_hyperNodeBlocked() public {

@@ -70,7 +70,7 @@ abstract contract Network is Test {
         return (address(new Nothing()), address(new Nothing()), address(new Nothing()));
     }
 
-    /// @dev HyperNodes of one operator each, stakes as given, without keys of the scheme.
+    /// @dev HyperNodes of the operators that `operator` says, stakes as given, without keys of the scheme.
     function join(uint96[] memory stakes) internal {
         keys = sortedKeys(stakes.length);
         for (uint256 i; i < stakes.length; ++i) {
@@ -82,6 +82,11 @@ abstract contract Network is Test {
         address signer = vm.addr(keys[i]);
         give(signer, address(stake), amount);
         (bytes32 key, bytes memory proof) = (edKey(i), possession(edSeed(i), stake, signer));
+        address owner = stake.operatorOwner(operator(i));
+        if (owner != address(0)) {
+            vm.prank(owner);
+            stake.admit(signer);
+        }
         vm.prank(signer);
         stake.register(key, proof, operator(i), keccak256("seed"), "https://hypernode.example", "", "", amount);
     }

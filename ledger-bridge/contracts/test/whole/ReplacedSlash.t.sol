@@ -23,7 +23,7 @@ contract ReplacedSlashTest is Network {
         nodes = Deployed.nodes(
             address(epochs),
             governor,
-            INodesTypes.Parameters(8 * EPOCH_MS, 2 * EPOCH_MS, 99 * EPOCH_MS, 8 * EPOCH_MS, 6, 2)
+            INodesTypes.Parameters(12 * EPOCH_MS, 2 * EPOCH_MS, 99 * EPOCH_MS, 8 * EPOCH_MS, 6, 2)
         );
         IAssayReservations.Parameters memory q = IAssayReservations.Parameters(60, 100_000, 2, 12, 1, 16);
         address reservations = address(Deployed.reservations(address(epochs), nodes, governor, q));

@@ -26,8 +26,10 @@ pub const EPOCH_MS: u64 = 30_000;
 pub const VOID_AFTER_MS: u64 = 60_000;
 pub const WINDOW_MS: u64 = 30_000;
 pub const EXTENSION_MS: u64 = 30_000;
-/// Void, window, extension, and an epoch: the least that registrations may wait for.
+/// Void, window, extension, and an epoch.
 pub const UNTIL_FINAL_MS: u64 = 150_000;
+/// The least that registrations may wait for.
+pub const PROVISIONAL_MS: u64 = 2 * UNTIL_FINAL_MS;
 pub const UNBONDING_MS: u64 = 210_000;
 /// Persistence, re-audit, and the epochs until a root is final.
 pub const EXIT_DELAY_EPOCHS: u64 = 7;
@@ -103,7 +105,7 @@ pub fn deployment() -> Deployment {
             reporter_bps: Bps(1_000),
         },
         nodes: NodeTerms {
-            provisional_ms: UNTIL_FINAL_MS,
+            provisional_ms: PROVISIONAL_MS,
             change_delay_ms: 60_000,
             remove_after_ms: 120_000,
             silence_ms: UNTIL_FINAL_MS,

@@ -96,7 +96,7 @@ fn what_is_over_is_read_once() {
     }
     let made = ledger.nodes().unwrap();
     assert_eq!((made.len(), chain.records()), (2, 2));
-    net.clock.set(made[1].registered_at.0 + UNTIL_FINAL_MS);
+    net.clock.set(made[1].registered_at.0 + PROVISIONAL_MS);
     net.does(
         &deployer(),
         &Action::expire(NODE, other_provider().address()),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IAssayReservations} from "../../../src/interfaces/IAssayReservations.sol";
 import {NodeLeaf} from "../../../src/interfaces/Types.sol";
 import {Billing} from "../../../src/lib/Billing.sol";
@@ -44,12 +45,17 @@ abstract contract WholeBuilders is WholeProviders {
                 if (_builderOf[nodeIds[n]][e] != address(0)) mistake(Rule.Once, "reserved twice");
                 _builderOf[nodeIds[n]][e] = builder;
             }
-        } catch {}
+        } catch {
+            return;
+        }
+        // while all of it can still be given up
+        if ((seed >> 24) % 8 == 0) cancelOf(reservations.reservationCount());
     }
 
     function cancelOf(uint256 id) private {
         IAssayReservations.Reservation memory r = reservations.reservation(id);
         if (r.madeEpoch == epochs.currentEpoch() && id % 4 != 0) vm.warp(block.timestamp + HOUR);
+        bool free = !nodes.isReservable(r.node) || nodes.account(r.node).owner != r.provider;
         vm.prank(r.builder);
         try reservations.cancel(id) {
             did("cancel a reservation");
@@ -59,7 +65,11 @@ abstract contract WholeBuilders is WholeProviders {
             for (uint64 e = end; e < r.endEpoch; ++e) {
                 _builderOf[r.node][e] = address(0);
             }
-            _owed[r.builder] += r.pricePerEpoch * (r.endEpoch - end);
+            uint64 period = reservations.parameters().periodEpochs;
+            uint64 paid = end == r.firstEpoch && !free ? uint64(Math.min(r.endEpoch - end, period)) : 0;
+            if (paid != 0) did("pay for a cancellation");
+            _owed[r.provider] += r.pricePerEpoch * paid;
+            _owed[r.builder] += r.pricePerEpoch * (r.endEpoch - end - paid);
         } catch {}
     }
 

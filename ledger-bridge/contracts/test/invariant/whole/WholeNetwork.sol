@@ -62,7 +62,7 @@ abstract contract WholeNetwork is Network {
     /// @dev All times are short, so that a run sees each of them end.
     function deployOthers() internal override returns (address, address, address) {
         INodesTypes.Parameters memory p =
-            INodesTypes.Parameters(8 * EPOCH_MS, 2 * EPOCH_MS, 14 * EPOCH_MS, 6 * EPOCH_MS, 6, 2);
+            INodesTypes.Parameters(12 * EPOCH_MS, 2 * EPOCH_MS, 14 * EPOCH_MS, 6 * EPOCH_MS, 6, 2);
         nodes = Deployed.nodes(address(epochs), governor, p);
         IAssayReservations.Parameters memory q = IAssayReservations.Parameters(60, 100_000, 2, 12, 1, 16);
         reservations = Deployed.reservations(address(epochs), nodes, governor, q);

@@ -114,7 +114,7 @@ fn a_dispute_keeps_a_root_open_and_its_bond_is_lost_when_nothing_comes_of_it() {
     let disputed = net.ledger.epoch_record(Epoch(0)).unwrap();
     assert_eq!(
         disputed.final_at.0,
-        posted.posted_at.0 + 20_000 + EXTENSION_MS
+        posted.posted_at.0 + WINDOW_MS + EXTENSION_MS
     );
     let close = || net.does(&builder(), &Action::close_dispute(Epoch(0)));
     refused(close(), "EpochNotFinal");

@@ -42,7 +42,7 @@ fn a_registration_keeps_its_times_and_its_pledge() {
 
     let cancel = Action::cancel_registration(NODE);
     refused(net.does(&provider(), &cancel), "MadeNow");
-    let end = START_MS + 1_000 + UNTIL_FINAL_MS;
+    let end = START_MS + 1_000 + PROVISIONAL_MS;
     net.clock.set(end);
     net.does(&builder(), &Action::expire(NODE, provider().address()))
         .unwrap();
@@ -62,13 +62,13 @@ fn a_registration_that_nobody_confirms_expires_and_its_pledge_goes_back() {
     let net = Network::ready();
     let registered = only_node(&net).registered_at.0;
     let expire = || net.does(&builder(), &Action::expire(NODE, provider().address()));
-    net.clock.set(registered + UNTIL_FINAL_MS - 1_000);
+    net.clock.set(registered + PROVISIONAL_MS - 1_000);
     refused(expire(), "NotExpired");
-    net.clock.set(registered + UNTIL_FINAL_MS);
+    net.clock.set(registered + PROVISIONAL_MS);
     expire().unwrap();
     assert_eq!(net.tokens(&provider()), RICH);
     let ended = only_node(&net);
-    assert_eq!(ended.ended_at, Some(UnixMs(registered + UNTIL_FINAL_MS)));
+    assert_eq!(ended.ended_at, Some(UnixMs(registered + PROVISIONAL_MS)));
     assert_eq!(ended.status, NodeStatus::None);
 }
 
@@ -125,7 +125,7 @@ fn an_account_may_register_a_node_again_and_both_records_stay() {
     net.set_class(CLASS);
     let register = |pledge| net.does(&provider(), &Action::register_node(&new_node(pledge)));
     register(500).unwrap();
-    let again = only_node(&net).registered_at.0 + UNTIL_FINAL_MS;
+    let again = only_node(&net).registered_at.0 + PROVISIONAL_MS;
     net.clock.set(again);
     net.does(&provider(), &Action::expire(NODE, provider().address()))
         .unwrap();

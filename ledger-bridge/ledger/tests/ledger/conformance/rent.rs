@@ -172,6 +172,22 @@ fn periods_that_have_not_begun_can_be_given_up() {
     assert_eq!(waiting(&net, &builder()), 40);
 }
 
+/// Epochs of a node are not kept from others for nothing.
+#[test]
+fn who_gives_up_all_of_a_reservation_pays_a_period() {
+    let net = reserved(6);
+    let other = Action::reserve(NODE, Epoch(9), 5, Stake(10));
+    net.does(&builder(), &other).unwrap();
+    net.finish(2);
+    net.does(&builder(), &Action::cancel_reservation(2))
+        .unwrap();
+    let cancelled = net.ledger.reservations().unwrap().remove(1);
+    assert_eq!((cancelled.end, cancelled.held), (Epoch(9), Stake(0)));
+    assert_eq!(cancelled.credited, Stake(30));
+    assert_eq!(waiting(&net, &builder()), 30);
+    assert_eq!(waiting(&net, &provider()), 20);
+}
+
 #[test]
 fn who_leaves_serves_what_is_reserved_and_a_re_audit_of_it() {
     let net = reserved(6);

@@ -89,7 +89,7 @@ fn a_registration_that_ended_is_over_for_good() {
     net.does(&who, &Action::register_node(&new_node(200)))
         .unwrap();
     let made = net.ledger.nodes().unwrap()[1].registered_at.0;
-    net.clock.set(made + UNTIL_FINAL_MS);
+    net.clock.set(made + PROVISIONAL_MS);
     let expire = || net.does(&deployer(), &Action::expire(NODE, who.address()));
     expire().unwrap();
     refused(expire(), "WrongStatus");
@@ -105,7 +105,7 @@ fn a_registration_that_ended_is_over_for_good() {
         ..leaf(0)
     };
     refused(net.conclude(&named), "NotRegistered");
-    net.clock.set(made + UNTIL_FINAL_MS + 2 * WINDOW_MS);
+    net.clock.set(made + PROVISIONAL_MS + 2 * WINDOW_MS);
     refused(confirm(&net, &named), "NotRegistered");
 }
 

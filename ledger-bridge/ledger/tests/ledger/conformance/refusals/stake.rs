@@ -43,6 +43,25 @@ fn registrations() {
     register(good).unwrap();
 }
 
+/// Nobody shares an operator's cap whom its first member has not admitted.
+#[test]
+fn an_operator_s_id_without_its_owner_s_consent() {
+    let net = Network::open(&STAKES);
+    let member = NewHyperNode {
+        operator: new_hypernode(0, 1).operator,
+        ..new_hypernode(4, 40)
+    };
+    let admit = Action::admit(hypernode(4).address());
+    refused(net.register(4, &member), "NotAdmitted");
+    refused(net.does(&hypernode(4), &admit), "NotRegistered");
+    net.does(&hypernode(1), &admit).unwrap();
+    refused(net.register(4, &member), "NotAdmitted");
+    net.does(&hypernode(0), &admit).unwrap();
+    net.register(4, &member).unwrap();
+    let another = Action::admit(hypernode(5).address());
+    refused(net.does(&hypernode(4), &another), "Unauthorized");
+}
+
 /// Nobody registers a key whose owner did not let this account, this network and this contract have it.
 #[test]
 fn a_key_without_the_proof_of_its_owner() {
