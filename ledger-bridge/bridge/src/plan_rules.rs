@@ -2,6 +2,7 @@
 //! contracts.
 
 use anyhow::Result;
+use assay_aggregate::agreement::commit_ms_min;
 use assay_aggregate::inputs::History;
 use assay_protocol::amount::Gwei;
 use assay_protocol::class::ValidClass;
@@ -113,6 +114,13 @@ fn times(plan: &Plan) -> Result<(), ConfigError> {
     let most = format!("at most {TIME_MS_MAX} ms, ten years");
     let within = |key: &str, ms: u64| rule(ms <= TIME_MS_MAX, key, &most, format!("{ms} ms"));
     within("epoch_ms", plan.epoch_ms)?;
+    let least = commit_ms_min(plan.slot_ms, plan.clock_skew_ms_max);
+    rule(
+        plan.commit_ms >= least,
+        "commit_ms",
+        &format!("at least {least}: HyperNodes commit slot_ms after the epoch's end"),
+        plan.commit_ms,
+    )?;
     let epochs = [
         ("dispute_window_epochs", plan.dispute_window_epochs),
         (

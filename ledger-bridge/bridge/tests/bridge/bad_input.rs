@@ -693,9 +693,19 @@ fn a_plan_that_could_never_open_is_not_deployed() {
     let nobody = "0".repeat(40);
     for (plan, code, text) in [
         (
-            with("slot_ms = 1000", "slot_ms = 3000"),
+            with("slot_ms = 100", "slot_ms = 300").replace("commit_ms = 1000", "commit_ms = 1200"),
             2,
             "epoch_ms/slot_ms: expected",
+        ),
+        (
+            with("slot_ms = 100", "slot_ms = 1000"),
+            2,
+            "commit_ms: expected at least 1900: HyperNodes commit slot_ms after the epoch's end, got 1000",
+        ),
+        (
+            with("skew_ms_max = 50", "skew_ms_max = 51"),
+            2,
+            "commit_ms: expected at least 1003",
         ),
         (
             with("commit_ms = 1000", "commit_ms = 2500"),

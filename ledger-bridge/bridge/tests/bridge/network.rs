@@ -50,8 +50,8 @@ const SETUP_MS: u64 = 100_000;
 
 pub const PLAN: &str = r#"
 epoch_ms = 8000
-slot_ms = 1000
-clock_skew_ms_max = 500
+slot_ms = 100
+clock_skew_ms_max = 50
 panel_min = 3
 operator_cap_bps = 4000
 systemic_min_providers = 0
