@@ -8,7 +8,8 @@ use crate::follow::{self, FOLLOWING, aggregate, follow_for, is_undone, raise_rou
 use crate::store::{AlreadySigned, KeptReport};
 use anyhow::{Context as _, Result};
 use assay_aggregate::agreement::{
-    Action, Agreement, Arrival, CommitEdges, Entry, Event, Setting, input_set_hash, proposers,
+    Action, Agreement, Arrival, COMMITS_MAX, CommitEdges, Entry, Event, Setting, input_set_hash,
+    proposers,
 };
 use assay_aggregate::draw::{Candidate, ProposersOf};
 use assay_aggregate::epoch::EpochOutcome;
@@ -23,8 +24,6 @@ use std::time::{Duration, Instant};
 
 /// Pages of the board that are read before anything else is done.
 const PAGES_AT_ONCE: usize = 16;
-/// Most commits of one HyperNode that are kept: the agreement takes no more.
-const COMMITS_MAX: usize = 2;
 /// Pause between two looks at the board: with the time of a look, less than [`assay_aggregate::agreement::LOOK_MS`].
 const POLL: Duration = Duration::from_millis(200);
 /// How long the round rests while the ledger is followed.

@@ -38,6 +38,7 @@ pub mod rounds;
 mod view;
 
 pub use edges::{Arrival, CommitEdges, LOOK_MS, commit_ms_min};
+pub use view::COMMITS_MAX;
 use view::View;
 
 /// Most different proposals of one proposer remembered.

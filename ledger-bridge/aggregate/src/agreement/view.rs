@@ -5,7 +5,7 @@ use assay_protocol::ids::{Digest, HyperNodeId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most commits of one HyperNode remembered; two already prove that it equivocates.
-const COMMITS_MAX: usize = 2;
+pub const COMMITS_MAX: usize = 2;
 
 /// Commits and reveals of an epoch as they arrived here.
 #[derive(Debug, Clone, Default)]

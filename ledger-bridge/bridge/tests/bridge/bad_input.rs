@@ -15,7 +15,7 @@ use crate::proxy::{Fault, Proxy};
 
 const SEND: &str = "eth_sendRawTransaction";
 
-fn bridge(dir: &Path, line: &str) -> Output {
+pub fn bridge(dir: &Path, line: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_assay-bridge"))
         .current_dir(dir)
         .args(line.split_whitespace())
